@@ -1,0 +1,190 @@
+"""What can happen: the domain's events, and the records of a job's spool.
+
+Events are rows of the log (store) and entries of the stream. Their data is enough to fold the log into the jobs' states.
+Records are lines of `events.jsonl` that a training or evaluation child writes; they carry metrics and log lines too, which
+never enter the domain's log.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from core.types import JobStatus
+
+
+class Event(BaseModel):
+    """One thing that happened. `id` counts up without reuse; `prev` is the id of the event before it."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+    id: int
+    prev: int
+    at: float = Field(description="Unix seconds.")
+    type: str
+    level: Literal["info", "warning", "error"] = "info"
+    message: str = ""
+    kind: str = Field("", description="The table of the resource it is about; 'jobs' and 'runners' too.")
+    resource_id: str = ""
+    data: dict[str, Any] = {}
+
+
+# Every type of the log, with what its data holds. JobX events carry {"status", "attempt"}; the status is the one it led to.
+EVENT_TYPES: dict[str, str] = {
+    "ResourceAdded": "a resource was stored; data: {name}",
+    "ResourceChanged": "a resource was edited; data: {name}",
+    "ResourceRemoved": "a resource was removed; data: {name}",
+    "JobQueued": "a job was accepted, or goes back to the queue; data: {status, attempt, kind, name, reason}",
+    "JobAssigned": "a runner got the job under a lease; data: {status, attempt, runner_id}",
+    "JobStarted": "the child runs; data: {status, attempt, runner_id}",
+    "JobResumed": "the attempt goes on from a checkpoint; later metrics of earlier attempts are cut; data: {attempt, from_step, path}",
+    "CheckpointSaved": "a checkpoint exists; data: {attempt, step, path}",
+    "ArtifactSaved": "an adapter or result exists; data: {attempt, kind, path}",
+    "JobWarning": "the job goes on otherwise than asked; data: {attempt}",
+    "JobCancelRequested": "someone asked to cancel; data: {status, attempt}",
+    "JobLost": "the lease ran out; the job goes back to the queue or fails; data: {status, attempt, runner_id}",
+    "JobSucceeded": "done; data: {status, attempt}",
+    "JobFailed": "ended by an error; data: {status, attempt, error}",
+    "JobCancelled": "ended on request; data: {status, attempt}",
+    "JobPaused": "stopped with a checkpoint; data: {status, attempt}",
+    "EvaluationFinished": "one model-adapter combination is scored; data: {status, job_id, metrics}",
+    "RunnerRegistered": "a runner came; data: {host, incarnation}",
+    "RunnerLost": "a runner has said nothing for a lease; data: {host}",
+    "RunnerBack": "a lost runner reports again; data: {host}",
+    "RunnerDraining": "a runner gives its jobs back and takes no more; data: {host, draining}",
+}
+
+
+def fold_status(states: dict[str, JobStatus], event: Event) -> None:
+    """Apply one event to the jobs' states: the log alone tells every job's status."""
+    status = event.data.get("status")
+    if event.kind == "jobs" and status is not None:
+        states[event.resource_id] = JobStatus(status)
+    if event.kind == "jobs" and event.type == "ResourceRemoved":
+        states.pop(event.resource_id, None)
+
+
+class Record(BaseModel):
+    """A line of a spool. `at` is unix seconds; its seq is the byte offset after the line, which the daemon adds."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+    at: float
+
+
+class Started(Record):
+    """The child is set up and begins; `versions` are the libraries that compute."""
+
+    type: Literal["started"] = "started"
+    pid: int
+    device: str = "cpu"
+    total_steps: int | None = None
+    versions: dict[str, str] = {}
+    details: dict[str, Any] = {}
+
+
+class Phase(Record):
+    """What the child is doing now, for people: loading the model, tokenizing, training, saving."""
+
+    type: Literal["phase"] = "phase"
+    name: str
+
+
+class Metrics(Record):
+    """Numbers at an optimiser step, e.g. loss, eval_loss, learning_rate, grad_norm, tokens_per_second."""
+
+    type: Literal["metrics"] = "metrics"
+    step: int
+    epoch: float | None = None
+    values: dict[str, float]
+
+
+class Progress(Record):
+    """How far the job is; steps are optimiser steps when training, rows when evaluating."""
+
+    type: Literal["progress"] = "progress"
+    step: int
+    total_steps: int
+    eta_seconds: float | None = None
+    tokens_per_second: float | None = None
+
+
+class Log(Record):
+    """A line for people."""
+
+    type: Literal["log"] = "log"
+    level: Literal["info", "warning", "error"] = "info"
+    text: str
+
+
+class Warned(Record):
+    """Something is done otherwise than asked (a fallback of precision, a cut row); it becomes a JobWarning event."""
+
+    type: Literal["warning"] = "warning"
+    text: str
+
+
+class Resumed(Record):
+    """Training goes on from a checkpoint whose manifest holds. `steps` after `from_step` of earlier attempts come again."""
+
+    type: Literal["resumed"] = "resumed"
+    from_step: int
+    path: str
+
+
+class Checkpoint(Record):
+    """A checkpoint was renamed to its final place. `path` is relative to the artifacts root."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+
+
+class Artifact(Record):
+    """A file or directory for others exists. `kind` is adapter or answers; `path` is absolute or below the artifacts root."""
+
+    type: Literal["artifact"] = "artifact"
+    kind: Literal["adapter", "answers", "summary"]
+    path: str
+    job_id: str | None = None
+    files: dict[str, str] = Field({}, description="name -> SHA-256")
+
+
+class Scored(Record):
+    """One child of an evaluation is done. `job_id` is the evaluation job's id."""
+
+    type: Literal["scored"] = "scored"
+    job_id: str
+    status: Literal["running", "succeeded", "failed", "cancelled"]
+    values: dict[str, float] = {}
+    rows: int = 0
+    answers: str | None = Field(None, description="JSONL of answers, below the artifacts root.")
+    error: str | None = None
+
+
+class Failure(BaseModel):
+    """Why a job ended badly: whose fault, what happened, what to do next."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+    kind: str = Field(description="user_error, out_of_memory, disk_full, killed, lost, internal …")
+    message: str
+    hint: str = ""
+    traceback: str = ""
+
+
+class Finished(Record):
+    """The last record of an attempt."""
+
+    type: Literal["finished"] = "finished"
+    outcome: Literal["succeeded", "failed", "cancelled", "paused"]
+    error: Failure | None = None
+    summary: dict[str, Any] = {}
+
+
+AnyRecord = Annotated[
+    Started | Phase | Metrics | Progress | Log | Warned | Resumed | Checkpoint | Artifact | Scored | Finished,
+    Field(discriminator="type"),
+]
+RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord, config=ConfigDict(defer_build=True))

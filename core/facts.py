@@ -1,0 +1,82 @@
+"""What the training libraries accept, read from data files that configs/generate.py wrote from the installed libraries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.types import ConfigType
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+_FILES = {
+    ConfigType.training_arguments: "training_arguments",
+    ConfigType.lora_config: "lora",
+    ConfigType.bitsandbytes_config: "bitsandbytes",
+    ConfigType.generation_config: "generation",
+}
+
+
+@lru_cache
+def facts(kind: ConfigType) -> dict[str, Any] | None:
+    """The facts of that type: {"library", "keys", "forbidden", "renamed"}; None for types whose content is free."""
+    name = _FILES.get(kind)
+    return None if name is None else json.loads((CONFIGS / "facts" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@lru_cache
+def default(kind: ConfigType) -> dict[str, Any]:
+    """The guide's default content of that type (its chapter "Default Config Values"); empty when it has none."""
+    name = _FILES.get(kind)
+    return {} if name is None else json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def wrong(kind: ConfigType, content: Mapping[str, Any]) -> Iterator[str]:
+    """Tell which keys of `content` the libraries don't know, the studio forbids, or hold a value of another type."""
+    known = facts(kind)
+    if known is None:
+        return
+    for key, value in content.items():
+        if key in known["forbidden"]:
+            yield f"{key} can't be set here: {known['forbidden'][key]}"
+        elif key not in known["keys"] and key not in known["renamed"]:
+            yield f"{key} is not a key of {known['library']}{_nearest(key, known)}"
+        elif key in known["keys"] and not _fits(value, known["keys"][key]["type"]):
+            yield f"{key} must be {known['keys'][key]['type'].replace('|', ' or ')}, not {value!r}"
+
+
+def renamed(kind: ConfigType, content: Mapping[str, Any]) -> Iterator[str]:
+    """Tell which keys of `content` have another name today (docs/decisions.md, older keys)."""
+    known = facts(kind) or {"renamed": {}}
+    for key in content:
+        if key in known["renamed"]:
+            new = known["renamed"][key]
+            yield f"{key} is called {new['to']} today; it is translated at launch" + (f" ({new['note']})" if new.get("note") else "")
+
+
+def _nearest(key: str, known: Mapping[str, Any]) -> str:
+    near = get_close_matches(key, [*known["keys"], *known["renamed"]], n=1, cutoff=0.5)
+    return f"; the nearest known key is {near[0]}" if near else ""
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "list": (list,),
+    "dict": (dict,),
+    "null": (type(None),),
+    "any": (object,),
+}
+
+
+def _fits(value: object, types: str) -> bool:
+    names = types.split("|")
+    if isinstance(value, bool):
+        return "bool" in names or "any" in names
+    return value is None or any(isinstance(value, _TYPES.get(name, (object,))) for name in names)

@@ -1,0 +1,24 @@
+"""The messages of the studio. Importing this package registers all of them; `REGISTRY` maps their names to their classes."""
+
+from core.messages import adapters, configs, datasets, evaluation, events, fine_tuning, jobs, models, prompts, runners
+from core.messages.base import REGISTRY, AsOf, Command, Message, Query, Reply, parse
+
+__all__ = [
+    "REGISTRY",
+    "AsOf",
+    "Command",
+    "Message",
+    "Query",
+    "Reply",
+    "adapters",
+    "configs",
+    "datasets",
+    "evaluation",
+    "events",
+    "fine_tuning",
+    "jobs",
+    "models",
+    "parse",
+    "prompts",
+    "runners",
+]

@@ -1,0 +1,203 @@
+"""Adapters: PEFT LoRA weights on top of a base model (guide, "Adapter Specification")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from core.messages.base import Command, Query, Value
+from core.messages.common import After, Limit, exists, filled, inspected, one_of, unique
+from core.rules import Breach, Example, Need, NoWorld, World, rule
+from core.types import AdapterType
+
+
+class AdapterMetadata(Value):
+    """A registered adapter."""
+
+    id: str
+    type: str
+    name: str
+    description: str | None = None
+    huggingface_name: str | None = None
+    model_id: str | None = None
+    location: str | None = None
+    fine_tuning_job_id: str | None = None
+    prompt_id: str | None = None
+    cml_registered_model_id: str | None = None
+    mlflow_experiment_id: str | None = None
+    mlflow_run_id: str | None = None
+    created_at: float | None = None
+
+
+class AdapterReply(Value):
+    """One adapter."""
+
+    adapter: AdapterMetadata
+
+
+class AdaptersReply(Value):
+    """A page of adapters."""
+
+    adapters: list[AdapterMetadata]
+    has_more: bool = False
+
+
+_MODELS = NoWorld({"models": [{"id": "m", "name": "tiny"}]})
+
+
+class AddAdapter(Command[AdapterReply]):
+    """Register an adapter: a project directory, or one on the Hugging Face Hub."""
+
+    QUEUE: ClassVar[str] = "slow"
+    SECONDS: ClassVar[float | None] = 120
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project", "name": "a", "model_id": "m", "location": "adapters/a"}
+
+    type: str = AdapterType.project.value
+    name: str = ""
+    model_id: str = Field("", description="The base model that the adapter was trained on.")
+    location: str | None = Field(None, description="Directory with adapter_config.json and safetensors weights, in the project.")
+    huggingface_name: str | None = Field(None, description="org/name[@revision] on the Hub.")
+    cml_registered_model_id: str | None = None
+    fine_tuning_job_id: str | None = None
+    prompt_id: str | None = None
+    description: str | None = None
+
+
+class GetAdapter(Query[AdapterReply]):
+    """Return one adapter by its id."""
+
+    id: str
+
+
+class ListAdapters(Query[AdaptersReply]):
+    """Return adapters, oldest first."""
+
+    after: After = None
+    limit: Limit = 100
+    model_id: str | None = Field(None, description="Only the adapters of this base model.")
+
+
+@rule(AddAdapter, "AD-102", "type", passes=[{}], fails=[{"type": "zip"}])
+def _type(message: AddAdapter, world: World) -> Iterator[str]:
+    """type must be one of project, huggingface, model_registry"""
+    yield from one_of(message.type, AdapterType, "type")
+
+
+@rule(AddAdapter, "AD-001", "name", passes=[{}], fails=[{"name": ""}])
+def _name(message: AddAdapter, world: World) -> Iterator[str]:
+    """name is required"""
+    yield from filled(message.name, "name")
+
+
+@rule(
+    AddAdapter,
+    "AD-001",
+    "name",
+    need=Need.store,
+    passes=[{}],
+    fails=[Example({}, NoWorld({"adapters": [{"id": "1", "name": "a"}]}))],
+)
+def _unique_name(message: AddAdapter, world: World) -> Iterator[str]:
+    """an adapter's name is unique"""
+    yield from unique(world, "adapters", "name", message.name, "adapter")
+
+
+@rule(AddAdapter, "AD-002", "model_id", passes=[{}], fails=[{"model_id": ""}])
+def _model(message: AddAdapter, world: World) -> Iterator[str]:
+    """model_id is required"""
+    yield from filled(message.model_id, "model_id")
+
+
+@rule(AddAdapter, "AD-002", "model_id", need=Need.store, passes=[Example({}, _MODELS)], fails=[{}])
+def _model_exists(message: AddAdapter, world: World) -> Iterator[str]:
+    """model_id must exist"""
+    yield from exists(world, "models", message.model_id, "model")
+
+
+@rule(AddAdapter, "AD-003", "location", passes=[{}], fails=[{"location": None}])
+def _location(message: AddAdapter, world: World) -> Iterator[str]:
+    """location is required for adapters of the project"""
+    if message.type == AdapterType.project:
+        yield from filled(message.location, "location")
+
+
+@rule(
+    AddAdapter,
+    "AD-003",
+    "location",
+    need=Need.files,
+    passes=[Example({}, NoWorld(found={"adapter": {"base_model": None}}))],
+    fails=[Example({}, NoWorld(found={"adapter": ValueError("adapters/a is no directory")}))],
+)
+def _readable(message: AddAdapter, world: World) -> Iterator[str | Breach]:
+    """the directory must hold adapter_config.json and safetensors weights"""
+    if message.type == AdapterType.project and message.location:
+        yield from inspected(world, "adapter", message)
+
+
+@rule(
+    AddAdapter,
+    "AD-103",
+    "huggingface_name",
+    passes=[{"type": "huggingface", "huggingface_name": "o/a"}],
+    fails=[{"type": "huggingface"}],
+)
+def _hub_name(message: AddAdapter, world: World) -> Iterator[str]:
+    """huggingface_name is required for adapters of the Hub"""
+    if message.type == AdapterType.huggingface:
+        yield from filled(message.huggingface_name, "huggingface_name")
+
+
+@rule(
+    AddAdapter,
+    "AD-104",
+    "huggingface_name",
+    need=Need.network,
+    passes=[Example({"type": "huggingface", "huggingface_name": "o/a"}, NoWorld(found={"adapter": {}}))],
+    fails=[Example({"type": "huggingface", "huggingface_name": "o/a"}, NoWorld(found={"adapter": ValueError("not found")}))],
+)
+def _on_hub(message: AddAdapter, world: World) -> Iterator[str | Breach]:
+    """the adapter must be found on the Hub"""
+    if message.type == AdapterType.huggingface and message.huggingface_name:
+        yield from inspected(world, "adapter", message)
+
+
+@rule(
+    AddAdapter,
+    "AD-105",
+    "cml_registered_model_id",
+    passes=[{"type": "model_registry", "cml_registered_model_id": "7"}],
+    fails=[{"type": "model_registry"}],
+)
+def _registry_id(message: AddAdapter, world: World) -> Iterator[str]:
+    """cml_registered_model_id is required for adapters of a model registry"""
+    if message.type == AdapterType.model_registry:
+        yield from filled(message.cml_registered_model_id, "cml_registered_model_id")
+
+
+@rule(
+    AddAdapter,
+    "AD-004",
+    "fine_tuning_job_id",
+    need=Need.store,
+    passes=[{}, Example({"fine_tuning_job_id": "j"}, NoWorld({"fine_tuning_jobs": [{"id": "j"}]}))],
+    fails=[{"fine_tuning_job_id": "j"}],
+)
+def _job_exists(message: AddAdapter, world: World) -> Iterator[str]:
+    """fine_tuning_job_id must exist when given"""
+    yield from exists(world, "fine_tuning_jobs", message.fine_tuning_job_id, "fine-tuning job")
+
+
+@rule(
+    AddAdapter,
+    "AD-005",
+    "prompt_id",
+    need=Need.store,
+    passes=[{}, Example({"prompt_id": "p"}, NoWorld({"prompts": [{"id": "p"}]}))],
+    fails=[{"prompt_id": "p"}],
+)
+def _prompt_exists(message: AddAdapter, world: World) -> Iterator[str]:
+    """prompt_id must exist when given"""
+    yield from exists(world, "prompts", message.prompt_id, "prompt")

@@ -1,0 +1,134 @@
+"""What every message is: a pydantic class whose name is its RPC's name and its Dramatiq actor's name.
+
+A Command changes something and is remembered by its key; a Query only reads. The type parameter is the reply's value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import Refused
+from core.rules import Breach, Rule
+from core.types import Code, Severity
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class Value(BaseModel):
+    """What a reply carries. Fields that this version does not know are let through, so that clients may be older."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+
+class Part(BaseModel):
+    """A nested part of a message; unknown fields are breaches."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class Message(BaseModel, Generic[R]):
+    """A request to the studio. Shape is pydantic's, values are the rules'."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    QUEUE: ClassVar[str] = "commands"
+    REPLY: ClassVar[type[BaseModel]]
+    EXAMPLE: ClassVar[dict[str, Any]] = {}  # fields that break no local rule; the rules' examples are laid over it
+    SECONDS: ClassVar[float | None] = None  # how long a reply may take when that is more than the client's default
+    rules: ClassVar[list[Rule]]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        generic = cls.__pydantic_generic_metadata__
+        if generic["origin"] is not None or generic["parameters"]:
+            return  # Message, Command, Query and Command[SomeReply] are no messages themselves
+        cls.rules = []
+        cls.REPLY = _reply_type(cls)
+        REGISTRY[cls.__name__] = cls
+
+
+class Command(Message[R], Generic[R]):
+    """A request that changes something; the same key does it once."""
+
+
+class Query(Message[R], Generic[R]):
+    """A request that only reads."""
+
+
+REGISTRY: dict[str, type[Message[Any]]] = {}
+
+
+def _reply_type(cls: type[BaseModel]) -> type[BaseModel]:
+    for base in cls.__mro__:
+        args = getattr(base, "__pydantic_generic_metadata__", {}).get("args", ())
+        if args and isinstance(args[0], type):
+            return args[0]
+    raise TypeError(f"{cls.__name__} must say what it answers: Command[Reply] or Query[Reply]")
+
+
+class AsOf(BaseModel):
+    """Which state of the store a reply reflects: the store's epoch and the id of the last event in the snapshot."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    epoch: str
+    event: int
+
+
+class Reply(BaseModel):
+    """What comes back on the wire; `breaches` of a reply that is ok are advisory (INFO)."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    ok: bool
+    value: Any = None
+    code: Code | None = None
+    message: str = ""
+    breaches: list[Breach] = []
+    as_of: AsOf | None = None
+
+
+def parse(name: str, payload: object) -> Message[Any]:
+    """Return the message `name` with `payload` as its fields; raise Refused that lists everything wrong with its shape.
+
+    Numbers are not taken from text nor text from numbers: what a sender meant is for the sender to say.
+    """
+    kind = REGISTRY.get(name)
+    if kind is None:
+        raise Refused.because([Breach(rule="MS-104", field="", message=f"there is no message named {name!r}{_nearest(name)}")])
+    if not isinstance(payload, Mapping):
+        raise Refused.because([Breach(rule="MS-101", field="", message="the payload must be an object of the message's fields")])
+    try:
+        return kind.model_validate_json(json.dumps(payload), strict=True)
+    except ValidationError as error:
+        raise Refused.because(shape_breaches(error)) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused.because([Breach(rule="MS-101", field="", message=f"the payload is not JSON: {error}")]) from None
+
+
+_SHAPE = {"missing": "MS-103", "extra_forbidden": "MS-102"}
+
+
+def shape_breaches(error: ValidationError) -> list[Breach]:
+    """What pydantic found, as breaches: MS-101 wrong type or range, MS-102 unknown field, MS-103 missing field."""
+    return [
+        Breach(
+            rule=_SHAPE.get(each["type"], "MS-101"),
+            field=".".join(str(part) for part in each["loc"]),
+            severity=Severity.ERROR,
+            message=each["msg"],
+        )
+        for each in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, REGISTRY, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

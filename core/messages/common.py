@@ -1,0 +1,55 @@
+"""What several domains' messages share: paging, small checks, and rules that read alike everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from math import isfinite
+from typing import Annotated
+
+from pydantic import Field
+
+from core.rules import Breach, World
+
+Limit = Annotated[int, Field(ge=1, le=1000, description="At most this many rows.")]
+After = Annotated[str | None, Field(description="The id after which the page begins; none: the first page.")]
+
+
+def one_of(value: str, kind: type[StrEnum], name: str) -> Iterator[str]:
+    """Complain when `value` is not a value of the enumeration."""
+    values = [each.value for each in kind]
+    if value not in values:
+        yield f"{name} must be one of {', '.join(values)}, not {value!r}"
+
+
+def filled(value: str | None, name: str) -> Iterator[str]:
+    """Complain when `value` is missing or blank."""
+    if value is None or not value.strip():
+        yield f"{name} is required and can't be blank"
+
+
+def positive(value: float, name: str) -> Iterator[str]:
+    """Complain when `value` is not a finite number above 0."""
+    if not isfinite(value) or value <= 0:
+        yield f"{name} must be greater than 0, not {value}"
+
+
+def exists(world: World, table: str, id: str | None, what: str) -> Iterator[str]:
+    """Complain when the table has no row of that id; a missing id is left to the rules that require one."""
+    if id and world.get(table, id) is None:
+        yield f"there is no {what} with id {id!r}"
+
+
+def unique(world: World, table: str, column: str, value: str | None, what: str) -> Iterator[str]:
+    """Complain when a row of the table already has `value` in `column`."""
+    if value and (rows := world.find(table, **{column: value.strip()})):
+        yield f"a {what} with {column} {value.strip()!r} already exists (id {rows[0]['id']})"
+
+
+def inspected(world: World, kind: str, message: object) -> Iterator[str | Breach]:
+    """Complain with the reason when slow inspection found nothing usable; its advisory findings are breaches too."""
+    try:
+        world.inspect(kind, message)  # type: ignore[arg-type]
+    except ValueError as error:
+        found: Iterable[str | Breach] = getattr(error, "breaches", None) or [str(error)]
+        yield from found

@@ -1,0 +1,187 @@
+"""Configs: named blobs that parameterise training, quantisation, generation or Axolotl (guide, "Configuration Specification")."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from core.facts import renamed, wrong
+from core.messages.base import Command, Query, Value
+from core.messages.common import After, Limit, one_of
+from core.rules import World, rule
+from core.types import ConfigType, Severity
+
+
+class ConfigMetadata(Value):
+    """A stored config. `config` is its canonical text; `is_default` is 1 for shipped ones, 0 for users'."""
+
+    id: str
+    type: str
+    description: str | None = None
+    config: str
+    model_family: str | None = None
+    is_default: int = 0
+    created_at: float | None = None
+
+
+class ConfigReply(Value):
+    """One config; `deduplicated` tells that an equal one existed and is answered."""
+
+    config: ConfigMetadata
+    deduplicated: bool = False
+
+
+class ConfigsReply(Value):
+    """A page of configs."""
+
+    configs: list[ConfigMetadata]
+    has_more: bool = False
+
+
+class AddConfig(Command[ConfigReply]):
+    """Store a config. An equal one of the same type and family is answered instead of stored again."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "lora_config", "config": '{"r": 16}'}
+
+    type: str = Field("", description="training_arguments, bitsandbytes_config, generation_config, lora_config, custom, axolotl or axolotl_dataset_formats")
+    config: str = Field("", description="JSON text; YAML for axolotl.")
+    description: str | None = Field(None, description="Free text; when it names a model, the config belongs to its family.")
+
+
+class GetConfig(Query[ConfigReply]):
+    """Return one config by its id."""
+
+    id: str
+
+
+class ListConfigs(Query[ConfigsReply]):
+    """Return configs, oldest first; with model_id the defaults of its family come first."""
+
+    after: After = None
+    limit: Limit = 100
+    type: str | None = Field(None, description="Only configs of this type.")
+    model_id: str | None = Field(None, description="Put the defaults of this model's family first.")
+
+
+class ConfigTextError(ValueError):
+    """A config's text is not JSON or YAML, or not a mapping."""
+
+
+def parse_config(kind: str, text: str) -> dict[str, Any]:
+    """Return the mapping that `text` holds: YAML for axolotl, JSON for every other type; raise ConfigTextError.
+
+    NaN and infinities are refused, since JSON has none; so are duplicate keys, of which one would be lost.
+    """
+    content = _yaml(text) if kind == ConfigType.axolotl else _json(text)
+    if not isinstance(content, dict):
+        raise ConfigTextError(f"the content must be a mapping of keys to values, not {type(content).__name__}")
+    return content
+
+
+def canonical(content: dict[str, Any]) -> str:
+    """Return the one text of equal contents: key order does not matter; 1, 1.0 and true differ."""
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def content_hash(kind: str, family: str | None, content: dict[str, Any]) -> str:
+    """Return the SHA-256 that is unique among configs: of type, family and canonical content."""
+    return hashlib.sha256("\0".join([kind, family or "", canonical(content)]).encode()).hexdigest()
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twice)
+    except (ValueError, RecursionError) as error:
+        raise ConfigTextError(f"not valid JSON: {error}") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"key {twice[0]!r} is there twice")
+    return dict(pairs)
+
+
+def _yaml(text: str) -> Any:
+    import yaml  # late: only axolotl configs are YAML
+
+    try:
+        content = yaml.safe_load(text)
+        json.dumps(content, allow_nan=False)
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise ConfigTextError(f"not valid YAML of plain values: {error}") from None
+    return content
+
+
+@rule(AddConfig, "CF-001", "type", passes=[{}], fails=[{"type": "toml"}])
+def _type(message: AddConfig, world: World) -> Iterator[str]:
+    """type must be one of the config types"""
+    yield from one_of(message.type, ConfigType, "type")
+
+
+@rule(AddConfig, "CF-002", "config", passes=[{}], fails=[{"config": "{"}, {"config": "[1]"}, {"config": ""}])
+def _valid_json(message: AddConfig, world: World) -> Iterator[str]:
+    """config must be a JSON object (all types but axolotl)"""
+    if message.type != ConfigType.axolotl:
+        yield from _unparsed(message)
+
+
+@rule(
+    AddConfig,
+    "CF-003",
+    "config",
+    passes=[{"type": "axolotl", "config": "base_model: x"}],
+    fails=[{"type": "axolotl", "config": "a: [1"}, {"type": "axolotl", "config": "- 1"}],
+)
+def _valid_yaml(message: AddConfig, world: World) -> Iterator[str]:
+    """config must be a YAML mapping (axolotl)"""
+    if message.type == ConfigType.axolotl:
+        yield from _unparsed(message)
+
+
+@rule(
+    AddConfig,
+    "CF-102",
+    "config",
+    passes=[{}],
+    fails=[{"config": '{"rank": 8}'}, {"config": '{"r": "8"}'}, {"type": "training_arguments", "config": '{"output_dir": "/x"}'}],
+)
+def _known_keys(message: AddConfig, world: World) -> Iterator[str]:
+    """the keys must be ones that the training libraries know and the studio allows, with values of their types"""
+    yield from _about(message, wrong)
+
+
+@rule(
+    AddConfig,
+    "CF-103",
+    "config",
+    severity=Severity.INFO,
+    passes=[{}],
+    fails=[{"type": "training_arguments", "config": '{"warmup_ratio": 0.03}'}],
+)
+def _older_keys(message: AddConfig, world: World) -> Iterator[str]:
+    """keys of older libraries are accepted and translated at launch"""
+    yield from _about(message, renamed)
+
+
+def _unparsed(message: AddConfig) -> Iterator[str]:
+    try:
+        parse_config(message.type, message.config)
+    except ConfigTextError as error:
+        yield str(error)
+
+
+def _about(message: AddConfig, complaints: Any) -> Iterator[str]:
+    if message.type in ConfigType.__members__:
+        try:
+            yield from complaints(ConfigType(message.type), parse_config(message.type, message.config))
+        except ConfigTextError:
+            return  # told by CF-002 and CF-003

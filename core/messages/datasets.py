@@ -1,0 +1,173 @@
+"""Datasets: references to rows in a file or on the Hub (guide, "Dataset Specification")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from core.messages.base import Command, Query, Value
+from core.messages.common import After, Limit, filled, inspected, one_of, unique
+from core.rules import Breach, Example, Need, NoWorld, World, rule
+from core.types import DatasetType
+
+FILES = {DatasetType.project_csv: ".csv", DatasetType.project_json: ".json", DatasetType.project_jsonl: ".jsonl"}
+
+
+class DatasetMetadata(Value):
+    """A registered dataset. `features` are the columns' names; `sha256` is the file's when it was added."""
+
+    id: str
+    type: str
+    name: str
+    description: str | None = None
+    huggingface_name: str | None = None
+    location: str | None = None
+    features: list[str] = []
+    rows: int | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    revision: str | None = None
+    created_at: float | None = None
+
+
+class DatasetReply(Value):
+    """One dataset."""
+
+    dataset: DatasetMetadata
+
+
+class DatasetsReply(Value):
+    """A page of datasets; `has_more` tells that `after` the last one there are more."""
+
+    datasets: list[DatasetMetadata]
+    has_more: bool = False
+
+
+class AddDataset(Command[DatasetReply]):
+    """Register a dataset: a CSV, JSON or JSONL file, a project directory, or one on the Hugging Face Hub."""
+
+    QUEUE: ClassVar[str] = "slow"
+    SECONDS: ClassVar[float | None] = 120
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project_csv", "name": "tickets", "location": "tickets.csv"}
+
+    type: str = Field("", description="huggingface, project, project_csv, project_json or project_jsonl")
+    name: str = Field("", description="A unique name; the Hub's name when left out for huggingface.")
+    location: str | None = Field(None, description="The file or directory, in the project.")
+    huggingface_name: str | None = Field(None, description="org/name[@revision] on the Hub.")
+    description: str | None = None
+
+
+class GetDataset(Query[DatasetReply]):
+    """Return one dataset by its id."""
+
+    id: str
+
+
+class ListDatasets(Query[DatasetsReply]):
+    """Return datasets, oldest first."""
+
+    after: After = None
+    limit: Limit = 100
+
+
+@rule(AddDataset, "DS-001", "type", passes=[{"type": "project_json", "location": "a.json"}], fails=[{"type": "parquet"}])
+def _type(message: AddDataset, world: World) -> Iterator[str]:
+    """type must be one of huggingface, project, project_csv, project_json, project_jsonl"""
+    yield from one_of(message.type, DatasetType, "type")
+
+
+@rule(AddDataset, "DS-102", "name", passes=[{}], fails=[{"name": " "}])
+def _name(message: AddDataset, world: World) -> Iterator[str]:
+    """name is required for datasets of the project"""
+    if message.type != DatasetType.huggingface:
+        yield from filled(message.name, "name")
+
+
+@rule(
+    AddDataset,
+    "DS-102",
+    "huggingface_name",
+    passes=[{"type": "huggingface", "huggingface_name": "org/data"}],
+    fails=[{"type": "huggingface", "huggingface_name": ""}],
+)
+def _hub_name(message: AddDataset, world: World) -> Iterator[str]:
+    """huggingface_name is required for datasets of the Hub"""
+    if message.type == DatasetType.huggingface:
+        yield from filled(message.huggingface_name, "huggingface_name")
+
+
+@rule(AddDataset, "DS-102", "location", passes=[{}], fails=[{"location": None}])
+def _location(message: AddDataset, world: World) -> Iterator[str]:
+    """location is required for datasets of the project"""
+    if message.type in DatasetType.__members__ and message.type != DatasetType.huggingface:
+        yield from filled(message.location, "location")
+
+
+@rule(AddDataset, "DS-003", "location", passes=[{}], fails=[{"location": "tickets.txt"}])
+def _suffix(message: AddDataset, world: World) -> Iterator[str]:
+    """the file's extension must match the declared type"""
+    suffix = FILES.get(message.type)  # type: ignore[call-overload]
+    if suffix and message.location and not message.location.lower().endswith(suffix):
+        yield f"location must end with {suffix} for type {message.type}, not {message.location!r}"
+
+
+@rule(
+    AddDataset,
+    "DS-003",
+    "location",
+    need=Need.files,
+    passes=[Example({}, NoWorld(found={"dataset": {"features": ["a"]}}))],
+    fails=[Example({}, NoWorld(found={"dataset": ValueError("tickets.csv does not exist")}))],
+)
+def _readable(message: AddDataset, world: World) -> Iterator[str | Breach]:
+    """the file must exist, be readable and hold rows"""
+    if message.location and message.type in DatasetType.__members__ and message.type != DatasetType.huggingface:
+        yield from inspected(world, "dataset", message)
+
+
+@rule(
+    AddDataset,
+    "DS-002",
+    "huggingface_name",
+    need=Need.network,
+    passes=[Example({"type": "huggingface", "huggingface_name": "o/d"}, NoWorld(found={"dataset": {"features": []}}))],
+    fails=[Example({"type": "huggingface", "huggingface_name": "o/d"}, NoWorld(found={"dataset": ValueError("not found")}))],
+)
+def _on_hub(message: AddDataset, world: World) -> Iterator[str | Breach]:
+    """the dataset must be found on the Hub"""
+    if message.type == DatasetType.huggingface and message.huggingface_name:
+        yield from inspected(world, "dataset", message)
+
+
+@rule(
+    AddDataset,
+    "DS-101",
+    "name",
+    need=Need.store,
+    passes=[{}],
+    fails=[Example({}, NoWorld({"datasets": [{"id": "1", "name": "tickets"}]}))],
+)
+def _unique_name(message: AddDataset, world: World) -> Iterator[str]:
+    """a dataset's name is unique"""
+    yield from unique(world, "datasets", "name", message.name or message.huggingface_name, "dataset")
+
+
+@rule(
+    AddDataset,
+    "DS-101",
+    "huggingface_name",
+    need=Need.store,
+    passes=[{}],
+    fails=[
+        Example(
+            {"type": "huggingface", "huggingface_name": "o/d"},
+            NoWorld({"datasets": [{"id": "1", "name": "x", "huggingface_name": "o/d"}]}),
+        )
+    ],
+)
+def _unique_hub_name(message: AddDataset, world: World) -> Iterator[str]:
+    """a dataset of the Hub is registered once"""
+    if message.type == DatasetType.huggingface:
+        yield from unique(world, "datasets", "huggingface_name", message.huggingface_name, "dataset")

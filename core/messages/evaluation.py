@@ -1,0 +1,321 @@
+"""Evaluation jobs: one row a combination of base model and adapter, one batch for a runner (guide, "Evaluation Job Lifecycle")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any, ClassVar
+
+from pydantic import AliasChoices, Field
+
+from core.facts import wrong
+from core.messages.base import Command, Part, Query, Value
+from core.messages.common import After, Limit, exists, filled, one_of, positive
+from core.messages.configs import ConfigTextError, parse_config
+from core.messages.jobs import JobState
+from core.rules import Breach, Example, Need, NoWorld, World, rule
+from core.types import ConfigType, EvaluationJobType
+
+
+class EvaluationJobMetadata(JobState):
+    """One model-adapter combination of a batch, its state and its scores."""
+
+    id: str
+    type: str | None = None
+    cml_job_id: str | None = None
+    parent_job_id: str | None = None
+    run_number: int | None = None
+    base_model_id: str | None = None
+    dataset_id: str | None = None
+    prompt_id: str | None = None
+    num_workers: int | None = None
+    adapter_id: str | None = None
+    num_cpu: int | None = None
+    num_gpu: int | None = None
+    num_memory: int | None = None
+    evaluation_dir: str | None = None
+    model_bnb_config_id: str | None = None
+    adapter_bnb_config_id: str | None = None
+    generation_config_id: str | None = None
+    model_bnb_config: str | None = None
+    adapter_bnb_config: str | None = None
+    generation_config: str | None = None
+    selected_features: list[str] = []
+    eval_dataset_fraction: float = 1.0
+    comparison_adapter_id: str | None = Field(None, description="The baseline: the first adapter of the batch.")
+    scores: dict[str, float] = {}
+    rows: int | None = None
+
+
+class EvaluationJobReply(Value):
+    """One evaluation job."""
+
+    evaluation_job: EvaluationJobMetadata
+
+
+class EvaluationBatchReply(Value):
+    """A whole batch, in the order of the combinations asked for."""
+
+    parent_job_id: str
+    evaluation_jobs: list[EvaluationJobMetadata]
+
+
+class EvaluationJobsReply(Value):
+    """A page of evaluation jobs."""
+
+    evaluation_jobs: list[EvaluationJobMetadata]
+    has_more: bool = False
+
+
+class Pair(Part):
+    """A base model, with an adapter or without (none or empty text)."""
+
+    base_model_id: str = ""
+    adapter_id: str | None = None
+
+
+class StartEvaluationJob(Command[EvaluationBatchReply]):
+    """Score base models and adapters on the same rows; all combinations of a base model share one load of it."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "model_adapter_combinations": [{"base_model_id": "m"}, {"base_model_id": "m", "adapter_id": "a"}],
+        "dataset_id": "d",
+        "prompt_id": "p",
+    }
+
+    type: str = EvaluationJobType.mlflow.value
+    model_adapter_combinations: list[Pair] = Field([], description="What to compare.")
+    dataset_id: str = Field("", description="The dataset of the adapter's own job: its held-out rows; any other: all rows.")
+    prompt_id: str = ""
+    num_cpu: int = Field(2, validation_alias=AliasChoices("num_cpu", "cpu"), description="CPU cores.")
+    num_gpu: int = Field(1, validation_alias=AliasChoices("num_gpu", "gpu"), description="GPUs; 0 evaluates on the CPU.")
+    num_memory: int = Field(8, validation_alias=AliasChoices("num_memory", "memory"), description="Memory in GiB.")
+    gpu_label_id: int = -1
+    model_bnb_config: str | None = Field(None, description="Inline JSON or a config's id.")
+    adapter_bnb_config: str | None = Field(None, description="Inline JSON or a config's id.")
+    generation_config: str | None = Field(None, description="Inline JSON or a config's id.")
+    selected_features: list[str] = Field([], description="Columns to carry along beside the answers.")
+    eval_dataset_fraction: float = Field(1.0, description="Share of the rows that is scored, in (0, 1]; seed 420.")
+    priority: int = Field(0, ge=-100, le=100, description="Higher runs earlier.")
+
+
+class GetEvaluationJob(Query[EvaluationJobReply]):
+    """Return one evaluation job by its id."""
+
+    id: str
+
+
+class ListEvaluationJobs(Query[EvaluationJobsReply]):
+    """Return evaluation jobs, newest batch first."""
+
+    after: After = None
+    limit: Limit = 100
+    parent_job_id: str | None = Field(None, description="Only the jobs of this batch.")
+
+
+class AnswerRow(Value):
+    """One evaluated row, with what each combination answered."""
+
+    row: int
+    prompt: str
+    expected: str
+    features: dict[str, Any] = {}
+    answers: dict[str, str] = Field({}, description="evaluation job id -> answer")
+    correct: dict[str, bool] = {}
+
+
+class EvaluationAnswersReply(Value):
+    """A page of rows with all answers side by side."""
+
+    parent_job_id: str
+    rows: list[AnswerRow]
+    total: int
+    has_more: bool = False
+
+
+class GetEvaluationAnswers(Query[EvaluationAnswersReply]):
+    """Return the rows of a batch with the answers side by side."""
+
+    QUEUE: ClassVar[str] = "slow"
+
+    parent_job_id: str
+    after: int = Field(0, ge=0, description="Rows to pass over.")
+    limit: Limit = 50
+    differing: bool = Field(False, description="Only rows that not all combinations got right or wrong alike.")
+
+
+BNB_AND_GENERATION: tuple[tuple[str, ConfigType], ...] = (
+    ("model_bnb_config", ConfigType.bitsandbytes_config),
+    ("adapter_bnb_config", ConfigType.bitsandbytes_config),
+    ("generation_config", ConfigType.generation_config),
+)
+_BOTH = NoWorld({"models": [{"id": "m", "name": "x"}], "adapters": [{"id": "a", "name": "y", "model_id": "m"}]})
+
+
+@rule(StartEvaluationJob, "EV-001", "model_adapter_combinations", passes=[{}], fails=[{"model_adapter_combinations": []}])
+def _combinations(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """model_adapter_combinations must not be empty"""
+    if not message.model_adapter_combinations:
+        yield "model_adapter_combinations must name at least one base model"
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-101",
+    "model_adapter_combinations",
+    passes=[{}],
+    fails=[{"model_adapter_combinations": [{"base_model_id": "m"}, {"base_model_id": "m", "adapter_id": ""}]}],
+)
+def _no_twins(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """a combination is scored once"""
+    pairs = [(pair.base_model_id, pair.adapter_id or None) for pair in message.model_adapter_combinations]
+    for index, pair in enumerate(pairs):
+        if pair in pairs[:index]:
+            yield f"combination {index + 1} repeats base model {pair[0]!r} with adapter {pair[1]!r}"
+
+
+@rule(StartEvaluationJob, "EV-002", "dataset_id", passes=[{}], fails=[{"dataset_id": ""}])
+def _dataset(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """dataset_id is required"""
+    yield from filled(message.dataset_id, "dataset_id")
+
+
+@rule(StartEvaluationJob, "EV-003", "prompt_id", passes=[{}], fails=[{"prompt_id": " "}])
+def _prompt(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """prompt_id is required"""
+    yield from filled(message.prompt_id, "prompt_id")
+
+
+@rule(StartEvaluationJob, "EV-004", "resources", passes=[{"num_gpu": 0}], fails=[{"num_cpu": 0}, {"num_gpu": -1}, {"num_memory": 0}])
+def _resources(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
+    """num_cpu and num_memory must be greater than 0, num_gpu at least 0"""
+    for name in ("num_cpu", "num_memory"):
+        yield from (Breach(rule="EV-004", field=name, message=text) for text in positive(getattr(message, name), name))
+    if message.num_gpu < 0:
+        yield Breach(rule="EV-004", field="num_gpu", message=f"num_gpu must be at least 0, not {message.num_gpu}")
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-005",
+    "model_adapter_combinations",
+    need=Need.store,
+    passes=[Example({}, _BOTH)],
+    fails=[{}, {"model_adapter_combinations": [{"adapter_id": "a"}]}],
+)
+def _models_exist(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
+    """each base model must exist"""
+    for index, pair in enumerate(message.model_adapter_combinations):
+        found = [*filled(pair.base_model_id, "base_model_id"), *exists(world, "models", pair.base_model_id, "model")]
+        at = f"model_adapter_combinations.{index}.base_model_id"
+        yield from (Breach(rule="EV-005", field=at, message=text) for text in found)
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-006",
+    "model_adapter_combinations",
+    need=Need.store,
+    passes=[Example({}, _BOTH)],
+    fails=[{}, Example({}, NoWorld({"adapters": [{"id": "a", "name": "y", "model_id": "other"}]}))],
+)
+def _adapters_exist(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
+    """each adapter must exist, and belong to the combination's base model"""
+    for index, pair in enumerate(message.model_adapter_combinations):
+        at = f"model_adapter_combinations.{index}.adapter_id"
+        row = world.get("adapters", pair.adapter_id) if pair.adapter_id else None
+        found = list(exists(world, "adapters", pair.adapter_id, "adapter"))
+        if row is not None and row["model_id"] != pair.base_model_id:
+            found.append(f"adapter {pair.adapter_id!r} belongs to model {row['model_id']!r}, not {pair.base_model_id!r}")
+        yield from (Breach(rule="EV-006", field=at, message=text) for text in found)
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-007",
+    "dataset_id",
+    need=Need.store,
+    passes=[Example({}, NoWorld({"datasets": [{"id": "d"}]}))],
+    fails=[{}],
+)
+def _dataset_exists(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """dataset_id must exist"""
+    yield from exists(world, "datasets", message.dataset_id, "dataset")
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-008",
+    "prompt_id",
+    need=Need.store,
+    passes=[Example({}, NoWorld({"prompts": [{"id": "p"}]}))],
+    fails=[{}],
+)
+def _prompt_exists(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """prompt_id must exist"""
+    yield from exists(world, "prompts", message.prompt_id, "prompt")
+
+
+@rule(StartEvaluationJob, "EV-102", "type", passes=[{}], fails=[{"type": "by hand"}])
+def _type(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """type must be mlflow"""
+    yield from one_of(message.type, EvaluationJobType, "type")
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-103",
+    "eval_dataset_fraction",
+    passes=[{"eval_dataset_fraction": 0.1}],
+    fails=[{"eval_dataset_fraction": value} for value in (0.0, 1.5, float("nan"))],
+)
+def _fraction(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """eval_dataset_fraction must be in (0, 1]"""
+    if not isfinite(message.eval_dataset_fraction) or not 0 < message.eval_dataset_fraction <= 1:
+        yield f"eval_dataset_fraction must be greater than 0 and at most 1, not {message.eval_dataset_fraction}"
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-104",
+    "configs",
+    need=Need.store,
+    passes=[{"generation_config": '{"max_new_tokens": 8}'}],
+    fails=[{"generation_config": '{"max_tokens": 8}'}, {"generation_config": "{"}, {"generation_config": "no-such-id"}],
+)
+def _configs(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
+    """configs are inline JSON objects of known keys, or ids of configs of the field's type"""
+    for name, kind in BNB_AND_GENERATION:
+        given = getattr(message, name)
+        if given is not None:
+            yield from (Breach(rule="EV-104", field=name, message=text) for text in _config(world, kind, given))
+
+
+def _config(world: World, kind: ConfigType, given: str) -> Iterator[str]:
+    if not given.lstrip().startswith("{"):
+        row = world.get("configs", given)
+        if row is None or row["type"] != kind:
+            yield f"{given!r} is neither a JSON object nor the id of a config of type {kind}"
+        return
+    try:
+        yield from wrong(kind, parse_config(kind, given))
+    except ConfigTextError as error:
+        yield str(error)
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-105",
+    "selected_features",
+    need=Need.store,
+    passes=[Example({"selected_features": ["text"]}, NoWorld({"datasets": [{"id": "d", "features": '["text"]'}]}))],
+    fails=[Example({"selected_features": ["nope"]}, NoWorld({"datasets": [{"id": "d", "features": '["text"]'}]}))],
+)
+def _features(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """selected_features must be columns of the dataset"""
+    dataset = world.get("datasets", message.dataset_id) if message.dataset_id else None
+    known = json.loads(dataset["features"] or "[]") if dataset else list(message.selected_features)
+    for name in message.selected_features:
+        if name not in known:
+            yield f"{name!r} is not a column of the dataset; its columns: {', '.join(known)}"

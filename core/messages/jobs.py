@@ -1,0 +1,108 @@
+"""What fine-tuning and evaluation jobs have in common: state, cancelling, metrics, log."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from core.events import Failure
+from core.messages.base import Command, Query, Value
+from core.messages.common import Limit
+from core.types import JobStatus
+
+
+class JobState(Value):
+    """The state of a job. Times are unix seconds; `attempt` is the fencing token, 0 before the first assignment."""
+
+    status: JobStatus = JobStatus.queued
+    attempt: int = 0
+    priority: int = 0
+    runner_id: str | None = None
+    lease_expires_at: float | None = None
+    created_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: Failure | None = None
+    phase: str | None = Field(None, description="What the child is doing now, for people.")
+    step: int = 0
+    total_steps: int | None = None
+    eta_seconds: float | None = None
+    tokens_per_second: float | None = None
+    last_metrics: dict[str, float] = {}
+    waiting_for: str | None = Field(None, description="Why a queued job does not run yet.")
+
+
+class JobStateReply(Value):
+    """The state that a request led to. Cancelling is a request: the job ends when its runner has stopped it."""
+
+    id: str
+    status: JobStatus
+
+
+class CancelJob(Command[JobStateReply]):
+    """Ask for the end of a job: a queued one ends at once, a running one when its runner has stopped it."""
+
+    QUEUE: ClassVar[str] = "commands"
+
+    id: str = Field(description="A fine-tuning job, an evaluation batch (parent_job_id) or one evaluation job of it.")
+
+
+class MetricSeries(Value):
+    """One metric over optimiser steps; `values[i]` was measured at `steps[i]`."""
+
+    name: str
+    steps: list[int]
+    values: list[float]
+    times: list[float] = Field([], description="Unix seconds.")
+    total: int = Field(0, description="Points before downsampling.")
+
+
+class JobMetricsReply(Value):
+    """A job's metrics. `attempt` and `offset` tell up to which record of the spool they reach: follow from there."""
+
+    id: str
+    attempt: int
+    offset: int
+    records_id: str = Field("0-0", description="Id in the job's record stream to follow from.")
+    series: list[MetricSeries]
+
+
+class GetJobMetrics(Query[JobMetricsReply]):
+    """Return a job's metrics, each series downsampled to at most `points` points (the first and last stay)."""
+
+    id: str
+    names: list[str] | None = Field(None, description="Only these metrics.")
+    points: int = Field(300, ge=2, le=100_000)
+
+
+class LogLine(Value):
+    """A line of a job's log; `attempt` and `offset` say where it ends in the spool."""
+
+    attempt: int
+    offset: int
+    at: float
+    level: str = "info"
+    text: str
+
+
+class JobLogReply(Value):
+    """Lines of a job's log in order; go on with `attempt` and `offset`."""
+
+    id: str
+    lines: list[LogLine]
+    attempt: int
+    offset: int
+    records_id: str = "0-0"
+    has_more: bool = False
+
+
+class GetJobLog(Query[JobLogReply]):
+    """Return lines of a job's log: the last `limit`, or those after a place."""
+
+    QUEUE: ClassVar[str] = "slow"
+
+    id: str
+    attempt: int | None = Field(None, description="With offset: begin after this place; neither: the last lines.")
+    offset: int | None = None
+    limit: Limit = 200

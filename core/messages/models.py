@@ -1,0 +1,188 @@
+"""Base models: where adapters start from (guide, "Model Specification")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pydantic import AliasChoices, Field
+
+from core.messages.base import Command, Query, Value
+from core.messages.common import After, Limit, filled, inspected, one_of, unique
+from core.rules import Breach, Example, Need, NoWorld, World, rule
+from core.types import ModelType
+
+
+class ModelMetadata(Value):
+    """A registered base model. `revision` is the commit recorded when it was added, `family` the architecture's name."""
+
+    id: str
+    type: str
+    framework: str | None = None
+    name: str
+    description: str | None = None
+    huggingface_model_name: str | None = None
+    location: str | None = None
+    cml_registered_model_id: str | None = None
+    mlflow_experiment_id: str | None = None
+    mlflow_run_id: str | None = None
+    revision: str | None = None
+    family: str | None = None
+    bytes: int | None = None
+    created_at: float | None = None
+
+
+class ModelReply(Value):
+    """One model."""
+
+    model: ModelMetadata
+
+
+class ModelsReply(Value):
+    """A page of models."""
+
+    models: list[ModelMetadata]
+    has_more: bool = False
+
+
+class AddModel(Command[ModelReply]):
+    """Register a base model: one on the Hugging Face Hub, a project directory, or one of a model registry."""
+
+    QUEUE: ClassVar[str] = "slow"
+    SECONDS: ClassVar[float | None] = 300
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project", "name": "tiny", "location": "models/tiny"}
+
+    type: str = Field("", description="huggingface, project or model_registry")
+    name: str = Field("", description="A unique name; the Hub's name or the directory's when left out.")
+    huggingface_name: str | None = Field(
+        None,
+        description="org/name[@revision] on the Hub.",
+        validation_alias=AliasChoices("huggingface_name", "huggingface_model_name"),
+    )
+    location: str | None = Field(None, description="A directory with config.json, tokenizer and safetensors, in the project.")
+    model_registry_id: str | None = Field(
+        None,
+        description="Id in the model registry.",
+        validation_alias=AliasChoices("model_registry_id", "cml_registered_model_id"),
+    )
+    description: str | None = None
+
+
+class GetModel(Query[ModelReply]):
+    """Return one base model by its id."""
+
+    id: str
+
+
+class ListModels(Query[ModelsReply]):
+    """Return base models, oldest first."""
+
+    after: After = None
+    limit: Limit = 100
+
+
+@rule(AddModel, "MD-001", "type", passes=[{}], fails=[{"type": "zip"}])
+def _type(message: AddModel, world: World) -> Iterator[str]:
+    """type must be one of huggingface, project, model_registry"""
+    yield from one_of(message.type, ModelType, "type")
+
+
+@rule(
+    AddModel,
+    "MD-102",
+    "huggingface_model_name",
+    passes=[{"type": "huggingface", "huggingface_name": "org/model"}],
+    fails=[{"type": "huggingface", "huggingface_name": " "}],
+)
+def _hub_name(message: AddModel, world: World) -> Iterator[str]:
+    """huggingface_name is required for models of the Hub"""
+    if message.type == ModelType.huggingface:
+        yield from filled(message.huggingface_name, "huggingface_name")
+
+
+@rule(AddModel, "MD-102", "location", passes=[{}], fails=[{"location": None}])
+def _location(message: AddModel, world: World) -> Iterator[str]:
+    """location is required for models of the project"""
+    if message.type == ModelType.project:
+        yield from filled(message.location, "location")
+
+
+@rule(
+    AddModel,
+    "MD-002",
+    "huggingface_model_name",
+    need=Need.network,
+    passes=[Example({"type": "huggingface", "huggingface_name": "o/m"}, NoWorld(found={"model": {"revision": "c0ffee"}}))],
+    fails=[Example({"type": "huggingface", "huggingface_name": "o/m"}, NoWorld(found={"model": ValueError("not found")}))],
+)
+def _on_hub(message: AddModel, world: World) -> Iterator[str | Breach]:
+    """the model must be found on the Hub"""
+    if message.type == ModelType.huggingface and message.huggingface_name:
+        yield from inspected(world, "model", message)
+
+
+@rule(
+    AddModel,
+    "MD-003",
+    "cml_registered_model_id",
+    need=Need.network,
+    passes=[Example({"type": "model_registry", "model_registry_id": "7"}, NoWorld(found={"model": {"name": "m"}}))],
+    fails=[
+        Example({"type": "model_registry", "model_registry_id": "7"}, NoWorld(found={"model": ValueError("not found")})),
+        Example({"type": "model_registry"}),
+    ],
+)
+def _in_registry(message: AddModel, world: World) -> Iterator[str | Breach]:
+    """the model must be found in the model registry"""
+    if message.type != ModelType.model_registry:
+        return
+    if not message.model_registry_id:
+        yield from filled(message.model_registry_id, "model_registry_id")
+    else:
+        yield from inspected(world, "model", message)
+
+
+@rule(
+    AddModel,
+    "MD-103",
+    "location",
+    need=Need.files,
+    passes=[Example({}, NoWorld(found={"model": {"family": "LlamaForCausalLM"}}))],
+    fails=[Example({}, NoWorld(found={"model": ValueError("models/tiny has no config.json")}))],
+)
+def _readable(message: AddModel, world: World) -> Iterator[str | Breach]:
+    """the directory must hold config.json, a tokenizer and safetensors weights"""
+    if message.type == ModelType.project and message.location:
+        yield from inspected(world, "model", message)
+
+
+@rule(
+    AddModel,
+    "MD-101",
+    "name",
+    need=Need.store,
+    passes=[{}],
+    fails=[Example({}, NoWorld({"models": [{"id": "1", "name": "tiny"}]}))],
+)
+def _unique_name(message: AddModel, world: World) -> Iterator[str]:
+    """a model's name is unique"""
+    yield from unique(world, "models", "name", message.name or message.huggingface_name, "model")
+
+
+@rule(
+    AddModel,
+    "MD-101",
+    "huggingface_model_name",
+    need=Need.store,
+    passes=[{}],
+    fails=[
+        Example(
+            {"type": "huggingface", "huggingface_name": "o/m"},
+            NoWorld({"models": [{"id": "1", "name": "x", "huggingface_model_name": "o/m"}]}),
+        )
+    ],
+)
+def _unique_hub_name(message: AddModel, world: World) -> Iterator[str]:
+    """a model of the Hub is registered once"""
+    if message.type == ModelType.huggingface:
+        yield from unique(world, "models", "huggingface_model_name", message.huggingface_name, "model")

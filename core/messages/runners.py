@@ -1,0 +1,138 @@
+"""What runners say, and what people ask about them.
+
+A runner speaks RegisterRunner once and ReportProgress again and again; the reply to a report is the whole truth for it:
+every job that is its own now. A lost reply is healed by the next one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from core.messages.base import Command, Message, Part, Query, Value
+from core.types import Order
+
+
+class Gpu(Part):
+    """One GPU of a runner; memory in GiB."""
+
+    index: int
+    uuid: str = ""
+    name: str = ""
+    memory: float = 0
+
+
+class RunnerMetadata(Value):
+    """A registered runner and its load; memory in GiB, times in unix seconds."""
+
+    id: str
+    incarnation: int
+    host: str
+    kind: str = "local"
+    cpus: int
+    memory: float
+    gpus: list[Gpu] = []
+    labels: dict[str, str] = {}
+    engines: list[str] = []
+    status: str = Field("online", description="online, draining or lost")
+    jobs: list[str] = []
+    free: dict[str, float] = {}
+    telemetry: dict[str, Any] = {}
+    registered_at: float | None = None
+    last_seen_at: float | None = None
+
+
+class RegisteredReply(Value):
+    """Who the runner is from now on. Reports of an older incarnation are refused."""
+
+    runner_id: str
+    incarnation: int
+    next_report_seconds: float
+
+
+class RunnersReply(Value):
+    """The registered runners."""
+
+    runners: list[RunnerMetadata]
+
+
+class RegisterRunner(Command[RegisteredReply]):
+    """A runner daemon begins: what it has to offer. A known runner_id gets a new incarnation."""
+
+    QUEUE: ClassVar[str] = "runners"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"host": "a", "cpus": 2, "memory": 8.0, "engines": ["legacy"], "marker": "x"}
+
+    runner_id: str | None = None
+    host: str
+    kind: str = "local"
+    cpus: int = Field(ge=1)
+    memory: float = Field(gt=0, description="GiB")
+    gpus: list[Gpu] = []
+    labels: dict[str, str] = {}
+    engines: list[str] = Field(description="legacy, evaluation, axolotl, user_script …")
+    marker: str = Field("", description="Content of the studio's marker file in the artifacts root; without it there is no work.")
+    pid: int = 0
+
+
+class JobReport(Part):
+    """What one attempt did since the offset that was last accepted. `offset` is where `records` begin in the spool."""
+
+    job_id: str
+    attempt: int
+    offset: int = Field(ge=0)
+    next_offset: int = Field(ge=0, description="Where the records end: what is accepted when all goes well.")
+    records: list[dict[str, Any]] = []
+    alive: bool = Field(True, description="Whether the child lives; a dead one whose spool is all told is over.")
+    exit_code: int | None = None
+    has_spec: bool = True
+
+
+class JobOrder(Value):
+    """One job that is this runner's: what to do with it, and up to where its spool was taken in."""
+
+    job_id: str
+    attempt: int
+    order: Order
+    accepted: int = 0
+    spec: dict[str, Any] | None = Field(None, description="The sealed specification, while the runner does not hold it.")
+    cancelled: list[str] = Field([], description="Children of an evaluation to leave out.")
+
+
+class ReportReply(Value):
+    """The whole truth for a runner. `known` is false when it must register again."""
+
+    known: bool
+    jobs: list[JobOrder] = []
+    draining: bool = False
+    next_report_seconds: float = 5
+
+
+class ReportProgress(Message[ReportReply]):
+    """A runner's report: its free room, its load, and what its jobs did. It is idempotent by (attempt, offset)."""
+
+    QUEUE: ClassVar[str] = "runners"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"runner_id": "r", "incarnation": 1}
+
+    runner_id: str
+    incarnation: int
+    free: dict[str, float] = Field({}, description="cpus, memory (GiB), gpus: what no job occupies.")
+    telemetry: dict[str, Any] = {}
+    jobs: list[JobReport] = []
+
+
+class RunnerReply(Value):
+    """One runner."""
+
+    runner: RunnerMetadata
+
+
+class ListRunners(Query[RunnersReply]):
+    """Return the runners that ever registered and were not forgotten."""
+
+
+class DrainRunner(Command[RunnerReply]):
+    """Ask a runner to save checkpoints, give its jobs back to the queue and take no more; or to take work again."""
+
+    id: str
+    draining: bool = True

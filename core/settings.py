@@ -1,0 +1,89 @@
+"""What the environment says: `FTS_*`, and the guide's own names (docs/settings.md is generated from this)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The studio's settings, read from the environment once a process; secrets are never printed."""
+
+    model_config = SettingsConfigDict(env_prefix="FTS_", extra="ignore", populate_by_name=True)
+
+    home: Path = Field(Path(".app"), description="The studio's own directory: store, artifacts, logs, embedded Valkey.")
+    project: Path = Field(Path("."), description="The directory that relative paths of users start from.")
+    allowed_roots: list[Path] = Field(default_factory=list, description="More directories that users' paths may lie in (JSON list).")
+    external_redis_url: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("FTS_REDIS_URL"), description="Valkey or Redis to use instead of the embedded one."
+    )
+    namespace: str = Field("fts", description="Prefix of every key in Valkey or Redis.")
+    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; SQLite in FTS_HOME without it.")
+    sqlite_db: Path | None = Field(None, validation_alias=AliasChoices("FINE_TUNING_STUDIO_SQLITE_DB"), description="SQLite file.")
+    pool_size: int = Field(5, description="PostgreSQL: connections kept (guide, DAO).")
+    max_overflow: int = Field(10, description="PostgreSQL: connections beyond pool_size.")
+    pool_timeout: float = Field(30, description="PostgreSQL: seconds to wait for a connection.")
+    pool_recycle: int = Field(1800, description="PostgreSQL: seconds before a connection is renewed.")
+    artifacts: Path | None = Field(None, description="Where attempts, checkpoints and results lie; FTS_HOME/artifacts without it.")
+    adapters_dir: Path = Field(
+        Path("data/adapters"), validation_alias=AliasChoices("FTS_ADAPTERS_DIR", "CUSTOM_LORA_ADAPTERS_DIR"), description="Default out_dir."
+    )
+    hub_token: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN"), description="Token of the Hugging Face Hub."
+    )
+    threads: int = Field(8, description="Worker threads of an actors process.")
+    lease_seconds: float = Field(30, description="How long a job stays with a runner that says nothing.")
+    report_seconds: float = Field(5, description="How often an idle runner reports.")
+    keep_events: int = Field(100_000, description="Newest events kept in the log.")
+    keep_inbox_hours: float = Field(72, description="How long a command's key and reply are remembered.")
+    keep_metrics_days: float = Field(365, description="How long the metrics of finished jobs are kept.")
+    reply_timeout: float = Field(30, description="Seconds a client waits for a reply.")
+    tracking: bool = Field(True, description="Whether runners write MLflow runs.")
+    mlflow_tracking_uri: str | None = Field(
+        None, validation_alias=AliasChoices("FTS_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"), description="SQLite in FTS_HOME without it."
+    )
+
+    @property
+    def root(self) -> Path:
+        """FTS_HOME as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def redis_url(self) -> str:
+        """Where the queue is: FTS_REDIS_URL, else the embedded server's socket."""
+        if self.external_redis_url is not None:
+            return self.external_redis_url.get_secret_value()
+        from core.queue.embedded import url  # late: most readers of settings never need it
+
+        return url(self.root)
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+pysqlite:///{(self.sqlite_db or self.root / 'state.db').expanduser().resolve()}"
+
+    @property
+    def artifacts_root(self) -> Path:
+        """The directory of attempts and results, absolute."""
+        return (self.artifacts or self.root / "artifacts").expanduser().resolve()
+
+    @property
+    def roots(self) -> list[Path]:
+        """The directories that users' paths may lie in; relative paths start from the first."""
+        return [self.project.resolve(), *(path.expanduser().resolve() for path in self.allowed_roots)]
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking store."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()

@@ -1,0 +1,155 @@
+"""The sealed description of a job that a runner executes: nothing is left to look up.
+
+A runner writes it as `spec.json` into the attempt's directory. Secrets are never in it: `needs_token` asks for the Hub
+token, which goes through a pipe to the child.
+
+Files below the artifacts root (the directory shared by the studio and its runners):
+
+    .fts-artifacts                       the studio's marker; a runner without it gets no work
+    jobs/<job>/<attempt>/spec.json       what to do
+                         events.jsonl    the spool: one record a line (core/events.py)
+                         log.txt         what the child printed
+                         exit.json       {"outcome", "code"} when the child ended by itself
+                         control.json    {"order": "cancel" | "pause", "cancelled": [child ids]} written by the daemon
+                         lock            held (flock) as long as the child lives
+                         checkpoints/checkpoint-<step>/   with manifest.json
+                         adapter/  answers-<child>.jsonl
+
+The adapter of a fine-tuning job is written to `out_dir/<job>/<attempt>`, so that a stale attempt can't touch an accepted one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from core.types import JobKind, LossOn
+
+
+class Sealed(BaseModel):
+    """A frozen part of a specification."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Resources(Sealed):
+    """What a job occupies on its runner; memory in GiB."""
+
+    cpus: int
+    gpus: int
+    memory: int
+    workers: int = 1
+    gpu_label_id: int | None = None
+
+
+class ModelSource(Sealed):
+    """Where the base model is read from: a directory, or the Hub at a commit."""
+
+    id: str
+    name: str
+    location: str | None = Field(None, description="Absolute directory; wins over the Hub.")
+    hub_name: str | None = None
+    revision: str | None = Field(None, description="Commit recorded when the model was added.")
+    files: dict[str, str] = Field({}, description="name -> SHA-256 recorded when the model was added (directory models).")
+
+
+class AdapterSource(Sealed):
+    """Where a trained adapter is read from."""
+
+    id: str
+    name: str
+    location: str | None = None
+    hub_name: str | None = None
+    revision: str | None = None
+
+
+class DatasetSource(Sealed):
+    """Where rows are read from. `type` is a DatasetType; `sha256` of the file, or `revision` on the Hub, as recorded."""
+
+    id: str
+    name: str
+    type: str
+    location: str | None = None
+    hub_name: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+    features: list[str] = []
+
+
+class PromptSource(Sealed):
+    """The templates (core/template.py) at the time of the request."""
+
+    id: str
+    name: str
+    prompt_template: str
+    input_template: str
+    completion_template: str
+
+
+class Sampling(Sealed):
+    """How rows are drawn and split (guide: seed 42; doubles). With split 1.0 there is no held-out part."""
+
+    fraction: float = 1.0
+    split: float = 0.9
+    seed: int = 42
+
+
+class FineTuningSpec(Sealed):
+    """One fine-tuning job."""
+
+    kind: Literal[JobKind.fine_tuning] = JobKind.fine_tuning
+    job_id: str
+    name: str
+    framework: str = "legacy"
+    model: ModelSource
+    dataset: DatasetSource
+    prompt: PromptSource
+    sampling: Sampling
+    training_arguments: dict[str, Any] = Field(description="Translated and overridden: what SFTConfig gets.")
+    lora: dict[str, Any]
+    model_bnb: dict[str, Any] | None = None
+    adapter_bnb: dict[str, Any] | None = None
+    max_length: int = 512
+    packing: bool = True
+    loss_on: LossOn = LossOn.all
+    length_grouped: bool = False
+    out_dir: str = Field(description="Absolute; the adapter goes to out_dir/<job>/<attempt>.")
+    resources: Resources
+    needs_token: bool = False
+    user_script: str | None = None
+    user_config: str | None = None
+    axolotl_config: str | None = None
+
+
+class Combination(Sealed):
+    """One child of an evaluation: a base model, with an adapter or without."""
+
+    job_id: str
+    run_number: int = Field(description="1-based; the first with an adapter is the baseline.")
+    model: ModelSource
+    adapter: AdapterSource | None = None
+
+
+class EvaluationSpec(Sealed):
+    """An evaluation batch: one work for a runner, one row a combination. `job_id` is the parent_job_id."""
+
+    kind: Literal[JobKind.evaluation] = JobKind.evaluation
+    job_id: str
+    name: str
+    combinations: list[Combination]
+    dataset: DatasetSource
+    prompt: PromptSource
+    sampling: Sampling | None = Field(None, description="The adapter's own held-out split; None: the whole dataset.")
+    fraction: float = 1.0
+    seed: int = 420
+    selected_features: list[str] = []
+    generation: dict[str, Any]
+    model_bnb: dict[str, Any] | None = None
+    adapter_bnb: dict[str, Any] | None = None
+    resources: Resources
+    needs_token: bool = False
+
+
+Spec = Annotated[FineTuningSpec | EvaluationSpec, Field(discriminator="kind")]
+SPEC: TypeAdapter[Spec] = TypeAdapter(Spec, config=ConfigDict(defer_build=True))

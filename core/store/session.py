@@ -1,0 +1,126 @@
+"""Engines, reading, and the unit of work.
+
+SQLite: WAL; writers BEGIN IMMEDIATE (a plain BEGIN that writes later loses updates or meets "database is locked");
+readers have an engine of their own. PostgreSQL: reads are REPEATABLE READ, and event ids are taken last, under an
+advisory lock, so that an id is never seen before a lower one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Engine, create_engine, event, func, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from core.messages.base import AsOf
+from core.settings import Settings
+from core.store.tables import EventRow, Meta
+
+EVENTS_LOCK = 0x46545345  # "FTSE": PostgreSQL's advisory lock over the event log's ids
+
+
+@dataclass
+class Unit:
+    """One unit of work: a session, what happened in it, and what to do when it is committed."""
+
+    session: Session
+    now: float = field(default_factory=time.time)
+    events: list[EventRow] = field(default_factory=list)
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+
+    def emit(
+        self,
+        type: str,
+        kind: str,
+        resource_id: str,
+        message: str = "",
+        *,
+        level: Literal["info", "warning", "error"] = "info",
+        **data: Any,
+    ) -> None:
+        """Note an event; all of them are written last, in order (core/events.py lists the types)."""
+        row = EventRow(at=self.now, type=type, level=level, message=message, kind=kind, resource_id=resource_id, data=data)
+        self.events.append(row)
+
+    def after(self, do: Callable[[], None]) -> None:
+        """Do something once the unit is committed: wake a runner, feed a job's stream. It may be lost: heal elsewhere."""
+        self.afterwards.append(do)
+
+
+class Store:
+    """The database of a studio. Safe to share between threads; build a new one after a fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = make_url(settings.store_url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self.writer = _engine(settings, self.url, "BEGIN IMMEDIATE")
+        self.reader = _engine(settings, self.url, "BEGIN") if self.is_sqlite else self.writer.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session on one snapshot; nothing it does is kept."""
+        with Session(self.reader) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Unit]:
+        """A unit of work: committed when the block ends well, else rolled back whole."""
+        with Session(self.writer, expire_on_commit=False) as session, session.begin():
+            unit = Unit(session)
+            yield unit
+            self._log(unit)
+        for do in unit.afterwards:
+            do()
+
+    def _log(self, unit: Unit) -> None:
+        if not unit.events:
+            return
+        unit.session.flush()
+        if not self.is_sqlite:
+            unit.session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": EVENTS_LOCK})
+        for row in unit.events:
+            unit.session.add(row)
+            unit.session.flush()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+def as_of(session: Session) -> AsOf:
+    """Which state `session` sees: the epoch, and the id of the last event."""
+    epoch = session.scalar(select(Meta.value).where(Meta.key == "epoch"))
+    return AsOf(epoch=epoch or "", event=session.scalar(select(func.max(EventRow.id))) or 0)
+
+
+def _engine(settings: Settings, url: Any, begin: str) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(
+            url,
+            pool_size=settings.pool_size,
+            max_overflow=settings.max_overflow,
+            pool_timeout=settings.pool_timeout,
+            pool_recycle=settings.pool_recycle,
+            pool_pre_ping=True,
+        )
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+    event.listen(engine, "connect", _pragmas)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _pragmas(connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # the begin event speaks for itself
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000", "cache_size=-8000"):
+        connection.execute(f"PRAGMA {pragma}").close()

@@ -1,0 +1,32 @@
+"""Hostile text made safe to show: `plain()` is the one gate between the outside world and a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Cc control, Cf format (bidi overrides, zero-width), Cs surrogates, Co private use, Cn unassigned, Zl/Zp line separators.
+_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_JOINER = "\u200d"  # keeps emoji sequences whole; harmless by itself
+
+
+def plain(value: object, *, limit: int = 2_000, lines: bool = False) -> str:
+    """Return `value` as text without control, escape, bidi or invisible characters, at most `limit` characters long.
+
+    Unsafe characters become a visible `\\xNN` or `\\uNNNN`; tabs become spaces. With `lines`, newlines stay.
+    """
+    text = str(value)
+    if text.isascii() and text.isprintable() and len(text) <= limit:
+        return text
+    shown = "".join(_shown(char, lines) for char in text[: limit + 1])
+    return shown if len(text) <= limit and len(shown) <= 4 * limit else shown[: limit - 1] + "…"
+
+
+def _shown(char: str, lines: bool) -> str:
+    if char == "\n" and lines:
+        return char
+    if char in "\t\n\r":
+        return " "
+    if unicodedata.category(char) in _UNSAFE and char != _JOINER:
+        code = ord(char)
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return char

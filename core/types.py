@@ -1,0 +1,142 @@
+"""The enumerations of the domain. Values are what travels on the wire and what the tables hold (guide, "Type Enums")."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class DatasetType(StrEnum):
+    """Where a dataset's rows come from."""
+
+    huggingface = "huggingface"
+    project = "project"
+    project_csv = "project_csv"
+    project_json = "project_json"
+    project_jsonl = "project_jsonl"
+
+
+class ModelType(StrEnum):
+    """Where a base model's weights come from."""
+
+    huggingface = "huggingface"
+    project = "project"
+    model_registry = "model_registry"
+
+
+class AdapterType(StrEnum):
+    """Where an adapter's weights come from."""
+
+    project = "project"
+    huggingface = "huggingface"
+    model_registry = "model_registry"
+
+
+class PromptType(StrEnum):
+    """How a prompt template is kept."""
+
+    in_place = "in_place"
+
+
+class ConfigType(StrEnum):
+    """What a configuration blob parameterises."""
+
+    training_arguments = "training_arguments"
+    bitsandbytes_config = "bitsandbytes_config"
+    generation_config = "generation_config"
+    lora_config = "lora_config"
+    custom = "custom"
+    axolotl = "axolotl"
+    axolotl_dataset_formats = "axolotl_dataset_formats"
+
+
+class FineTuningFrameworkType(StrEnum):
+    """Which training engine runs a job."""
+
+    legacy = "legacy"
+    axolotl = "axolotl"
+
+
+class ModelExportType(StrEnum):
+    """Where a trained adapter is exported to."""
+
+    model_registry = "model_registry"
+    cml_model = "cml_model"
+
+
+class EvaluationJobType(StrEnum):
+    """Which evaluation engine runs a job."""
+
+    mlflow = "mlflow"
+
+
+class ModelFrameworkType(StrEnum):
+    """The framework a model's weights are stored for."""
+
+    pytorch = "pytorch"
+    tensorflow = "tensorflow"
+    onnx = "onnx"
+
+
+class JobKind(StrEnum):
+    """What a runner is asked to do."""
+
+    fine_tuning = "fine_tuning"
+    evaluation = "evaluation"
+
+
+class JobStatus(StrEnum):
+    """The states of a job; actors/jobs.py holds the table of legal transitions."""
+
+    queued = "queued"
+    assigned = "assigned"
+    running = "running"
+    pausing = "pausing"
+    paused = "paused"
+    cancel_requested = "cancel_requested"
+    succeeded = "succeeded"
+    failed = "failed"
+    cancelled = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can follow."""
+        return self in {JobStatus.succeeded, JobStatus.failed, JobStatus.cancelled}
+
+    @property
+    def held(self) -> bool:
+        """Whether a runner holds the job, under a lease."""
+        return self in {JobStatus.assigned, JobStatus.running, JobStatus.pausing, JobStatus.cancel_requested}
+
+
+class LossOn(StrEnum):
+    """Which tokens of a row are learned."""
+
+    all = "all"
+    completion = "completion"
+
+
+class Order(StrEnum):
+    """What a runner is told to do with a job it holds."""
+
+    run = "run"
+    stop = "stop"  # the attempt is not this runner's any more: kill it, report nothing of it
+    cancel = "cancel"  # end it; its state becomes cancelled
+    pause = "pause"  # save a checkpoint, end it; it goes on later
+
+
+class Severity(StrEnum):
+    """Whether a breach refuses the request or only informs."""
+
+    ERROR = "ERROR"
+    INFO = "INFO"
+
+
+class Code(StrEnum):
+    """Why a request has no value to answer with."""
+
+    refused = "refused"
+    not_found = "not_found"
+    conflict = "conflict"
+    expired = "expired"
+    unavailable = "unavailable"
+    internal = "internal"
