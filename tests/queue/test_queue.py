@@ -1,0 +1,186 @@
+"""The queue as its users meet it: real Valkey, real workers, real kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import pytest
+import redis
+from dramatiq.results.backends import RedisBackend
+
+from core.queue import wire
+from core.queue.broker import dead_letters
+from tests.queue import workers
+
+Start = Callable[[], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start(valkey_url: str, ns: str) -> Iterator[Start]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def one() -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([sys.executable, "-m", "tests.queue.workers", valkey_url, ns], cwd=Path(__file__).parents[2]))
+        return started[-1]
+
+    yield one
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def until(true: Callable[[], Any], seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := true()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return value
+
+
+def echo(n: int = 0, **options: Any) -> wire.WireMessage:
+    return wire.new_message("echo", "commands", {"n": n}, **options)
+
+
+def test_a_spaced_request_is_answered_in_milliseconds(client: redis.Redis, ns: str, valkey_url: str) -> None:
+    _, worker = workers.serve(valkey_url, ns)
+    took = []
+    for n in range(20):
+        time.sleep(0.05)
+        begun = time.perf_counter()
+        assert wire.ask(client, ns, echo(n), 5) == {"ok": True, "value": {"n": n}}
+        took.append(time.perf_counter() - begun)
+    worker.stop()
+    assert statistics.median(took) < 0.05  # stock Dramatiq takes 0.2 s
+
+
+async def test_asking_from_asyncio_gives_the_same(valkey_url: str, ns: str) -> None:
+    from core.queue.connect import connect_async
+
+    _, worker = workers.serve(valkey_url, ns)
+    async with connect_async(valkey_url) as client:
+        assert await wire.ask_async(client, ns, echo(3), 5) == {"ok": True, "value": {"n": 3}}
+    worker.stop()
+
+
+def test_messages_are_what_dramatiq_itself_would_send(client: redis.Redis, ns: str) -> None:
+    message = echo(7, key="k", expires_at=12.5)
+    decoded = dramatiq.Message.decode(message.data)
+    assert decoded.encode() == message.data
+    assert decoded.options == {"redis_message_id": message.slot, "key": "k", "expires_at": 12500}
+
+
+def test_a_stock_client_sends_and_reads_the_reply(client: redis.Redis, ns: str, valkey_url: str) -> None:
+    _, worker = workers.serve(valkey_url, ns)
+    from dramatiq.brokers.redis import RedisBroker
+
+    stock = RedisBroker(client=client, namespace=ns, middleware=[])
+    message = stock.enqueue(dramatiq.Message(queue_name="commands", actor_name="echo", args=(), kwargs={"payload": {"n": 1}}, options={}))
+    backend = RedisBackend(client=client, namespace=f"{ns}-results")
+    assert message.get_result(backend=backend, block=True, timeout=5000) == {"ok": True, "value": {"n": 1}}
+    worker.stop()
+
+
+def test_a_stock_worker_runs_what_we_send(client: redis.Redis, ns: str) -> None:
+    from dramatiq.brokers.redis import RedisBroker
+    from dramatiq.results import Results
+
+    broker = RedisBroker(client=client, namespace=ns, middleware=[Results(backend=RedisBackend(client=client, namespace=f"{ns}-results"))])
+    dramatiq.actor(lambda payload: payload, broker=broker, actor_name="echo", queue_name="commands", store_results=True)
+    worker = dramatiq.Worker(broker, worker_timeout=20)
+    worker.start()
+    assert wire.ask(client, ns, echo(9), 5) == {"n": 9}
+    worker.stop()
+
+
+def test_what_cannot_be_decoded_or_is_unknown_delays_nobody(client: redis.Redis, ns: str, valkey_url: str) -> None:
+    bad: list[bytes] = [b"\xff{", b"{}", b"[1]", b'{"queue_name":1}']
+    for index, raw in enumerate(bad):
+        client.hset(f"{ns}:commands.msgs", f"bad{index}", raw)
+        client.rpush(f"{ns}:commands", f"bad{index}")
+    good = [echo(n) for n in range(7)]
+    for message in good:
+        wire.enqueue(client, ns, message)
+    _, worker = workers.serve(valkey_url, ns)
+    reply = wire.ask(client, ns, wire.new_message("nobody", "commands", {}), 5)
+    assert reply is not None and reply["code"] == "refused" and reply["breaches"][0]["rule"] == "MS-104"
+    until(lambda: client.llen(f"{ns}:done") == 7)
+    until(lambda: len(dead_letters(client, ns)) == len(bad) + 1)
+    assert {letter["raw"] for letter in dead_letters(client, ns)} >= set(bad)
+    until(lambda: client.hlen(f"{ns}:commands.msgs") == 0)
+    worker.stop()
+
+
+def test_an_expired_message_is_not_run(client: redis.Redis, ns: str, valkey_url: str) -> None:
+    _, worker = workers.serve(valkey_url, ns)
+    reply = wire.ask(client, ns, echo(1, expires_at=time.time() - 1), 5)
+    assert reply is not None and reply["code"] == "expired"
+    assert client.llen(f"{ns}:done") == 0
+    worker.stop()
+
+
+def test_a_killed_workers_message_is_back_within_15_seconds(client: redis.Redis, ns: str, start: Start) -> None:
+    first = start()
+    message = wire.new_message("wait", "commands", {"seconds": 1})
+    wire.enqueue(client, ns, message)
+    assert client.blpop([f"{ns}:begun"], timeout=20)
+    first.send_signal(signal.SIGKILL)
+    second, killed = start(), time.monotonic()
+    assert client.blpop([f"{ns}:begun"], timeout=20)[1] == str(second.pid).encode()
+    assert time.monotonic() - killed < 15
+
+
+def test_poison_is_buried_after_three_kills_and_its_neighbours_are_done(client: redis.Redis, ns: str, start: Start) -> None:
+    for n in range(4):
+        wire.enqueue(client, ns, echo(n))
+    poison = wire.new_message("kill", "commands", {})
+    wire.enqueue(client, ns, poison)
+    for n in range(4, 8):
+        wire.enqueue(client, ns, echo(n))
+    kills = 0
+    process = start()
+    until_time = time.monotonic() + 80
+    while not dead_letters(client, ns):
+        assert time.monotonic() < until_time
+        if process.poll() is not None:
+            kills += 1
+            client.zadd(f"{ns}:__heartbeats__", {member: 0 for member in client.zrange(f"{ns}:__heartbeats__", 0, -1)})  # dead at once: saves 10 s each
+            process = start()
+        time.sleep(0.05)
+    assert kills == 3
+    assert len(dead_letters(client, ns)) == 1
+    until(lambda: {int(n) for n in client.lrange(f"{ns}:done", 0, -1)} == set(range(8)))
+    key = wire.reply_key(ns, poison)
+    assert b"worker died 3 times" in client.lindex(key, 0)
+    until(lambda: client.hlen(f"{ns}:deliveries") == 0)
+
+
+def test_a_graceful_stop_loses_nothing(client: redis.Redis, ns: str, start: Start) -> None:
+    first = start()
+    for n in range(300):
+        wire.enqueue(client, ns, echo(n))
+    until(lambda: client.llen(f"{ns}:done") > 0)
+    first.terminate()
+    assert first.wait(15) == 0
+    start()
+    until(lambda: client.llen(f"{ns}:done") >= 300)
+    assert sorted(int(n) for n in client.lrange(f"{ns}:done", 0, -1)) == list(range(300))
+
+
+def test_a_busy_worker_is_not_spun(client: redis.Redis, ns: str, valkey_url: str) -> None:
+    _, worker = workers.serve(valkey_url, ns, threads=1)
+    for _ in range(4):
+        wire.enqueue(client, ns, wire.new_message("wait", "commands", {"seconds": 0.3}))
+    until(lambda: client.llen(f"{ns}:begun") >= 1)
+    before = sum(os.times()[:2])
+    time.sleep(0.5)
+    assert sum(os.times()[:2]) - before < 0.4
+    worker.stop()

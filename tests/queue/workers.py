@@ -1,0 +1,45 @@
+"""A worker process for the tests: `python workers.py URL NS` runs actors that echo, kill, or wait."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+import dramatiq
+
+from core.queue.broker import StudioBroker
+from core.queue.guard import Guard
+
+
+def serve(url: str, ns: str, threads: int = 8) -> tuple[StudioBroker, dramatiq.Worker]:
+    broker = StudioBroker(url, ns, [Guard()])
+
+    def echo(payload: dict[str, Any]) -> dict[str, Any]:
+        broker.client.rpush(f"{ns}:done", payload.get("n", 0))
+        return {"ok": True, "value": payload}
+
+    def kill(payload: dict[str, Any]) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def wait(payload: dict[str, Any]) -> dict[str, Any]:
+        broker.client.rpush(f"{ns}:begun", os.getpid())
+        time.sleep(payload["seconds"])
+        return {"ok": True, "value": os.getpid()}
+
+    for function in (echo, kill, wait):
+        dramatiq.actor(function, broker=broker, actor_name=function.__name__, queue_name="commands")
+    worker = dramatiq.Worker(broker, queues={"commands"}, worker_threads=threads)
+    worker.start()
+    return broker, worker
+
+
+if __name__ == "__main__":
+    _, running = serve(sys.argv[1], sys.argv[2])
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop.wait()
+    running.stop()
