@@ -1,0 +1,155 @@
+"""One attempt as the daemon sees it: its files, its child, what was told of it and what is ordered."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import time
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from core.events import Failure, Finished
+from core.spec import SPEC, Resources, Spec
+from core.types import Order
+from gpu_runner.files import Child, Files, read_json, write_json
+from gpu_runner.processes import end_leftovers, is_running, signal_group
+from gpu_runner.room import Held
+
+log = logging.getLogger(__name__)
+
+
+class Stage(Enum):
+    """Where an attempt is on this runner."""
+
+    waiting = auto()  # no child yet: for its specification, for room, for the warm process
+    running = auto()
+    over = auto()  # its child is dead, or it never had one and never will
+
+
+class Attempt:
+    """An attempt of a job. `accepted` is the offset that the studio took in; None until a reply said so."""
+
+    def __init__(self, job_id: str, number: int, files: Files) -> None:
+        self.job_id, self.number, self.files = job_id, number, files
+        self.stage = Stage.waiting
+        self.order = Order.run
+        self.spec: Spec | None = None
+        self.child: Child | None = None
+        self.gpus: tuple[str, ...] = ()
+        self.accepted: int | None = None
+        self.exit_code: int | None = None
+        self.warm = False
+        self.cold_next = False  # the fork was bad: the next start is a cold one
+        self.computing = False  # its spool tells of a step
+        self.finished = False  # its spool's last record was read
+        self.ending = False  # that record was accepted: the child may take its time to leave
+        self.missing = 0  # how often it was found dead without an exit code
+        self.since = 0.0  # monotonic time of the order to cancel, or of `ending`
+        self.signalled = 0
+        self.unwritten: dict[str, Any] | None = None  # the failure that its spool had no room for
+        self._size = -1
+        self._control: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} attempt {self.number}"
+
+    @property
+    def held(self) -> Held:
+        """What it occupies here."""
+        if self.spec is None or self.stage is Stage.over:
+            return Held(Resources(cpus=0, gpus=0, memory=0), () if self.stage is Stage.over else self.gpus)
+        return Held(self.spec.resources, self.gpus)
+
+    def take_spec(self, given: dict[str, Any] | None) -> None:
+        """Read the specification from its file, or take and write the one given. Raises OSError, ValidationError."""
+        content = read_json(self.files.spec) if given is None else given
+        if content is None:
+            return
+        self.spec = SPEC.validate_python(content)
+        if given is not None:
+            self.files.directory.mkdir(parents=True, exist_ok=True)
+            write_json(self.files.spec, given)
+
+    def adopt(self) -> None:
+        """Take over a child that an earlier daemon started, dead or alive."""
+        self.child = self.files.child()
+        self.gpus = self.child.gpus if self.child else ()
+        self.stage = Stage.running
+        try:
+            self.take_spec(None)
+        except ValidationError as error:
+            log.warning("%s: %s", self, error)  # it runs all the same; only what it occupies is unknown
+
+    def grown(self) -> bool:
+        """Whether its spool has changed since this was last asked."""
+        size = self.files.spool_size()
+        changed, self._size = size != self._size, size
+        return changed
+
+    def alive(self) -> bool:
+        """Whether the child lives: it holds the lock, and is the process that began the attempt.
+
+        A descendant may hold the lock when the child is dead; before `child.json` is there, the lock alone tells.
+        """
+        if not self.files.locked():
+            return False
+        self.child = self.child or self.files.child()
+        return self.child is None or is_running(self.child.pid, self.child.started)
+
+    def die(self, code: int | None) -> None:
+        """The child is dead: note its exit code (its own file's when nobody could wait for it), end what it left behind."""
+        if self.child is not None:
+            end_leftovers(self.child.pid)
+        said = (read_json(self.files.exit) or {}).get("code")
+        self.exit_code = code if code is not None else said if isinstance(said, int) else None
+        self.stage = Stage.over
+
+    def kill(self, number: signal.Signals) -> None:
+        """Signal the child's group; nothing when there is none, or the pid is another process now."""
+        self.child = self.child or self.files.child()
+        if self.child is not None:
+            signal_group(self.child.pid, self.child.started, number)
+
+    def obey(self, order: Order, cancelled: list[str]) -> None:
+        """Hand the order to the child by its control file. Raises OSError."""
+        control = {"order": str(order), "cancelled": cancelled} if order is not Order.run or cancelled else {}
+        if control and control != self._control:
+            write_json(self.files.control, control)
+            self._control = control
+        if order is not self.order:
+            log.info("%s: %s", self, order)
+            self.order, self.since = order, time.monotonic()
+
+    def escalate(self, now: float, patience: tuple[float, float]) -> None:
+        """A child that does not cancel is terminated after the first time (seconds), killed after the second."""
+        waited = now - self.since if self.order is Order.cancel or self.ending else 0.0
+        for step, (limit, number) in enumerate(zip(patience, (signal.SIGTERM, signal.SIGKILL), strict=True), 1):
+            if waited >= limit and self.signalled < step:
+                log.warning("%s: %s after %.0f s", self, number.name, waited)
+                self.kill(number)
+                self.signalled = step
+
+    def fail(self, kind: str, message: str, hint: str = "") -> None:
+        """End an attempt that can't be started: its last record says why."""
+        log.error("%s: %s", self, message)
+        self.finish("failed", Failure(kind=kind, message=message, hint=hint))
+
+    def finish(self, outcome: Literal["failed", "cancelled", "paused"], error: Failure | None = None) -> None:
+        """End an attempt that has no child, in the child's place."""
+        record = Finished(at=time.time(), outcome=outcome, error=error).model_dump(mode="json")
+        self.stage = Stage.over
+        try:
+            self.files.directory.mkdir(parents=True, exist_ok=True)
+            with self.files.spool.open("a", encoding="utf-8") as spool:
+                spool.write(json.dumps(record) + "\n")
+        except OSError:
+            self.unwritten = record  # a full disk: it is told all the same
+
+
+def attempt_directory(artifacts: Path, job_id: str, number: int) -> Path:
+    """Where the files of an attempt lie."""
+    return artifacts / "jobs" / job_id / str(number)

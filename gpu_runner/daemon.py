@@ -1,0 +1,308 @@
+"""The runner of this host: it starts jobs, watches them, tells the studio what they do, and does what the reply says.
+
+`python -m gpu_runner.daemon`. The studio's reply to a report is the whole truth about which attempts are this runner's.
+Jobs live without the daemon: SIGTERM lets go of them, and the next daemon adopts what it finds.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.messages.runners import JobOrder, RegisterRunner, ReportProgress, ReportReply
+from core.paths import PathRefused, inside
+from core.types import Order
+from gpu_runner.attempt import Attempt, Stage, attempt_directory
+from gpu_runner.files import Files, attempts_of
+from gpu_runner.identity import AlreadyRunning, Identity, read_marker
+from gpu_runner.launch import Launch
+from gpu_runner.link import Link
+from gpu_runner.report import job_reports
+from gpu_runner.room import Room
+from gpu_runner.starter import Starter
+from gpu_runner.trackers import Trackers
+
+log = logging.getLogger(__name__)
+TICK = 0.01  # seconds between looks at the spools, while jobs run
+PATROL = 0.1  # seconds between looks at everything that is slower: locks, timers, helpers
+IDLE = 0.25  # seconds in which a signal is noticed while there is nothing to do
+SPACING = 0.05  # seconds between reports at least: 20 a second
+MISSES = 3  # patrols that must find a child of ours dead before it counts without its exit code
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a daemon is told once: where attempts lie, what it lends, how long a cancelled child may take."""
+
+    artifacts: Path
+    room: Room
+    token: Callable[[], str | None] = lambda: None
+    telemetry: Callable[[], dict[str, Any]] = dict
+    tracking_uri: str | None = None
+    patience: tuple[float, float] = (20.0, 30.0)
+
+
+class Daemon:
+    """The loop. All state is this thread's; the link and the starter wait in threads of their own and ring the bell."""
+
+    def __init__(self, terms: Terms, link: Link, starter: Starter, bell: threading.Event) -> None:
+        self.terms, self.link, self.starter, self.bell = terms, link, starter, bell
+        self.attempts: dict[tuple[str, int], Attempt] = {}
+        self.leaving: dict[tuple[str, int], Attempt] = {}  # not ours any more; they occupy their room until they are dead
+        self.trackers = Trackers(terms.tracking_uri) if terms.tracking_uri else None
+        self.draining = False
+        self.letting_go = False
+        self._news = True
+        self._next_regular = 0.0
+        self._sent = 0.0
+        self._patrolled = 0.0
+
+    def adopt(self, runner_id: str) -> None:
+        """Take over the living children of an earlier daemon."""
+        for job_id, number, files in attempts_of(self.terms.artifacts, runner_id):
+            attempt = Attempt(job_id, number, files)
+            attempt.adopt()
+            self.attempts[job_id, number] = attempt
+            log.info("%s: adopted, pid %s", attempt, attempt.child.pid if attempt.child else "unknown")
+
+    def run(self) -> None:
+        """Work until told to let go."""
+        while not self.letting_go:
+            self.step(time.monotonic())
+            self.bell.wait(self._pause(time.monotonic()))
+            self.bell.clear()
+        self.link.close()
+        self.starter.close()
+
+    def let_go(self, *_: object) -> None:
+        """End soon, leaving the jobs alone (a signal's handler: it takes no lock)."""
+        self.letting_go = True
+
+    def step(self, now: float) -> None:
+        """One round: hear, look, tell."""
+        answered, reply = self.link.take()
+        if answered:
+            self._hear(reply, now)
+        for attempt in self.attempts.values():
+            self._news |= attempt.grown()
+        self._look_for_exits()
+        if now >= self._patrolled + PATROL:
+            self._patrolled = now
+            self._patrol(now)
+        due = self._news or self.link.woken or now >= self._next_regular
+        if due and self.link.idle and now >= self._sent + SPACING:
+            self._tell(now)
+
+    def _pause(self, now: float) -> float:
+        if any(attempt.stage is Stage.running for attempt in self.attempts.values()):
+            return TICK
+        if self.attempts or self.leaving or self._news:
+            return PATROL
+        return max(TICK, min(self._next_regular - now, IDLE))
+
+    def _tell(self, now: float) -> None:
+        registration = self.link.registration
+        if registration is None:
+            return
+        if now >= self._next_regular and read_marker(self.terms.artifacts) != registration.marker:
+            log.info("the studio's marker in %s has changed: registering again", self.terms.artifacts)
+            self.link.register_again()
+            return
+        held = [each.held for each in (*self.attempts.values(), *self.leaving.values())]
+        report = ReportProgress(
+            runner_id=registration.runner_id,
+            incarnation=registration.incarnation,
+            free=self.terms.room.free(held),
+            telemetry=self.terms.telemetry(),
+            jobs=job_reports(self.attempts.values()),
+        )
+        self._news, self._sent, self._next_regular = False, now, now + self.link.next_report_seconds
+        self.link.send(report)
+
+    def _hear(self, reply: ReportReply | None, now: float) -> None:
+        """Take in a reply; a failed report is told anew, with what has come since."""
+        if reply is None:
+            self._news = True
+            return
+        if not reply.known:
+            log.warning("the studio does not know this runner: registering again")
+            self._news = True
+            self.link.register_again()
+            return
+        self._next_regular = now + reply.next_report_seconds
+        if reply.draining is not self.draining:
+            log.info("draining: jobs are paused and given back" if reply.draining else "taking work again")
+            self.draining = reply.draining
+        listed = {(order.job_id, order.attempt): order for order in reply.jobs if order.order is not Order.stop}
+        for key in [key for key in self.attempts if key not in listed]:
+            self._release(key, now)
+        for key, order in listed.items():
+            if key not in self.leaving:
+                self._obey(order, now)
+
+    def _release(self, key: tuple[str, int], now: float) -> None:
+        """An attempt is not ours any more: its child goes, by itself when it has told its end, else at once."""
+        attempt = self.leaving[key] = self.attempts.pop(key)
+        if attempt.finished:
+            attempt.ending, attempt.since = True, now
+        elif attempt.stage is Stage.running:
+            log.warning("%s: not this runner's any more, killed", attempt)
+            attempt.kill(signal.SIGKILL)
+
+    def _obey(self, order: JobOrder, now: float) -> None:
+        key = (order.job_id, order.attempt)
+        attempt = self.attempts.get(key) or self._meet(order)
+        if attempt is None:
+            return
+        self.attempts[key] = attempt
+        before, attempt.accepted = attempt.accepted, order.accepted
+        # What one report had no room for goes with the next; what was sent and not accepted waits for the regular one.
+        self._news |= order.accepted != before and (attempt.stage is Stage.over or attempt.files.spool_size() > order.accepted)
+        wanted = Order.pause if self.draining and order.order is Order.run else order.order
+        try:
+            if attempt.spec is None and attempt.stage is Stage.waiting:
+                attempt.take_spec(order.spec)
+                self._news |= attempt.spec is None
+            if attempt.stage is Stage.running:
+                attempt.obey(wanted, order.cancelled)
+            elif attempt.stage is Stage.waiting:
+                self._begin(attempt, wanted, now)
+        except ValidationError as error:
+            attempt.fail("internal", f"the job's specification can't be read: {error}", "the runner may be older than the studio")
+        except OSError as error:
+            self._no_files(attempt, error)
+
+    def _meet(self, order: JobOrder) -> Attempt | None:
+        """An attempt this daemon does not hold: new, or begun by an earlier daemon, dead or alive."""
+        try:
+            directory = inside(self.terms.artifacts / "jobs", attempt_directory(self.terms.artifacts, order.job_id, order.attempt))
+        except PathRefused as error:
+            log.error("%s", error)
+            return None
+        attempt = Attempt(order.job_id, order.attempt, Files(directory))
+        if attempt.files.child() is not None:
+            attempt.adopt()
+        elif attempt.files.spool_size():
+            attempt.stage = Stage.over  # it could not be started, and its spool says why
+        return attempt
+
+    def _begin(self, attempt: Attempt, order: Order, now: float) -> None:
+        """Start the child, when there is a specification, room, and no order against it. Raises OSError."""
+        if order is not Order.run:
+            attempt.finish("paused" if order is Order.pause else "cancelled")
+            self._news = True
+            return
+        if attempt.spec is None or (not attempt.cold_next and self.starter.worth_waiting(now)):
+            return
+        others = [each.held for each in (*self.attempts.values(), *self.leaving.values()) if each is not attempt]
+        gpus = self.terms.room.bind(attempt.spec.resources.gpus, others)
+        lock = attempt.files.take_lock() if gpus is not None else None
+        if gpus is None or lock is None or self.link.registration is None:
+            return  # the next patrol tries again
+        try:
+            how = self._launch(attempt, gpus, lock)
+        finally:
+            os.close(lock)  # the child's own copy holds the lock from here
+        attempt.gpus, attempt.stage, attempt.warm = gpus, Stage.running, how == "warm"
+        log.info("%s: started %s", attempt, how)
+
+    def _launch(self, attempt: Attempt, gpus: tuple[str, ...], lock: int) -> str:
+        assert attempt.spec is not None and self.link.registration is not None
+        launch = Launch(
+            attempt_dir=str(attempt.files.directory),
+            runner_id=self.link.registration.runner_id,
+            cpus=max(1, attempt.spec.resources.cpus),
+            gpus=gpus,
+            env={"CUDA_VISIBLE_DEVICES": ",".join(gpus)},
+        )
+        token = self.terms.token() if attempt.spec.needs_token else None
+        return self.starter.start(launch, lock, token, cold=attempt.cold_next)
+
+    def _no_files(self, attempt: Attempt, error: OSError) -> None:
+        self._news = True
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            attempt.fail("disk_full", f"no room left for the job's files: {error}", f"free some space below {self.terms.artifacts}")
+        else:
+            attempt.fail("internal", f"the job can't be started: {error}", "the runner's log tells more")
+
+    def _look_for_exits(self) -> None:
+        for attempt in (*self.attempts.values(), *self.leaving.values()):
+            if attempt.stage is Stage.running:
+                code = self.starter.exit_code(str(attempt.files.directory))
+                if code is not None:
+                    self._bury(attempt, code)
+
+    def _bury(self, attempt: Attempt, code: int | None) -> None:
+        """A child is dead; one that its fork left hanging before it said a word is started again, cold."""
+        self._news = True
+        self.starter.forget(str(attempt.files.directory))
+        if code == -signal.SIGALRM and attempt.warm and not attempt.files.spool_size():
+            log.warning("%s: the fork hung, starting cold", attempt)
+            attempt.files.forget_child()
+            attempt.child, attempt.stage, attempt.cold_next = None, Stage.waiting, True
+            return
+        attempt.die(code)
+        log.info("%s: ended, exit code %s", attempt, attempt.exit_code)
+
+    def _patrol(self, now: float) -> None:
+        self.starter.tend(now)
+        for attempt in (*self.attempts.values(), *self.leaving.values()):
+            if attempt.stage is not Stage.running:
+                continue
+            attempt.escalate(now, self.terms.patience)
+            if (attempt.job_id, attempt.number) in self.leaving and not attempt.ending:
+                attempt.kill(signal.SIGKILL)  # again: it may only now have said who it is
+            attempt.missing = 0 if attempt.alive() else attempt.missing + 1
+            if attempt.missing > MISSES:
+                self._bury(attempt, None)
+        for key in [key for key, attempt in self.leaving.items() if attempt.stage is not Stage.running]:
+            del self.leaving[key]
+            self._news = True  # there is room now
+        for attempt in self.attempts.values():
+            if attempt.stage is Stage.waiting:
+                self._try_again(attempt, now)
+        self._track(now)
+
+    def _try_again(self, attempt: Attempt, now: float) -> None:
+        try:
+            self._begin(attempt, Order.pause if self.draining else attempt.order, now)
+        except OSError as error:
+            self._no_files(attempt, error)
+
+    def _track(self, now: float) -> None:
+        if self.trackers is None:
+            return
+        self.trackers.tend()
+        for attempt in self.attempts.values():
+            if attempt.computing:
+                self.trackers.ensure(attempt.files.directory.parent, now)
+
+
+def main() -> None:
+    """Run the daemon of this host for the studio of FTS_HOME or FTS_REDIS_URL."""
+    from core.settings import settings
+    from gpu_runner.gpus import host_facts, inventory, telemetry
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configured = settings()
+    artifacts = configured.artifacts_root
+    artifacts.mkdir(parents=True, exist_ok=True)
+    try:
+        identity = Identity(configured.root)
+    except AlreadyRunning as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

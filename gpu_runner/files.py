@@ -1,0 +1,114 @@
+"""The files of one attempt (core/spec.py), as the daemon and the process that starts the child use them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Child:
+    """Who runs an attempt: `child.json`, the first thing that a job's process writes."""
+
+    pid: int
+    started: str
+    runner_id: str
+    gpus: tuple[str, ...] = ()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` so that a reader sees all of it or none."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content), encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in `path`; None when there is none, or it can't be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+class Files:
+    """The paths of an attempt, `<artifacts root>/jobs/<job>/<attempt>`, and what is done with them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.spec = directory / "spec.json"
+        self.spool = directory / "events.jsonl"
+        self.log = directory / "log.txt"
+        self.exit = directory / "exit.json"
+        self.control = directory / "control.json"
+        self.lock = directory / "lock"
+        self._child = directory / "child.json"
+
+    def child(self) -> Child | None:
+        """Who runs or ran the attempt; None before it began."""
+        found = read_json(self._child)
+        if found is None:
+            return None
+        return Child(int(found["pid"]), str(found["started"]), str(found["runner_id"]), tuple(found["gpus"]))
+
+    def write_child(self, child: Child) -> None:
+        """Say who runs the attempt."""
+        write_json(
+            self._child,
+            {"pid": child.pid, "started": child.started, "runner_id": child.runner_id, "gpus": list(child.gpus)},
+        )
+
+    def forget_child(self) -> None:
+        """Take back who runs the attempt: it is to be started again."""
+        self._child.unlink(missing_ok=True)
+
+    def take_lock(self) -> int | None:
+        """Take the attempt's lock; return its descriptor, which the child inherits, or None when it is held.
+
+        The lock is taken before the child exists and goes with the descriptor: there is no moment at which a child
+        that lives holds no lock.
+        """
+        descriptor = os.open(self.lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def locked(self) -> bool:
+        """Whether someone holds the attempt's lock."""
+        try:
+            descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        with contextlib.closing(os.fdopen(descriptor, "rb")):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def spool_size(self) -> int:
+        """Bytes in the spool; 0 before it exists."""
+        try:
+            return self.spool.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+
+
+def attempts_of(root: Path, runner_id: str) -> list[tuple[str, int, Files]]:
+    """The attempts below the artifacts root that this runner's children hold now: (job, attempt, files)."""
+    found = []
+    for lock in root.glob("jobs/*/*/lock"):
+        files = Files(lock.parent)
+        child = files.child() if files.locked() else None
+        if child is not None and child.runner_id == runner_id and lock.parent.name.isdigit():
+            found.append((lock.parent.parent.name, int(lock.parent.name), files))
+    return found
