@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from core.errors import StudioError
 from core.rules import Breach, World
 
 Limit = Annotated[int, Field(ge=1, le=1000, description="At most this many rows.")]
@@ -50,6 +51,8 @@ def inspected(world: World, kind: str, message: object) -> Iterator[str | Breach
     """Complain with the reason when slow inspection found nothing usable; its advisory findings are breaches too."""
     try:
         world.inspect(kind, message)  # type: ignore[arg-type]
+    except StudioError:
+        raise  # the Hub can't be reached: that is no fault of the request
     except ValueError as error:
         found: Iterable[str | Breach] = getattr(error, "breaches", None) or [str(error)]
         yield from found

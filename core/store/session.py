@@ -78,17 +78,19 @@ class Store:
         with Session(self.writer, expire_on_commit=False) as session, session.begin():
             unit = Unit(session)
             yield unit
-            self._log(unit)
+            self.log(unit)
         for do in unit.afterwards:
             do()
 
-    def _log(self, unit: Unit) -> None:
-        if not unit.events:
+    def log(self, unit: Unit) -> None:
+        """Write the unit's events that are not written yet; from here on their ids are known."""
+        fresh = [row for row in unit.events if row.id is None]
+        if not fresh:
             return
         unit.session.flush()
         if not self.is_sqlite:
             unit.session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": EVENTS_LOCK})
-        for row in unit.events:
+        for row in fresh:
             unit.session.add(row)
             unit.session.flush()
 

@@ -1,0 +1,107 @@
+"""Handlers of adapters."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy.orm import Session
+
+from actors.handlers import handles
+from actors.pages import every, found, page
+from actors.tables import sha256
+from actors.world import RealWorld, as_dict, inspects
+from core.messages.adapters import AdapterMetadata, AdapterReply, AdaptersReply, AddAdapter, GetAdapter, ListAdapters
+from core.rules import Breach
+from core.store.session import Unit
+from core.store.tables import Adapter, Model
+from core.types import AdapterType, Severity
+
+
+@inspects("adapter")
+def _inspect(message: AddAdapter, world: RealWorld) -> dict[str, Any]:
+    """The base model that the adapter names, its weights with their SHA-256, or the Hub's commit."""
+    if message.type == AdapterType.huggingface:
+        from actors.hub import adapter_facts
+
+        return adapter_facts(message.huggingface_name or "", world.desk.settings.hub_token)
+    return directory_facts(world.path(message.location or ""))
+
+
+def directory_facts(path: Path) -> dict[str, Any]:
+    """What an adapter's directory holds; raises ValueError with what it lacks."""
+    if not path.is_dir():
+        raise ValueError(f"{path} does not exist as a directory")
+    config, weights = path / "adapter_config.json", sorted(path.glob("*.safetensors"))
+    if not config.is_file():
+        raise ValueError(f"{path} has no adapter_config.json: it is no PEFT adapter")
+    if not weights:
+        raise ValueError(f"{path} has no *.safetensors weights; pickled weights can run code and are not loaded")
+    try:
+        base = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (ValueError, OSError, AttributeError) as error:
+        raise ValueError(f"{config} can't be read: {error}") from None
+    return {"location": str(path), "base_model": base, "files": {each.name: sha256(each) for each in weights}}
+
+
+@handles(AddAdapter)
+def add_adapter(message: AddAdapter, unit: Unit, world: RealWorld) -> AdapterReply:
+    """Store what was inspected; say when its base model can't be told from its files."""
+    facts = {} if message.type == AdapterType.model_registry else world.inspect("adapter", message)
+    model = unit.session.get_one(Model, message.model_id)
+    world.findings["notes"] = list(_base_notes(facts.get("base_model"), model))
+    row = Adapter(
+        id=str(uuid4()),
+        type=message.type,
+        name=message.name.strip(),
+        description=message.description,
+        huggingface_name=message.huggingface_name,
+        model_id=message.model_id,
+        location=facts.get("location"),
+        fine_tuning_job_id=message.fine_tuning_job_id,
+        prompt_id=message.prompt_id,
+        cml_registered_model_id=message.cml_registered_model_id,
+        revision=facts.get("revision"),
+        files=facts.get("files"),
+        created_at=unit.now,
+    )
+    return AdapterReply(adapter=store(unit, row))
+
+
+def store(unit: Unit, row: Adapter) -> AdapterMetadata:
+    """Add the row, and say so in the log."""
+    unit.session.add(row)
+    unit.session.flush()
+    unit.emit("ResourceAdded", "adapters", row.id, f"adapter {row.name} was added", name=row.name)
+    return metadata(row)
+
+
+def _base_notes(named: str | None, model: Model) -> list[Breach]:
+    own = {model.name, model.huggingface_model_name, model.location, Path(model.location).name if model.location else None}
+    if named and (named in own or Path(named).name in own):
+        return []
+    text = f"the adapter names {named or 'no'} base model; whether it fits {model.name} can't be told before it is loaded"
+    return [Breach(rule="AD-106", field="model_id", severity=Severity.INFO, message=text)]
+
+
+@handles(GetAdapter)
+def get_adapter(message: GetAdapter, session: Session, world: RealWorld) -> AdapterReply:
+    """One adapter."""
+    return AdapterReply(adapter=metadata(found(session, Adapter, message.id, "adapter")))
+
+
+@handles(ListAdapters)
+def list_adapters(message: ListAdapters, session: Session, world: RealWorld) -> AdaptersReply:
+    """A page of adapters."""
+    query = every(Adapter)
+    if message.model_id is not None:
+        query = query.where(Adapter.model_id == message.model_id)
+    rows, more = page(session, query, Adapter, message.after, message.limit)
+    return AdaptersReply(adapters=[metadata(row) for row in rows], has_more=more)
+
+
+def metadata(row: Adapter) -> AdapterMetadata:
+    """The row as it is answered."""
+    return AdapterMetadata.model_validate(as_dict(row))

@@ -1,0 +1,116 @@
+"""The composition root of the actors: one Dramatiq actor a message, on the queues named.
+
+    python -m actors.app commands runners      what people, services and runners say; ticks once a second
+    python -m actors.app slow                  what may wait for the network or read large files
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dramatiq
+from dramatiq.middleware import CurrentMessage
+
+from actors import handlers
+from actors.answering import answer
+from actors.configs import ship_defaults
+from actors.desk import Desk
+from actors.ticking import tick
+from core.messages import REGISTRY
+from core.queue.broker import StudioBroker
+from core.queue.connect import connect, safe_url
+from core.queue.guard import Guard
+from core.settings import Settings, settings
+from core.store.session import Store
+from core.store.upgrade import upgrade
+
+log = logging.getLogger("fts.actors")
+QUEUES = frozenset({"commands", "runners", "slow"})
+
+
+def open_desk(using: Settings) -> Desk:
+    """A desk on an upgraded store, with the defaults stored and the artifacts marked."""
+    store = Store(using)
+    upgrade(store)
+    ship_defaults(store)
+    desk = Desk(using, store, connect(using.redis_url), away=_once_a_minute(log.warning))
+    desk.mark_artifacts()
+    return desk
+
+
+def make_broker(desk: Desk) -> StudioBroker:
+    """A broker that has an actor for every message that has a handler."""
+    using = desk.settings
+    broker = StudioBroker(using.redis_url, using.namespace, [CurrentMessage(), Guard()])
+    known = handlers.load()
+    for name, message in REGISTRY.items():
+        if name in known:
+            dramatiq.actor(_actor(desk, name), broker=broker, actor_name=name, queue_name=message.QUEUE)
+    return broker
+
+
+def _actor(desk: Desk, name: str) -> Callable[..., dict[str, Any]]:
+    def act(payload: Any = None, **others: Any) -> dict[str, Any]:
+        message: Any = CurrentMessage.get_current_message()
+        key = message.options.get("key") or message.message_id
+        return answer(desk, name, payload, str(key))
+
+    return act
+
+
+def _once_a_minute(tell: Callable[[str], None]) -> Callable[[str], None]:
+    last = [0.0]
+
+    def told(text: str) -> None:
+        if time.monotonic() - last[0] > 60:
+            last[0] = time.monotonic()
+            tell(text)
+
+    return told
+
+
+def _tick_forever(desk: Desk, stop: threading.Event) -> None:
+    while not stop.wait(1):
+        try:
+            tick(desk)
+        except Exception:
+            log.exception("a tick failed; the next one tries again")
+
+
+def run(queues: Sequence[str], using: Settings) -> None:
+    """Serve the queues until SIGTERM or SIGINT; what is being done then is finished first."""
+    stop = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
+    desk = open_desk(using)
+    broker = make_broker(desk)
+    worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=using.threads)
+    worker.start()
+    desk.publish()
+    if "runners" in queues:
+        threading.Thread(target=_tick_forever, args=(desk, stop), name="tick", daemon=True).start()
+    log.info("ready: %s on %s", ", ".join(queues), safe_url(using.redis_url))
+    stop.wait()
+    log.info("stopping")
+    worker.stop()
+    desk.store.close()
+
+
+def main() -> None:
+    """`python -m actors.app QUEUE...`"""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("dramatiq").setLevel(logging.WARNING)
+    queues = sys.argv[1:]
+    if not queues or not set(queues) <= QUEUES:
+        sys.exit(f"usage: python -m actors.app QUEUE...  (queues: {', '.join(sorted(QUEUES))})")
+    run(queues, settings())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Handlers of configs: canonical text, stored once, whoever sends it and however many at once."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from actors.handlers import handles
+from actors.pages import every, found, page
+from actors.world import RealWorld, as_dict
+from core.facts import default
+from core.messages.configs import (
+    AddConfig,
+    ConfigMetadata,
+    ConfigReply,
+    ConfigsReply,
+    GetConfig,
+    ListConfigs,
+    canonical,
+    content_hash,
+    parse_config,
+)
+from core.rules import Breach
+from core.store.session import Store, Unit
+from core.store.tables import Config, Model
+from core.types import ConfigType, Severity
+
+SHIPPED, USERS = 1, 0
+DEFAULTS = (ConfigType.training_arguments, ConfigType.bitsandbytes_config, ConfigType.lora_config, ConfigType.generation_config)
+
+
+@handles(AddConfig)
+def add_config(message: AddConfig, unit: Unit, world: RealWorld) -> ConfigReply:
+    """Store the config, or answer the equal one that exists (CF-004)."""
+    row, existed = keep(unit, message.type, message.config, message.description)
+    if existed:
+        text = f"an equal config exists (id {row.id}) and is answered"
+        world.findings["notes"] = [Breach(rule="CF-004", field="config", severity=Severity.INFO, message=text)]
+    return ConfigReply(config=metadata(row), deduplicated=existed)
+
+
+def keep(unit: Unit, kind: str, text: str, description: str | None = None, *, is_default: int = USERS) -> tuple[Config, bool]:
+    """Return the config of that content, and whether it was there before; raises ConfigTextError.
+
+    Two senders that race meet at the UNIQUE hash: the second's transaction is run again and finds the first's row.
+    """
+    content = parse_config(kind, text)
+    family = family_of(unit.session, description)
+    hash = content_hash(kind, family, content)
+    existing = unit.session.scalar(select(Config).where(Config.content_hash == hash))
+    if existing is not None:
+        return existing, True
+    shown = text if kind == ConfigType.axolotl else canonical(content)
+    row = Config(
+        id=str(uuid4()),
+        type=kind,
+        description=description,
+        config=shown,
+        model_family=family,
+        is_default=is_default,
+        content_hash=hash,
+        created_at=unit.now,
+    )
+    unit.session.add(row)
+    unit.session.flush()
+    unit.emit("ResourceAdded", "configs", row.id, f"a {kind} was added", name=description or kind)
+    return row, False
+
+
+def family_of(session: Session, description: str | None) -> str | None:
+    """The family of the registered model that the description names; no network."""
+    if not description:
+        return None
+    named = (Model.name == description) | (Model.huggingface_model_name == description)
+    return session.scalar(select(Model.family).where(named).limit(1))
+
+
+def ship_defaults(store: Store) -> None:
+    """Store the guide's default configs, once; nothing is ever changed or deleted."""
+    with store.write() as unit:
+        for kind in DEFAULTS:
+            keep(unit, kind, json.dumps(default(kind)), is_default=SHIPPED)
+
+
+@handles(GetConfig)
+def get_config(message: GetConfig, session: Session, world: RealWorld) -> ConfigReply:
+    """One config."""
+    return ConfigReply(config=metadata(found(session, Config, message.id, "config")))
+
+
+@handles(ListConfigs)
+def list_configs(message: ListConfigs, session: Session, world: RealWorld) -> ConfigsReply:
+    """A page of configs; those of the model's family first, users' never hidden (docs/decisions.md)."""
+    query = every(Config)
+    if message.type is not None:
+        query = query.where(Config.type == message.type)
+    rows, more = page(session, query, Config, message.after, message.limit)
+    if message.model_id is not None:
+        family = found(session, Model, message.model_id, "model").family
+        rows.sort(key=lambda row: not (family and row.model_family == family and row.is_default == SHIPPED))
+    return ConfigsReply(configs=[metadata(row) for row in rows], has_more=more)
+
+
+def metadata(row: Config) -> ConfigMetadata:
+    """The row as it is answered."""
+    return ConfigMetadata.model_validate(as_dict(row))

@@ -1,0 +1,86 @@
+"""Handlers of datasets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy.orm import Session
+
+from actors.handlers import handles
+from actors.pages import every, found, page
+from actors.tables import BadFile, inspect_file
+from actors.world import RealWorld, as_dict, inspects
+from core.messages.datasets import (
+    AddDataset,
+    DatasetMetadata,
+    DatasetReply,
+    DatasetsReply,
+    GetDataset,
+    ListDatasets,
+)
+from core.store.session import Unit
+from core.store.tables import Dataset
+from core.types import DatasetType
+
+
+@inspects("dataset")
+def _inspect(message: AddDataset, world: RealWorld) -> dict[str, Any]:
+    """What the columns are, how many rows there are, and the file's SHA-256 or the Hub's commit."""
+    if message.type == DatasetType.huggingface:
+        from actors.hub import dataset_facts
+
+        return dataset_facts(message.huggingface_name or "", world.desk.settings.hub_token)
+    path = world.path(message.location or "")
+    if message.type == DatasetType.project:
+        from actors.hub import directory_facts
+
+        return directory_facts(path)
+    if path.suffix.lower() not in {".csv", ".json", ".jsonl"}:
+        raise BadFile(f"{path.name} has no extension of a data file")
+    facts = inspect_file(path)
+    return {**vars(facts), "location": str(path)}
+
+
+@handles(AddDataset)
+def add_dataset(message: AddDataset, unit: Unit, world: RealWorld) -> DatasetReply:
+    """Store what was inspected."""
+    facts = world.inspect("dataset", message)
+    name = message.name.strip() or (message.huggingface_name or "").strip()
+    row = Dataset(
+        id=str(uuid4()),
+        type=message.type,
+        name=name,
+        description=message.description or facts.get("description"),
+        huggingface_name=message.huggingface_name.strip() if message.huggingface_name else None,
+        location=facts.get("location"),
+        features=json.dumps(facts["features"]),
+        rows=facts.get("rows"),
+        bytes=facts.get("bytes"),
+        sha256=facts.get("sha256"),
+        revision=facts.get("revision"),
+        created_at=unit.now,
+    )
+    unit.session.add(row)
+    unit.session.flush()
+    unit.emit("ResourceAdded", "datasets", row.id, f"dataset {name} was added", name=name)
+    return DatasetReply(dataset=metadata(row))
+
+
+@handles(GetDataset)
+def get_dataset(message: GetDataset, session: Session, world: RealWorld) -> DatasetReply:
+    """One dataset."""
+    return DatasetReply(dataset=metadata(found(session, Dataset, message.id, "dataset")))
+
+
+@handles(ListDatasets)
+def list_datasets(message: ListDatasets, session: Session, world: RealWorld) -> DatasetsReply:
+    """A page of datasets."""
+    rows, more = page(session, every(Dataset), Dataset, message.after, message.limit)
+    return DatasetsReply(datasets=[metadata(row) for row in rows], has_more=more)
+
+
+def metadata(row: Dataset) -> DatasetMetadata:
+    """The row as it is answered."""
+    return DatasetMetadata.model_validate({**as_dict(row), "features": json.loads(row.features or "[]")})

@@ -1,0 +1,189 @@
+"""Handlers of evaluation jobs: one job for a runner a batch, one row a combination."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from actors import freezing
+from actors.answers import read_answers
+from actors.handlers import handles
+from actors.jobs import all_runners, state, submit
+from actors.pages import found
+from actors.world import RealWorld, as_dict
+from core.errors import NotFound, Refused
+from core.events import Failure
+from core.facts import default
+from core.messages.evaluation import (
+    EvaluationAnswersReply,
+    EvaluationBatchReply,
+    EvaluationJobMetadata,
+    EvaluationJobReply,
+    EvaluationJobsReply,
+    GetEvaluationAnswers,
+    GetEvaluationJob,
+    ListEvaluationJobs,
+    StartEvaluationJob,
+)
+from core.rules import Breach
+from core.spec import Combination, EvaluationSpec, Sampling
+from core.store.session import Unit
+from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job, Runner
+from core.types import ConfigType, JobKind, JobStatus
+
+SEED = 420  # guide: EVAL_RANDOM_SEED
+
+
+@handles(StartEvaluationJob)
+def start_evaluation_job(message: StartEvaluationJob, unit: Unit, world: RealWorld) -> EvaluationBatchReply:
+    """Freeze every input, store a row a combination, and queue the batch."""
+    parent = str(uuid4())
+    columns = _shared(message, unit, world, parent)
+    rows = [_row(message, columns, number) for number, _ in enumerate(message.model_adapter_combinations, 1)]
+    spec = _spec(message, unit, parent, rows)
+    job = Job(
+        id=parent,
+        kind=JobKind.evaluation.value,
+        name=spec.name,
+        engine=JobKind.evaluation.value,
+        spec=spec.model_dump(mode="json"),
+        priority=message.priority,
+        cpus=message.num_cpu,
+        gpus=message.num_gpu,
+        memory=message.num_memory,
+        workers=1,
+        attempt=0,
+        accepted=0,
+        losses=0,
+        step=0,
+    )
+    unit.session.add_all(rows)
+    submit(world.desk, unit, job)
+    runners = all_runners(unit.session)
+    return EvaluationBatchReply(parent_job_id=parent, evaluation_jobs=[metadata(row, job, runners) for row in rows])
+
+
+def _shared(message: StartEvaluationJob, unit: Unit, world: RealWorld, parent: str) -> dict[str, Any]:
+    """The columns that all rows of the batch have alike."""
+    columns = message.model_dump(include={"type", "dataset_id", "prompt_id", "num_cpu", "num_gpu", "num_memory", "selected_features", "eval_dataset_fraction"})
+    fields = (("model_bnb_config", ConfigType.bitsandbytes_config), ("adapter_bnb_config", ConfigType.bitsandbytes_config), ("generation_config", ConfigType.generation_config))
+    for name, kind in fields:
+        given = getattr(message, name)
+        if given is None and kind is ConfigType.generation_config:
+            given = json.dumps(default(kind))
+        id, content = freezing.from_id_or_text(world, unit, kind, given)
+        columns[f"{name}_id"], columns[name] = id, None if content is None else json.dumps(content)
+    adapters = [pair.adapter_id for pair in message.model_adapter_combinations if pair.adapter_id]
+    evaluation_dir = str(world.desk.settings.artifacts_root / "jobs" / parent)
+    baseline = adapters[0] if adapters else None
+    return {**columns, "parent_job_id": parent, "comparison_adapter_id": baseline, "evaluation_dir": evaluation_dir, "num_workers": 1}
+
+
+def _row(message: StartEvaluationJob, columns: dict[str, Any], number: int) -> EvaluationJob:
+    pair = message.model_adapter_combinations[number - 1]
+    return EvaluationJob(
+        id=str(uuid4()),
+        run_number=number,
+        base_model_id=pair.base_model_id,
+        adapter_id=pair.adapter_id or None,
+        status=JobStatus.queued.value,
+        **columns,
+    )
+
+
+def _spec(message: StartEvaluationJob, unit: Unit, parent: str, rows: list[EvaluationJob]) -> EvaluationSpec:
+    session, first = unit.session, rows[0]
+    dataset = freezing.dataset_source(session, message.dataset_id)
+    combinations = [_combination(session, row) for row in rows]
+    return EvaluationSpec(
+        job_id=parent,
+        name=f"evaluation on {dataset.name}",
+        combinations=combinations,
+        dataset=dataset,
+        prompt=freezing.prompt_source(session, message.prompt_id),
+        sampling=_held_out(session, first.comparison_adapter_id, message.dataset_id),
+        fraction=message.eval_dataset_fraction,
+        seed=SEED,
+        selected_features=message.selected_features,
+        generation=json.loads(first.generation_config or "{}"),
+        model_bnb=json.loads(first.model_bnb_config) if first.model_bnb_config else None,
+        adapter_bnb=json.loads(first.adapter_bnb_config) if first.adapter_bnb_config else None,
+        resources=freezing.resources(message),
+        needs_token=dataset.hub_name is not None or any(each.model.location is None for each in combinations),
+    )
+
+
+def _combination(session: Session, row: EvaluationJob) -> Combination:
+    return Combination(
+        job_id=row.id,
+        run_number=row.run_number or 0,
+        model=freezing.model_source(session, row.base_model_id or ""),
+        adapter=freezing.adapter_source(session, row.adapter_id) if row.adapter_id else None,
+    )
+
+
+def _held_out(session: Session, adapter_id: str | None, dataset_id: str) -> Sampling | None:
+    """How the adapter's own job split the dataset: its held-out rows are scored. None when it was trained on another one."""
+    adapter = session.get(Adapter, adapter_id) if adapter_id else None
+    trained = session.get(FineTuningJob, adapter.fine_tuning_job_id) if adapter and adapter.fine_tuning_job_id else None
+    if trained is None or trained.dataset_id != dataset_id:
+        return None
+    if trained.train_test_split == 1.0:
+        text = "the adapter was trained on all rows of this dataset (train_test_split 1): none is held out; choose another dataset"
+        raise Refused.because([Breach(rule="EV-106", field="dataset_id", message=text)])
+    return Sampling(fraction=trained.dataset_fraction or 1.0, split=trained.train_test_split or 0.9)
+
+
+@handles(GetEvaluationJob)
+def get_evaluation_job(message: GetEvaluationJob, session: Session, world: RealWorld) -> EvaluationJobReply:
+    """One combination."""
+    row = found(session, EvaluationJob, message.id, "evaluation job")
+    return EvaluationJobReply(evaluation_job=metadata(row, session.get(Job, row.parent_job_id), all_runners(session)))
+
+
+@handles(ListEvaluationJobs)
+def list_evaluation_jobs(message: ListEvaluationJobs, session: Session, world: RealWorld) -> EvaluationJobsReply:
+    """A page of combinations, newest batch first, in the order of the batch."""
+    query = select(EvaluationJob, Job).join(Job, Job.id == EvaluationJob.parent_job_id)
+    if message.parent_job_id is not None:
+        query = query.where(EvaluationJob.parent_job_id == message.parent_job_id)
+    rows = session.execute(query.order_by(Job.created_at.desc(), Job.id, EvaluationJob.run_number)).all()
+    start = 0
+    if message.after is not None:
+        places = [index for index, (row, _) in enumerate(rows) if row.id == message.after]
+        if not places:
+            raise Refused.because([Breach(rule="MS-105", field="after", message=f"there is no evaluation job with id {message.after!r} to go on from")])
+        start = places[0] + 1
+    runners = all_runners(session)
+    shown = rows[start : start + message.limit]
+    return EvaluationJobsReply(evaluation_jobs=[metadata(row, job, runners) for row, job in shown], has_more=len(rows) > start + message.limit)
+
+
+@handles(GetEvaluationAnswers)
+def get_evaluation_answers(message: GetEvaluationAnswers, session: Session, world: RealWorld) -> EvaluationAnswersReply:
+    """Rows with all answers side by side."""
+    query = select(EvaluationJob).where(EvaluationJob.parent_job_id == message.parent_job_id)
+    rows = list(session.scalars(query.order_by(EvaluationJob.run_number)))
+    if not rows:
+        raise NotFound(f"there is no evaluation batch with id {message.parent_job_id!r}")
+    answers = read_answers(world.desk.settings.artifacts_root, rows)
+    if message.differing:
+        answers = [each for each in answers if len(set(each.correct.values())) > 1]
+    shown = answers[message.after : message.after + message.limit]
+    return EvaluationAnswersReply(parent_job_id=message.parent_job_id, rows=shown, total=len(answers), has_more=len(answers) > message.after + message.limit)
+
+
+def metadata(row: EvaluationJob, job: Job | None, runners: list[Runner] | None = None) -> EvaluationJobMetadata:
+    """The row as it is answered: the batch's lease and progress, its own state and scores."""
+    columns = {name: value for name, value in as_dict(row).items() if value is not None and name not in {"error", "answers"}}
+    shared = {name: value for name, value in state(job, runners).items() if name not in {"status", "error", "started_at", "finished_at"}}
+    made = EvaluationJobMetadata.model_validate({**shared, **columns})
+    if row.error:
+        made.error = Failure(kind="evaluation", message=row.error, hint="The batch's log says more.")
+    if made.status == JobStatus.queued and job is not None and JobStatus(job.status).held:
+        made.status = JobStatus.assigned
+    return made

@@ -1,0 +1,166 @@
+"""Handlers of fine-tuning jobs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from actors import freezing
+from actors.handlers import handles
+from actors.jobs import all_runners, state, submit
+from actors.pages import found
+from actors.world import RealWorld, as_dict
+from core.errors import Refused
+from core.messages.fine_tuning import (
+    CONFIG_FIELDS,
+    FineTuningJobMetadata,
+    FineTuningJobReply,
+    FineTuningJobsReply,
+    GetFineTuningJob,
+    ListFineTuningJobs,
+    RemovedReply,
+    RemoveFineTuningJob,
+    StartFineTuningJob,
+)
+from core.rules import Breach
+from core.spec import FineTuningSpec, PromptSource, Sampling
+from core.store.session import Unit
+from core.store.tables import FineTuningJob, Job, Metric, Runner
+from core.types import JobKind, JobStatus, LossOn
+
+Configs = dict[str, tuple[str | None, dict[str, Any] | None]]
+NO_PROMPT = PromptSource(id="", name="", prompt_template="", input_template="", completion_template="")
+
+
+@handles(StartFineTuningJob)
+def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWorld) -> FineTuningJobReply:
+    """Freeze every input, store the job, and queue it."""
+    id = str(uuid4())
+    found_configs = freezing.configs(message, unit)
+    spec = _spec(message, unit, world, id, found_configs)
+    row = FineTuningJob(id=id, **_columns(message, spec, found_configs))
+    unit.session.add(row)
+    job = Job(
+        id=id,
+        kind=JobKind.fine_tuning.value,
+        name=message.adapter_name,
+        engine="user_script" if message.user_script else message.framework_type,
+        spec=spec.model_dump(mode="json"),
+        priority=message.priority,
+        cpus=message.num_cpu,
+        gpus=message.num_gpu,
+        memory=message.num_memory,
+        workers=message.num_workers,
+        attempt=0,
+        accepted=0,
+        losses=0,
+        step=0,
+    )
+    submit(world.desk, unit, job)
+    return FineTuningJobReply(fine_tuning_job=metadata(row, job, all_runners(unit.session)))
+
+
+def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, configs: Configs) -> FineTuningSpec:
+    session = unit.session
+    model, dataset = freezing.model_source(session, message.base_model_id), freezing.dataset_source(session, message.dataset_id)
+    prompt = freezing.prompt_source(session, message.prompt_id) if message.prompt_id else NO_PROMPT
+    user_config = configs["user_config"][1]
+    return FineTuningSpec(
+        job_id=id,
+        name=message.adapter_name,
+        framework=message.framework_type,
+        model=model,
+        dataset=dataset,
+        prompt=prompt,
+        sampling=Sampling(fraction=message.dataset_fraction, split=message.train_test_split),
+        training_arguments=freezing.training_arguments(configs["training_arguments_config"][1] or {}, message),
+        lora=configs["lora_config"][1] or {},
+        model_bnb=configs["model_bnb_config"][1],
+        adapter_bnb=configs["adapter_bnb_config"][1],
+        max_length=message.max_length,
+        packing=message.packing,
+        loss_on=LossOn(message.loss_on),
+        length_grouped=message.length_grouped,
+        out_dir=str(_out_dir(message, world)),
+        resources=freezing.resources(message),
+        needs_token=model.location is None or dataset.hub_name is not None,
+        user_script=message.user_script,
+        user_config=None if user_config is None else json.dumps(user_config),
+        axolotl_config=freezing.config_text(session, message.axolotl_config_id),
+    )
+
+
+def _out_dir(message: StartFineTuningJob, world: RealWorld) -> Path:
+    """The directory for the adapter; the default one is created."""
+    if message.out_dir is not None:
+        return world.path(message.out_dir)
+    path = world.path(str(world.desk.settings.adapters_dir))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _columns(message: StartFineTuningJob, spec: FineTuningSpec, configs: Configs) -> dict[str, Any]:
+    skipped = {"priority", "out_dir", "user_config"} | {name for stem, _ in CONFIG_FIELDS for name in (stem, f"{stem}_id")}
+    columns = message.model_dump(exclude=skipped)
+    for stem, (id, content) in configs.items():
+        columns[f"{stem}_id"] = id
+        if stem != "user_config":
+            columns[stem] = None if content is None else json.dumps(content)
+    arguments = spec.training_arguments
+    columns["num_epochs"] = message.num_epochs if message.num_epochs is not None else int(arguments.get("num_train_epochs", 0)) or None
+    columns["learning_rate"] = arguments.get("learning_rate")
+    return {**columns, "out_dir": spec.out_dir}
+
+
+@handles(GetFineTuningJob)
+def get_fine_tuning_job(message: GetFineTuningJob, session: Session, world: RealWorld) -> FineTuningJobReply:
+    """One job."""
+    row = found(session, FineTuningJob, message.id, "fine-tuning job")
+    return FineTuningJobReply(fine_tuning_job=metadata(row, session.get(Job, row.id), all_runners(session)))
+
+
+@handles(ListFineTuningJobs)
+def list_fine_tuning_jobs(message: ListFineTuningJobs, session: Session, world: RealWorld) -> FineTuningJobsReply:
+    """A page of jobs, newest first."""
+    query = select(FineTuningJob, Job).join(Job, Job.id == FineTuningJob.id)
+    if message.status is not None:
+        query = query.where(Job.status == message.status)
+    if message.after is not None:
+        last = session.get(Job, message.after)
+        if last is None:
+            raise Refused.because([Breach(rule="MS-105", field="after", message=f"there is no job with id {message.after!r} to go on from")])
+        query = query.where((Job.created_at < last.created_at) | ((Job.created_at == last.created_at) & (Job.id < last.id)))
+    rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
+    runners = all_runners(session)
+    jobs = [metadata(row, job, runners) for row, job in rows[: message.limit]]
+    return FineTuningJobsReply(fine_tuning_jobs=jobs, has_more=len(rows) > message.limit)
+
+
+@handles(RemoveFineTuningJob)
+def remove_fine_tuning_job(message: RemoveFineTuningJob, unit: Unit, world: RealWorld) -> RemovedReply:
+    """Remove a finished job's record; its adapter stays, without the link."""
+    job = unit.session.get(Job, message.id)
+    row = unit.session.get(FineTuningJob, message.id)
+    if row is None:
+        return RemovedReply(id=message.id, removed=False)
+    if job is not None and not JobStatus(job.status).finished:
+        text = f"the job is {job.status.replace('_', ' ')}; cancel it and wait for its end first"
+        raise Refused.because([Breach(rule="FT-107", field="id", message=text)])
+    unit.session.execute(delete(Metric).where(Metric.job_id == message.id))
+    unit.session.delete(row)
+    if job is not None:
+        unit.session.delete(job)
+    unit.session.flush()
+    unit.emit("ResourceRemoved", "jobs", message.id, f"job {row.adapter_name} was removed", name=row.adapter_name)
+    return RemovedReply(id=message.id, removed=True)
+
+
+def metadata(row: FineTuningJob, job: Job | None, runners: list[Runner] | None = None) -> FineTuningJobMetadata:
+    """The request and its state as they are answered."""
+    columns = {name: value for name, value in as_dict(row).items() if value is not None}
+    return FineTuningJobMetadata.model_validate({**columns, **state(job, runners)})

@@ -1,0 +1,91 @@
+"""The actors' door to the Hugging Face Hub, and to dataset directories: everything here is imported late and runs in the slow queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from core.errors import Unavailable
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """`org/name@revision` as (org/name, revision)."""
+    repository, _, revision = name.strip().partition("@")
+    return repository, revision or None
+
+
+def model_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
+    """The commit and architecture of a model on the Hub; raises ValueError when it is not there, Unavailable when the Hub is not."""
+    repository, revision = split_revision(name)
+    info = _ask("model_info", repository, revision, token)
+    architectures = (getattr(info, "config", None) or {}).get("architectures") or [None]
+    return {"name": repository, "revision": info.sha, "family": architectures[0]}
+
+
+def adapter_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
+    """The commit of an adapter on the Hub, and the base model that its card names."""
+    repository, revision = split_revision(name)
+    info = _ask("model_info", repository, revision, token)
+    files = {sibling.rfilename for sibling in info.siblings or []}
+    if "adapter_config.json" not in files:
+        raise ValueError(f"{repository} has no adapter_config.json: it is no PEFT adapter")
+    if not any(name.endswith(".safetensors") for name in files):
+        raise ValueError(f"{repository} has no safetensors weights; pickled weights can run code and are not loaded")
+    return {"revision": info.sha, "base_model": None}
+
+
+def dataset_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
+    """The commit, columns and size of a dataset on the Hub."""
+    repository, revision = split_revision(name)
+    info = _ask("dataset_info", repository, revision, token)
+    import datasets
+
+    try:
+        builder = datasets.load_dataset_builder(repository, revision=info.sha, token=token.get_secret_value() if token else None)
+    except Exception as error:  # whatever a dataset's files cause
+        raise ValueError(f"{repository} can't be read: {error}") from error
+    train = (builder.info.splits or {}).get("train")
+    return {
+        "features": list(builder.info.features or {}),
+        "rows": train.num_examples if train else None,
+        "revision": info.sha,
+        "description": builder.info.description or None,
+    }
+
+
+def directory_facts(path: Path) -> dict[str, Any]:
+    """The columns and rows of a directory that `datasets` can read."""
+    if not path.is_dir():
+        raise ValueError(f"{path} does not exist as a directory")
+    import datasets
+
+    try:
+        saved = (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists()
+        loaded: Any = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path))
+    except Exception as error:  # whatever the directory's files cause
+        raise ValueError(f"{path} can't be read as a dataset: {error}") from error
+    train = loaded if isinstance(loaded, datasets.Dataset) else loaded.get("train")
+    if train is None:
+        raise ValueError(f"{path} has no train split; its splits: {', '.join(loaded)}")
+    return {"features": list(train.column_names), "rows": len(train), "location": str(path)}
+
+
+def _ask(method: str, repository: str, revision: str | None, token: SecretStr | None) -> Any:
+    from huggingface_hub import HfApi, errors
+
+    api = HfApi(token=token.get_secret_value() if token else False)
+    try:
+        return getattr(api, method)(repository, revision=revision, timeout=30)
+    except errors.GatedRepoError:
+        raise ValueError(f"{repository} is gated: ask for access on its page and set HUGGINGFACE_ACCESS_TOKEN") from None
+    except errors.RevisionNotFoundError:
+        raise ValueError(f"{repository} has no revision {revision!r}") from None
+    except errors.RepositoryNotFoundError:
+        hint = "" if token else "; if it is private, set HUGGINGFACE_ACCESS_TOKEN"
+        raise ValueError(f"{repository} was not found on the Hub{hint}") from None
+    except (errors.OfflineModeIsEnabled, errors.HTTPError, OSError) as error:
+        raise Unavailable(f"the Hugging Face Hub can't be reached: {type(error).__name__}; try again when the network is back") from error
+    except ValueError as error:
+        raise ValueError(f"{repository!r} is no name on the Hub: {error}") from None

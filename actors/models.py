@@ -1,0 +1,108 @@
+"""Handlers of base models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy.orm import Session
+
+from actors.handlers import handles
+from actors.pages import every, found, page
+from actors.tables import sha256
+from actors.world import RealWorld, as_dict, inspects
+from core.errors import Unavailable
+from core.messages.models import AddModel, GetModel, ListModels, ModelMetadata, ModelReply, ModelsReply
+from core.store.session import Unit
+from core.store.tables import Model
+from core.types import ModelFrameworkType, ModelType
+
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+
+
+@inspects("model")
+def _inspect(message: AddModel, world: RealWorld) -> dict[str, Any]:
+    """Family, weights with their SHA-256, or the Hub's commit."""
+    if message.type == ModelType.huggingface:
+        from actors.hub import model_facts
+
+        return model_facts(message.huggingface_name or "", world.desk.settings.hub_token)
+    if message.type == ModelType.model_registry:
+        raise Unavailable("no model registry is connected to this studio")
+    return directory_facts(world.path(message.location or ""))
+
+
+def directory_facts(path: Path) -> dict[str, Any]:
+    """What a model's directory holds; raises ValueError with all that it lacks."""
+    if not path.is_dir():
+        raise ValueError(f"{path} does not exist as a directory")
+    weights = sorted(path.glob("*.safetensors"))
+    pickled = sorted(each.name for pattern in ("*.bin", "*.pt", "*.pth") for each in path.glob(pattern))
+    lacks = []
+    if not (path / "config.json").is_file():
+        lacks.append("config.json")
+    if not any((path / name).is_file() for name in TOKENIZERS):
+        lacks.append(f"a tokenizer ({', '.join(TOKENIZERS)})")
+    if not weights:
+        told = f" ({', '.join(pickled)}: pickled weights can run code and are not loaded; convert them)" if pickled else ""
+        lacks.append(f"*.safetensors weights{told}")
+    if lacks:
+        raise ValueError(f"{path} has no {' and no '.join(lacks)}")
+    files = {each.name: sha256(each) for each in weights}
+    size = sum(each.stat().st_size for each in weights)
+    return {"name": path.name, "location": str(path), "family": _family(path), "files": files, "bytes": size}
+
+
+def _family(path: Path) -> str | None:
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path / 'config.json'} can't be read: {error}") from None
+    architectures = config.get("architectures") if isinstance(config, dict) else None
+    return str(architectures[0]) if isinstance(architectures, list) and architectures else None
+
+
+@handles(AddModel)
+def add_model(message: AddModel, unit: Unit, world: RealWorld) -> ModelReply:
+    """Store what was inspected."""
+    facts = world.inspect("model", message)
+    name = message.name.strip() or facts["name"]
+    row = Model(
+        id=str(uuid4()),
+        type=message.type,
+        framework=ModelFrameworkType.pytorch.value,
+        name=name,
+        description=message.description,
+        huggingface_model_name=facts["name"] if message.type == ModelType.huggingface else None,
+        location=facts.get("location"),
+        cml_registered_model_id=message.model_registry_id,
+        revision=facts.get("revision"),
+        family=facts.get("family"),
+        files=facts.get("files"),
+        bytes=facts.get("bytes"),
+        created_at=unit.now,
+    )
+    unit.session.add(row)
+    unit.session.flush()
+    unit.emit("ResourceAdded", "models", row.id, f"model {name} was added", name=name)
+    return ModelReply(model=metadata(row))
+
+
+@handles(GetModel)
+def get_model(message: GetModel, session: Session, world: RealWorld) -> ModelReply:
+    """One model."""
+    return ModelReply(model=metadata(found(session, Model, message.id, "model")))
+
+
+@handles(ListModels)
+def list_models(message: ListModels, session: Session, world: RealWorld) -> ModelsReply:
+    """A page of models."""
+    rows, more = page(session, every(Model), Model, message.after, message.limit)
+    return ModelsReply(models=[metadata(row) for row in rows], has_more=more)
+
+
+def metadata(row: Model) -> ModelMetadata:
+    """The row as it is answered."""
+    return ModelMetadata.model_validate(as_dict(row))

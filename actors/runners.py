@@ -1,0 +1,243 @@
+"""What runners say, and what they are told. The reply to a report is the whole truth for a runner: every job that is its own now."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from actors.desk import Desk
+from actors.handlers import handles
+from actors.jobs import move, requeue, wake_runners
+from actors.pages import found
+from actors.records import Intake
+from actors.scheduling import Offer, Room, Waiting, choose
+from actors.world import RealWorld, as_dict
+from core.events import Failure
+from core.messages.runners import (
+    DrainRunner,
+    JobOrder,
+    JobReport,
+    ListRunners,
+    RegisteredReply,
+    RegisterRunner,
+    ReportProgress,
+    ReportReply,
+    RunnerMetadata,
+    RunnerReply,
+    RunnersReply,
+)
+from core.store.session import Unit
+from core.store.tables import Job, Meta, Runner
+from core.types import JobStatus, Order
+
+S = JobStatus
+HELD = (S.assigned.value, S.running.value, S.pausing.value, S.cancel_requested.value)
+LOSSES = 3  # deaths in a row without a new checkpoint, after which a job fails
+LOOKED_AT = 500  # queued jobs that an assignment chooses from
+
+
+@handles(RegisterRunner)
+def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> RegisteredReply:
+    """A daemon begins: a known one keeps its id and its jobs, and its older self is shut up by the incarnation."""
+    runner = unit.session.get(Runner, message.runner_id) if message.runner_id else None
+    marker = unit.session.scalar(select(Meta.value).where(Meta.key == "marker"))
+    if runner is None:
+        runner = Runner(id=message.runner_id or str(uuid4()), incarnation=0, registered_at=unit.now, draining=False)
+        unit.session.add(runner)
+    offered = message.model_dump(include={"host", "kind", "cpus", "memory", "gpus", "labels", "engines"})
+    for name, value in offered.items():
+        setattr(runner, name, value)
+    runner.incarnation += 1
+    runner.trusted, runner.lost, runner.draining = message.marker == marker, False, False
+    runner.last_seen_at = unit.now
+    for job in _held(unit.session, runner.id):
+        _renew(world.desk, job, unit.now)
+    unit.session.flush()
+    text = f"runner {runner.host} is here" if runner.trusted else f"runner {runner.host} does not see the studio's artifacts"
+    unit.emit("RunnerRegistered", "runners", runner.id, text, host=runner.host, incarnation=runner.incarnation)
+    return RegisteredReply(runner_id=runner.id, incarnation=runner.incarnation, next_report_seconds=0)
+
+
+@handles(ReportProgress)
+def report_progress(message: ReportProgress, unit: Unit, world: RealWorld) -> ReportReply:
+    """Take a report in, assign what fits, and answer with every job that is the runner's now."""
+    desk = world.desk
+    runner = unit.session.get(Runner, message.runner_id)
+    if runner is None:
+        return ReportReply(known=False, next_report_seconds=0)
+    if runner.incarnation != message.incarnation:
+        return ReportReply(known=True, jobs=[_stop(each) for each in message.jobs], next_report_seconds=desk.settings.report_seconds)
+    _seen(unit, runner, message)
+    for report in message.jobs:
+        _take(desk, unit, runner, report)
+    if runner.trusted and not runner.draining:
+        _assign(desk, unit, runner, message.free)
+    unit.session.flush()
+    return ReportReply(
+        known=True,
+        jobs=_orders(unit.session, runner, message),
+        draining=runner.draining,
+        next_report_seconds=desk.settings.report_seconds,
+    )
+
+
+def _seen(unit: Unit, runner: Runner, message: ReportProgress) -> None:
+    if runner.lost:
+        runner.lost = False
+        unit.emit("RunnerBack", "runners", runner.id, f"runner {runner.host} is back", host=runner.host)
+    runner.last_seen_at, runner.free, runner.telemetry = unit.now, message.free, message.telemetry
+
+
+def _renew(desk: Desk, job: Job, now: float) -> None:
+    job.lease_expires_at = now + desk.settings.lease_seconds
+
+
+def _take(desk: Desk, unit: Unit, runner: Runner, report: JobReport) -> None:
+    """Take what one attempt did since the accepted offset; a stale attempt or a gap changes nothing."""
+    job = unit.session.get(Job, report.job_id)
+    if job is None or job.runner_id != runner.id or job.attempt != report.attempt or job.status not in HELD:
+        return
+    _renew(desk, job, unit.now)
+    before = job.accepted
+    records = _fresh(report, job.accepted)
+    if records is None:
+        return
+    job.accepted = max(job.accepted, report.next_offset)
+    Intake(desk, unit, job, draining=runner.draining).take(records)
+    if records:
+        entry = {"attempt": report.attempt, "from": before, "to": job.accepted, "records": records}
+        desk.tell(unit, job.id, entry)
+    if not report.alive and job.status in HELD:
+        _died(unit, job, report.exit_code)
+
+
+def _fresh(report: JobReport, accepted: int) -> list[dict[str, Any]] | None:
+    """The records beyond the accepted offset; None when some in between are missing."""
+    if report.offset > accepted:
+        return None
+    return [each for each in report.records if each.get("offset", report.next_offset) > accepted]
+
+
+def _died(unit: Unit, job: Job, exit_code: int | None) -> None:
+    """The child is gone without a word: run it again from its last checkpoint, unless it keeps dying."""
+    job.losses += 1
+    how = f"exit code {exit_code}" if exit_code is not None else "killed"
+    if job.losses < LOSSES or job.status == S.cancel_requested:
+        requeue(unit, job, f"its process died ({how})")
+        return
+    job.error = Failure(
+        kind="killed",
+        message=f"its process died {job.losses} times without a new checkpoint ({how})",
+        hint="Memory may have run out: look at the end of the job's log, lower the batch size or max_length, or save checkpoints more often.",
+    ).model_dump()
+    move(unit, job, S.failed, f"{job.name} failed: {job.error['message']}", error=job.error)
+
+
+def _held(session: Session, runner_id: str) -> list[Job]:
+    return list(session.scalars(select(Job).where(Job.runner_id == runner_id, Job.status.in_(HELD)).order_by(Job.id)))
+
+
+def _room(job: Job) -> Room:
+    return Room(job.cpus * job.workers, job.gpus * job.workers, job.memory * job.workers)
+
+
+def capacity(runner: Runner) -> Room:
+    """All that a runner has; half a GiB more memory, since hosts report a little less than what people call theirs."""
+    return Room(runner.cpus, len(runner.gpus or []), runner.memory + 0.5)
+
+
+def free_room(runner: Runner, held: list[Job]) -> Room:
+    """What of a runner no job occupies."""
+    free = capacity(runner)
+    for job in held:
+        free = free.without(_room(job))
+    return free
+
+
+def _assign(desk: Desk, unit: Unit, runner: Runner, told: dict[str, float]) -> None:
+    queued = select(Job).where(Job.status == S.queued.value, Job.engine.in_(runner.engines))
+    jobs = {job.id: job for job in unit.session.scalars(queued.order_by(Job.priority.desc(), Job.queued_at).limit(LOOKED_AT))}
+    if not jobs:
+        return
+    free = free_room(runner, _held(unit.session, runner.id))
+    free = Room(min(free.cpus, told.get("cpus", free.cpus)), min(free.gpus, int(told.get("gpus", free.gpus))), free.memory)
+    waiting = [Waiting(job.id, _room(job), job.engine, job.priority, job.queued_at) for job in jobs.values()]
+    offer = Offer(capacity(runner), free, frozenset(runner.engines))
+    for id in choose(waiting, offer, unit.now):
+        _give(desk, unit, jobs[id], runner)
+
+
+def _give(desk: Desk, unit: Unit, job: Job, runner: Runner) -> None:
+    job.attempt += 1
+    job.accepted, job.runner_id = 0, runner.id
+    _renew(desk, job, unit.now)
+    move(unit, job, S.assigned, f"{job.name} goes to {runner.host}", runner_id=runner.id)
+
+
+def _orders(session: Session, runner: Runner, message: ReportProgress) -> list[JobOrder]:
+    named = {(each.job_id, each.attempt): each for each in message.jobs}
+    orders = []
+    for job in _held(session, runner.id):
+        told = named.pop((job.id, job.attempt), None)
+        orders.append(
+            JobOrder(
+                job_id=job.id,
+                attempt=job.attempt,
+                order=_order(job, runner),
+                accepted=job.accepted,
+                spec=None if told is not None and told.has_spec else job.spec,
+                cancelled=job.cancelled or [],
+            )
+        )
+    return orders + [_stop(each) for each in named.values()]
+
+
+def _order(job: Job, runner: Runner) -> Order:
+    if job.status == S.cancel_requested:
+        return Order.cancel
+    return Order.pause if job.status == S.pausing or runner.draining else Order.run
+
+
+def _stop(report: JobReport) -> JobOrder:
+    return JobOrder(job_id=report.job_id, attempt=report.attempt, order=Order.stop, accepted=report.next_offset)
+
+
+@handles(DrainRunner)
+def drain_runner(message: DrainRunner, unit: Unit, world: RealWorld) -> RunnerReply:
+    """Ask a runner to give its jobs back, or to take work again."""
+    runner: Runner = found(unit.session, Runner, message.id, "runner")
+    if runner.draining != message.draining:
+        runner.draining = message.draining
+        text = f"runner {runner.host} is draining" if message.draining else f"runner {runner.host} takes work again"
+        unit.emit("RunnerDraining", "runners", runner.id, text, host=runner.host, draining=message.draining)
+        world.desk.wake(unit, runner.id)
+        wake_runners(world.desk, unit)
+    return RunnerReply(runner=metadata(runner, _held(unit.session, runner.id)))
+
+
+@handles(ListRunners)
+def list_runners(message: ListRunners, session: Session, world: RealWorld) -> RunnersReply:
+    """Every runner and its load."""
+    held: dict[str, list[Job]] = {}
+    for job in session.scalars(select(Job).where(Job.status.in_(HELD))):
+        held.setdefault(job.runner_id or "", []).append(job)
+    runners = session.scalars(select(Runner).order_by(Runner.host, Runner.id))
+    return RunnersReply(runners=[metadata(each, held.get(each.id, [])) for each in runners])
+
+
+def metadata(runner: Runner, held: list[Job]) -> RunnerMetadata:
+    """The row as it is answered."""
+    status = "online"
+    if not runner.trusted:
+        status = "no shared artifacts"
+    elif runner.lost:
+        status = "lost"
+    elif runner.draining:
+        status = "draining"
+    free = free_room(runner, held)
+    fields = {**as_dict(runner), "status": status, "jobs": [job.id for job in held], "telemetry": runner.telemetry or {}}
+    fields["free"] = {"cpus": free.cpus, "gpus": free.gpus, "memory": round(free.memory - 0.5, 2)}
+    return RunnerMetadata.model_validate(fields)

@@ -1,0 +1,74 @@
+"""Once a second: publish, expire, retain. Several processes may tick at once."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import delete, func, select, update
+
+from actors.desk import Desk
+from actors.jobs import requeue
+from actors.runners import HELD
+from core.store.session import Unit
+from core.store.tables import EventRow, Inbox, Job, Meta, Metric, Runner
+from core.types import JobStatus
+
+BATCH = 5_000  # rows that retention deletes in one transaction
+RETAIN_EVERY = 60.0  # seconds
+
+
+def tick(desk: Desk, now: float | None = None) -> None:
+    """One turn. `now` in unix seconds is the clock's, or a test's."""
+    now = time.time() if now is None else now
+    desk.publish()
+    if _due(desk, now):
+        with desk.store.write() as unit:
+            unit.now = now
+            _expire(desk, unit)
+        desk.publish()
+    if now % RETAIN_EVERY < 1:
+        retain(desk, now)
+
+
+def _due(desk: Desk, now: float) -> bool:
+    """Whether there is anything to write: an idle studio's tick only reads."""
+    with desk.store.read() as session:
+        last = float(session.scalar(select(Meta.value).where(Meta.key == "last_tick")) or 0)
+        held = session.scalar(select(func.count()).where(Job.status.in_(HELD)))
+        silent = session.scalar(select(func.count()).where(Runner.lost.is_(False), Runner.last_seen_at < now - desk.settings.lease_seconds))
+    return bool(silent) or (bool(held) and now - last >= 1) or now - last >= desk.settings.lease_seconds / 3
+
+
+def _expire(desk: Desk, unit: Unit) -> None:
+    """Take jobs from runners that said nothing for a lease; after a gap of our own, only when a whole lease has passed again."""
+    lease = desk.settings.lease_seconds
+    last = float(unit.session.scalar(select(Meta.value).where(Meta.key == "last_tick")) or 0)
+    unit.session.merge(Meta(key="last_tick", value=repr(unit.now)))
+    if unit.now - last > lease / 3 + 1:
+        unit.session.execute(update(Job).where(Job.status.in_(HELD)).values(lease_expires_at=unit.now + lease))
+        unit.session.execute(update(Runner).where(Runner.lost.is_(False)).values(last_seen_at=unit.now))
+        return
+    overdue = select(Job).where(Job.status.in_(HELD), Job.lease_expires_at < unit.now)
+    for job in unit.session.scalars(overdue):
+        runner = unit.session.get(Runner, job.runner_id) if job.runner_id else None
+        where = runner.host if runner else "its runner"
+        cancelled = job.status == JobStatus.cancel_requested
+        requeue(unit, job, f"{where} has said nothing for {lease:g} s", **({} if cancelled else {"event": "JobLost", "runner_id": runner.id if runner else None}))
+    silent = select(Runner).where(Runner.lost.is_(False), Runner.last_seen_at < unit.now - lease)
+    for runner in unit.session.scalars(silent):
+        runner.lost = True
+        unit.emit("RunnerLost", "runners", runner.id, f"runner {runner.host} has said nothing for {lease:g} s", level="warning", host=runner.host)
+
+
+def retain(desk: Desk, now: float) -> None:
+    """Forget what the settings say may be forgotten, in small transactions."""
+    settings = desk.settings
+    with desk.store.write() as unit:
+        newest = unit.session.scalar(select(func.max(EventRow.id))) or 0
+        bound = newest - settings.keep_events
+        oldest = unit.session.scalar(select(func.min(EventRow.id))) or 0
+        unit.session.execute(delete(EventRow).where(EventRow.id <= min(bound, oldest + BATCH)))
+        stale = select(Inbox.key).where(Inbox.at < now - settings.keep_inbox_hours * 3600).limit(BATCH)
+        unit.session.execute(delete(Inbox).where(Inbox.key.in_(stale)))
+        old = select(Job.id).where(Job.finished_at < now - settings.keep_metrics_days * 86_400)
+        unit.session.execute(delete(Metric).where(Metric.job_id.in_(old)))

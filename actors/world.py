@@ -1,0 +1,74 @@
+"""The world that rules and handlers look at: rows, users' paths, and what slow inspection found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from actors.desk import Desk
+from core.messages import Message
+from core.paths import inside_any
+from core.store.tables import EVERY_TABLE, Base
+
+Inspector = Callable[[Any, "RealWorld"], Any]
+INSPECTORS: dict[str, Inspector] = {}
+
+
+def inspects(kind: str) -> Callable[[Inspector], Inspector]:
+    """Register the decorated function as the slow inspection of `kind`."""
+
+    def register(inspector: Inspector) -> Inspector:
+        INSPECTORS[kind] = inspector
+        return inspector
+
+    return register
+
+
+class RealWorld:
+    """One request's world. Findings are kept, so that the transaction reuses what was inspected before it."""
+
+    def __init__(self, desk: Desk, session: Session) -> None:
+        self.desk, self.session = desk, session
+        self.findings: dict[str, Any] = {}
+
+    def within(self, session: Session) -> RealWorld:
+        """The same world, seen in another session."""
+        other = RealWorld(self.desk, session)
+        other.findings = self.findings
+        return other
+
+    def get(self, table: str, id: str) -> dict[str, Any] | None:
+        """The row of that id, as a mapping."""
+        row = self.session.get(EVERY_TABLE[table], id)
+        return None if row is None else as_dict(row)
+
+    def find(self, table: str, **equal: object) -> list[dict[str, Any]]:
+        """The rows whose columns equal the values."""
+        model = EVERY_TABLE[table]
+        query = select(model).where(*(getattr(model, name) == value for name, value in equal.items()))
+        return [as_dict(row) for row in self.session.scalars(query)]
+
+    def path(self, text: str) -> Path:
+        """The user's path, inside the allowed roots; raises PathRefused."""
+        return inside_any(self.desk.settings.roots, text)
+
+    def inspect(self, kind: str, message: Message[Any]) -> Any:
+        """What inspection found, done once a request; raises the ValueError it failed with."""
+        if kind not in self.findings:
+            try:
+                self.findings[kind] = INSPECTORS[kind](message, self)
+            except ValueError as error:
+                self.findings[kind] = error
+        finding = self.findings[kind]
+        if isinstance(finding, Exception):
+            raise finding
+        return finding
+
+
+def as_dict(row: Base) -> dict[str, Any]:
+    """A row's columns by name."""
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}

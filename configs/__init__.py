@@ -1,0 +1,1 @@
+"""Shipped defaults and facts about the training libraries, as data."""

@@ -1,0 +1,197 @@
+"""Write configs/facts/*.json: which keys the installed training libraries accept, which of them the studio forbids, and
+what older names are called today. `--check` only tells whether the files are stale (exit code 1).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import sys
+import types
+import typing
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+FACTS = Path(__file__).resolve().parent / "facts"
+
+PLACE = "the runner chooses where an attempt's files go"
+HUB = "training never uploads; ExportModel does, when asked"
+OWN = "the studio's own field of the job says it"
+CODE = "it can load or run code that the studio did not check"
+CHECKPOINTS = "the runner keeps verified checkpoints and resumes from them by itself"
+FORBIDDEN = {
+    "output_dir": PLACE,
+    "run_name": "the studio names the run",
+    "project": "the studio tracks runs in MLflow",
+    "trackio_space_id": HUB,
+    "trackio_bucket_id": HUB,
+    "trackio_static_space_id": HUB,
+    "push_to_hub": HUB,
+    "hub_always_push": HUB,
+    "hub_model_id": HUB,
+    "hub_private_repo": HUB,
+    "hub_revision": HUB,
+    "hub_strategy": HUB,
+    "hub_token": "secrets are no part of a config",
+    "max_length": OWN + " (max_length)",
+    "packing": OWN + " (packing)",
+    "completion_only_loss": OWN + " (loss_on)",
+    "dataset_text_field": "the studio renders rows itself",
+    "dataset_kwargs": "the studio prepares rows itself",
+    "remove_unused_columns": "the studio prepares rows itself",
+    "label_names": "the studio prepares rows itself",
+    "chat_template_path": CODE,
+    "trust_remote_code": CODE,
+    "model_init_kwargs": CODE,
+    "deepspeed": CODE,
+    "fsdp": "several workers are the job's num_workers",
+    "fsdp_config": "several workers are the job's num_workers",
+    "parallelism_config": "several workers are the job's num_workers",
+    "accelerator_config": "the runner sets up the device",
+    "local_rank": "the runner sets up the device",
+    "use_cpu": "num_gpu says it",
+    "torch_compile": CODE,
+    "torch_compile_backend": CODE,
+    "torch_compile_mode": CODE,
+    "resume_from_checkpoint": CHECKPOINTS,
+    "restore_callback_states_from_checkpoint": CHECKPOINTS,
+    "ignore_data_skip": CHECKPOINTS,
+    "save_only_model": CHECKPOINTS,
+    "save_on_each_node": CHECKPOINTS,
+    "enable_jit_checkpoint": CHECKPOINTS,
+    "do_train": "a fine-tuning job trains",
+    "do_predict": "an evaluation job answers",
+    "auto_find_batch_size": "a resumed run must have the batch size it began with",
+    "dataloader_num_workers": "rows are tokenized before training; more processes would outlive a killed job",
+    "dataloader_multiprocessing_context": "rows are tokenized before training",
+}
+RENAMED = {
+    "warmup_ratio": {"to": "warmup_steps", "note": "a value below 1 is a share of all steps"},
+    "evaluation_strategy": {"to": "eval_strategy", "note": ""},
+    "max_seq_length": {"to": None, "note": "the job's max_length says it; this key is left out"},
+    "no_cuda": {"to": None, "note": "the job's num_gpu says it; this key is left out"},
+    "overwrite_output_dir": {"to": None, "note": "every attempt has a directory of its own; this key is left out"},
+    "group_by_length": {
+        "to": "train_sampling_strategy",
+        "note": "true means group_by_length",
+        "values": {"true": "group_by_length", "false": "random"},
+    },
+    "tokenizer": {"to": None, "note": "the model's own tokenizer is used; this key is left out"},
+    "per_gpu_train_batch_size": {"to": "per_device_train_batch_size", "note": ""},
+    "per_gpu_eval_batch_size": {"to": "per_device_eval_batch_size", "note": ""},
+    "logging_dir": {"to": None, "note": "the studio tracks runs in MLflow; this key is left out"},
+    "save_safetensors": {"to": None, "note": "weights are always safetensors; this key is left out"},
+    "include_tokens_per_second": {"to": None, "note": "tokens per second are always told; this key is left out"},
+}
+SCALARS = {int: "int", float: "float", bool: "bool", str: "str", list: "list", dict: "dict", type(None): "null"}
+
+
+def main() -> int:
+    """Write the files, or only compare them."""
+    stale = [name for name, made in all_facts().items() if not same(name, made)]
+    if "--check" in sys.argv[1:]:
+        for name in stale:
+            print(f"configs/facts/{name}.json is stale: run `make docs`")
+        return int(bool(stale))
+    for name, made in all_facts().items():
+        (FACTS / f"{name}.json").write_text(text(made), encoding="utf-8")
+    return 0
+
+
+def same(name: str, made: dict[str, Any]) -> bool:
+    """Whether the file holds just that."""
+    path = FACTS / f"{name}.json"
+    return path.exists() and path.read_text(encoding="utf-8") == text(made)
+
+
+def text(made: dict[str, Any]) -> str:
+    """The file's text."""
+    return json.dumps(made, indent=1, sort_keys=True, default=str) + "\n"
+
+
+def all_facts() -> dict[str, dict[str, Any]]:
+    """The facts of every type that has some."""
+    from peft import LoraConfig
+    from transformers import BitsAndBytesConfig, GenerationConfig
+    from trl import SFTConfig
+
+    arguments = dataclass_keys(SFTConfig)
+    allowed = {name: kind for name, kind in arguments.items() if name not in FORBIDDEN}
+    lora = {name: kind for name, kind in dataclass_keys(LoraConfig).items() if name not in LORA_FORBIDDEN}
+    return {
+        "training_arguments": facts(f"trl {version('trl')}", allowed, {key: why for key, why in FORBIDDEN.items() if key in arguments}, RENAMED),
+        "lora": facts(f"peft {version('peft')}", lora, LORA_FORBIDDEN),
+        "bitsandbytes": facts(f"transformers {version('transformers')}", {**signature_keys(BitsAndBytesConfig), "quant_method": {"type": "str", "default": "bitsandbytes"}}, {}),
+        "generation": facts(f"transformers {version('transformers')}", generation_keys(GenerationConfig()), GENERATION_FORBIDDEN),
+    }
+
+
+LORA_FORBIDDEN = {
+    "auto_mapping": CODE,
+    "base_model_name_or_path": "the job's base model says it",
+    "peft_type": "it is LoRA",
+    "inference_mode": "a fine-tuning job trains",
+    "revision": "the base model's commit is recorded with it",
+    "runtime_config": "the runner sets up the device",
+    "loftq_config": "it quantises the base model a second time",
+    "eva_config": "it needs a pass over the data that the runner does not make",
+    "corda_config": "it needs a pass over the data that the runner does not make",
+    "lora_ga_config": "it needs a pass over the data that the runner does not make",
+    "megatron_config": CODE,
+    "megatron_core": CODE,
+    "peft_version": "the library writes it",
+}
+GENERATION_FORBIDDEN = {"_from_model_config": "the library writes it", "transformers_version": "the library writes it"}
+
+
+def facts(library: str, keys: dict[str, Any], forbidden: dict[str, str], renamed: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One file's content."""
+    allowed = {name: kind for name, kind in keys.items() if name not in forbidden}
+    return {"library": library, "keys": allowed, "forbidden": forbidden, "renamed": renamed or {}}
+
+
+def dataclass_keys(cls: Any) -> dict[str, Any]:
+    """Name -> type and default of a dataclass's fields."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: {"type": kind_of(hints.get(field.name, Any)), "default": plain(field.default)} for field in dataclasses.fields(cls) if field.init}
+
+
+def signature_keys(cls: Any) -> dict[str, Any]:
+    """Name -> type and default of a constructor's arguments."""
+    found = {}
+    for name, parameter in inspect.signature(cls.__init__).parameters.items():
+        if name not in {"self", "kwargs"}:
+            default = plain(parameter.default)
+            found[name] = {"type": SCALARS.get(type(default), "any") if default is not None else "any", "default": default}
+    return found
+
+
+def generation_keys(config: Any) -> dict[str, Any]:
+    """Name -> type and default of a generation config."""
+    known = {"do_sample": "bool", "temperature": "float", "top_p": "float", "top_k": "int", "num_beams": "int", "max_new_tokens": "int", "repetition_penalty": "float", "max_length": "int|null", "min_new_tokens": "int"}
+    return {name: {"type": known.get(name, "any"), "default": plain(value)} for name, value in config.to_dict().items()}
+
+
+def kind_of(hint: Any) -> str:
+    """A type hint as names joined by |; what JSON can't tell apart is any."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return "|".join(sorted({part for each in typing.get_args(hint) for part in kind_of(each).split("|")}))
+    if typing.get_origin(hint) is typing.Literal:
+        return "|".join(sorted({SCALARS[type(each)] for each in typing.get_args(hint)}))
+    bare = typing.get_origin(hint) or hint
+    if isinstance(bare, type) and issubclass(bare, str):
+        return "str"
+    return SCALARS.get(bare, "any") if isinstance(bare, type) else "any"
+
+
+def plain(value: Any) -> Any:
+    """A default as JSON can hold it."""
+    if value in (dataclasses.MISSING, inspect.Parameter.empty):
+        return None
+    return value if isinstance(value, str | int | float | bool | type(None) | list | dict) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
