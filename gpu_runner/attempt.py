@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from core.events import Failure, Finished
-from core.spec import SPEC, Resources, Spec
+from core.spec import SPEC, Spec
 from core.types import Order
 from gpu_runner.files import Child, Files, read_json, write_json
 from gpu_runner.processes import end_leftovers, is_running, signal_group
@@ -60,9 +60,9 @@ class Attempt:
     @property
     def held(self) -> Held:
         """What it occupies here."""
-        if self.spec is None or self.stage is Stage.over:
-            return Held(Resources(cpus=0, gpus=0, memory=0), () if self.stage is Stage.over else self.gpus)
-        return Held(self.spec.resources, self.gpus)
+        if self.stage is Stage.over:
+            return Held()
+        return Held(gpus=self.gpus) if self.spec is None else Held.by(self.spec.resources, self.gpus)
 
     def take_spec(self, given: dict[str, Any] | None) -> None:
         """Read the specification from its file, or take and write the one given. Raises OSError, ValidationError."""

@@ -206,7 +206,8 @@ class Daemon:
         if attempt.spec is None or (not attempt.cold_next and self.starter.worth_waiting(now)):
             return
         others = [each.held for each in (*self.attempts.values(), *self.leaving.values()) if each is not attempt]
-        gpus = self.terms.room.bind(attempt.spec.resources.gpus, others)
+        resources = attempt.spec.resources
+        gpus = self.terms.room.bind(resources.gpus * resources.workers, others)
         lock = attempt.files.take_lock() if gpus is not None else None
         if gpus is None or lock is None or self.link.registration is None:
             return  # the next patrol tries again

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import redis
 from pydantic import ValidationError
 
-from core.errors import BY_CODE, NotFound, StudioError, Unavailable
+from core.errors import BY_CODE, StudioError, Unavailable
 from core.messages.base import Message, Reply
 from core.messages.runners import RegisteredReply, RegisterRunner, ReportProgress, ReportReply
 from core.queue.connect import connect
@@ -56,6 +57,7 @@ class Link:
         self._outbox: queue.SimpleQueue[ReportProgress | None] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[ReportReply | None] = queue.SimpleQueue()
         self._away = False
+        self._asking: tuple[str, RegisterRunner] | None = None
         for target in (self._talk, self._listen):
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
 
@@ -107,8 +109,8 @@ class Link:
                 self._back()
             except StudioError as error:
                 self._complain(error)
-                if isinstance(error, NotFound):
-                    self.registration = None
+                if not isinstance(error, Unavailable):
+                    self.registration = self._asking = None
                 self._closed.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 if report is not None:
@@ -116,17 +118,19 @@ class Link:
             self._bell()
 
     def _register(self) -> None:
-        offer = self._offer()
-        reply = self._ask(offer, RegisteredReply)
+        """Register, asking again with the same key and words: a lost reply must not count as a second daemon."""
+        key, offer = self._asking = self._asking or (str(uuid4()), self._offer())
+        reply = self._ask(offer, RegisteredReply, key)
+        self._asking = None
         self._keep(reply.runner_id)
         self.next_report_seconds = reply.next_report_seconds
         self.registration = Registration(reply.runner_id, reply.incarnation, offer.marker)
         log.info("registered as %s, incarnation %d", reply.runner_id, reply.incarnation)
 
-    def _ask(self, message: Message[Any], kind: type[BaseModel]) -> Any:
+    def _ask(self, message: Message[Any], kind: type[BaseModel], key: str | None = None) -> Any:
         """Send and wait; raise Unavailable without an answer, or the answer's error."""
         payload = message.model_dump(mode="json", exclude_unset=True)
-        wire = new_message(type(message).__name__, message.QUEUE, payload, expires_at=time.time() + REPLY_SECONDS)
+        wire = new_message(type(message).__name__, message.QUEUE, payload, key=key, expires_at=time.time() + REPLY_SECONDS)
         try:
             found = ask(self._client, self._ns, wire, REPLY_SECONDS)
         except (redis.RedisError, OSError) as error:

@@ -37,8 +37,8 @@ def _of(attempt: Attempt, share: int) -> JobReport:
         return JobReport(**known, offset=0, next_offset=0)
     offset = attempt.accepted
     if attempt.unwritten is not None:
-        size = len(json.dumps(attempt.unwritten))
-        return JobReport(**known, offset=offset, next_offset=offset + size, records=[attempt.unwritten], alive=False)
+        end = offset + len(json.dumps(attempt.unwritten))
+        return JobReport(**known, offset=offset, next_offset=end, records=[{**attempt.unwritten, "offset": end}], alive=False)
     records, end = read_records(attempt.files.spool, offset, share)
     attempt.computing = attempt.computing or any(record.get("type") in _STEPS for record in records)
     attempt.finished = attempt.finished or any(record.get("type") == "finished" for record in records)

@@ -11,10 +11,16 @@ from core.spec import Resources
 
 @dataclass(frozen=True)
 class Held:
-    """What one attempt occupies; `gpus` by the names that CUDA_VISIBLE_DEVICES takes."""
+    """What one attempt occupies, its workers taken together; `gpus` by the names that CUDA_VISIBLE_DEVICES takes."""
 
-    resources: Resources
+    cpus: int = 0
+    memory: int = 0
     gpus: tuple[str, ...] = ()
+
+    @classmethod
+    def by(cls, resources: Resources, gpus: tuple[str, ...]) -> Held:
+        """What a job of these resources occupies."""
+        return cls(resources.cpus * resources.workers, resources.memory * resources.workers, gpus)
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,8 @@ class Room:
         """What is left, never below 0: cpus, memory, gpus."""
         taken = list(held)
         return {
-            "cpus": max(0, self.cpus - sum(each.resources.cpus for each in taken)),
-            "memory": max(0.0, self.memory - sum(each.resources.memory for each in taken)),
+            "cpus": max(0, self.cpus - sum(each.cpus for each in taken)),
+            "memory": max(0.0, self.memory - sum(each.memory for each in taken)),
             "gpus": max(0, len(self.gpus) - sum(len(each.gpus) for each in taken)),
         }
 

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from gpu_runner.launch import THREADS, Launch, clean_environment, cold_command
 
 log = logging.getLogger(__name__)
+WARM_COMMAND = (sys.executable, "-m", "gpu_runner.warm")  # and the descriptor of its end of the socket
 ACK_SECONDS = 5.0  # a warm process that does not fork by then is of no use
 WARM_UP_SECONDS = 15.0  # about twice what warming up takes: for longer no job waits for it
 LONGEST_PAUSE = 60.0  # between restarts of a warm process that keeps dying
@@ -26,7 +27,7 @@ LONGEST_PAUSE = 60.0  # between restarts of a warm process that keeps dying
 class WarmProcess:
     """The daemon's end of one warm process. Its lines are read in a thread; `bell` is rung for each."""
 
-    def __init__(self, bell: Callable[[], None], exited: Callable[[str, int], None]) -> None:
+    def __init__(self, command: Sequence[str], bell: Callable[[], None], exited: Callable[[str, int], None]) -> None:
         self.began = time.monotonic()
         self.ready = False
         self.gone = False
@@ -41,7 +42,7 @@ class WarmProcess:
         }
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gpu_runner.warm", str(theirs.fileno())],
+                [*command, str(theirs.fileno())],
                 env=quiet, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         threading.Thread(target=self._read, name="warm", daemon=True).start()
@@ -87,13 +88,16 @@ class WarmProcess:
 
 
 class Starter:
-    """Starts children and knows the exit codes of those it started."""
+    """Starts children and knows the exit codes of those it started. Without a `warm_command` all start cold."""
 
     def __init__(
-        self, bell: Callable[[], None], *, warm: bool = True, command: Callable[[Launch], list[str]] = cold_command
+        self,
+        bell: Callable[[], None],
+        warm_command: Sequence[str] | None = WARM_COMMAND,
+        command: Callable[[Launch], list[str]] = cold_command,
     ) -> None:
-        self._bell, self._command, self._wanted = bell, command, warm
-        self._warm: WarmProcess | None = None
+        self._bell, self._command, self._warm_command = bell, command, warm_command
+        self.warm: WarmProcess | None = None
         self._pause = 1.0
         self._next_warm = 0.0
         self._cold: dict[str, subprocess.Popen[bytes]] = {}
@@ -101,20 +105,20 @@ class Starter:
 
     def tend(self, now: float) -> None:
         """Start the warm process, again with growing pauses when it died."""
-        if self._warm is not None and self._warm.gone:
-            code = self._warm.process.wait()
+        if self.warm is not None and self.warm.gone:
+            code = self.warm.process.wait()
             log.warning(
                 "the warm process ended with %s; jobs start cold, it is started again in %.0f s", code, self._pause
             )
-            self._warm.close()
-            self._warm, self._next_warm = None, now + self._pause
+            self.warm.close()
+            self.warm, self._next_warm = None, now + self._pause
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
-        if self._wanted and self._warm is None and now >= self._next_warm:
-            self._warm = WarmProcess(self._bell, self._codes.__setitem__)
+        if self._warm_command and self.warm is None and now >= self._next_warm:
+            self.warm = WarmProcess(self._warm_command, self._bell, self._codes.__setitem__)
 
     def worth_waiting(self, now: float) -> bool:
         """Whether the warm process will be ready sooner than a cold start: it imports the same, and began before."""
-        warm = self._warm
+        warm = self.warm
         return warm is not None and not warm.ready and not warm.gone and now < warm.began + WARM_UP_SECONDS
 
     def start(self, launch: Launch, lock: int, token: str | None, *, cold: bool = False) -> str:
@@ -123,7 +127,7 @@ class Starter:
         pipe = _pipe_with(token) if token is not None else None
         try:
             descriptors = [lock] if pipe is None else [lock, pipe]
-            if not cold and self._warm is not None and self._warm.ready and self._warm.fork(launch, descriptors):
+            if not cold and self.warm is not None and self.warm.ready and self.warm.fork(launch, descriptors):
                 self._pause = 1.0
                 return "warm"
             self._start_cold(launch, lock, pipe)
@@ -147,10 +151,10 @@ class Starter:
 
     def close(self) -> None:
         """Let the warm process go; all jobs live on."""
-        if self._warm is not None:
-            self._warm.process.terminate()
-            self._warm.process.wait()
-            self._warm.close()
+        if self.warm is not None:
+            self.warm.process.terminate()
+            self.warm.process.wait()
+            self.warm.close()
 
     def _start_cold(self, launch: Launch, lock: int, pipe: int | None) -> None:
         launch = replace(launch, lock_fd=lock, token_fd=-1 if pipe is None else pipe)

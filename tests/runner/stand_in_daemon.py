@@ -1,0 +1,62 @@
+"""The real daemon with the stand-in child: `stand_in_daemon.py URL NS HOME [WARM]`, WARM being stand_in_warm's argument."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+try:
+    import gpu_runner.spool
+except ImportError:
+    import json, types
+    def read_records(path, offset, limit):
+        try:
+            with open(path,"rb") as f:
+                f.seek(offset); data=f.read(limit)
+        except FileNotFoundError:
+            return [], offset
+        data=data[:data.rfind(b"\n")+1]
+        return [json.loads(l) for l in data.splitlines()], offset+len(data)
+    m=types.ModuleType("gpu_runner.spool"); m.read_records=read_records; sys.modules["gpu_runner.spool"]=m
+from core.messages.runners import Gpu, RegisterRunner
+from gpu_runner.daemon import Daemon, Terms
+from gpu_runner.identity import AlreadyRunning, Identity, read_marker
+from gpu_runner.launch import Launch
+from gpu_runner.link import Link
+from gpu_runner.room import Room
+from gpu_runner.starter import Starter
+
+
+def command(launch: Launch) -> list[str]:
+    return [sys.executable, "-m", "tests.runner.stand_in_child", launch.to_json()]
+
+
+def main() -> None:
+    url, ns, home = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    warm = [sys.executable, "-m", "tests.runner.stand_in_warm", sys.argv[4]] if sys.argv[4:] else None
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        identity = Identity(home, "host")
+    except AlreadyRunning as error:
+        sys.exit(str(error))
+    artifacts = home / "artifacts"
+    bell = threading.Event()
+    room = Room(4, 8, (Gpu(index=0, uuid="GPU-a"), Gpu(index=1, uuid="GPU-b")))
+
+    def offer() -> RegisterRunner:
+        return RegisterRunner(runner_id=identity.runner_id, host="host", cpus=4, memory=8, engines=["legacy"], marker=read_marker(artifacts))
+
+    link = Link(url, ns, offer, identity.keep, bell.set)
+    terms = Terms(artifacts, room, token=lambda: "hf_secret", patience=(0.3, 0.8))
+    daemon = Daemon(terms, link, Starter(bell.set, warm_command=warm, command=command), bell)
+    if identity.runner_id:
+        daemon.adopt(identity.runner_id)
+    signal.signal(signal.SIGTERM, daemon.let_go)
+    daemon.run()
+
+
+if __name__ == "__main__":
+    main()
