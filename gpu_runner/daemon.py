@@ -32,9 +32,10 @@ from gpu_runner.report import job_reports
 from gpu_runner.room import Room
 from gpu_runner.starter import Starter
 from gpu_runner.trackers import Trackers
+from gpu_runner.watch import Watch
 
 log = logging.getLogger(__name__)
-TICK = 0.01  # seconds between looks at the spools, while jobs run
+TICK = 0.02  # seconds between looks at the spools while jobs run, where nothing tells when they grow
 PATROL = 0.1  # seconds between looks at everything that is slower: locks, timers, helpers
 IDLE = 0.25  # seconds in which a signal is noticed while there is nothing to do
 SPACING = 0.05  # seconds between reports at least: 20 a second
@@ -59,8 +60,11 @@ class Daemon:
     def __init__(self, terms: Terms, link: Link, starter: Starter, bell: threading.Event) -> None:
         self.terms, self.link, self.starter, self.bell = terms, link, starter, bell
         self.attempts: dict[tuple[str, int], Attempt] = {}
-        self.leaving: dict[tuple[str, int], Attempt] = {}  # not ours any more; they occupy their room until they are dead
+        self.leaving: dict[
+            tuple[str, int], Attempt
+        ] = {}  # not ours any more; they occupy their room until they are dead
         self.trackers = Trackers(terms.tracking_uri) if terms.tracking_uri else None
+        self.watch = Watch(bell.set)
         self.draining = False
         self.letting_go = False
         self._news = True
@@ -74,6 +78,7 @@ class Daemon:
             attempt = Attempt(job_id, number, files)
             attempt.adopt()
             self.attempts[job_id, number] = attempt
+            self.watch.add(files.directory)
             log.info("%s: adopted, pid %s", attempt, attempt.child.pid if attempt.child else "unknown")
 
     def run(self) -> None:
@@ -106,10 +111,14 @@ class Daemon:
 
     def _pause(self, now: float) -> float:
         if any(attempt.stage is Stage.running for attempt in self.attempts.values()):
-            return TICK
+            return self._until_sending(now) if self.watch.works else TICK
         if self.attempts or self.leaving or self._news:
             return PATROL
-        return max(TICK, min(self._next_regular - now, IDLE))
+        return max(SPACING, min(self._next_regular - now, IDLE))
+
+    def _until_sending(self, now: float) -> float:
+        wait = self._sent + SPACING - now if self._news and self.link.idle else PATROL
+        return min(max(wait, 0.001), PATROL)
 
     def _tell(self, now: float) -> None:
         registration = self.link.registration
@@ -168,7 +177,9 @@ class Daemon:
         self.attempts[key] = attempt
         before, attempt.accepted = attempt.accepted, order.accepted
         # What one report had no room for goes with the next; what was sent and not accepted waits for the regular one.
-        self._news |= order.accepted != before and (attempt.stage is Stage.over or attempt.files.spool_size() > order.accepted)
+        self._news |= order.accepted != before and (
+            attempt.stage is Stage.over or attempt.files.spool_size() > order.accepted
+        )
         wanted = Order.pause if self.draining and order.order is Order.run else order.order
         try:
             if attempt.spec is None and attempt.stage is Stage.waiting:
@@ -179,20 +190,25 @@ class Daemon:
             elif attempt.stage is Stage.waiting:
                 self._begin(attempt, wanted, now)
         except ValidationError as error:
-            attempt.fail("internal", f"the job's specification can't be read: {error}", "the runner may be older than the studio")
+            attempt.fail(
+                "internal", f"the job's specification can't be read: {error}", "the runner may be older than the studio"
+            )
         except OSError as error:
             self._no_files(attempt, error)
 
     def _meet(self, order: JobOrder) -> Attempt | None:
         """An attempt this daemon does not hold: new, or begun by an earlier daemon, dead or alive."""
         try:
-            directory = inside(self.terms.artifacts / "jobs", attempt_directory(self.terms.artifacts, order.job_id, order.attempt))
+            directory = inside(
+                self.terms.artifacts / "jobs", attempt_directory(self.terms.artifacts, order.job_id, order.attempt)
+            )
         except PathRefused as error:
             log.error("%s", error)
             return None
         attempt = Attempt(order.job_id, order.attempt, Files(directory))
         if attempt.files.child() is not None:
             attempt.adopt()
+            self.watch.add(directory)
         elif attempt.files.spool_size():
             attempt.stage = Stage.over  # it could not be started, and its spool says why
         return attempt
@@ -211,6 +227,7 @@ class Daemon:
         lock = attempt.files.take_lock() if gpus is not None else None
         if gpus is None or lock is None or self.link.registration is None:
             return  # the next patrol tries again
+        self.watch.add(attempt.files.directory)
         try:
             how = self._launch(attempt, gpus, lock)
         finally:
@@ -233,7 +250,11 @@ class Daemon:
     def _no_files(self, attempt: Attempt, error: OSError) -> None:
         self._news = True
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            attempt.fail("disk_full", f"no room left for the job's files: {error}", f"free some space below {self.terms.artifacts}")
+            attempt.fail(
+                "disk_full",
+                f"no room left for the job's files: {error}",
+                f"free some space below {self.terms.artifacts}",
+            )
         else:
             attempt.fail("internal", f"the job can't be started: {error}", "the runner's log tells more")
 
@@ -268,7 +289,7 @@ class Daemon:
             if attempt.missing > MISSES:
                 self._bury(attempt, None)
         for key in [key for key, attempt in self.leaving.items() if attempt.stage is not Stage.running]:
-            del self.leaving[key]
+            self.watch.remove(self.leaving.pop(key).files.directory)
             self._news = True  # there is room now
         for attempt in self.attempts.values():
             if attempt.stage is Stage.waiting:

@@ -36,7 +36,12 @@ def main() -> None:
     if plan.get("deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     token = read_token(launch.token_fd)
-    write(files, type="started", pid=os.getpid(), details={"token": token, "gpus": os.environ["CUDA_VISIBLE_DEVICES"], "env": sorted(os.environ)})
+    write(
+        files,
+        type="started",
+        pid=os.getpid(),
+        details={"token": token, "gpus": os.environ["CUDA_VISIBLE_DEVICES"], "env": sorted(os.environ)},
+    )
     if plan.get("burst"):
         with files.spool.open("a", encoding="utf-8") as spool:
             for number in range(plan["burst"] // 100):

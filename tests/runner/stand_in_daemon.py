@@ -12,15 +12,20 @@ try:
     import gpu_runner.spool
 except ImportError:
     import json, types
+
     def read_records(path, offset, limit):
         try:
-            with open(path,"rb") as f:
-                f.seek(offset); data=f.read(limit)
+            with open(path, "rb") as f:
+                f.seek(offset)
+                data = f.read(limit)
         except FileNotFoundError:
             return [], offset
-        data=data[:data.rfind(b"\n")+1]
-        return [json.loads(l) for l in data.splitlines()], offset+len(data)
-    m=types.ModuleType("gpu_runner.spool"); m.read_records=read_records; sys.modules["gpu_runner.spool"]=m
+        data = data[: data.rfind(b"\n") + 1]
+        return [json.loads(l) for l in data.splitlines()], offset + len(data)
+
+    m = types.ModuleType("gpu_runner.spool")
+    m.read_records = read_records
+    sys.modules["gpu_runner.spool"] = m
 from core.messages.runners import Gpu, RegisterRunner
 from gpu_runner.daemon import Daemon, Terms
 from gpu_runner.identity import AlreadyRunning, Identity, read_marker
@@ -47,7 +52,14 @@ def main() -> None:
     room = Room(4, 8, (Gpu(index=0, uuid="GPU-a"), Gpu(index=1, uuid="GPU-b")))
 
     def offer() -> RegisterRunner:
-        return RegisterRunner(runner_id=identity.runner_id, host="host", cpus=4, memory=8, engines=["legacy"], marker=read_marker(artifacts))
+        return RegisterRunner(
+            runner_id=identity.runner_id,
+            host="host",
+            cpus=4,
+            memory=8,
+            engines=["legacy"],
+            marker=read_marker(artifacts),
+        )
 
     link = Link(url, ns, offer, identity.keep, bell.set)
     terms = Terms(artifacts, room, token=lambda: "hf_secret", patience=(0.3, 0.8))

@@ -56,7 +56,8 @@ def main() -> None:
     import gpu_runner
 
     vars(gpu_runner)["child"] = job
-    for name in ("gpu_runner.train", "gpu_runner.evaluate"): sys.modules[name] = types.ModuleType(name)
+    for name in ("gpu_runner.train", "gpu_runner.evaluate"):
+        sys.modules[name] = types.ModuleType(name)
     if how != "sound":
         import torch
 

@@ -94,7 +94,12 @@ class Studio:
 
     def told(self, job_id: str, attempt: int) -> list[dict[str, Any]]:
         """Every entry about the attempt in the reports so far."""
-        return [job for report in list(self.reports) for job in report["jobs"] if (job["job_id"], job["attempt"]) == (job_id, attempt)]
+        return [
+            job
+            for report in list(self.reports)
+            for job in report["jobs"]
+            if (job["job_id"], job["attempt"]) == (job_id, attempt)
+        ]
 
     def dead(self, job_id: str, attempt: int) -> dict[str, Any] | None:
         """The entry that said that the child is dead, once all that it wrote was taken in."""
@@ -120,7 +125,11 @@ class Studio:
     def _answer(self, name: str, payload: dict[str, Any]) -> dict[str, Any] | None:
         if name == "RegisterRunner":
             self.registrations.append(payload)
-            return {"runner_id": "runner-1", "incarnation": len(self.registrations), "next_report_seconds": self.next_report_seconds}
+            return {
+                "runner_id": "runner-1",
+                "incarnation": len(self.registrations),
+                "next_report_seconds": self.next_report_seconds,
+            }
         if payload["incarnation"] != len(self.registrations):
             return {"known": False}
         time.sleep(self.delay)

@@ -6,53 +6,15 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import redis
 
 from gpu_runner.files import Files
-from gpu_runner.processes import started_at
+from tests.runner.conftest import Start
 from tests.runner.studio import Studio, spec_of, until
-
-Start = Callable[[], "subprocess.Popen[bytes]"]
-
-
-@pytest.fixture
-def studio(client: redis.Redis, ns: str) -> Iterator[Studio]:
-    made = Studio(client, ns)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(valkey_url: str, ns: str, tmp_path: Path) -> Iterator[Start]:
-    started: list[subprocess.Popen[bytes]] = []
-    (tmp_path / "artifacts").mkdir()
-    (tmp_path / "artifacts" / ".fts-artifacts").write_text("marker\n")
-
-    def run() -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "HF_TOKEN": "hf_secret"}
-        with (tmp_path / "daemon.log").open("ab") as printed:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.runner.stand_in_daemon", valkey_url, ns, str(tmp_path)], stderr=printed, env=environment
-            )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.wait()
-    for found in (tmp_path / "artifacts").glob("jobs/*/*/child.json"):
-        child = Files(found.parent).child()
-        if child is not None and started_at(child.pid) == child.started:
-            os.killpg(child.pid, signal.SIGKILL)
 
 
 def plan(tmp_path: Path, job_id: str, resources: dict[str, int] | None = None, **how: Any) -> dict[str, Any]:
@@ -73,7 +35,9 @@ def log_of(tmp_path: Path) -> str:
     return (tmp_path / "daemon.log").read_text()
 
 
-def test_a_job_is_started_told_whole_and_forgotten_when_it_is_not_ours_any_more(studio: Studio, start: Start, tmp_path: Path) -> None:
+def test_a_job_is_started_told_whole_and_forgotten_when_it_is_not_ours_any_more(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
     start()
     until(lambda: studio.reports, "a report")
     assert studio.registrations[0]["marker"] == "marker"
@@ -87,7 +51,9 @@ def test_a_job_is_started_told_whole_and_forgotten_when_it_is_not_ours_any_more(
     until(lambda: studio.reports[-1]["jobs"] == [] and studio.reports[-1]["free"]["cpus"] == 4, "an empty report")
 
 
-def test_reports_coalesce_while_one_is_in_flight_and_keep_their_pace(studio: Studio, start: Start, tmp_path: Path) -> None:
+def test_reports_coalesce_while_one_is_in_flight_and_keep_their_pace(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
     studio.delay = 0.2
     start()
     studio.give("j", 1, plan(tmp_path, "j", records=200, rate=400))
@@ -101,7 +67,9 @@ def test_reports_coalesce_while_one_is_in_flight_and_keep_their_pace(studio: Stu
     assert min(gaps) > 0.03  # 20 a second, and the threads' own jitter
 
 
-def test_a_report_carries_256_kilobytes_at_most_and_everything_arrives(studio: Studio, start: Start, tmp_path: Path) -> None:
+def test_a_report_carries_256_kilobytes_at_most_and_everything_arrives(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
     start()
     studio.give("j", 1, plan(tmp_path, "j", records=1, burst=1_000_000))
     until(lambda: studio.dead("j", 1), "the end")
@@ -119,7 +87,9 @@ def test_a_lost_reply_is_healed_by_the_next_report(studio: Studio, start: Start,
     assert steps(studio, "j") == list(range(1, 21))
 
 
-def test_a_killed_daemon_s_child_goes_on_and_is_adopted_without_loss(studio: Studio, start: Start, tmp_path: Path) -> None:
+def test_a_killed_daemon_s_child_goes_on_and_is_adopted_without_loss(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
     first = start()
     studio.give("j", 1, plan(tmp_path, "j", records=150))
     until(lambda: len(steps(studio, "j")) > 5, "records")
@@ -190,7 +160,9 @@ def test_an_order_to_stop_kills_at_once_and_nothing_more_is_told(studio: Studio,
     assert studio.dead("j", 1) is None
 
 
-def test_a_daemon_that_was_stopped_past_its_lease_kills_the_stale_child(studio: Studio, start: Start, tmp_path: Path) -> None:
+def test_a_daemon_that_was_stopped_past_its_lease_kills_the_stale_child(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
     daemon = start()
     studio.give("j", 1, plan(tmp_path, "j"))
     until(lambda: steps(studio, "j"), "records")
@@ -203,7 +175,9 @@ def test_a_daemon_that_was_stopped_past_its_lease_kills_the_stale_child(studio: 
     assert len(studio.records["j", 1]) == taken
 
 
-def test_training_goes_on_while_the_studio_is_away_and_is_told_afterwards(studio: Studio, start: Start, tmp_path: Path) -> None:
+def test_training_goes_on_while_the_studio_is_away_and_is_told_afterwards(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
     start()
     studio.give("j", 1, plan(tmp_path, "j", records=100))
     until(lambda: steps(studio, "j"), "records")
@@ -253,7 +227,9 @@ def test_gpus_are_bound_to_one_job_each_also_after_adoption(studio: Studio, star
     until(lambda: studio.reports[-1]["free"] == {"cpus": 2, "memory": 6, "gpus": 0}, "nothing free")
 
 
-def test_the_token_reaches_only_the_child_that_needs_it_and_no_environment(studio: Studio, start: Start, tmp_path: Path) -> None:
+def test_the_token_reaches_only_the_child_that_needs_it_and_no_environment(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
     start()
     studio.give("a", 1, plan(tmp_path, "a"))
     studio.give("b", 1, spec_of("b", tmp_path, needs_token=True))
@@ -280,7 +256,9 @@ def test_a_job_without_room_for_its_files_fails_and_says_so(studio: Studio, star
     assert studio.records["j", 1][-1]["error"]["kind"] == "internal"
 
 
-def test_what_the_studio_does_not_accept_is_not_sent_again_and_again(studio: Studio, start: Start, tmp_path: Path) -> None:
+def test_what_the_studio_does_not_accept_is_not_sent_again_and_again(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
     studio.next_report_seconds = 0.5
     start()
     until(lambda: studio.reports, "a report")

@@ -50,7 +50,9 @@ def test_a_dead_process_and_its_zombie_are_not_running() -> None:
 
 def test_what_a_dead_child_left_behind_is_ended() -> None:
     script = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); print(p.pid)"
-    with subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE, text=True) as leader:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE, text=True
+    ) as leader:
         assert leader.stdout is not None
         left = int(leader.stdout.readline())
     began = started_at(left)

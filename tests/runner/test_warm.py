@@ -19,7 +19,8 @@ from gpu_runner import bnb
 from gpu_runner.files import Files
 from gpu_runner.launch import Launch
 from gpu_runner.starter import Starter
-from tests.runner.studio import until
+from tests.runner.conftest import Start
+from tests.runner.studio import Studio, spec_of, until
 
 
 def starter_of(how: str) -> Starter:
@@ -108,14 +109,18 @@ def test_a_child_outlives_its_warm_process_which_is_started_again(tmp_path: Path
     starter.close()
 
 
-def test_a_fork_that_hangs_is_ended_within_seconds(tmp_path: Path) -> None:
-    starter = starter_of("spoiled")
-    ready(starter)
-    _, files = begin(starter, tmp_path / "1")
-    until(lambda: starter.exit_code(str(tmp_path / "1")) is not None, "its end", 10)
-    assert starter.exit_code(str(tmp_path / "1")) == -signal.SIGALRM
-    assert not files.locked() and files.spool_size() == 0
-    starter.close()
+def test_a_job_waits_for_the_warm_process_and_starts_cold_when_its_fork_hangs(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
+    start("spoiled")
+    studio.give(
+        "j", 1, spec_of("j", tmp_path, user_config='{"records": 2}', resources={"cpus": 2, "gpus": 0, "memory": 1})
+    )
+    until(lambda: studio.dead("j", 1), "the end", 60)
+    log = (tmp_path / "daemon.log").read_text()
+    told = [log.index(text) for text in ("warm after", "started warm", "the fork hung", "started cold", "exit code 0")]
+    assert told == sorted(told)
+    assert studio.records["j", 1][-1]["outcome"] == "succeeded"
 
 
 @pytest.mark.parametrize(
