@@ -308,7 +308,7 @@ class Daemon:
         self.trackers.tend()
         for attempt in self.attempts.values():
             if attempt.computing:
-                self.trackers.ensure(attempt.files.directory.parent, now)
+                self.trackers.ensure(attempt.files.directory, now)
 
 
 def main() -> None:

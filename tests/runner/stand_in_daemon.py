@@ -8,24 +8,6 @@ import sys
 import threading
 from pathlib import Path
 
-try:
-    import gpu_runner.spool
-except ImportError:
-    import json, types
-
-    def read_records(path, offset, limit):
-        try:
-            with open(path, "rb") as f:
-                f.seek(offset)
-                data = f.read(limit)
-        except FileNotFoundError:
-            return [], offset
-        data = data[: data.rfind(b"\n") + 1]
-        return [json.loads(l) for l in data.splitlines()], offset + len(data)
-
-    m = types.ModuleType("gpu_runner.spool")
-    m.read_records = read_records
-    sys.modules["gpu_runner.spool"] = m
 from core.messages.runners import Gpu, RegisterRunner
 from gpu_runner.daemon import Daemon, Terms
 from gpu_runner.identity import AlreadyRunning, Identity, read_marker

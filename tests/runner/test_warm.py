@@ -123,6 +123,19 @@ def test_a_job_waits_for_the_warm_process_and_starts_cold_when_its_fork_hangs(
     assert studio.records["j", 1][-1]["outcome"] == "succeeded"
 
 
+def test_a_fork_of_a_parent_that_touched_cuda_starts_again_cold_as_the_same_process(tmp_path: Path) -> None:
+    starter = starter_of("cuda")
+    ready(starter)
+    how, files = begin(starter, tmp_path / "1", kind="nothing that a job can be")
+    assert how == "warm"
+    first = until(files.child, "child.json").pid
+    until(lambda: starter.exit_code(str(files.directory)) is not None, "its end", 30)
+    assert starter.exit_code(str(files.directory)) == 1 and until(files.child, "child.json").pid == first
+    assert not (files.directory / "said.json").exists()  # it was not the warm process's job that ran
+    assert json.loads(files.spool.read_text().splitlines()[-1])["outcome"] == "failed"
+    starter.close()
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
