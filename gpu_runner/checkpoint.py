@@ -1,0 +1,148 @@
+"""Checkpoints that can be trusted: written under a temporary name, described by a manifest, synced, renamed.
+
+A checkpoint without its optimizer or random state resumes silently wrong, as does a changed batch size; so the manifest
+holds every file's size and SHA-256 and the hash of all that must be alike, and what does not hold is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpu_runner.failures import JobError
+
+KEPT = 2
+NEEDED = ("optimizer.pt", "scheduler.pt", "rng_state", "trainer_state.json")
+SPARE = 64 << 20  # bytes that stay free on the disk beside a checkpoint
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must be alike for a checkpoint to be gone on from: hashes of data and configuration, world size, effective batch."""
+
+    data: str
+    config: str
+    world_size: int
+    effective_batch: int
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def check_room(directory: Path, needed: int) -> None:
+    """Raise JobError (disk_full) when the disk of `directory` has no room for `needed` bytes."""
+    free = shutil.disk_usage(directory).free
+    if free < needed + SPARE:
+        text = f"a checkpoint needs {needed >> 20} MiB, and {free >> 20} MiB are free on the disk of {directory}"
+        raise JobError(text, "Free some room and retry: the job goes on from its last checkpoint.", kind="disk_full")
+
+
+def seal(draft: Path, final: Path, identity: Identity, step: int, position: dict[str, Any]) -> None:
+    """Describe the files of `draft`, sync them and rename it to `final`; then remove all but the newest checkpoints."""
+    files = {path.name: {"size": path.stat().st_size, "sha256": _sha256(path)} for path in _files(draft)}
+    manifest = {"step": step, "identity": vars(identity), "position": position, "files": files}
+    (draft / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    publish(draft, final)
+    for older in _checkpoints(final.parent)[KEPT:]:
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def publish(draft: Path, final: Path) -> dict[str, str]:
+    """Sync a directory's files and rename it to `final`, whole or not at all; return name -> SHA-256."""
+    hashes = {path.name: _sha256(path) for path in _files(draft)}
+    for path in [*_files(draft), draft]:
+        _sync(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft.rename(final)
+    _sync(final.parent)
+    return hashes
+
+
+def publish_file(path: Path, text: str) -> str:
+    """Write a file whole or not at all; return its SHA-256."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    _sync(draft)
+    draft.replace(path)
+    return _sha256(path)
+
+
+def newest(attempt_dir: Path, identity: Identity, tell: Tell) -> tuple[Path, int] | None:
+    """The newest checkpoint of this job's attempts before this one whose manifest holds, and its step; None when there is none.
+
+    Raises JobError when one holds but is of other data or configuration: going on would be silently wrong.
+    """
+    for path in _earlier(attempt_dir):
+        try:
+            manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+            broken = _broken(path, manifest)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            broken = str(error)
+        if broken:
+            tell(f"{path.parent.parent.name}/{path.name} can't be used: {broken}; an older one is looked for")
+            continue
+        _must_match(path, manifest["identity"], identity)
+        return path, int(manifest["step"])
+    return None
+
+
+def _earlier(attempt_dir: Path) -> Iterator[Path]:
+    """Checkpoints of earlier attempts, by step, newest first; of equal steps the newer attempt's first."""
+    number = int(attempt_dir.name)
+    attempts = sorted((int(each.name) for each in attempt_dir.parent.iterdir() if each.name.isdecimal() and int(each.name) < number), reverse=True)
+    found = [path for attempt in attempts for path in _checkpoints(attempt_dir.parent / str(attempt) / "checkpoints")]
+    yield from sorted(found, key=_step, reverse=True)
+
+
+def _checkpoints(directory: Path) -> list[Path]:
+    found = [path for path in directory.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("checkpoint-"))
+
+
+def _broken(path: Path, manifest: dict[str, Any]) -> str | None:
+    files = manifest["files"]
+    for needed in NEEDED:
+        if not any(name.startswith(needed) for name in files):
+            return f"it has no {needed}"
+    for name, told in files.items():
+        file = path / name
+        if not file.is_file() or file.stat().st_size != told["size"] or _sha256(file) != told["sha256"]:
+            return f"{name} is not what was saved"
+    return None
+
+
+def _must_match(path: Path, saved: dict[str, Any], identity: Identity) -> None:
+    for name, value in vars(identity).items():
+        if saved.get(name) != value:
+            text = f"{path.name} was saved with another {name.replace('_', ' ')} than this attempt has"
+            raise JobError(text, "Start a new job: this one can't go on where its inputs differ.")
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.is_file())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

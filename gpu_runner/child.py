@@ -1,0 +1,102 @@
+"""One job, one process: reads `spec.json`, appends to the spool, leaves `exit.json`. It knows no queue, database or MLflow.
+
+`launch.py` has made the session, the lock, the log and the environment before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.events import Finished
+from core.spec import SPEC, EvaluationSpec, FineTuningSpec
+from gpu_runner.failures import Cancelled, failure_of
+from gpu_runner.files import Files, read_json, write_json
+from gpu_runner.spool import Spool
+
+LOOK = 0.5  # seconds between looks at control.json
+
+
+@dataclass
+class Context:
+    """What a running job holds: its directory, its spool, its orders. `root` is the artifacts root."""
+
+    directory: Path
+    spool: Spool
+    token: str | None = None
+    looked: float = 0.0
+    control: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        """The artifacts root: the attempt lies at jobs/<job>/<attempt> below it."""
+        return self.directory.parents[2]
+
+    @property
+    def attempt(self) -> int:
+        """The attempt's number."""
+        return int(self.directory.name)
+
+    def relative(self, path: Path) -> str:
+        """A path as records name it: below the artifacts root when it lies there, else absolute."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+    def order(self) -> str | None:
+        """What the daemon has asked for: cancel, pause or nothing."""
+        if time.monotonic() - self.looked >= LOOK:
+            self.looked = time.monotonic()
+            self.control = read_json(self.directory / "control.json") or {}
+        order = self.control.get("order")
+        return order if order in ("cancel", "pause") else None
+
+    def left_out(self) -> set[str]:
+        """The children of an evaluation that were cancelled."""
+        self.order()
+        return set(self.control.get("cancelled", []))
+
+
+def run(attempt_dir: Path, token: str | None) -> int:
+    """Run the attempt's job in this process; return its exit code. Whatever happens is told in the spool."""
+    files = Files(attempt_dir)
+    context = Context(attempt_dir, Spool(files.spool), token)
+    try:
+        finished = _do(json.loads(files.spec.read_text(encoding="utf-8")), context)
+    except Cancelled:
+        finished = Finished(at=time.time(), outcome="cancelled")
+    except BaseException as error:
+        failure = failure_of(error)
+        context.spool.log(failure.traceback, level="error")
+        finished = Finished(at=time.time(), outcome="failed", error=failure)
+    return _end(files, context, finished)
+
+
+def _do(raw: dict[str, Any], context: Context) -> Finished:
+    spec: FineTuningSpec | EvaluationSpec = SPEC.validate_python(raw)
+    if context.token:
+        os.environ["HF_TOKEN"] = context.token
+    if isinstance(spec, EvaluationSpec):
+        from gpu_runner.evaluate import evaluate
+
+        return evaluate(spec, context)
+    from gpu_runner.train import train
+
+    return train(spec, context)
+
+
+def _end(files: Files, context: Context, finished: Finished) -> int:
+    record = finished.model_dump(mode="json", exclude={"at", "type"})
+    code = 1 if finished.outcome == "failed" else 0
+    context.spool.write("finished", **record)
+    for _ in range(60):  # a full disk may get room again; without that record the job would run once more
+        if context.spool.flush():
+            break
+        time.sleep(5)
+    with contextlib.suppress(OSError):
+        context.spool.sync()
+        write_json(files.exit, {"outcome": finished.outcome, "code": code})
+    return code

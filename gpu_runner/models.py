@@ -1,0 +1,82 @@
+"""Loading base models, tokenizers and adapters: safetensors only, no code from anywhere, at the commit that was recorded."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from core.spec import AdapterSource, ModelSource
+from gpu_runner.device import Device
+from gpu_runner.failures import JobError
+
+CHUNK = 1 << 20
+
+
+def load_tokenizer(source: ModelSource, token: str | None = None) -> Any:
+    """The model's tokenizer."""
+    from transformers import AutoTokenizer
+
+    return _reading(source.name, lambda: AutoTokenizer.from_pretrained(**_where(source, token), trust_remote_code=False))
+
+
+def load_model(source: ModelSource, device: Device, bnb: dict[str, Any] | None = None, token: str | None = None) -> Any:
+    """The model on its device, quantised when `bnb` says so; a directory whose weights changed since it was added is refused."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    verify(source)
+    options: dict[str, Any] = {"dtype": device.load_dtype, "use_safetensors": True, "trust_remote_code": False}
+    if bnb is not None:
+        options["quantization_config"] = BitsAndBytesConfig(**_for_device(bnb, device))
+    if device.kind == "cuda":
+        options["device_map"] = {"": 0}
+    return _reading(source.name, lambda: AutoModelForCausalLM.from_pretrained(**_where(source, token), **options))
+
+
+def adapter_path(source: AdapterSource, token: str | None = None) -> str:
+    """The adapter's directory; one on the Hub is fetched at its commit, weights and config only."""
+    if source.location is not None:
+        return source.location
+    from huggingface_hub import snapshot_download
+
+    patterns = ["adapter_config.json", "*.safetensors"]
+    return _reading(source.name, lambda: snapshot_download(source.hub_name, revision=source.revision, token=token, allow_patterns=patterns))
+
+
+def verify(source: ModelSource) -> None:
+    """Compare the weights' SHA-256 with what was recorded; raises JobError."""
+    for name, recorded in source.files.items():
+        path = Path(source.location or "") / name
+        if not path.is_file():
+            raise JobError(f"{path} is gone since the model was added", "Put it back, or add the model again.")
+        if _sha256(path) != recorded:
+            raise JobError(f"{path} changed since the model was added", "Add the model again under another name, and use that.")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _where(source: ModelSource, token: str | None) -> dict[str, Any]:
+    if source.location is not None:
+        return {"pretrained_model_name_or_path": source.location, "local_files_only": True}
+    return {"pretrained_model_name_or_path": source.hub_name, "revision": source.revision, "token": token or False}
+
+
+def _for_device(bnb: dict[str, Any], device: Device) -> dict[str, Any]:
+    """The quantisation as this device computes it best: on a CPU 4-bit layers compute in fp32."""
+    config = {name: value for name, value in bnb.items() if name != "quant_method"}
+    if device.kind == "cpu" and config.get("load_in_4bit"):
+        config["bnb_4bit_compute_dtype"] = "float32"
+    return config
+
+
+def _reading(name: str, read: Any) -> Any:
+    try:
+        return read()
+    except (OSError, ValueError) as error:
+        raise JobError(f"{name} can't be loaded: {error}", "Check the model's files, its name on the Hub and the token.") from error

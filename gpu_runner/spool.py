@@ -1,0 +1,123 @@
+"""The spool of an attempt: a file of JSON lines that the child appends to and the daemon tails. Nobody waits for anybody."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+BUFFERED = 10_000  # records kept in memory while the disk is full; the oldest numbers go first
+
+
+class Spool:
+    """Appends records, each in one write, so that a reader sees whole lines. A full disk delays records, not the training."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+        self.waiting: list[bytes] = []
+        self.told = False
+        self._end_torn_line(path)
+
+    def _end_torn_line(self, path: Path) -> None:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    os.write(self.descriptor, b"\n")
+
+    def write(self, type: str, **fields: Any) -> None:
+        """Append a record; `at` is now."""
+        record = {"type": type, "at": round(time.time(), 6), **fields}
+        self.waiting.append(json.dumps(record, ensure_ascii=False, default=str, allow_nan=False).encode() + b"\n")
+        self.flush()
+
+    def flush(self) -> bool:
+        """Write what waits, in order; tell whether all of it is written."""
+        while self.waiting:
+            try:
+                self._append(self.waiting[0])
+            except OSError as error:
+                self._full(error)
+                return False
+            self.waiting.pop(0)
+        self.told = False
+        return True
+
+    def _append(self, line: bytes) -> None:
+        end = os.fstat(self.descriptor).st_size
+        written = os.write(self.descriptor, line)
+        if written < len(line):  # the disk filled up inside the line: take the piece back
+            os.ftruncate(self.descriptor, end)
+            raise OSError("the disk is full")
+
+    def _full(self, error: OSError) -> None:
+        del self.waiting[:-BUFFERED]
+        if not self.told:
+            self.told = True
+            print(f"the spool can't be written ({error}); training goes on", file=sys.stderr)
+
+    def sync(self) -> None:
+        """Bring everything to the disk."""
+        self.flush()
+        os.fsync(self.descriptor)
+
+    # What jobs say, by its name.
+
+    def log(self, text: str, level: str = "info") -> None:
+        """A line for people."""
+        self.write("log", level=level, text=text)
+
+    def phase(self, name: str) -> None:
+        """What is being done now."""
+        self.write("phase", name=name)
+
+    def warn(self, text: str) -> None:
+        """Something is done otherwise than asked."""
+        self.write("warning", text=text)
+
+    def metrics(self, step: int, values: dict[str, float], epoch: float | None = None) -> None:
+        """Numbers of a step; what is not finite can't be drawn and is told as a warning instead."""
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        for name in values.keys() - finite.keys():
+            self.warn(f"{name} is {values[name]} at step {step}: the training has diverged")
+        if finite:
+            self.write("metrics", step=step, epoch=epoch, values=finite)
+
+
+def read_records(path: Path, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """Whole records from byte `offset` on, about `limit` bytes of them but at least one, and the offset after them.
+
+    Each gets its own end as `offset`. A line that is no record is passed over with a warning in its place.
+    """
+    try:
+        with path.open("rb") as spool:
+            spool.seek(offset)
+            data = spool.read(limit)
+            if data and b"\n" not in data:
+                data += spool.readline()
+    except (FileNotFoundError, NotADirectoryError):
+        return [], offset
+    records: list[dict[str, Any]] = []
+    end = offset
+    for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+        end += len(line)
+        if (record := _record(line)) is not None:
+            records.append({**record, "offset": end})
+    return records, end
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    if not line.strip():
+        return None
+    try:
+        record = json.loads(line)
+        if isinstance(record, dict) and "type" in record:
+            return record
+    except ValueError:
+        pass
+    return {"type": "log", "at": time.time(), "level": "warning", "text": f"a line of {len(line)} bytes in the spool is no record"}

@@ -1,0 +1,212 @@
+"""A fine-tuning job, from top to bottom (guide, "Training Script Architecture")."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from transformers import set_seed
+from transformers.utils import logging as transformers_logging
+
+from core.events import Finished
+from core.spec import FineTuningSpec
+from gpu_runner import checkpoint
+from gpu_runner.arguments import sft_config
+from gpu_runner.child import Context
+from gpu_runner.data import load_rows, sample_and_split
+from gpu_runner.device import Device, choose_device
+from gpu_runner.failures import Cancelled, JobError
+from gpu_runner.models import load_model, load_tokenizer
+from gpu_runner.tokens import Tokenized, set_padding, tokenize
+from gpu_runner.trainer import Reporter, StudioTrainer
+
+LIBRARIES = ("torch", "transformers", "trl", "peft")
+
+
+def train(spec: FineTuningSpec, context: Context) -> Finished:
+    """Run the job to its end, or to the checkpoint that a pause asks for. Raises JobError, Cancelled."""
+    began, spool = time.monotonic(), context.spool
+    transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    torch.set_num_threads(spec.resources.cpus)
+
+    # ─── device ───────────────────────────────────────────────────────────────────────────────────
+    device = choose_device(spec.resources.gpus, spec.training_arguments, spool.warn)
+    seed = int(spec.training_arguments.get("seed", 42))
+    set_seed(seed)
+
+    # ─── data: rows, split, tokens ────────────────────────────────────────────────────────────────
+    spool.phase("reading the rows")
+    train_rows, eval_rows = sample_and_split(load_rows(spec.dataset, context.token), spec.sampling)
+    tokenizer = load_tokenizer(spec.model, context.token)
+    set_padding(tokenizer, spec.training_arguments.get("pad_token"), spool.log)
+    train_set = tokenize(train_rows, spec.prompt, tokenizer, spec.max_length, spec.loss_on)
+    eval_set = tokenize(eval_rows, spec.prompt, tokenizer, spec.max_length, spec.loss_on)
+    _tell_tokens(spec, context, train_set, eval_set)
+    _stop_if_asked(context)
+
+    # ─── model: base, quantisation, adapter ───────────────────────────────────────────────────────
+    spool.phase("loading the model")
+    model = load_model(spec.model, device, spec.model_bnb or spec.adapter_bnb, context.token)
+    model.config.use_cache = False
+    model = _with_adapter(model, spec, context)
+    total, trained = parameters(model)
+    spool.log(f"{trained:,} of {total:,} parameters are trained ({trained / total:.2%})")
+    _stop_if_asked(context)
+
+    # ─── trainer ──────────────────────────────────────────────────────────────────────────────────
+    drafts = context.directory / "drafts"
+    shutil.rmtree(drafts, ignore_errors=True)
+    reporter = Reporter(spec, context)
+    trainer = _trainer(spec, context, device, model, tokenizer, train_set, eval_set, reporter)
+    resume = _resume(context, trainer.identity)
+    steps = _total_steps(trainer)
+    spool.write(
+        "started",
+        pid=os.getpid(),
+        device=device.name,
+        total_steps=steps,
+        versions={name: version(name) for name in LIBRARIES},
+        details={"precision": device.precision, "rows": len(train_set.input_ids), "held_out": len(eval_set.input_ids), "tokens": train_set.tokens},
+    )
+
+    # ─── training ─────────────────────────────────────────────────────────────────────────────────
+    spool.phase("training")
+    result = trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    if reporter.stopped == "cancel":
+        raise Cancelled
+    if reporter.stopped == "pause":
+        return Finished(at=time.time(), outcome="paused")
+
+    # ─── adapter ──────────────────────────────────────────────────────────────────────────────────
+    spool.phase("saving the adapter")
+    location = _save(trainer.model, tokenizer, spec, context)
+    summary = {
+        "steps": trainer.state.global_step,
+        "train_loss": result.training_loss,
+        "seconds": round(time.monotonic() - began, 2),
+        "tokens": train_set.tokens,
+        "rows": len(train_set.input_ids),
+        "trained_parameters": trained,
+        "location": str(location),
+    }
+    shutil.rmtree(drafts, ignore_errors=True)
+    gc.collect()
+    return Finished(at=time.time(), outcome="succeeded", summary=summary)
+
+
+def parameters(model: Any) -> tuple[int, int]:
+    """(all parameters, trained ones) of a model."""
+    total = sum(each.numel() for each in model.parameters())
+    return total, sum(each.numel() for each in model.parameters() if each.requires_grad)
+
+
+def _tell_tokens(spec: FineTuningSpec, context: Context, train_set: Tokenized, eval_set: Tokenized) -> None:
+    rows = len(train_set.input_ids)
+    mean = train_set.tokens / max(1, rows)
+    context.spool.log(f"{rows} rows to train on, {len(eval_set.input_ids)} held out; {mean:.0f} tokens a row")
+    if train_set.cut:
+        context.spool.warn(f"{train_set.cut} rows are longer than {spec.max_length} tokens and were cut: they teach no end")
+    if train_set.dropped:
+        context.spool.warn(f"{train_set.dropped} rows were left out: max_length cuts them before their completion")
+
+
+def _stop_if_asked(context: Context) -> None:
+    if context.order() == "cancel":
+        raise Cancelled
+
+
+def _with_adapter(model: Any, spec: FineTuningSpec, context: Context) -> Any:
+    """The model with a fresh adapter, the same for the same seed."""
+    if spec.model_bnb or spec.adapter_bnb:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    config = {**spec.lora}
+    config.setdefault("task_type", "CAUSAL_LM")
+    if not config.get("target_modules"):
+        from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
+
+        config["target_modules"] = KNOWN.get(model.config.model_type, "all-linear")
+        context.spool.log(f"the LoRA config names no target modules: {config['target_modules']} are adapted")
+    try:
+        return get_peft_model(model, LoraConfig(**config))
+    except (TypeError, ValueError) as error:
+        raise JobError(f"the LoRA config is refused: {error}", "Change the lora_config and start the job again.") from error
+
+
+def _trainer(
+    spec: FineTuningSpec,
+    context: Context,
+    device: Device,
+    model: Any,
+    tokenizer: Any,
+    train_set: Tokenized,
+    eval_set: Tokenized,
+    reporter: Reporter,
+) -> StudioTrainer:
+    config = sft_config(spec, device, context.directory / "drafts", evaluates=bool(eval_set.input_ids))
+    trainer = StudioTrainer(
+        model=model,
+        args=config,
+        train_dataset=_dataset(train_set),
+        eval_dataset=_dataset(eval_set) if eval_set.input_ids else None,
+        processing_class=tokenizer,
+        callbacks=[reporter],
+    )
+    trainer.context, reporter.trainer = context, trainer
+    trainer.identity = checkpoint.Identity(
+        data=checkpoint.digest([train_set.input_ids, train_set.labels]),
+        config=checkpoint.digest([spec.training_arguments, spec.lora, spec.model_bnb, spec.adapter_bnb, spec.max_length, spec.packing]),
+        world_size=config.world_size,
+        effective_batch=config.train_batch_size * config.gradient_accumulation_steps * config.world_size,
+    )
+    return trainer
+
+
+def _dataset(tokenized: Tokenized) -> Dataset:
+    return Dataset.from_dict({"input_ids": tokenized.input_ids, "labels": tokenized.labels})
+
+
+def _total_steps(trainer: StudioTrainer) -> int:
+    if trainer.args.max_steps > 0:
+        return int(trainer.args.max_steps)
+    batches = len(trainer.get_train_dataloader())
+    a_epoch = max(1, -(-batches // trainer.args.gradient_accumulation_steps))
+    return int(-(-a_epoch * trainer.args.num_train_epochs // 1))
+
+
+def _resume(context: Context, identity: checkpoint.Identity) -> Path | None:
+    """Where to go on from. An attempt that finds nothing begins anew, and says so: what was drawn before is cut."""
+    found = checkpoint.newest(context.directory, identity, context.spool.warn)
+    if found is not None:
+        context.spool.write("resumed", from_step=found[1], path=context.relative(found[0]))
+        return found[0]
+    if context.attempt > 1:
+        context.spool.write("resumed", from_step=0, path="")
+    return None
+
+
+def _save(model: Any, tokenizer: Any, spec: FineTuningSpec, context: Context) -> Path:
+    """Write the adapter whole or not at all: a temporary name, then a rename."""
+    final = Path(spec.out_dir) / spec.job_id / str(context.attempt)
+    draft = final.with_name(f".{final.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    model.peft_config["default"].base_model_name_or_path = spec.model.hub_name or spec.model.location
+    model.save_pretrained(str(draft), safe_serialization=True)
+    tokenizer.save_pretrained(str(draft))
+    (draft / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+    shutil.rmtree(final, ignore_errors=True)
+    files = checkpoint.publish(draft, final)
+    context.spool.write("artifact", kind="adapter", path=str(final), job_id=spec.job_id, files=files)
+    context.spool.sync()
+    return final
+

@@ -1,0 +1,144 @@
+"""TRL's trainer with the studio's checkpoints, orders and numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback
+from trl import SFTTrainer
+
+from core.spec import FineTuningSpec
+from gpu_runner import checkpoint
+from gpu_runner.child import Context
+
+EVERY = 60.0  # seconds between checkpoints when the job does not say otherwise
+SHARE = 20  # a checkpoint is not made before that many times its own duration has passed
+
+
+class StudioTrainer(SFTTrainer):  # type: ignore[misc]
+    """Saves sealed checkpoints in place of bare ones."""
+
+    context: Context
+    identity: checkpoint.Identity
+    saving: float = 0.0
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        began, step = time.monotonic(), self.state.global_step
+        drafts, final = Path(self.args.output_dir), self.context.directory / "checkpoints" / f"checkpoint-{step}"
+        if final.exists():
+            return
+        checkpoint.check_room(self.context.directory, self._bytes())
+        Trainer._save_checkpoint(self, model, trial)
+        draft = drafts / f"checkpoint-{step}"
+        checkpoint.seal(draft, final, self.identity, step, {"epoch": self.state.epoch})
+        self.context.spool.write("checkpoint", step=step, path=self.context.relative(final))
+        self.context.spool.sync()
+        self.saving = time.monotonic() - began
+
+    def _bytes(self) -> int:
+        """About what a checkpoint takes: trained weights, and two moments of each in fp32."""
+        trained = sum(each.numel() for each in self.model.parameters() if each.requires_grad)
+        return trained * 4 * 3
+
+
+class Reporter(TrainerCallback):  # type: ignore[misc]
+    """Tells the spool what happens, saves by the clock, and obeys orders between steps."""
+
+    def __init__(self, spec: FineTuningSpec, context: Context) -> None:
+        self.spec, self.context = spec, context
+        self.trainer: StudioTrainer | None = None
+        self.stopped: str | None = None
+        self.pace = Pace()
+        self.saved = time.monotonic()
+        self.by_clock = not {"save_steps", "save_strategy"} & spec.training_arguments.keys()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """The pace is measured from here."""
+        self.pace = Pace(step=state.global_step)
+        self.saved = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
+        """Progress, orders, and whether it is time for a checkpoint."""
+        self.pace.stepped(state.global_step)
+        if self.pace.due():
+            self._progress(state)
+        order = self.context.order()
+        if order is not None:
+            self.stopped = order
+            control.should_training_stop = True
+            control.should_save = order == "pause"
+            control.should_evaluate = False
+        elif self.by_clock and self._time_to_save():
+            control.should_save = True
+        return control
+
+    def _time_to_save(self) -> bool:
+        spent = self.trainer.saving if self.trainer else 0.0
+        return time.monotonic() - self.saved >= max(EVERY, SHARE * spent)
+
+    def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """The clock begins anew."""
+        self.saved = time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
+        """Numbers to the spool; TRL's count of tokens gives their rate."""
+        numbers = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
+        if "train_runtime" in numbers:
+            return  # the summary at the end, which the finished record has
+        numbers = {name: value for name, value in numbers.items() if not name.endswith(("_runtime", "_per_second", "eval_num_tokens"))}
+        epoch = numbers.pop("epoch", None)
+        if "loss" in numbers and (rate := self.pace.tokens(numbers.get("num_tokens"))) is not None:
+            numbers["tokens_per_second"] = rate
+        self.context.spool.metrics(state.global_step, numbers, epoch)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """The last progress."""
+        self._progress(state)
+
+    def _progress(self, state: Any) -> None:
+        left = max(0, state.max_steps - state.global_step)
+        seconds = self.pace.seconds_a_step()
+        eta = None if seconds is None else round(left * seconds, 1)
+        self.context.spool.write("progress", step=state.global_step, total_steps=state.max_steps, eta_seconds=eta, tokens_per_second=self.pace.rate)
+
+
+class Pace:
+    """How fast steps and tokens go by, smoothed."""
+
+    def __init__(self, step: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.step, self.at, self.told = step, clock(), 0.0
+        self.each: float | None = None
+        self.rate: float | None = None
+        self.count, self.count_at = 0.0, clock()
+
+    def stepped(self, step: int) -> None:
+        """A step ended."""
+        now = self.clock()
+        took = (now - self.at) / max(1, step - self.step)
+        self.each = took if self.each is None else 0.9 * self.each + 0.1 * took
+        self.step, self.at = step, now
+
+    def seconds_a_step(self) -> float | None:
+        """Seconds a step takes, lately; None before the first."""
+        return self.each
+
+    def due(self) -> bool:
+        """Whether progress should be told again: four times a second at most."""
+        if self.clock() - self.told < 0.25:
+            return False
+        self.told = self.clock()
+        return True
+
+    def tokens(self, total: float | None) -> float | None:
+        """Tokens a second since the last call, from the count so far."""
+        if total is None:
+            return None
+        now = self.clock()
+        rate = (total - self.count) / max(1e-9, now - self.count_at)
+        self.count, self.count_at = total, now
+        self.rate = round(rate, 1)
+        return self.rate
