@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,17 @@ from pydantic import ValidationError
 
 from core.messages.runners import JobOrder, RegisterRunner, ReportProgress, ReportReply
 from core.paths import PathRefused, inside
+from core.settings import settings
 from core.types import Order
 from gpu_runner.attempt import Attempt, Stage, attempt_directory
 from gpu_runner.files import Files, attempts_of
+from gpu_runner.gpus import host_facts, inventory, telemetry
 from gpu_runner.identity import AlreadyRunning, Identity, read_marker
 from gpu_runner.launch import Launch
 from gpu_runner.link import Link
 from gpu_runner.report import job_reports
 from gpu_runner.room import Room
-from gpu_runner.starter import Starter
+from gpu_runner.starter import WARM_COMMAND, Starter
 from gpu_runner.trackers import Trackers
 from gpu_runner.watch import Watch
 
@@ -39,6 +42,7 @@ TICK = 0.02  # seconds between looks at the spools while jobs run, where nothing
 PATROL = 0.1  # seconds between looks at everything that is slower: locks, timers, helpers
 IDLE = 0.25  # seconds in which a signal is noticed while there is nothing to do
 SPACING = 0.05  # seconds between reports at least: 20 a second
+MEASURE = 2.0  # seconds between measurements of the host's load
 MISSES = 3  # patrols that must find a child of ours dead before it counts without its exit code
 
 
@@ -71,6 +75,8 @@ class Daemon:
         self._next_regular = 0.0
         self._sent = 0.0
         self._patrolled = 0.0
+        self._measured = -MEASURE
+        self._telemetry: dict[str, Any] = {}
 
     def adopt(self, runner_id: str) -> None:
         """Take over the living children of an earlier daemon."""
@@ -133,11 +139,17 @@ class Daemon:
             runner_id=registration.runner_id,
             incarnation=registration.incarnation,
             free=self.terms.room.free(held),
-            telemetry=self.terms.telemetry(),
+            telemetry=self._load(now),
             jobs=job_reports(self.attempts.values()),
         )
         self._news, self._sent, self._next_regular = False, now, now + self.link.next_report_seconds
         self.link.send(report)
+
+    def _load(self, now: float) -> dict[str, Any]:
+        """The host's telemetry, measured anew every few seconds: it costs more than a report."""
+        if now >= self._measured + MEASURE:
+            self._measured, self._telemetry = now, self.terms.telemetry()
+        return self._telemetry
 
     def _hear(self, reply: ReportReply | None, now: float) -> None:
         """Take in a reply; a failed report is told anew, with what has come since."""
@@ -311,11 +323,14 @@ class Daemon:
                 self.trackers.ensure(attempt.files.directory, now)
 
 
+def engines() -> list[str]:
+    """What this host can run: the training libraries may be missing on a machine that only looks on."""
+    trains = all(find_spec(name) is not None for name in ("torch", "transformers", "trl", "peft", "datasets"))
+    return ["legacy", "user_script", "evaluation"] if trains else []
+
+
 def main() -> None:
     """Run the daemon of this host for the studio of FTS_HOME or FTS_REDIS_URL."""
-    from core.settings import settings
-    from gpu_runner.gpus import host_facts, inventory, telemetry
-
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     configured = settings()
     artifacts = configured.artifacts_root
@@ -324,6 +339,37 @@ def main() -> None:
         identity = Identity(configured.root)
     except AlreadyRunning as error:
         sys.exit(str(error))
+    bell = threading.Event()
+    cpus, memory = host_facts()
+    room = Room(cpus, memory, tuple(inventory()))
+    runs = engines()
+
+    def offer() -> RegisterRunner:
+        return RegisterRunner(
+            runner_id=identity.runner_id,
+            host=identity.host,
+            cpus=cpus,
+            memory=memory,
+            gpus=list(room.gpus),
+            engines=runs,
+            marker=read_marker(artifacts),
+            pid=os.getpid(),
+        )
+
+    terms = Terms(
+        artifacts,
+        room,
+        token=lambda: configured.hub_token.get_secret_value() if configured.hub_token else None,
+        telemetry=lambda: telemetry(artifacts),
+        tracking_uri=configured.tracking_uri if configured.tracking else None,
+    )
+    link = Link(configured.redis_url, configured.namespace, offer, identity.keep, bell.set)
+    daemon = Daemon(terms, link, Starter(bell.set, WARM_COMMAND if runs else None), bell)
+    if identity.runner_id:
+        daemon.adopt(identity.runner_id)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, daemon.let_go)
+    daemon.run()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 REPLY_SECONDS = 4.0  # a reply that takes longer is not waited for: the next report says the same and more
+SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0  # between attempts while the studio is away
 LONGEST_WAIT = 10.0  # of one blocking read for a wake-up
 
@@ -47,7 +48,14 @@ class Registration:
 class Link:
     """The line. `offer` says what to register with, `keep` hears the id given, `bell` is rung when there is something to take."""
 
-    def __init__(self, url: str, ns: str, offer: Callable[[], RegisterRunner], keep: Callable[[str], None], bell: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        ns: str,
+        offer: Callable[[], RegisterRunner],
+        keep: Callable[[str], None],
+        bell: Callable[[], None],
+    ) -> None:
         self._client, self._ns, self._offer, self._keep, self._bell = connect(url), ns, offer, keep, bell
         self.registration: Registration | None = None
         self.next_report_seconds = 1.0
@@ -97,20 +105,18 @@ class Link:
         self._outbox.put(None)
 
     def _talk(self) -> None:
-        pause = 0.05
+        pause = SHORTEST_PAUSE
         while not self._closed.is_set():
             report = self._outbox.get() if self.registration is not None else None
             try:
                 if report is not None:
                     self._inbox.put(self._ask(report, ReportReply))
+                    pause = SHORTEST_PAUSE
+                    self._back()
                 elif self.registration is None and not self._closed.is_set():
                     self._register()
-                pause = 0.05
-                self._back()
             except StudioError as error:
                 self._complain(error)
-                if not isinstance(error, Unavailable):
-                    self.registration = self._asking = None
                 self._closed.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 if report is not None:
@@ -120,7 +126,13 @@ class Link:
     def _register(self) -> None:
         """Register, asking again with the same key and words: a lost reply must not count as a second daemon."""
         key, offer = self._asking = self._asking or (str(uuid4()), self._offer())
-        reply = self._ask(offer, RegisteredReply, key)
+        try:
+            reply = self._ask(offer, RegisteredReply, key)
+        except Unavailable:
+            raise
+        except StudioError:
+            self._asking = None  # it was answered, and not as hoped: the next one is another request
+            raise
         self._asking = None
         self._keep(reply.runner_id)
         self.next_report_seconds = reply.next_report_seconds
@@ -130,7 +142,9 @@ class Link:
     def _ask(self, message: Message[Any], kind: type[BaseModel], key: str | None = None) -> Any:
         """Send and wait; raise Unavailable without an answer, or the answer's error."""
         payload = message.model_dump(mode="json", exclude_unset=True)
-        wire = new_message(type(message).__name__, message.QUEUE, payload, key=key, expires_at=time.time() + REPLY_SECONDS)
+        wire = new_message(
+            type(message).__name__, message.QUEUE, payload, key=key, expires_at=time.time() + REPLY_SECONDS
+        )
         try:
             found = ask(self._client, self._ns, wire, REPLY_SECONDS)
         except (redis.RedisError, OSError) as error:
@@ -160,10 +174,10 @@ class Link:
 
     def _complain(self, error: StudioError) -> None:
         if not self._away:
-            log.warning("the studio does not answer, jobs go on and this is tried again: %s", plain(str(error)))
+            log.warning("the studio can't be told, jobs go on and this is tried again: %s", plain(str(error)))
         self._away = True
 
     def _back(self) -> None:
         if self._away:
-            log.info("the studio answers again")
+            log.info("the studio is told again")
         self._away = False

@@ -184,11 +184,11 @@ def test_training_goes_on_while_the_studio_is_away_and_is_told_afterwards(
     studio.away()
     files = Files(tmp_path / "artifacts" / "jobs" / "j" / "1")
     until(files.exit.exists, "the job's end")
-    until(lambda: "does not answer" in log_of(tmp_path), "a line in the log")
+    until(lambda: "can't be told" in log_of(tmp_path), "a line in the log")
     studio.back()
     until(lambda: studio.dead("j", 1), "the end")
     assert steps(studio, "j") == list(range(1, 101))
-    assert log_of(tmp_path).count("does not answer") == 1
+    assert log_of(tmp_path).count("can't be told") == 1
 
 
 def test_a_second_daemon_of_the_same_runner_is_refused(studio: Studio, start: Start, tmp_path: Path) -> None:
