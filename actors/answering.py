@@ -1,6 +1,6 @@
 """The way of a request: shape, rules, one unit of work, reply (docs/architecture.md). No step is visited twice.
 
-Slow checks come before the transaction, which checks again what is cheap: the write lock is never held over a network
+Slow checks come before the transaction, which then checks what is cheap: the write lock is never held over a network
 call. A command's reply is kept with its key in the transaction of its effect.
 """
 
@@ -8,37 +8,49 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
 
 from actors.desk import Desk
 from actors.handlers import HANDLERS
 from actors.world import RealWorld
-from core.errors import Conflict, Internal, Refused, StudioError, Unavailable
+from core.errors import Expired, Internal, Refused, StudioError, Unavailable
 from core.messages import Command, Message, Query, parse
 from core.messages.base import AsOf
-from core.rules import ALL, CHEAP, Breach, Need, check, refusing
+from core.rules import ALL, CHEAP, SLOW, Breach, check, refusing
 from core.store import inbox
 from core.store.session import Unit, as_of
 
 log = logging.getLogger("fts.actors")
-SLOW = frozenset({Need.files, Need.network})
-TRIES = 3  # how often a race for a unique name is run again
+TRIES = 3  # how often a unit of work that lost a race is run
+RACES = frozenset({"40001", "40P01"})  # PostgreSQL: serialization failure, deadlock
+NOT_OF_THE_REQUEST = (Unavailable, Internal, Expired)  # what a key's reply may never be
 
 
 def answer(desk: Desk, name: str, payload: object, key: str | None = None) -> dict[str, Any]:
     """Do the message `name` and return its reply as JSON-ready data; never raises for what a sender can cause."""
     try:
-        return _answer(desk, name, payload, key)
+        message = parse(name, payload)
+        return _query(desk, message) if isinstance(message, Query) else _command(desk, message, payload, key)
     except StudioError as error:
         return failure(error)
-    except OperationalError as error:
-        log.exception("the store can't be reached for %s", name)
-        return failure(Unavailable(f"the store can't be reached just now: {error.orig}"))
+    except DataError:
+        text = "a value is larger than the database can hold"
+        return failure(Refused.because([Breach(rule="MS-106", field="", message=text)]))
+    except (OperationalError, InterfaceError, PoolTimeout):
+        log.exception("the store can't be used for %s", name)
+        return failure(Unavailable(f"the store can't be used just now; {_told(desk)}"))
     except Exception:
         log.exception("%s failed", name)
-        return failure(Internal(f"{name} failed inside the studio; its actors' log has the traceback"))
+        return failure(Internal(f"{name} failed inside the studio; {_told(desk)}"))
+
+
+def _told(desk: Desk) -> str:
+    return f"the actors' log tells why ({desk.settings.root / 'logs'})"
 
 
 def failure(error: StudioError) -> dict[str, Any]:
@@ -53,73 +65,93 @@ def success(value: Any, breaches: Iterable[Breach], at: AsOf) -> dict[str, Any]:
     return {"ok": True, "value": value.model_dump(mode="json"), "breaches": notes, "as_of": at.model_dump()}
 
 
-def _answer(desk: Desk, name: str, payload: object, key: str | None) -> dict[str, Any]:
-    message = parse(name, payload)
-    if isinstance(message, Query):
-        return _query(desk, message)
-    for attempt in range(TRIES):
-        try:
-            return _write(desk, message, payload, key)
-        except IntegrityError:
-            if attempt == TRIES - 1:
-                raise Conflict("someone else changed the same thing at the same moment; try again") from None
-        except DBAPIError as error:
-            if attempt == TRIES - 1 or getattr(error.orig, "sqlstate", None) not in ("40001", "40P01"):
-                raise
-    raise AssertionError("unreachable")
-
-
 def _query(desk: Desk, message: Query[Any]) -> dict[str, Any]:
     with desk.store.read() as session:
         world = RealWorld(desk, session)
         breaches = check(message, world, ALL)
         if refusing(breaches):
             raise Refused.because(breaches)
-        at = as_of(session)
-        return success(HANDLERS[type(message).__name__](message, session, world), breaches, at)
+        value = _handler(message)(message, session, world)
+        return success(value, breaches, as_of(session))
 
 
-def _write(desk: Desk, message: Message[Any], payload: object, key: str | None) -> dict[str, Any]:
-    name, kept = type(message).__name__, isinstance(message, Command) and key is not None
-    hash = inbox.payload_hash(payload) if kept else ""
+@dataclass(frozen=True)
+class Letter:
+    """A request that changes something. Without a key (what runners say again and again) nothing is remembered."""
+
+    message: Message[Any]
+    key: str | None
+    hash: str
+
+    def answered(self, session: Session) -> dict[str, Any] | None:
+        """What was replied to its key before."""
+        return None if self.key is None else inbox.remembered(session, self.key, type(self.message).__name__, self.hash)
+
+    def remember(self, unit: Unit, reply: dict[str, Any]) -> None:
+        """Keep the reply, when it has a key."""
+        if self.key is not None:
+            inbox.remember(unit, self.key, type(self.message).__name__, self.hash, reply)
+
+
+def _command(desk: Desk, message: Message[Any], payload: object, key: str | None) -> dict[str, Any]:
+    letter = Letter(message, key if isinstance(message, Command) else None, inbox.payload_hash(payload))
+    slow = any(rule.need in SLOW for rule in type(message).rules)
+    reply = _before(desk, letter) if slow else None
+    if reply is None:
+        with desk.store.read() as session:
+            world = RealWorld(desk, session)
+            early = check(message, world, SLOW)
+        reply = _in_turn(desk, letter, world, early)
+    desk.publish()
+    return reply
+
+
+def _before(desk: Desk, letter: Letter) -> dict[str, Any] | None:
+    """The reply to a second delivery, before anything slow is looked at again."""
     with desk.store.read() as session:
-        if kept and (before := inbox.remembered(session, key or "", name, hash)) is not None:
-            desk.publish()
-            return before
-        world = RealWorld(desk, session)
-        slow = any(rule.need in SLOW for rule in type(message).rules)
-        early = check(message, world, ALL) if slow else []
+        return letter.answered(session)
+
+
+def _in_turn(desk: Desk, letter: Letter, world: RealWorld, early: list[Breach]) -> dict[str, Any]:
+    """Run the unit of work, and again when another was faster: then its rules or the inbox see what the other did."""
+    for _ in range(TRIES - 1):
+        try:
+            return _unit(desk, letter, world, early)
+        except IntegrityError:
+            continue
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in RACES:
+                raise
+    return _unit(desk, letter, world, early)
+
+
+def _unit(desk: Desk, letter: Letter, world: RealWorld, early: list[Breach]) -> dict[str, Any]:
     with desk.store.write() as unit:
-        if kept and (before := inbox.remembered(unit.session, key or "", name, hash)) is not None:
+        before = letter.answered(unit.session)
+        if before is not None:
             return before
-        reply = _effect(desk, message, unit, world, early)
-        desk.store.log(unit)
-        if reply["ok"] and unit.events:
-            reply["as_of"]["event"] = unit.events[-1].id
-        if kept:
-            inbox.remember(unit, key or "", name, hash, reply)
-    if unit.events:
-        desk.publish()
+        reply = _effect(desk, letter.message, unit, world.within(unit.session), early)
+        letter.remember(unit, reply)
     return reply
 
 
 def _effect(desk: Desk, message: Message[Any], unit: Unit, world: RealWorld, early: list[Breach]) -> dict[str, Any]:
-    """Check again what is cheap and do the work. A refusal is an effect too: it is remembered, and changes nothing else."""
-    here = world.within(unit.session)
-    slow = [each for each in early if each.rule in {rule.id for rule in type(message).rules if rule.need in SLOW}]
-    breaches = _once([*check(message, here, CHEAP), *slow])
+    """Check what is cheap and do the work. A refusal is an effect too: it is remembered, and changes nothing else."""
+    breaches = [*check(message, world, CHEAP), *early]
     if refusing(breaches):
         return failure(Refused.because(breaches))
     try:
         with unit.session.begin_nested():
-            events = len(unit.events)
-            value = HANDLERS[type(message).__name__](message, unit, here)
+            value = _handler(message)(message, unit, world)
+    except NOT_OF_THE_REQUEST:
+        raise
     except StudioError as error:
-        del unit.events[events:], unit.afterwards[:]
+        unit.events.clear()
+        unit.afterwards.clear()
         return failure(error)
-    notes = here.findings.get("notes", [])
-    return success(value, [*breaches, *notes], as_of(unit.session))
+    desk.store.log(unit)  # events last: on PostgreSQL this takes the lock over their ids
+    return success(value, breaches, as_of(unit.session))
 
 
-def _once(breaches: Iterable[Breach]) -> list[Breach]:
-    return list(dict.fromkeys(breaches))
+def _handler(message: Message[Any]) -> Any:
+    return HANDLERS[type(message).__name__]

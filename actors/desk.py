@@ -9,6 +9,7 @@ from pathlib import Path
 
 import redis
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.queue import stream
 from core.settings import Settings
@@ -32,8 +33,8 @@ class Desk:
         """Bring the stream up to the log; what can't be done now is done within a second by the tick."""
         try:
             publish_new(self.store, self.redis, self.settings.namespace)
-        except redis.RedisError as error:
-            self.away(f"events stay in the log until the queue is back: {error}")
+        except (redis.RedisError, SQLAlchemyError) as error:
+            self.away(f"events stay in the log for now: {error}")
 
     def wake(self, unit: Unit, runner_id: str) -> None:
         """Wake a runner once the unit is committed."""

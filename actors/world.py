@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from actors.desk import Desk
 from core.messages import Message
 from core.paths import inside_any
+from core.rules import Row
 from core.store.tables import EVERY_TABLE, Base
 
 Inspector = Callable[[Any, "RealWorld"], Any]
@@ -31,22 +32,20 @@ def inspects(kind: str) -> Callable[[Inspector], Inspector]:
 class RealWorld:
     """One request's world. Findings are kept, so that the transaction reuses what was inspected before it."""
 
-    def __init__(self, desk: Desk, session: Session) -> None:
+    def __init__(self, desk: Desk, session: Session, findings: dict[str, Any] | None = None) -> None:
         self.desk, self.session = desk, session
-        self.findings: dict[str, Any] = {}
+        self.findings: dict[str, Any] = {} if findings is None else findings
 
     def within(self, session: Session) -> RealWorld:
         """The same world, seen in another session."""
-        other = RealWorld(self.desk, session)
-        other.findings = self.findings
-        return other
+        return RealWorld(self.desk, session, self.findings)
 
-    def get(self, table: str, id: str) -> dict[str, Any] | None:
+    def get(self, table: str, id: str) -> Row | None:
         """The row of that id, as a mapping."""
         row = self.session.get(EVERY_TABLE[table], id)
         return None if row is None else as_dict(row)
 
-    def find(self, table: str, **equal: object) -> list[dict[str, Any]]:
+    def find(self, table: str, **equal: object) -> list[Row]:
         """The rows whose columns equal the values."""
         model = EVERY_TABLE[table]
         query = select(model).where(*(getattr(model, name) == value for name, value in equal.items()))
@@ -63,6 +62,8 @@ class RealWorld:
                 self.findings[kind] = INSPECTORS[kind](message, self)
             except ValueError as error:
                 self.findings[kind] = error
+            except OSError as error:
+                self.findings[kind] = ValueError(f"{error.filename or kind} can't be read: {error.strerror or error}")
         finding = self.findings[kind]
         if isinstance(finding, Exception):
             raise finding

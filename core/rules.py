@@ -158,6 +158,7 @@ def _examples(given: Sequence[Mapping[str, Any] | Example]) -> tuple[Example, ..
 
 LOCAL = frozenset({Need.nothing})
 CHEAP = frozenset({Need.nothing, Need.store})
+SLOW = frozenset({Need.files, Need.network})
 ALL = frozenset(Need)
 
 

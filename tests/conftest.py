@@ -10,9 +10,16 @@ from uuid import uuid4
 
 import pytest
 import redis
+from pydantic import SecretStr
 
+from actors import handlers
+from actors.configs import ship_defaults
+from actors.desk import Desk
 from core.queue import embedded
 from core.queue.connect import connect
+from core.settings import Settings
+from core.store.session import Store
+from core.store.upgrade import upgrade
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 for name in [name for name in os.environ if name.startswith("FTS_")]:
@@ -42,3 +49,26 @@ def ns() -> str:
 def client(valkey_url: str) -> Iterator[redis.Redis]:
     with connect(valkey_url) as made:
         yield made
+
+
+@pytest.fixture
+def studio_settings(tmp_path: Path, valkey_url: str, ns: str) -> Settings:
+    """A studio of its own in tmp_path, on the tests' Valkey; users' paths lie in tmp_path too."""
+    url = SecretStr(valkey_url)
+    return Settings(home=tmp_path / ".app", project=tmp_path, namespace=ns, FTS_REDIS_URL=url)  # type: ignore[call-arg]
+
+
+@pytest.fixture
+def store(studio_settings: Settings) -> Iterator[Store]:
+    made = Store(studio_settings)
+    upgrade(made)
+    ship_defaults(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def desk(studio_settings: Settings, store: Store, client: redis.Redis) -> Desk:
+    """What handlers work at: a real store and the real queue; every handler is loaded."""
+    handlers.load()
+    return Desk(studio_settings, store, client)

@@ -6,7 +6,8 @@ A Command changes something and is remembered by its key; a Query only reads. Th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -104,11 +105,35 @@ def parse(name: str, payload: object) -> Message[Any]:
     if not isinstance(payload, Mapping):
         raise Refused.because([Breach(rule="MS-101", field="", message="the payload must be an object of the message's fields")])
     try:
-        return kind.model_validate_json(json.dumps(payload), strict=True)
+        text = json.dumps(payload)
+        if _SUSPECT.search(text) and (breaches := list(_unstorable(payload))):
+            raise Refused.because(breaches)
+        return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise Refused.because(shape_breaches(error)) from None
+    except Refused:
+        raise
     except (TypeError, ValueError, RecursionError) as error:
         raise Refused.because([Breach(rule="MS-101", field="", message=f"the payload is not JSON: {error}")]) from None
+
+
+# What no database column holds: NUL in text, integers beyond 64 bits. The search is cheap, the walk is for suspects only.
+_SUSPECT = re.compile(r"\\u0000|\d{19}")
+_LARGEST = 2**63 - 1
+
+
+def _unstorable(value: object, at: str = "") -> Iterator[Breach]:
+    if isinstance(value, str) and "\0" in value:
+        yield Breach(rule="MS-101", field=at, message="text can't hold a NUL character")
+    elif isinstance(value, int) and abs(value) > _LARGEST:
+        yield Breach(rule="MS-101", field=at, message="a whole number may have 64 bits at most")
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _unstorable(str(key), at)
+            yield from _unstorable(each, f"{at}.{key}" if at else str(key))
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            yield from _unstorable(each, f"{at}.{index}")
 
 
 _SHAPE = {"missing": "MS-103", "extra_forbidden": "MS-102"}

@@ -55,27 +55,29 @@ def _before(session: Session, id: int) -> int:
 
 
 def publish_new(store: Store, client: redis.Redis, ns: str) -> int:
-    """Publish what the stream lacks; return its top. Any number of processes may do this at once."""
-    with store.read() as session:
-        now = as_of(session)
-        top = stream.top(client, ns, now.epoch)
-        if top > now.event:
-            return _went_back(store, client, ns, now.epoch)
-        behind = max(top, now.event - stream.EVENTS_KEPT) if top == 0 else top
-        found = events_after(session, behind)
+    """Publish what the stream lacks; return its top. Any number of processes may do this at once.
+
+    The stream's top is read before the snapshot: all that it holds was committed by then, so a snapshot that ends
+    earlier, or has lost what follows the top, is another history: the store was restored, or kept too little.
+    """
     while True:
-        sent = [(event.id, event.prev, event.model_dump_json()) for event in found]
-        top = stream.publish(client, ns, now.epoch, sent)
+        with store.read() as session:
+            epoch = as_of(session).epoch
+        top = stream.top(client, ns, epoch)
+        with store.read() as session:
+            now = as_of(session)
+            found = events_after(session, top or max(0, now.event - stream.EVENTS_KEPT))
+        if now.epoch != epoch:
+            continue
+        if top > now.event or (top and found and found[0].prev != top):
+            _new_epoch(store, epoch)
+            continue
+        top = stream.publish(client, ns, epoch, [(event.id, event.prev, event.model_dump_json()) for event in found])
         if len(found) < BATCH:
             return top
-        with store.read() as session:
-            found = events_after(session, top)
 
 
-def _went_back(store: Store, client: redis.Redis, ns: str, epoch: str) -> int:
-    """The stream knows more than the store: the store was restored. A new epoch tells every watcher."""
+def _new_epoch(store: Store, old: str) -> None:
+    """Tell every watcher that this is another history; when two processes do it at once, the first one's epoch holds."""
     with store.write() as unit:
-        unit.session.execute(update(Meta).where(Meta.key == "epoch", Meta.value == epoch).values(value=str(uuid4())))
-    return publish_new(store, client, ns)
-
-
+        unit.session.execute(update(Meta).where(Meta.key == "epoch", Meta.value == old).values(value=str(uuid4())))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
@@ -40,11 +40,15 @@ class Unit:
         kind: str,
         resource_id: str,
         message: str = "",
+        /,
         *,
-        level: Literal["info", "warning", "error"] = "info",
+        level: str = "info",
         **data: Any,
     ) -> None:
-        """Note an event; all of them are written last, in order (core/events.py lists the types)."""
+        """Note an event; all of them are written last, in order (core/events.py lists the types).
+
+        What comes first has places, not names, so that `data` may have a kind and a name of its own.
+        """
         row = EventRow(at=self.now, type=type, level=level, message=message, kind=kind, resource_id=resource_id, data=data)
         self.events.append(row)
 
