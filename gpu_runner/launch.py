@@ -81,9 +81,9 @@ def run(launch: Launch) -> NoReturn:
     """Run the job in this process and end with its code."""
     code = 1
     try:
-        from gpu_runner import child  # late: the daemon, which imports this module, must not pay for it
+        from gpu_runner.child import run as run_job  # late: the daemon imports this module and must not pay for it
 
-        code = child.run(Path(launch.attempt_dir), read_token(launch.token_fd))
+        code = run_job(Path(launch.attempt_dir), read_token(launch.token_fd))
     except BaseException:
         traceback.print_exc()
     finally:

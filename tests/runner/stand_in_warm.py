@@ -53,11 +53,6 @@ def main() -> None:
     job = types.ModuleType("gpu_runner.child")
     vars(job)["run"] = run
     sys.modules["gpu_runner.child"] = job
-    import gpu_runner
-
-    vars(gpu_runner)["child"] = job
-    for name in ("gpu_runner.train", "gpu_runner.evaluate"):
-        sys.modules[name] = types.ModuleType(name)
     if how != "sound":
         import torch
 
