@@ -14,10 +14,9 @@ from actors.pages import every, found, page
 from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
 from core.messages.adapters import AdapterMetadata, AdapterReply, AdaptersReply, AddAdapter, GetAdapter, ListAdapters
-from core.rules import Breach
 from core.store.session import Unit
-from core.store.tables import Adapter, Model
-from core.types import AdapterType, Severity
+from core.store.tables import Adapter
+from core.types import AdapterType
 
 
 @inspects("adapter")
@@ -41,17 +40,15 @@ def directory_facts(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} has no *.safetensors weights; pickled weights can run code and are not loaded")
     try:
         base = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (ValueError, OSError, AttributeError) as error:
-        raise ValueError(f"{config} can't be read: {error}") from None
-    return {"location": str(path), "base_model": base, "files": {each.name: sha256(each) for each in weights}}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{config} is no adapter's config: {error}") from None
+    return {"location": str(path), "base_model": base if isinstance(base, str) else None, "files": {each.name: sha256(each) for each in weights}}
 
 
 @handles(AddAdapter)
 def add_adapter(message: AddAdapter, unit: Unit, world: RealWorld) -> AdapterReply:
-    """Store what was inspected; say when its base model can't be told from its files."""
+    """Store what was inspected."""
     facts = {} if message.type == AdapterType.model_registry else world.inspect("adapter", message)
-    model = unit.session.get_one(Model, message.model_id)
-    world.findings["notes"] = list(_base_notes(facts.get("base_model"), model))
     row = Adapter(
         id=str(uuid4()),
         type=message.type,
@@ -76,14 +73,6 @@ def store(unit: Unit, row: Adapter) -> AdapterMetadata:
     unit.session.flush()
     unit.emit("ResourceAdded", "adapters", row.id, f"adapter {row.name} was added", name=row.name)
     return metadata(row)
-
-
-def _base_notes(named: str | None, model: Model) -> list[Breach]:
-    own = {model.name, model.huggingface_model_name, model.location, Path(model.location).name if model.location else None}
-    if named and (named in own or Path(named).name in own):
-        return []
-    text = f"the adapter names {named or 'no'} base model; whether it fits {model.name} can't be told before it is loaded"
-    return [Breach(rule="AD-106", field="model_id", severity=Severity.INFO, message=text)]
 
 
 @handles(GetAdapter)

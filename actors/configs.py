@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, case, select
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
-from actors.pages import every, found, page
+from actors.pages import FIRST, every, found, page
 from actors.world import RealWorld, as_dict
 from core.facts import default
 from core.messages.configs import (
@@ -21,12 +21,12 @@ from core.messages.configs import (
     ListConfigs,
     canonical,
     content_hash,
+    family_of,
     parse_config,
 )
-from core.rules import Breach
 from core.store.session import Store, Unit
 from core.store.tables import Config, Model
-from core.types import ConfigType, Severity
+from core.types import ConfigType
 
 SHIPPED, USERS = 1, 0
 DEFAULTS = (ConfigType.training_arguments, ConfigType.bitsandbytes_config, ConfigType.lora_config, ConfigType.generation_config)
@@ -35,20 +35,18 @@ DEFAULTS = (ConfigType.training_arguments, ConfigType.bitsandbytes_config, Confi
 @handles(AddConfig)
 def add_config(message: AddConfig, unit: Unit, world: RealWorld) -> ConfigReply:
     """Store the config, or answer the equal one that exists (CF-004)."""
-    row, existed = keep(unit, message.type, message.config, message.description)
-    if existed:
-        text = f"an equal config exists (id {row.id}) and is answered"
-        world.findings["notes"] = [Breach(rule="CF-004", field="config", severity=Severity.INFO, message=text)]
+    row, existed = keep(unit, message.type, message.config, message.description, family=family_of(world, message.description))
     return ConfigReply(config=metadata(row), deduplicated=existed)
 
 
-def keep(unit: Unit, kind: str, text: str, description: str | None = None, *, is_default: int = USERS) -> tuple[Config, bool]:
+def keep(
+    unit: Unit, kind: str, text: str, description: str | None = None, *, family: str | None = None, is_default: int = USERS
+) -> tuple[Config, bool]:
     """Return the config of that content, and whether it was there before; raises ConfigTextError.
 
     Two senders that race meet at the UNIQUE hash: the second's transaction is run again and finds the first's row.
     """
     content = parse_config(kind, text)
-    family = family_of(unit.session, description)
     hash = content_hash(kind, family, content)
     existing = unit.session.scalar(select(Config).where(Config.content_hash == hash))
     if existing is not None:
@@ -70,19 +68,11 @@ def keep(unit: Unit, kind: str, text: str, description: str | None = None, *, is
     return row, False
 
 
-def family_of(session: Session, description: str | None) -> str | None:
-    """The family of the registered model that the description names; no network."""
-    if not description:
-        return None
-    named = (Model.name == description) | (Model.huggingface_model_name == description)
-    return session.scalar(select(Model.family).where(named).limit(1))
-
-
 def ship_defaults(store: Store) -> None:
     """Store the guide's default configs, once; nothing is ever changed or deleted."""
     with store.write() as unit:
         for kind in DEFAULTS:
-            keep(unit, kind, json.dumps(default(kind)), is_default=SHIPPED)
+            keep(unit, kind, json.dumps(default(kind)), f"the default {kind.replace('_', ' ')}", is_default=SHIPPED)
 
 
 @handles(GetConfig)
@@ -95,12 +85,13 @@ def get_config(message: GetConfig, session: Session, world: RealWorld) -> Config
 def list_configs(message: ListConfigs, session: Session, world: RealWorld) -> ConfigsReply:
     """A page of configs; those of the model's family first, users' never hidden (docs/decisions.md)."""
     query = every(Config)
+    rank: ColumnElement[int] = FIRST
     if message.type is not None:
         query = query.where(Config.type == message.type)
-    rows, more = page(session, query, Config, message.after, message.limit)
     if message.model_id is not None:
         family = found(session, Model, message.model_id, "model").family
-        rows.sort(key=lambda row: not (family and row.model_family == family and row.is_default == SHIPPED))
+        rank = case((and_(Config.model_family == family, Config.is_default == SHIPPED), 0), else_=1)
+    rows, more = page(session, query, Config, message.after, message.limit, rank=rank)
     return ConfigsReply(configs=[metadata(row) for row in rows], has_more=more)
 
 

@@ -47,13 +47,12 @@ def _inspect(message: AddDataset, world: RealWorld) -> dict[str, Any]:
 def add_dataset(message: AddDataset, unit: Unit, world: RealWorld) -> DatasetReply:
     """Store what was inspected."""
     facts = world.inspect("dataset", message)
-    name = message.name.strip() or (message.huggingface_name or "").strip()
     row = Dataset(
         id=str(uuid4()),
         type=message.type,
-        name=name,
+        name=message.own_name,
         description=message.description or facts.get("description"),
-        huggingface_name=message.huggingface_name.strip() if message.huggingface_name else None,
+        huggingface_name=message.repository if message.type == DatasetType.huggingface else None,
         location=facts.get("location"),
         features=json.dumps(facts["features"]),
         rows=facts.get("rows"),
@@ -64,7 +63,7 @@ def add_dataset(message: AddDataset, unit: Unit, world: RealWorld) -> DatasetRep
     )
     unit.session.add(row)
     unit.session.flush()
-    unit.emit("ResourceAdded", "datasets", row.id, f"dataset {name} was added", name=name)
+    unit.emit("ResourceAdded", "datasets", row.id, f"dataset {row.name} was added", name=row.name)
     return DatasetReply(dataset=metadata(row))
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import SecretStr
 
 from core.errors import Unavailable
+from core.messages.common import repository as repository_of
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
     """`org/name@revision` as (org/name, revision)."""
-    repository, _, revision = name.strip().partition("@")
-    return repository, revision or None
+    return repository_of(name), name.partition("@")[2].strip() or None
 
 
 def model_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
@@ -21,11 +21,11 @@ def model_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
     repository, revision = split_revision(name)
     info = _ask("model_info", repository, revision, token)
     architectures = (getattr(info, "config", None) or {}).get("architectures") or [None]
-    return {"name": repository, "revision": info.sha, "family": architectures[0]}
+    return {"revision": info.sha, "family": architectures[0]}
 
 
 def adapter_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
-    """The commit of an adapter on the Hub, and the base model that its card names."""
+    """The commit of an adapter on the Hub, and the base model that its card names, if it names one."""
     repository, revision = split_revision(name)
     info = _ask("model_info", repository, revision, token)
     files = {sibling.rfilename for sibling in info.siblings or []}
@@ -33,7 +33,8 @@ def adapter_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
         raise ValueError(f"{repository} has no adapter_config.json: it is no PEFT adapter")
     if not any(name.endswith(".safetensors") for name in files):
         raise ValueError(f"{repository} has no safetensors weights; pickled weights can run code and are not loaded")
-    return {"revision": info.sha, "base_model": None}
+    base = getattr(info.card_data, "base_model", None)
+    return {"revision": info.sha, "base_model": base if isinstance(base, str) else None}
 
 
 def dataset_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
@@ -44,6 +45,8 @@ def dataset_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
 
     try:
         builder = datasets.load_dataset_builder(repository, revision=info.sha, token=token.get_secret_value() if token else None)
+    except ConnectionError as error:
+        raise Unavailable(f"the Hugging Face Hub can't be reached: {error}") from error
     except Exception as error:  # whatever a dataset's files cause
         raise ValueError(f"{repository} can't be read: {error}") from error
     train = (builder.info.splits or {}).get("train")
@@ -85,7 +88,9 @@ def _ask(method: str, repository: str, revision: str | None, token: SecretStr | 
     except errors.RepositoryNotFoundError:
         hint = "" if token else "; if it is private, set HUGGINGFACE_ACCESS_TOKEN"
         raise ValueError(f"{repository} was not found on the Hub{hint}") from None
-    except (errors.OfflineModeIsEnabled, errors.HTTPError, OSError) as error:
-        raise Unavailable(f"the Hugging Face Hub can't be reached: {type(error).__name__}; try again when the network is back") from error
+    except errors.OfflineModeIsEnabled:
+        raise Unavailable("the Hugging Face Hub is switched off here (HF_HUB_OFFLINE); use a directory of the project") from None
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # its HTTP library's, whichever that is
+        raise Unavailable(f"the Hugging Face Hub can't be reached ({type(error).__name__}); try again when the network is back") from error
     except ValueError as error:
         raise ValueError(f"{repository!r} is no name on the Hub: {error}") from None

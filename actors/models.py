@@ -48,34 +48,47 @@ def directory_facts(path: Path) -> dict[str, Any]:
     if not weights:
         told = f" ({', '.join(pickled)}: pickled weights can run code and are not loaded; convert them)" if pickled else ""
         lacks.append(f"*.safetensors weights{told}")
+    lacks += [f"{name}, which the index of its weights names" for name in sorted(_indexed(path) - {each.name for each in weights})]
     if lacks:
         raise ValueError(f"{path} has no {' and no '.join(lacks)}")
     files = {each.name: sha256(each) for each in weights}
     size = sum(each.stat().st_size for each in weights)
-    return {"name": path.name, "location": str(path), "family": _family(path), "files": files, "bytes": size}
+    return {"location": str(path), "family": _family(path), "files": files, "bytes": size}
+
+
+def _indexed(path: Path) -> set[str]:
+    """The files that sharded weights must have."""
+    index = path / "model.safetensors.index.json"
+    files = _mapping(index).get("weight_map") if index.is_file() else None
+    return set(map(str, files.values())) if isinstance(files, dict) else set()
 
 
 def _family(path: Path) -> str | None:
-    try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path / 'config.json'} can't be read: {error}") from None
-    architectures = config.get("architectures") if isinstance(config, dict) else None
+    architectures = _mapping(path / "config.json").get("architectures")
     return str(architectures[0]) if isinstance(architectures, list) and architectures else None
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold an object, not {type(content).__name__}")
+    return content
 
 
 @handles(AddModel)
 def add_model(message: AddModel, unit: Unit, world: RealWorld) -> ModelReply:
     """Store what was inspected."""
     facts = world.inspect("model", message)
-    name = message.name.strip() or facts["name"]
     row = Model(
         id=str(uuid4()),
         type=message.type,
         framework=ModelFrameworkType.pytorch.value,
-        name=name,
+        name=message.own_name,
         description=message.description,
-        huggingface_model_name=facts["name"] if message.type == ModelType.huggingface else None,
+        huggingface_model_name=message.repository if message.type == ModelType.huggingface else None,
         location=facts.get("location"),
         cml_registered_model_id=message.model_registry_id,
         revision=facts.get("revision"),
@@ -86,7 +99,7 @@ def add_model(message: AddModel, unit: Unit, world: RealWorld) -> ModelReply:
     )
     unit.session.add(row)
     unit.session.flush()
-    unit.emit("ResourceAdded", "models", row.id, f"model {name} was added", name=name)
+    unit.emit("ResourceAdded", "models", row.id, f"model {row.name} was added", name=row.name)
     return ModelReply(model=metadata(row))
 
 

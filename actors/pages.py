@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound, Refused
 from core.rules import Breach
 from core.store.tables import Base
+
+FIRST = literal(0)  # every row alike
 
 
 def found(session: Session, model: type[Base], id: str, what: str) -> Any:
@@ -20,18 +22,17 @@ def found(session: Session, model: type[Base], id: str, what: str) -> Any:
     return row
 
 
-def page(session: Session, query: Select[Any], model: Any, after: str | None, limit: int, *, newest: bool = False) -> tuple[list[Any], bool]:
-    """Rows of `query` after the row `after`, by time of creation and id; and whether there are more."""
-    created, id = model.created_at, model.id
-    order = (created.desc(), id.desc()) if newest else (created.asc(), id.asc())
+def page(
+    session: Session, query: Select[Any], model: Any, after: str | None, limit: int, *, rank: ColumnElement[int] = FIRST
+) -> tuple[list[Any], bool]:
+    """Rows of `query` after the row `after`, by rank, time of creation (unknown: first) and id; and whether there are more."""
+    place = (rank, func.coalesce(model.created_at, 0.0), model.id)
     if after is not None:
-        last = session.get(model, after)
+        last = session.execute(select(*place).where(model.id == after)).one_or_none()
         if last is None:
             raise Refused.because([Breach(rule="MS-105", field="after", message=f"there is no row with id {after!r} to go on from")])
-        beyond = created < last.created_at if newest else created > last.created_at
-        twin = and_(created == last.created_at, id < after if newest else id > after)
-        query = query.where(or_(beyond, twin))
-    rows = list(session.scalars(query.order_by(*order).limit(limit + 1)))
+        query = query.where(tuple_(*place) > tuple_(*map(literal, last)))
+    rows = list(session.scalars(query.order_by(*place[1:] if rank is FIRST else place).limit(limit + 1)))
     return rows[:limit], len(rows) > limit
 
 

@@ -6,13 +6,15 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from actors.jsonlist import NotAList, items
 
 CHUNK = 1 << 20
-WRONG_SHOWN = 5  # malformed rows that are named before the rest is only counted
-LARGEST_JSON = 2 << 30  # bytes; a JSON array can't be streamed, JSONL can
+WRONG_SHOWN = 5  # malformed rows that are named; the rest is only counted
+LONGEST_LINE = 64 << 20  # characters of a JSONL line: one file without newlines must not fill the memory
 
 
 class BadFile(ValueError):
@@ -21,7 +23,7 @@ class BadFile(ValueError):
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What inspection of a file found."""
+    """What inspection of a file found; `bytes` and `sha256` are the file's."""
 
     features: list[str]
     rows: int
@@ -29,19 +31,39 @@ class FileFacts:
     sha256: str
 
 
+@dataclass
+class Wrong:
+    """The malformed rows of a file: the first few, and how many there are."""
+
+    path: Path
+    shown: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, text: str) -> None:
+        """Note one."""
+        self.count += 1
+        if self.count <= WRONG_SHOWN:
+            self.shown.append(text)
+
+    def complain(self) -> None:
+        """Raise BadFile when there are any."""
+        if self.count:
+            more = f"; and {self.count - WRONG_SHOWN} more" if self.count > WRONG_SHOWN else ""
+            raise BadFile(f"{self.path.name}: {'; '.join(self.shown)}{more}")
+
+
 def inspect_file(path: Path) -> FileFacts:
-    """Read a .csv, .json or .jsonl file through; raise BadFile with everything that is wrong with it."""
+    """Read a .csv, .json or .jsonl file through; raise BadFile with what is wrong with it, OSError when it can't be read."""
     if not path.is_file():
         raise BadFile(f"{path} does not exist as a file")
     if path.stat().st_size == 0:
         raise BadFile(f"{path.name} is empty")
     read = {".csv": _csv, ".json": _json, ".jsonl": _jsonl}[path.suffix.lower()]
     try:
-        features, rows = read(path)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            features, rows = read(path, file)
     except UnicodeDecodeError as error:
-        raise BadFile(f"{path.name} is not UTF-8 text (byte {error.start}: {error.reason})") from None
-    except OSError as error:
-        raise BadFile(f"{path.name} can't be read: {error.strerror}") from None
+        raise BadFile(f"{path.name} is not UTF-8 text ({error.reason}, byte 0x{error.object[error.start]:02x})") from None
     if rows == 0:
         raise BadFile(f"{path.name} has columns but no rows")
     return FileFacts(features, rows, path.stat().st_size, sha256(path))
@@ -56,26 +78,26 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _csv(path: Path) -> tuple[list[str], int]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            features = _columns(next(reader, []), path)
-            wrong, rows = [], 0
-            for row in reader:
-                rows += 1
-                if len(row) != len(features):
-                    wrong.append(f"line {reader.line_num} has {len(row)} fields, the header has {len(features)}")
-        except csv.Error as error:
-            raise BadFile(f"{path.name}, line {reader.line_num}: {error}") from None
-    _complain(path, wrong)
+def _csv(path: Path, file: TextIO) -> tuple[list[str], int]:
+    """A header and rows of as many fields; blank lines are passed over, as every reader of CSV does."""
+    reader = csv.reader(file, strict=True)
+    wrong, rows = Wrong(path), 0
+    try:
+        features = _columns(next(reader, []), path)
+        for row in filter(None, reader):
+            rows += 1
+            if len(row) != len(features):
+                wrong.add(f"line {reader.line_num} has {len(row)} fields, the header has {len(features)}")
+    except csv.Error as error:
+        raise BadFile(f"{path.name}, line {reader.line_num}: {error}") from None
+    wrong.complain()
     return features, rows
 
 
 def _columns(names: Iterable[Any], path: Path) -> list[str]:
     columns = [str(name) for name in names]
     if not columns:
-        raise BadFile(f"{path.name} has no header")
+        raise BadFile(f"{path.name} has no columns")
     blank = [index + 1 for index, name in enumerate(columns) if not name.strip()]
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if blank:
@@ -85,14 +107,18 @@ def _columns(names: Iterable[Any], path: Path) -> list[str]:
     return columns
 
 
-def _jsonl(path: Path) -> tuple[list[str], int]:
-    def lines() -> Iterator[tuple[str, Any]]:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield f"line {number}", _parsed(line)
+def _jsonl(path: Path, file: TextIO) -> tuple[list[str], int]:
+    return _objects(path, _lines(path, file))
 
-    return _objects(path, lines())
+
+def _lines(path: Path, file: TextIO) -> Iterator[tuple[str, Any]]:
+    number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE:
+            raise BadFile(f"{path.name}, line {number} is longer than {LONGEST_LINE >> 20} million characters")
+        if line.strip():
+            yield f"line {number}", _parsed(line)
 
 
 def _parsed(line: str) -> Any:
@@ -102,41 +128,27 @@ def _parsed(line: str) -> Any:
         return BadFile(str(error))
 
 
-def _json(path: Path) -> tuple[list[str], int]:
-    if path.stat().st_size > LARGEST_JSON:
-        raise BadFile(f"{path.name} is larger than {LARGEST_JSON >> 30} GiB; use JSONL, which can be streamed")
+def _json(path: Path, file: TextIO) -> tuple[list[str], int]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise BadFile(f"{path.name} is not valid JSON: {error}") from None
-    if not isinstance(content, list):
-        raise BadFile(f"{path.name} must hold a list of objects, not {type(content).__name__}")
-    return _objects(path, ((f"item {index}", each) for index, each in enumerate(content, 1)))
+        return _objects(path, ((f"line {line}", each) for line, each in items(file)))
+    except NotAList as error:
+        raise BadFile(f"{path.name}{error}") from None
 
 
-def _objects(path: Path, items: Iterable[tuple[str, Any]]) -> tuple[list[str], int]:
+def _objects(path: Path, found: Iterable[tuple[str, Any]]) -> tuple[list[str], int]:
     features: list[str] = []
-    wrong: list[str] = []
-    rows = 0
-    for where, item in items:
+    wrong, rows = Wrong(path), 0
+    for where, item in found:
         rows += 1
         if isinstance(item, BadFile):
-            wrong.append(f"{where} is not JSON: {item}")
+            wrong.add(f"{where} is not JSON: {item}")
         elif not isinstance(item, dict):
-            wrong.append(f"{where} is {type(item).__name__}, not an object")
+            wrong.add(f"{where} is {type(item).__name__}, not an object")
         elif not features:
             features = _columns(item, path)
-        elif set(item) != set(features):
-            wrong.append(f"{where} has the keys {', '.join(map(str, item)) or 'none'}, the first one has {', '.join(features)}")
-    _complain(path, wrong)
+        elif item.keys() != set(features):
+            wrong.add(f"{where} has the keys {', '.join(item) or 'none'}; the first object has {', '.join(features)}")
+    wrong.complain()
     if not features:
         raise BadFile(f"{path.name} holds no rows")
     return features, rows
-
-
-def _complain(path: Path, wrong: list[str]) -> None:
-    if wrong:
-        more = f"; and {len(wrong) - WRONG_SHOWN} more" if len(wrong) > WRONG_SHOWN else ""
-        raise BadFile(f"{path.name}: {'; '.join(wrong[:WRONG_SHOWN])}{more}")

@@ -15,7 +15,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FTS_", extra="ignore", populate_by_name=True)
 
     home: Path = Field(Path(".app"), description="The studio's own directory: store, artifacts, logs, embedded Valkey.")
-    project: Path = Field(Path("."), description="The directory that relative paths of users start from.")
+    project: Path = Field(Path(), description="The directory that relative paths of users start from.")
     allowed_roots: list[Path] = Field(default_factory=list, description="More directories that users' paths may lie in (JSON list).")
     external_redis_url: SecretStr | None = Field(
         None, validation_alias=AliasChoices("FTS_REDIS_URL"), description="Valkey or Redis to use instead of the embedded one."

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from core.errors import StudioError
 from core.messages.base import Command, Query, Value
 from core.messages.common import After, Limit, exists, filled, inspected, one_of, unique
-from core.rules import Breach, Example, Need, NoWorld, World, rule
-from core.types import AdapterType
+from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
+from core.types import AdapterType, Severity
 
 
 class AdapterMetadata(Value):
@@ -201,3 +203,59 @@ def _job_exists(message: AddAdapter, world: World) -> Iterator[str]:
 def _prompt_exists(message: AddAdapter, world: World) -> Iterator[str]:
     """prompt_id must exist when given"""
     yield from exists(world, "prompts", message.prompt_id, "prompt")
+
+
+_NAMES_OTHER = NoWorld(
+    {"models": [{"id": "m", "name": "tiny"}, {"id": "n", "name": "large", "huggingface_model_name": "org/large"}]},
+    {"adapter": {"base_model": "org/large"}},
+)
+_NAMES_OWN = NoWorld({"models": [{"id": "m", "name": "tiny", "location": "/project/models/tiny"}]}, {"adapter": {"base_model": "/old/place/tiny"}})
+_NAMES_STRANGER = NoWorld({"models": [{"id": "m", "name": "tiny"}]}, {"adapter": {"base_model": "org/unknown"}})
+
+
+@rule(AddAdapter, "AD-106", "model_id", need=Need.files, passes=[Example({}, _NAMES_OWN), Example({}, _NAMES_STRANGER)], fails=[Example({}, _NAMES_OTHER)])
+def _same_base(message: AddAdapter, world: World) -> Iterator[str]:
+    """the base model that the adapter names must not be another one of the studio"""
+    named, model = _bases(message, world)
+    if named and model and not _is(named, model) and (other := _registered(named, world)):
+        yield f"the adapter was trained on {named}, which is the model {other['name']} (id {other['id']}), not {model['name']}"
+
+
+@rule(
+    AddAdapter,
+    "AD-107",
+    "model_id",
+    need=Need.files,
+    severity=Severity.INFO,
+    passes=[Example({}, _NAMES_OWN)],
+    fails=[Example({}, _NAMES_STRANGER), Example({}, NoWorld({"models": [{"id": "m", "name": "tiny"}]}, {"adapter": {"base_model": None}}))],
+)
+def _known_base(message: AddAdapter, world: World) -> Iterator[str]:
+    """whether an adapter fits can't be told when it names a base model that the studio does not know"""
+    named, model = _bases(message, world)
+    if model and not (named and (_is(named, model) or _registered(named, world))):
+        yield f"the adapter names {named or 'no'} base model; whether it fits {model['name']} shows when it is loaded"
+
+
+def _bases(message: AddAdapter, world: World) -> tuple[str | None, Row | None]:
+    """The base model's name in the adapter's files, and the model that the message names; None when there is none."""
+    model = world.get("models", message.model_id)
+    if message.type not in (AdapterType.project, AdapterType.huggingface) or not (message.location or message.huggingface_name):
+        return None, None
+    try:
+        return world.inspect("adapter", message).get("base_model"), model
+    except StudioError:
+        raise
+    except ValueError:
+        return None, None  # told by AD-003 and AD-104
+
+
+def _is(named: str, model: Row) -> bool:
+    """Whether a base model's name (a Hub name, or a path on whatever machine trained) means `model`."""
+    own = {model["name"], model.get("huggingface_model_name"), model.get("location")}
+    return named in own or PurePath(named).name in {model["name"], PurePath(model.get("location") or "").name}
+
+
+def _registered(named: str, world: World) -> Row | None:
+    found = (world.find("models", **{column: named}) for column in ("huggingface_model_name", "location", "name"))
+    return next((rows[0] for rows in found if rows), None)

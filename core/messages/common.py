@@ -35,6 +35,11 @@ def positive(value: float, name: str) -> Iterator[str]:
         yield f"{name} must be greater than 0, not {value}"
 
 
+def repository(name: str | None) -> str:
+    """The org/name of an `org/name[@revision]`; empty when there is none."""
+    return (name or "").partition("@")[0].strip()
+
+
 def exists(world: World, table: str, id: str | None, what: str) -> Iterator[str]:
     """Complain when the table has no row of that id; a missing id is left to the rules that require one."""
     if id and world.get(table, id) is None:

@@ -12,7 +12,7 @@ from pydantic import Field
 from core.facts import renamed, wrong
 from core.messages.base import Command, Query, Value
 from core.messages.common import After, Limit, one_of
-from core.rules import World, rule
+from core.rules import Example, Need, NoWorld, World, rule
 from core.types import ConfigType, Severity
 
 
@@ -170,6 +170,44 @@ def _known_keys(message: AddConfig, world: World) -> Iterator[str]:
 def _older_keys(message: AddConfig, world: World) -> Iterator[str]:
     """keys of older libraries are accepted and translated at launch"""
     yield from _about(message, renamed)
+
+
+@rule(
+    AddConfig,
+    "CF-004",
+    "config",
+    need=Need.store,
+    severity=Severity.INFO,
+    passes=[{}],
+    fails=[
+        Example({}, NoWorld({"configs": [{"id": "c", "content_hash": content_hash("lora_config", None, {"r": 16})}]})),
+        Example(
+            {"description": "org/tiny"},
+            NoWorld(
+                {
+                    "models": [{"id": "m", "name": "x", "huggingface_model_name": "org/tiny", "family": "Llama"}],
+                    "configs": [{"id": "c", "content_hash": content_hash("lora_config", "Llama", {"r": 16})}],
+                }
+            ),
+        ),
+    ],
+)
+def _duplicate(message: AddConfig, world: World) -> Iterator[str]:
+    """an equal config of the same type and family is answered instead of stored again"""
+    try:
+        content = parse_config(message.type, message.config)
+    except ConfigTextError:
+        return  # told by CF-002 and CF-003
+    for row in world.find("configs", content_hash=content_hash(message.type, family_of(world, message.description), content)):
+        yield f"an equal config exists (id {row['id']}) and is answered"
+
+
+def family_of(world: World, description: str | None) -> str | None:
+    """The family of the registered model that the description names; no network."""
+    if not description:
+        return None
+    rows = world.find("models", name=description) or world.find("models", huggingface_model_name=description)
+    return rows[0]["family"] if rows else None
 
 
 def _unparsed(message: AddConfig) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, filled, inspected, one_of, unique
+from core.messages.common import After, Limit, filled, inspected, one_of, repository, unique
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import DatasetType
 
@@ -57,6 +57,16 @@ class AddDataset(Command[DatasetReply]):
     location: str | None = Field(None, description="The file or directory, in the project.")
     huggingface_name: str | None = Field(None, description="org/name[@revision] on the Hub.")
     description: str | None = None
+
+    @property
+    def repository(self) -> str:
+        """The name on the Hub, without a revision."""
+        return repository(self.huggingface_name)
+
+    @property
+    def own_name(self) -> str:
+        """The name that the dataset gets."""
+        return self.name.strip() or self.repository
 
 
 class GetDataset(Query[DatasetReply]):
@@ -151,7 +161,7 @@ def _on_hub(message: AddDataset, world: World) -> Iterator[str | Breach]:
 )
 def _unique_name(message: AddDataset, world: World) -> Iterator[str]:
     """a dataset's name is unique"""
-    yield from unique(world, "datasets", "name", message.name or message.huggingface_name, "dataset")
+    yield from unique(world, "datasets", "name", message.own_name, "dataset")
 
 
 @rule(
@@ -162,7 +172,7 @@ def _unique_name(message: AddDataset, world: World) -> Iterator[str]:
     passes=[{}],
     fails=[
         Example(
-            {"type": "huggingface", "huggingface_name": "o/d"},
+            {"type": "huggingface", "huggingface_name": "o/d@v2"},
             NoWorld({"datasets": [{"id": "1", "name": "x", "huggingface_name": "o/d"}]}),
         )
     ],
@@ -170,4 +180,4 @@ def _unique_name(message: AddDataset, world: World) -> Iterator[str]:
 def _unique_hub_name(message: AddDataset, world: World) -> Iterator[str]:
     """a dataset of the Hub is registered once"""
     if message.type == DatasetType.huggingface:
-        yield from unique(world, "datasets", "huggingface_name", message.huggingface_name, "dataset")
+        yield from unique(world, "datasets", "huggingface_name", message.repository, "dataset")

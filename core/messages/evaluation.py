@@ -187,7 +187,7 @@ def _prompt(message: StartEvaluationJob, world: World) -> Iterator[str]:
     yield from filled(message.prompt_id, "prompt_id")
 
 
-@rule(StartEvaluationJob, "EV-004", "resources", passes=[{"num_gpu": 0}], fails=[{"num_cpu": 0}, {"num_gpu": -1}, {"num_memory": 0}])
+@rule(StartEvaluationJob, "EV-004", "num_cpu", passes=[{"num_gpu": 0}], fails=[{"num_cpu": 0}, {"num_gpu": -1}, {"num_memory": 0}])
 def _resources(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
     """num_cpu and num_memory must be greater than 0, num_gpu at least 0"""
     for name in ("num_cpu", "num_memory"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, filled, inspected, one_of, unique
+from core.messages.common import After, Limit, filled, inspected, one_of, repository, unique
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import ModelType
 
@@ -66,6 +67,16 @@ class AddModel(Command[ModelReply]):
         validation_alias=AliasChoices("model_registry_id", "cml_registered_model_id"),
     )
     description: str | None = None
+
+    @property
+    def repository(self) -> str:
+        """The name on the Hub, without a revision."""
+        return repository(self.huggingface_name)
+
+    @property
+    def own_name(self) -> str:
+        """The name that the model gets."""
+        return self.name.strip() or self.repository or PurePath(self.location or "").name or (self.model_registry_id or "")
 
 
 class GetModel(Query[ModelReply]):
@@ -162,11 +173,14 @@ def _readable(message: AddModel, world: World) -> Iterator[str | Breach]:
     "name",
     need=Need.store,
     passes=[{}],
-    fails=[Example({}, NoWorld({"models": [{"id": "1", "name": "tiny"}]}))],
+    fails=[
+        Example({}, NoWorld({"models": [{"id": "1", "name": "tiny"}]})),
+        Example({"name": ""}, NoWorld({"models": [{"id": "1", "name": "tiny"}]})),
+    ],
 )
 def _unique_name(message: AddModel, world: World) -> Iterator[str]:
     """a model's name is unique"""
-    yield from unique(world, "models", "name", message.name or message.huggingface_name, "model")
+    yield from unique(world, "models", "name", message.own_name, "model")
 
 
 @rule(
@@ -177,7 +191,7 @@ def _unique_name(message: AddModel, world: World) -> Iterator[str]:
     passes=[{}],
     fails=[
         Example(
-            {"type": "huggingface", "huggingface_name": "o/m"},
+            {"type": "huggingface", "huggingface_name": "o/m@v2"},
             NoWorld({"models": [{"id": "1", "name": "x", "huggingface_model_name": "o/m"}]}),
         )
     ],
@@ -185,4 +199,4 @@ def _unique_name(message: AddModel, world: World) -> Iterator[str]:
 def _unique_hub_name(message: AddModel, world: World) -> Iterator[str]:
     """a model of the Hub is registered once"""
     if message.type == ModelType.huggingface:
-        yield from unique(world, "models", "huggingface_model_name", message.huggingface_name, "model")
+        yield from unique(world, "models", "huggingface_model_name", message.repository, "model")

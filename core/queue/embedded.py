@@ -42,7 +42,7 @@ def runtime_directory(home: Path) -> Path:
     if len(os.fsencode(inside / "valkey-12345678.sock")) <= SOCKET_LIMIT:
         return inside
     name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"fts-{os.getuid()}-{name}"  # noqa: S108
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"fts-{os.getuid()}-{name}"
 
 
 def socket_path(home: Path) -> Path:
@@ -99,7 +99,7 @@ def serve(home: Path) -> None:
     config = prepare(home)
     lock(home)
     program = binary()
-    os.execv(program, [program, str(config)])  # noqa: S606
+    os.execv(program, [program, str(config)])
 
 
 def start(home: Path, wait: float = 10) -> subprocess.Popen[bytes]:

@@ -58,7 +58,7 @@ def new_message(
 
 def reply_key(ns: str, message: WireMessage) -> str:
     """The key of the message's reply in the layout of Dramatiq's result backend."""
-    return hashlib.md5(f"{ns}-results:{message.queue}:{message.name}:{message.id}".encode()).hexdigest()  # noqa: S324
+    return hashlib.md5(f"{ns}-results:{message.queue}:{message.name}:{message.id}".encode()).hexdigest()
 
 
 def enqueue(client: redis.Redis, ns: str, message: WireMessage) -> None:

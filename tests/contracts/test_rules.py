@@ -1,0 +1,63 @@
+"""Every rule's examples run: what passes breaks nothing, what fails breaks it. Every id of the guide has both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.messages import REGISTRY, Message
+from core.rules import LOCAL, Example, Rule, check
+
+GUIDE = {"DS": 3, "MD": 3, "AD": 5, "PR": 5, "CF": 4, "FT": 16, "EV": 8}  # ids of each domain, from 001 on
+RULES = [(message, rule) for message in REGISTRY.values() for rule in message.rules]
+NAMES = [f"{message.__name__}-{rule.id}-{index}" for index, (message, rule) in enumerate(RULES)]
+
+
+def built(message: type[Message[Any]], example: Example) -> Message[Any]:
+    return message.model_validate({**message.EXAMPLE, **example.fields})
+
+
+@pytest.mark.parametrize(("message", "rule"), RULES, ids=NAMES)
+def test_passing_examples_break_nothing(message: type[Message[Any]], rule: Rule) -> None:
+    assert rule.passes
+    for example in rule.passes:
+        assert [str(each) for each in rule.breaches(built(message, example), example.world)] == []
+
+
+@pytest.mark.parametrize(("message", "rule"), RULES, ids=NAMES)
+def test_failing_examples_break_the_rule(message: type[Message[Any]], rule: Rule) -> None:
+    assert rule.fails
+    for example in rule.fails:
+        found = list(rule.breaches(built(message, example), example.world))
+        assert found, f"{example.fields} breaks nothing"
+        assert {each.rule for each in found} == {rule.id}
+        assert all(each.message and each.message.strip() for each in found)
+
+
+@pytest.mark.parametrize("domain", GUIDE)
+def test_every_id_of_the_guide_is_declared(domain: str) -> None:
+    declared = {rule.id for _, rule in RULES}
+    assert {f"{domain}-{number:03}" for number in range(1, GUIDE[domain] + 1)} <= declared
+
+
+def test_every_rule_says_what_it_asks_and_names_a_field() -> None:
+    for message, rule in RULES:
+        assert rule.text, f"{rule.id} of {message.__name__} has no docstring"
+        first = rule.field.split(".")[0]
+        fields = message.model_fields
+        aliases = {str(choice) for info in fields.values() for choice in getattr(info.validation_alias, "choices", [])}
+        assert not first or first in fields or first in aliases, f"{rule.id} names {rule.field}, which {message.__name__} lacks"
+
+
+def test_a_messages_own_example_breaks_no_local_rule() -> None:
+    for message in REGISTRY.values():
+        if message.EXAMPLE:
+            assert check(message.model_validate(message.EXAMPLE), have=LOCAL) == []
+
+
+def test_every_message_says_what_it_does_and_what_it_answers() -> None:
+    for message in REGISTRY.values():
+        assert message.__doc__
+        assert message.REPLY.__doc__
+        assert message.model_json_schema()
