@@ -3,7 +3,7 @@
 Keys, all below the namespace NS (`fts`):
 
     NS:<queue>, NS:<queue>.msgs, NS:__acks__..., NS:__heartbeats__   Dramatiq's own layout
-    NS:deliveries          how often a message's processing was begun (guard.py)
+    NS:deliveries:<slot>   how often a message's processing was begun, for a day (guard.py)
     NS:dead                stream of dead letters
     NS:epoch               the epoch of the store whose events are published now
     NS:events:<epoch>      stream of the domain's events; an entry's id is its row's id

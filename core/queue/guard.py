@@ -7,13 +7,18 @@ raised only once it is alone, so that the neighbours of a poison message are not
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
+import redis
 from dramatiq.middleware import Middleware, SkipMessage
 
+log = logging.getLogger("fts.queue")
 KILLS = 3  # begun so often without an end: the next time it goes to the dead letters
+REMEMBERED = 86_400  # seconds; so a counter whose message vanished goes too
 
 
 class Shared:
@@ -53,28 +58,43 @@ class Guard(Middleware):  # type: ignore[misc]
         self.mine = threading.local()
 
     def before_process_message(self, broker: Any, message: Any) -> None:
-        """Refuse what expired or killed three times; else take a place and count."""
+        """Refuse what killed three times or expired; else take a place and count. Raises SkipMessage."""
         self._leave()  # of a message whose end could not be told to the queue
-        expires_at = message.options.get("expires_at")
-        if isinstance(expires_at, int | float) and expires_at < time.time() * 1000:
-            broker.answer(message, _reply("expired", "it waited longer than its sender would; nothing was done"))
-            raise SkipMessage(f"{message.actor_name} expired")
-        deliveries = message.options.get("deliveries", 0)
+        deliveries = message.options["deliveries"]
         if deliveries >= KILLS:
-            self._bury(broker, message)
+            self._give_up(message, f"its worker died {KILLS} times while running it")
+            raise SkipMessage(f"{message.actor_name} killed its worker {KILLS} times")
         self.lock.take(alone=deliveries > 0)
         self.mine.alone = deliveries > 0
-        try:
-            broker.client.hincrby(f"{broker.namespace}:deliveries", message.options["redis_message_id"], 1)
-        except BaseException:
-            self._leave()
-            raise
+        expires_at = message.options.get("expires_at")
+        if isinstance(expires_at, int | float) and expires_at < time.time() * 1000:
+            self._expire(broker, message)
+        self._count(broker, message)
 
-    def _bury(self, broker: Any, message: Any) -> None:
-        text = f"its worker died {KILLS} times while running it; it is kept among the dead letters"
-        broker.answer(message, _reply("internal", text))
-        broker.bury(message.queue_name, message.options["redis_message_id"], message.encode(), text)
-        raise SkipMessage(f"{message.actor_name} killed its worker {KILLS} times")
+    def _expire(self, broker: Any, message: Any) -> None:
+        # Dramatiq runs a message when anything but SkipMessage is raised here, so a failed reply must not get out.
+        with suppress(redis.RedisError):
+            broker.refuse(message, "expired", "it waited longer than its sender would; nothing was done")
+        raise SkipMessage(f"{message.actor_name} expired")
+
+    def _count(self, broker: Any, message: Any) -> None:
+        key = broker.deliveries_key(message.options["redis_message_id"])
+        try:
+            with broker.client.pipeline(transaction=False) as pipe:
+                pipe.incr(key)
+                pipe.expire(key, REMEMBERED)
+                pipe.execute()
+        except redis.RedisError as error:
+            log.warning("%s runs uncounted, the queue is away: %s", message.actor_name, error)
+
+    def after_process_message(self, broker: Any, message: Any, *, result: Any = None, exception: Any = None) -> None:
+        """A handler that raised is answered for, and its message kept; Dramatiq without retries would drop both."""
+        if exception is not None:
+            self._give_up(message, f"its handler raised {type(exception).__name__}")
+
+    def _give_up(self, message: Any, reason: str) -> None:
+        message.options["given_up"] = reason
+        message.fail()  # so that the consumer's nack buries it, again and again until the queue has heard
 
     def after_ack(self, broker: Any, message: Any) -> None:
         """Give the place back, not before the queue knows that the message is done: a kill in between would blame it."""
@@ -89,7 +109,3 @@ class Guard(Middleware):  # type: ignore[misc]
         if alone is not None:
             self.mine.alone = None
             self.lock.give(alone=alone)
-
-
-def _reply(code: str, message: str) -> dict[str, Any]:
-    return {"ok": False, "code": code, "message": message, "breaches": []}

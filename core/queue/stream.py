@@ -66,7 +66,9 @@ class Gap:
     epoch_changed: bool = False
 
 
-def read_events(client: redis.Redis, ns: str, epoch: str, after: int, block: int = NOTICE) -> tuple[list[dict[str, Any]], Gap | None]:
+def read_events(
+    client: redis.Redis, ns: str, epoch: str, after: int, block: int = NOTICE
+) -> tuple[list[dict[str, Any]], Gap | None]:
     """Events after `after`, in order, once there are some or `block` milliseconds passed; a Gap ends the run.
 
     A watcher calls this again with the last id it got.
@@ -75,7 +77,9 @@ def read_events(client: redis.Redis, ns: str, epoch: str, after: int, block: int
     return _run(found[0][1], after) if found else ([], _changed(current_epoch(client, ns), epoch, after))
 
 
-async def read_events_async(client: AsyncRedis, ns: str, epoch: str, after: int, block: int = NOTICE) -> tuple[list[dict[str, Any]], Gap | None]:
+async def read_events_async(
+    client: AsyncRedis, ns: str, epoch: str, after: int, block: int = NOTICE
+) -> tuple[list[dict[str, Any]], Gap | None]:
     """The asyncio twin of `read_events`."""
     found: Any = await client.xread({f"{ns}:events:{epoch}": f"{after}-0"}, count=1_000, block=block)
     if found:
@@ -112,7 +116,9 @@ def last_record(client: redis.Redis, ns: str, job_id: str) -> str:
     return last[0][0].decode() if last else "0-0"
 
 
-def read_records(client: redis.Redis, ns: str, job_id: str, after: str, block: int = NOTICE) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_records(
+    client: redis.Redis, ns: str, job_id: str, after: str, block: int = NOTICE
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Entries of a job's stream after the id `after`, waiting up to `block` milliseconds: (id, entry)."""
     found: Any = client.xread({f"{ns}:job:{job_id}": after}, count=500, block=block)
     for id, fields in found[0][1] if found else ():

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import redis
     from redis.asyncio import Redis as AsyncRedis
 
-# One step on the server: either the message is in the queue whole, or it is not.
-_ENQUEUE = "redis.call('hset',KEYS[2],ARGV[1],ARGV[2]) redis.call('rpush',KEYS[1],ARGV[1])"
+# One step on the server: either the message is in the queue whole, or it is not; sent again, it is there once.
+_ENQUEUE = "if redis.call('hset',KEYS[2],ARGV[1],ARGV[2])>0 then redis.call('rpush',KEYS[1],ARGV[1]) end"
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,9 @@ def test_what_was_written_survives_kill_9(tmp_path: Path) -> None:
 
 def test_a_second_server_on_the_same_home_is_refused(valkey_home: Path) -> None:
     environment = {**os.environ, "FTS_HOME": str(valkey_home)}
-    second = subprocess.run(["python", "-m", "core.queue.embedded"], env=environment, capture_output=True, text=True, timeout=10)
+    second = subprocess.run(
+        ["python", "-m", "core.queue.embedded"], env=environment, capture_output=True, text=True, timeout=10
+    )
     assert second.returncode != 0
     assert "already running" in second.stderr
 

@@ -1,4 +1,4 @@
-"""A worker process for the tests: `python workers.py URL NS` runs actors that echo, kill, or wait."""
+"""A worker process for the tests: `python -m tests.queue.workers URL NS` runs actors that echo, wait, fail or kill."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def serve(url: str, ns: str, threads: int = 8) -> tuple[StudioBroker, dramatiq.W
         broker.client.rpush(f"{ns}:done", payload.get("n", 0))
         return {"ok": True, "value": payload}
 
+    def noop(payload: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True, "value": payload}
+
+    def fail(payload: dict[str, Any]) -> None:
+        raise RuntimeError("on purpose")
+
     def kill(payload: dict[str, Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -30,9 +36,9 @@ def serve(url: str, ns: str, threads: int = 8) -> tuple[StudioBroker, dramatiq.W
         time.sleep(payload["seconds"])
         return {"ok": True, "value": os.getpid()}
 
-    for function in (echo, kill, wait):
+    for function in (echo, noop, fail, kill, wait):
         dramatiq.actor(function, broker=broker, actor_name=function.__name__, queue_name="commands")
-    worker = dramatiq.Worker(broker, queues={"commands"}, worker_threads=threads)
+    worker = dramatiq.Worker(broker, queues={"commands"}, worker_threads=threads, worker_timeout=100)
     worker.start()
     return broker, worker
 
