@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-from transformers import set_seed
+from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
@@ -161,6 +161,7 @@ def _trainer(
         processing_class=tokenizer,
         callbacks=[reporter],
     )
+    trainer.remove_callback(PrinterCallback)  # the spool tells it, and the log is for what is rare
     trainer.context, reporter.trainer = context, trainer
     trainer.identity = checkpoint.Identity(
         data=checkpoint.digest([train_set.input_ids, train_set.labels]),

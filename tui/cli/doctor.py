@@ -1,0 +1,94 @@
+"""`fts doctor`: what this machine has, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core.errors import StudioError
+from core.settings import Settings, settings
+from core.text import plain
+
+Finding = tuple[str, str, str]  # ok | note | bad, what, detail
+TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "mlflow")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; 1 when something is bad."""
+    findings = [finding for look in LOOKS for finding in look(settings())]
+    for state, what, detail in findings:
+        print(plain(f"{ {'ok': '✓', 'note': '•', 'bad': '✗'}[state] } {what:<18} {detail}"))
+    return int(any(state == "bad" for state, _, _ in findings))
+
+
+def _python(using: Settings) -> Iterator[Finding]:
+    yield ("ok" if sys.version_info >= (3, 11) else "bad", "Python", platform.python_version())
+
+
+def _server(using: Settings) -> Iterator[Finding]:
+    if using.external_redis_url is not None:
+        yield "ok", "queue", "FTS_REDIS_URL names a server"
+        return
+    from core.queue.embedded import NoServer, binary
+
+    try:
+        yield "ok", "Valkey", binary()
+    except NoServer as error:
+        yield "bad", "Valkey", str(error)
+
+
+def _training(using: Settings) -> Iterator[Finding]:
+    missing = [name for name in TRAINING if importlib.util.find_spec(name) is None]
+    if missing:
+        yield "note", "training", f"this machine can't train: {', '.join(missing)} missing (pip install 'fine-tuning-studio[train]')"
+    else:
+        yield "ok", "training", "all libraries are installed"
+
+
+def _gpus(using: Settings) -> Iterator[Finding]:
+    found = shutil.which("nvidia-smi")
+    yield ("ok", "GPU", found) if found else ("note", "GPU", "no NVIDIA driver: jobs with num_gpu 0 run on the CPU")
+
+
+def _disk(using: Settings) -> Iterator[Finding]:
+    place = next(path for path in (using.artifacts_root, *using.artifacts_root.parents) if path.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    yield "ok" if free > 5 else "bad", "disk", f"{free:.0f} GiB free for {using.artifacts_root}"
+
+
+def _home(using: Settings) -> Iterator[Finding]:
+    place = next(path for path in (using.root, *using.root.parents) if path.exists())
+    yield "ok" if os.access(place, os.W_OK) else "bad", "FTS_HOME", str(using.root)
+
+
+def _token(using: Settings) -> Iterator[Finding]:
+    told = "set" if using.hub_token else "not set: private and gated repositories of the Hub stay closed"
+    yield "ok" if using.hub_token else "note", "Hub token", told
+
+
+def _studio(using: Settings) -> Iterator[Finding]:
+    from core.client import StudioClient
+    from core.messages.runners import ListRunners
+
+    if using.external_redis_url is None and not Path(using.redis_url.removeprefix("unix://")).exists():
+        yield "note", "studio", "not up; `fts up` starts it"
+        return
+    try:
+        with StudioClient(using) as client:
+            runners = client.call(ListRunners(), timeout=3).runners
+    except StudioError as error:
+        yield "bad", "studio", str(error)
+        return
+    yield "ok", "studio", f"answers; {len(runners)} runners"
+    for runner in runners:
+        state = "ok" if runner.status == "online" else "note"
+        yield state, "runner", f"{runner.host}: {runner.status}, {runner.cpus} cores, {runner.memory:.0f} GiB, {len(runner.gpus)} GPUs"
+
+
+LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_python, _server, _training, _gpus, _disk, _home, _token, _studio)

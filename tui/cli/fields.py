@@ -1,0 +1,139 @@
+"""Message fields as command-line options: one declaration, so that a new field is an option the same day."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from core.messages import Message
+from core.messages.base import Part
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `path` is where its value goes in the payload."""
+
+    flag: str
+    path: tuple[str, ...]
+    read: Callable[[str], Any]
+    many: bool
+    help: str
+
+
+def options(message: type[Message[Any]]) -> Iterator[Option]:
+    """Every field of the message as an option; fields of a single nested part are options of their own."""
+    yield from _options(message, ())
+
+
+def _options(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Option]:
+    for name, field in model.model_fields.items():
+        kind = _bare(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, Part):
+            yield from _options(kind, (*above, name))
+        else:
+            yield _option(name, field, kind, (*above, name))
+
+
+def _option(name: str, field: FieldInfo, kind: Any, path: tuple[str, ...]) -> Option:
+    many = get_origin(kind) is list and get_args(kind)[0] in (str, int, float)
+    read = _reader(get_args(kind)[0] if many else kind)
+    text = field.description or ""
+    if not field.is_required() and field.default not in (None, "", [], {}) and field.default_factory is None:
+        text = f"{text} [{field.default}]".strip()
+    return Option("--" + name.replace("_", "-"), path, read, many, text.replace("%", "%%"))
+
+
+def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]]) -> None:
+    """Give the parser an option for every field; what is not given is left to the message's own defaults."""
+    for option in options(message):
+        if option.read is _switch:
+            parser.add_argument(option.flag, dest=_dest(option), action=argparse.BooleanOptionalAction, default=None, help=option.help)
+        else:
+            parser.add_argument(
+                option.flag,
+                dest=_dest(option),
+                type=option.read,
+                action="append" if option.many else "store",
+                default=None,
+                metavar=option.flag.strip("-").rsplit("-", 1)[-1].upper(),
+                help=option.help,
+            )
+
+
+def payload(arguments: argparse.Namespace, message: type[Message[Any]]) -> dict[str, Any]:
+    """The payload that the options given make."""
+    made: dict[str, Any] = {}
+    for option in options(message):
+        value = getattr(arguments, _dest(option), None)
+        if value is not None:
+            into = made
+            for step in option.path[:-1]:
+                into = into.setdefault(step, {})
+            into[option.path[-1]] = value
+    return made
+
+
+def _dest(option: Option) -> str:
+    return "field_" + "__".join(option.path)
+
+
+def _bare(annotation: Any) -> Any:
+    """The type without Annotated and without None."""
+    if hasattr(annotation, "__metadata__"):
+        return _bare(annotation.__origin__)
+    if get_origin(annotation) in (Union, types.UnionType):
+        kinds = [each for each in get_args(annotation) if each is not type(None)]
+        return _bare(kinds[0]) if len(kinds) == 1 else annotation
+    return annotation
+
+
+def _reader(kind: Any) -> Callable[[str], Any]:
+    if kind is bool:
+        return _switch
+    if kind in (int, float):
+        return _Number(kind)
+    if kind is str or get_origin(kind) is Literal:
+        return _text
+    return _json
+
+
+class _Number:
+    """Reads a number, and says which kind is wanted when it is none."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
+        self.__name__ = "whole number" if kind is int else "number"
+
+    def __call__(self, text: str) -> int | float:
+        return self.kind(text)
+
+
+def _switch(text: str) -> bool:
+    return text == "true"
+
+
+def _text(text: str) -> str:
+    """The text itself; `@FILE` is the file's content, `@@` a literal @."""
+    if text.startswith("@@"):
+        return text[1:]
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"can't read {text[1:]}: {error}") from None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(_text(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None

@@ -1,0 +1,180 @@
+"""`fts up`, `fts down`, `fts status`: the studio of this directory."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+from core.errors import StudioError
+from core.settings import Settings, settings
+from tui.cli import output
+from tui.cli.home import Home, alive
+from tui.cli.procfile import GRACE
+from tui.cli.supervisor import stop
+
+READY_SECONDS = 30.0
+
+
+def add(commands: Any) -> None:
+    """Declare the commands."""
+    up = commands.add_parser("up", help="start the studio, and open the dashboard in front")
+    up.add_argument("--detach", action="store_true", help="start it and come back")
+    up.set_defaults(run=run_up)
+    down = commands.add_parser("down", help="stop the studio; jobs that train go on unless --drain")
+    down.add_argument("--drain", action="store_true", help="first let the runners save checkpoints and give their jobs back")
+    down.set_defaults(run=run_down)
+    status = commands.add_parser("status", help="which processes run")
+    status.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
+    status.set_defaults(run=run_status)
+
+
+def run_up(arguments: argparse.Namespace) -> int:
+    """Start the studio unless it is up; then the dashboard, or its log where there is no terminal."""
+    using = settings()
+    home = Home(using.root)
+    if not arguments.detach and not sys.stdout.isatty() and not home.supervised():
+        return _foreground(using)
+    if not start(using, home):
+        return output.EXIT_UNREACHABLE
+    if arguments.detach or not sys.stdout.isatty():
+        return 0
+    return open_dashboard()
+
+
+def _foreground(using: Settings) -> int:
+    """Without a terminal the supervisor is this process: for systemd, containers and scripts."""
+    from tui.cli.supervisor import main
+
+    print(f"the studio of {using.root} runs in the foreground; its logs are in {using.root / 'logs'}", flush=True)
+    main()
+    return 0
+
+
+def start(using: Settings, home: Home) -> bool:
+    """Start the supervisor and wait until the studio answers; says what it does, and what to look at when it fails."""
+    home.prepare()
+    if home.supervised():
+        print(f"the studio of {using.root} is up")
+    else:
+        print(f"starting the studio of {using.root}", flush=True)
+        with (home.logs / "supervisor.log").open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "tui.cli.supervisor"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "FTS_HOME": str(using.root), "FTS_PROJECT": str(using.project.resolve())},
+            )  # fmt: skip
+    return _ready(using, home)
+
+
+def _ready(using: Settings, home: Home) -> bool:
+    from core.client import StudioClient
+    from core.messages.runners import ListRunners
+
+    deadline = time.monotonic() + READY_SECONDS
+    with StudioClient(using) as client:
+        while time.monotonic() < deadline:
+            try:
+                client.call(ListRunners(), timeout=2)
+            except StudioError:
+                time.sleep(0.1)
+                continue
+            print("the studio answers", flush=True)
+            return True
+    print(f"the studio did not answer within {READY_SECONDS:g} s; `fts status` and the logs in {home.logs} tell why", file=sys.stderr)
+    return False
+
+
+def open_dashboard(job: str | None = None) -> int:
+    """The dashboard in front; the studio goes on behind it when it is left."""
+    from tui.app import run
+
+    run(open_job=job)
+    print("the studio goes on; `fts` opens the dashboard again, `fts down` stops the studio")
+    return 0
+
+
+def run_down(arguments: argparse.Namespace) -> int:
+    """Stop the supervisor, which stops the rest; clean up after one that was killed."""
+    using = settings()
+    home = Home(using.root)
+    told = home.read()
+    if not told:
+        print(f"the studio of {using.root} is not up")
+        return 0
+    if arguments.drain:
+        _drain(using)
+    supervisor = alive(told["pid"], told["started"])
+    stop(supervisor, sum(GRACE.values()) + 10)
+    for name, process in reversed(list(home.read().get("processes", {}).items())):
+        if process.get("pid"):
+            stop(alive(process["pid"], process["started"]), GRACE.get(name, 10))
+    home.state.unlink(missing_ok=True)
+    print("the studio is down")
+    if left := _training(using):
+        print(f"{left} training process{'es' if left > 1 else ''} on this host will go on; the next `fts up` takes them over")
+    return 0
+
+
+def _drain(using: Settings) -> None:
+    from core.client import StudioClient
+    from core.messages.runners import DrainRunner, ListRunners
+
+    with StudioClient(using) as client:
+        try:
+            for runner in client.call(ListRunners(), timeout=5).runners:
+                if runner.status == "online":
+                    client.call(DrainRunner(id=runner.id))
+            while any(runner.jobs for runner in client.call(ListRunners(), timeout=5).runners if runner.status == "draining"):
+                print("waiting for jobs to save their checkpoints", flush=True)
+                time.sleep(2)
+        except StudioError as error:
+            print(error, file=sys.stderr)
+
+
+def _training(using: Settings) -> int:
+    """How many jobs still run: their locks are held."""
+    import fcntl
+
+    count = 0
+    for path in using.artifacts_root.glob("jobs/*/*/lock"):
+        with path.open("rb") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                count += 1
+    return count
+
+
+def run_status(arguments: argparse.Namespace) -> int:
+    """What runs; exit code 5 when something does not."""
+    using = settings()
+    home = Home(using.root)
+    rows = [_row(home, name, told) for name, told in home.read().get("processes", {}).items()]
+    if not rows:
+        print(f"the studio of {using.root} is not up; `fts up` starts it", file=sys.stderr)
+        return output.EXIT_UNREACHABLE
+    if not home.supervised():
+        print("the supervisor is gone; `fts up` starts another, which takes the processes over", file=sys.stderr)
+    if arguments.output == "table":
+        output.table(rows)
+    else:
+        output.show({"home": str(using.root), "supervised": home.supervised(), "processes": rows}, arguments.output)
+    return 0 if all(row["state"] == "running" for row in rows) and home.supervised() else output.EXIT_UNREACHABLE
+
+
+def _row(home: Home, name: str, told: dict[str, Any]) -> dict[str, Any]:
+    process = alive(told["pid"], told["started"]) if told.get("pid") else None
+    minutes = (time.time() - process.create_time()) / 60 if process else None
+    return {
+        "name": name,
+        "state": "running" if process else "waiting to restart",
+        "pid": process.pid if process else None,
+        "minutes": minutes,
+        "restarts": str(told.get("restarts", 0)),
+        "memory": f"{process.memory_info().rss >> 20} MiB" if process else None,
+        "log": str(home.logs / f"{name}.log"),
+    }

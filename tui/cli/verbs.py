@@ -1,0 +1,181 @@
+"""The nouns and verbs of `fts`, each a message: `fts dataset add` is AddDataset."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.errors import StudioError
+from core.messages import REGISTRY, Command, Message, parse
+from core.rules import check, refusing
+from tui.cli import output
+from tui.cli.fields import add_options, payload
+
+if TYPE_CHECKING:
+    from core.client import StudioClient
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of a noun; `positional` is a field given without its flag."""
+
+    noun: str
+    verb: str
+    message: str
+    positional: str | None = None
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("dataset", "add", "AddDataset"),
+    Verb("dataset", "list", "ListDatasets"),
+    Verb("dataset", "show", "GetDataset", "id"),
+    Verb("model", "add", "AddModel"),
+    Verb("model", "list", "ListModels"),
+    Verb("model", "show", "GetModel", "id"),
+    Verb("prompt", "add", "AddPrompt"),
+    Verb("prompt", "list", "ListPrompts"),
+    Verb("prompt", "show", "GetPrompt", "id"),
+    Verb("config", "add", "AddConfig"),
+    Verb("config", "list", "ListConfigs"),
+    Verb("config", "show", "GetConfig", "id"),
+    Verb("adapter", "add", "AddAdapter"),
+    Verb("adapter", "list", "ListAdapters"),
+    Verb("adapter", "show", "GetAdapter", "id"),
+    Verb("job", "submit", "StartFineTuningJob"),
+    Verb("job", "list", "ListFineTuningJobs"),
+    Verb("job", "show", "GetFineTuningJob", "id"),
+    Verb("job", "metrics", "GetJobMetrics", "id"),
+    Verb("job", "cancel", "CancelJob", "id"),
+    Verb("job", "remove", "RemoveFineTuningJob", "id"),
+    Verb("evaluation", "submit", "StartEvaluationJob"),
+    Verb("evaluation", "list", "ListEvaluationJobs"),
+    Verb("evaluation", "show", "GetEvaluationJob", "id"),
+    Verb("evaluation", "answers", "GetEvaluationAnswers", "parent_job_id"),
+    Verb("evaluation", "cancel", "CancelJob", "id"),
+    Verb("event", "list", "ListEvents"),
+    Verb("runner", "list", "ListRunners"),
+    Verb("runner", "drain", "DrainRunner", "id"),
+)
+NOUNS = {
+    "dataset": "rows to train and evaluate on",
+    "model": "base models",
+    "prompt": "templates that make text of rows",
+    "config": "training arguments, LoRA, quantisation, generation",
+    "adapter": "trained weights on top of a base model",
+    "job": "fine-tuning jobs",
+    "evaluation": "evaluation jobs",
+    "event": "what happened",
+    "runner": "the daemons that train",
+}
+
+
+def common(parser: argparse.ArgumentParser, *, command: bool) -> None:
+    """The options that every request takes."""
+    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="how the reply is shown")
+    parser.add_argument("--timeout", type=float, default=None, help="seconds to wait for the reply")
+    if command:
+        parser.add_argument("--key", help="idempotency key: the same key does it once")
+        parser.add_argument("--dry-run", action="store_true", help="check by the local rules and send nothing")
+
+
+def add_verbs(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[str, Any]:
+    """Declare every verb; return the subparsers of each noun, for verbs that are more than a message."""
+    made: dict[str, Any] = {}
+    for noun, text in NOUNS.items():
+        parser = nouns.add_parser(noun, help=text, description=text)
+        made[noun] = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in VERBS:
+        _declare(made[verb.noun], verb)
+    return made
+
+
+def _declare(verbs: Any, verb: Verb) -> None:
+    message = REGISTRY[verb.message]
+    summary = (message.__doc__ or "").strip().split("\n")[0]
+    parser = verbs.add_parser(verb.verb, help=summary, description=f"{summary} ({verb.message})")
+    common(parser, command=issubclass(message, Command))
+    if verb.positional:
+        parser.add_argument(f"positional_{verb.positional}", metavar=verb.positional.upper(), help="id, or name" if verb.positional == "id" else "")
+    if verb.message == "StartEvaluationJob":
+        parser.add_argument("--pair", action="append", default=[], metavar="MODEL[:ADAPTER]", help="a base model, with an adapter or without; again for each")
+    if issubclass(message, Command) and verb.verb in ("submit",):
+        parser.add_argument("--wait", action="store_true", help="show progress and wait for the end")
+    add_options(parser, message)
+    parser.set_defaults(run=_runner(verb, message))
+
+
+def _runner(verb: Verb, message: type[Message[Any]]) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        fields = payload(arguments, message)
+        if verb.positional:
+            fields[verb.positional] = getattr(arguments, f"positional_{verb.positional}")
+        if pairs := getattr(arguments, "pair", []):
+            fields["model_adapter_combinations"] = [_pair(text) for text in pairs]
+        return request(arguments, verb.message, fields)
+
+    return run
+
+
+def _pair(text: str) -> dict[str, str | None]:
+    model, _, adapter = text.partition(":")
+    return {"base_model_id": model, "adapter_id": adapter or None}
+
+
+def request(arguments: argparse.Namespace, name: str, fields: dict[str, Any]) -> int:
+    """Send one message, or only check it; print the reply; return the exit code."""
+    try:
+        if getattr(arguments, "dry_run", False):
+            return dry_run(name, fields, arguments.output)
+        return _send(arguments, name, fields)
+    except StudioError as error:
+        return output.fail(error, arguments.output)
+    except ValueError as error:
+        print(error)
+        return output.EXIT_USAGE
+
+
+def dry_run(name: str, fields: dict[str, Any], form: str) -> int:
+    """Check a message by the rules that need neither the studio nor the network."""
+    from core.errors import Refused
+
+    breaches = check(parse(name, fields))
+    if refusing(breaches):
+        return output.fail(Refused.because(breaches), form)
+    output.notes(breaches)
+    output.show({"ok": True, "name": name, "payload": fields}, "json" if form == "table" else form)
+    return 0
+
+
+def _send(arguments: argparse.Namespace, name: str, fields: dict[str, Any]) -> int:
+    from core.client import StudioClient
+    from tui.cli.references import resolve
+
+    client = StudioClient()
+    message = parse(name, resolve(client, fields, name))
+    answer = client.ask(message, key=getattr(arguments, "key", None), timeout=arguments.timeout)
+    output.notes(answer.breaches)
+    value = answer.value.model_dump(mode="json")
+    if getattr(arguments, "wait", False):
+        return _wait(client, value)
+    output.show(value, arguments.output)
+    return 0
+
+
+def _wait(client: StudioClient, value: dict[str, Any]) -> int:
+    from tui.cli.watch import wait_for
+
+    job = value.get("fine_tuning_job") or {}
+    return wait_for(client, job.get("id") or value["parent_job_id"], evaluation="parent_job_id" in value)
+
+
+def send(arguments: argparse.Namespace) -> int:
+    """`fts send NAME --json {...}`: any message, as it stands."""
+    try:
+        fields = json.loads(arguments.json)
+    except ValueError as error:
+        print(f"--json is not JSON: {error}")
+        return output.EXIT_USAGE
+    return request(arguments, arguments.name, fields)
