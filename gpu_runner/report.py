@@ -38,9 +38,18 @@ def _of(attempt: Attempt, share: int) -> JobReport:
     offset = attempt.accepted
     if attempt.unwritten is not None:
         end = offset + len(json.dumps(attempt.unwritten))
-        return JobReport(**known, offset=offset, next_offset=end, records=[{**attempt.unwritten, "offset": end}], alive=False)
+        return JobReport(
+            **known, offset=offset, next_offset=end, records=[{**attempt.unwritten, "offset": end}], alive=False
+        )
     records, end = read_records(attempt.files.spool, offset, share)
     attempt.computing = attempt.computing or any(record.get("type") in _STEPS for record in records)
     attempt.finished = attempt.finished or any(record.get("type") == "finished" for record in records)
     dead = attempt.stage is Stage.over and read_records(attempt.files.spool, end, share)[1] == end
-    return JobReport(**known, offset=offset, next_offset=end, records=records, alive=not dead, exit_code=attempt.exit_code if dead else None)
+    return JobReport(
+        **known,
+        offset=offset,
+        next_offset=end,
+        records=records,
+        alive=not dead,
+        exit_code=attempt.exit_code if dead else None,
+    )

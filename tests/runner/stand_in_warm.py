@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
-from gpu_runner import warm
+from gpu_runner import child, warm
 
 
 def run(attempt_dir: Path, token: str | None) -> int:
@@ -50,9 +49,7 @@ def run(attempt_dir: Path, token: str | None) -> int:
 
 def main() -> None:
     how = sys.argv.pop(1)
-    job = types.ModuleType("gpu_runner.child")
-    vars(job)["run"] = run
-    sys.modules["gpu_runner.child"] = job
+    vars(child)["run"] = run
     if how != "sound":
         import torch
 

@@ -30,7 +30,8 @@ def starter_of(how: str) -> Starter:
 
 
 def ready(starter: Starter) -> None:
-    until(lambda: starter.warm is not None and starter.warm.ready, "a warm process", 60)
+    until(lambda: starter.warm is not None and (starter.warm.ready or starter.warm.gone), "a warm process", 60)
+    assert starter.warm is not None and starter.warm.ready
 
 
 @pytest.fixture(scope="module")
