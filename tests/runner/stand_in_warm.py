@@ -40,7 +40,7 @@ def run(attempt_dir: Path, token: str | None) -> int:
         "token": token,
         "cuda": os.environ["CUDA_VISIBLE_DEVICES"],
         "bitsandbytes": sys.modules.get("bitsandbytes") is not None,
-        "descriptors": len(os.listdir("/proc/self/fd")),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "secrets": [name for name in os.environ if name == "HF_TOKEN"],
     }
     (attempt_dir / "said.json").write_text(json.dumps(said))

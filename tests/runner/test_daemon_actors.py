@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import redis
 from sqlalchemy import select
 
+from core.queue import embedded
 from core.queue.stream import wake
 from core.settings import Settings
 from core.store.session import Store
@@ -26,6 +28,31 @@ from tests.runner.conftest import Start
 from tests.runner.studio import spec_of, until
 
 Actors = Callable[[], "subprocess.Popen[bytes]"]
+
+
+class Server:
+    """A Valkey of the test's own, which it may kill."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.process = embedded.start(home)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="fts-") as directory:
+        made = Server(Path(directory))
+        yield made
+        made.kill()
+
+
+@pytest.fixture
+def valkey_url(server: Server) -> str:
+    return embedded.url(server.home)
 
 
 @pytest.fixture
@@ -102,12 +129,12 @@ def stored(store: Store, job_id: str) -> list[int]:
         return list(session.scalars(select(Metric.step).where(Metric.job_id == job_id).order_by(Metric.step)))
 
 
-def test_a_job_survives_the_death_of_the_daemon_and_of_the_actors(
-    actors: Actors, start: Start, store: Store, client: redis.Redis, ns: str, tmp_path: Path
+def test_a_job_survives_the_death_of_the_daemon_of_the_actors_and_of_the_queue(
+    server: Server, actors: Actors, start: Start, store: Store, client: redis.Redis, ns: str, tmp_path: Path
 ) -> None:
     first_actors, first_daemon = actors(), start()
     runner = until(lambda: a_runner(store, tmp_path), "a runner")
-    submit(store, client, ns, runner, tmp_path, "j", records=200, rate=25)
+    submit(store, client, ns, runner, tmp_path, "j", records=300, rate=25)
     until(lambda: len(stored(store, "j")) > 5, "metrics")
     first_daemon.kill()
     first_daemon.wait()
@@ -117,9 +144,13 @@ def test_a_job_survives_the_death_of_the_daemon_and_of_the_actors(
     first_actors.kill()
     first_actors.wait()
     actors()
+    before = len(stored(store, "j"))
+    until(lambda: len(stored(store, "j")) > before, "metrics through the new actors")
+    server.kill()
+    server.process = embedded.start(server.home)
     until(lambda: status(store, "j")[0] == "succeeded", "the job's end", 40)
     assert status(store, "j") == ("succeeded", 1)
-    assert stored(store, "j") == list(range(1, 201))
+    assert stored(store, "j") == list(range(1, 301))
     assert a_runner(store, tmp_path) == runner
 
 
