@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
-import redis
 from pydantic import BaseModel
 
+from core import following
 from core.errors import BY_CODE, Unavailable
-from core.events import Event
+from core.following import AGAIN, PAGE, Away, Back, Entry, Reset, Seen
 from core.messages.base import AsOf, Command, Message, Reply
-from core.messages.events import ListEvents
-from core.queue import stream, wire
-from core.queue.connect import connect, connect_async, safe_url
+from core.queue import wire
+from core.queue.connect import away, connect, connect_async, safe_url
 from core.rules import Breach
 from core.settings import Settings
 
@@ -37,10 +36,10 @@ if TYPE_CHECKING:
     from core.messages.models import ModelMetadata
     from core.messages.prompts import PromptMetadata
 
+__all__ = ["Answer", "AsyncStudioClient", "Away", "Back", "Reset", "Seen", "StudioClient"]
+
 R = TypeVar("R", bound=BaseModel)
-AGAIN = 0.5  # seconds between tries while the queue is away
-PAGE = 1000
-AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
+PATIENCE = 3.0  # seconds that the first call waits for a studio that doesn't answer; one that was reached comes back
 
 
 @dataclass(frozen=True)
@@ -52,64 +51,62 @@ class Answer(Generic[R]):
     as_of: AsOf | None
 
 
-@dataclass(frozen=True)
-class Reset:
-    """The store is another one now (restored or new): what a watcher knows is to be asked for again."""
-
-    as_of: AsOf
-
-
-@dataclass(frozen=True)
-class Away:
-    """The queue can't be reached; the watcher tries again by itself."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Back:
-    """The queue is reachable again, and nothing was missed."""
-
-
-Seen = Event | Reset | Away | Back
-
-
 class _Studio:
     """What the clients share."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.url, self.ns = self.settings.redis_url, self.settings.namespace
+        self.reached = False
 
-    def _message(self, message: Message[Any], key: str | None, timeout: float) -> wire.WireMessage:
-        kind = type(message)
-        payload = message.model_dump(mode="json", exclude_unset=True)
-        return wire.new_message(kind.__name__, kind.QUEUE, payload, key=key, expires_at=time.time() + timeout)
-
-    def _timeout(self, message: Message[Any], timeout: float | None) -> float:
-        return timeout if timeout is not None else type(message).SECONDS or self.settings.reply_timeout
+    def _sends(self, message: Message[Any], key: str | None, timeout: float | None) -> _Sends:
+        seconds = timeout if timeout is not None else type(message).SECONDS or self.settings.reply_timeout
+        return _Sends(self, message, key or (str(uuid4()) if isinstance(message, Command) else None), seconds)
 
     def _away(self, error: Exception) -> Unavailable:
         return Unavailable(f"no studio answers at {safe_url(self.url)} ({error}); `fts up` starts one")
 
-    def _silent(self, message: Message[Any], timeout: float) -> Unavailable:
-        return Unavailable(
-            f"no reply to {type(message).__name__} within {timeout:g} s: the actors are away or busy; "
-            "`fts status` shows them, and the same key sends it again without doing it twice"
-        )
 
+class _Sends:
+    """One call, however often it is sent: always with the same key, so that it is done once."""
 
-def _answer(message: Message[R], raw: dict[str, Any]) -> Answer[R]:
-    reply = Reply.model_validate(raw)
-    if not reply.ok:
-        kind = BY_CODE[reply.code] if reply.code is not None else Unavailable
-        raise kind(reply.message, reply.breaches)
-    value: Any = type(message).REPLY.model_validate(reply.value)
-    return Answer(value, reply.breaches, reply.as_of)
+    def __init__(self, studio: _Studio, message: Message[Any], key: str | None, seconds: float) -> None:
+        self.studio, self.message, self.key, self.seconds = studio, message, key, seconds
+        self.payload = message.model_dump(mode="json", exclude_unset=True)
+        self.begun = time.monotonic()
 
+    @property
+    def left(self) -> float:
+        """Seconds until the caller gives up."""
+        return max(0.05, self.begun + self.seconds - time.monotonic())
 
-def _key(message: Message[Any], key: str | None) -> str | None:
-    return key or (str(uuid4()) if isinstance(message, Command) else None)
+    def next(self) -> wire.WireMessage:
+        """The message as it is sent now. What its sender will have given up on is not run later."""
+        kind = type(self.message)
+        return wire.new_message(kind.__name__, kind.QUEUE, self.payload, key=self.key, expires_at=time.time() + self.left)
+
+    def failed(self, error: Exception) -> None:
+        """Raise Unavailable when it is no use to try again."""
+        patience = self.seconds if self.studio.reached else min(self.seconds, PATIENCE)
+        nobody = not self.studio.reached and isinstance(error.__cause__ or error.__context__, FileNotFoundError)
+        if nobody or time.monotonic() + AGAIN > self.begun + patience:
+            raise self.studio._away(error) from None
+
+    def answer(self, raw: dict[str, Any] | None) -> Answer[Any]:
+        """The typed answer; raises what the reply says, or Unavailable when there is none."""
+        self.studio.reached = True
+        if raw is None:
+            raise self._silent()
+        reply = Reply.model_validate(raw)
+        if not reply.ok:
+            kind = BY_CODE[reply.code] if reply.code is not None else Unavailable
+            raise kind(reply.message, reply.breaches)
+        return Answer(type(self.message).REPLY.model_validate(reply.value), reply.breaches, reply.as_of)
+
+    def _silent(self) -> Unavailable:
+        again = f"; the key {self.key} sends it again without doing it twice" if self.key else ""
+        name = type(self.message).__name__
+        return Unavailable(f"no reply to {name} within {self.seconds:g} s: the actors are away or busy, `fts status` tells{again}")
 
 
 class StudioClient(_Studio):
@@ -135,27 +132,21 @@ class StudioClient(_Studio):
 
     def ask(self, message: Message[R], *, key: str | None = None, timeout: float | None = None) -> Answer[R]:
         """Like `call`, with the advisory breaches and the state of the store that the reply reflects."""
-        key, wait = _key(message, key), self._timeout(message, timeout)
-        deadline = time.monotonic() + wait
+        sends = self._sends(message, key, timeout)
         while True:
             try:
-                raw = wire.ask(self.redis, self.ns, self._message(message, key, wait), max(0.05, deadline - time.monotonic()))
-                break
-            except AWAY as error:
-                if time.monotonic() + AGAIN > deadline or isinstance(error.__cause__ or error.__context__, FileNotFoundError):
-                    raise self._away(error) from None
+                return sends.answer(wire.ask(self.redis, self.ns, sends.next(), sends.left))
+            except away() as error:
+                sends.failed(error)
                 time.sleep(AGAIN)
-        if raw is None:
-            raise self._silent(message, wait)
-        return _answer(message, raw)
 
     def send(self, message: Message[Any], *, key: str | None = None) -> str:
         """Put the message into its queue without waiting for a reply; return its key."""
-        key = key or str(uuid4())
+        key, kind = key or str(uuid4()), type(message)
         payload = message.model_dump(mode="json", exclude_unset=True)
         try:
-            wire.enqueue(self.redis, self.ns, wire.new_message(type(message).__name__, type(message).QUEUE, payload, key=key))
-        except AWAY as error:
+            wire.enqueue(self.redis, self.ns, wire.new_message(kind.__name__, kind.QUEUE, payload, key=key))
+        except away() as error:
             raise self._away(error) from None
         return key
 
@@ -164,63 +155,14 @@ class StudioClient(_Studio):
 
         What fell out of the stream comes from the log. Away and Back tell of outages, Reset of another store.
         """
-        place = after
-        away = False
-        while True:
-            try:
-                if place is None:
-                    place = self._now()
-                events, gap = stream.read_events(self.redis, self.ns, place.epoch, place.event)
-                if away:
-                    away = False
-                    yield Back()
-                for event in events:
-                    place = AsOf(epoch=place.epoch, event=event["id"])
-                    yield Event.model_validate(event)
-                if gap is not None:
-                    for seen in self._heal(place):
-                        place = seen.as_of if isinstance(seen, Reset) else AsOf(epoch=place.epoch, event=seen.id)
-                        yield seen
-            except (*AWAY, Unavailable) as error:
-                if not away:
-                    away = True
-                    yield Away(str(error))
-                time.sleep(AGAIN)
+        return following.follow(self, after)
 
-    def _now(self) -> AsOf:
-        answer = self.ask(ListEvents(last=True, limit=1))
-        return answer.as_of or AsOf(epoch="", event=0)
-
-    def _heal(self, place: AsOf) -> Iterator[Event | Reset]:
-        """What the stream lacks, from the log; a Reset when the log is another one or no longer reaches back."""
-        after = place.event
-        while True:
-            answer = self.ask(ListEvents(after=after, limit=PAGE))
-            now = answer.as_of or place
-            if now.epoch != place.epoch or (answer.value.oldest > after + 1 and after):
-                yield Reset(now)
-                return
-            yield from answer.value.events
-            if not answer.value.has_more:
-                return
-            after = answer.value.events[-1].id
-
-    def follow_job(self, job_id: str, records_id: str = "0-0", *, block: float = 1.0) -> Iterator[dict[str, Any] | None]:
+    def follow_job(self, job_id: str, records_id: str = "0-0", *, block: float = 1.0) -> Iterator[Entry | None]:
         """Entries {"attempt", "from", "to", "records"} of a job's stream after `records_id`, live; None after `block` idle seconds.
 
         Offsets tell what was seen before: GetJobMetrics gives (attempt, offset, records_id) to begin with.
         """
-        while True:
-            try:
-                entries = list(stream.read_records(self.redis, self.ns, job_id, records_id, int(block * 1000)))
-            except AWAY:
-                time.sleep(AGAIN)
-                yield None
-                continue
-            for records_id, entry in entries:
-                yield entry
-            if not entries:
-                yield None
+        return following.follow_job(self, job_id, records_id, block)
 
     def get_datasets(self) -> list[DatasetMetadata]:
         """All datasets (guide, convenience methods)."""
@@ -282,45 +224,18 @@ class AsyncStudioClient(_Studio):
         """Like `call`, with the advisory breaches and the state of the store that the reply reflects."""
         import asyncio
 
-        key, wait = _key(message, key), self._timeout(message, timeout)
-        deadline = time.monotonic() + wait
+        sends = self._sends(message, key, timeout)
         while True:
             try:
-                left = max(0.05, deadline - time.monotonic())
-                raw = await wire.ask_async(self.redis, self.ns, self._message(message, key, wait), left)
-                break
-            except AWAY as error:
-                if time.monotonic() + AGAIN > deadline:
-                    raise self._away(error) from None
+                return sends.answer(await wire.ask_async(self.redis, self.ns, sends.next(), sends.left))
+            except away() as error:
+                sends.failed(error)
                 await asyncio.sleep(AGAIN)
-        if raw is None:
-            raise self._silent(message, wait)
-        return _answer(message, raw)
 
-    async def follow(self, after: AsOf | None = None) -> AsyncIterator[Event | Reset]:
-        """Every event after `after` (none: from now on), in order and without a gap; outages are waited out."""
-        import asyncio
+    def follow(self, after: AsOf | None = None) -> AsyncIterator[Seen]:
+        """Every event after `after` (none: from now on), in order and without a gap, for ever; like StudioClient's."""
+        return following.follow_async(self, after)
 
-        place = after
-        while True:
-            try:
-                if place is None:
-                    place = (await self.ask(ListEvents(last=True, limit=1))).as_of or AsOf(epoch="", event=0)
-                events, gap = await stream.read_events_async(self.redis, self.ns, place.epoch, place.event)
-                for event in events:
-                    place = AsOf(epoch=place.epoch, event=event["id"])
-                    yield Event.model_validate(event)
-                while gap is not None:
-                    answer = await self.ask(ListEvents(after=place.event, limit=PAGE))
-                    now = answer.as_of or place
-                    if now.epoch != place.epoch:
-                        place = now
-                        yield Reset(now)
-                        break
-                    for each in answer.value.events:
-                        place = AsOf(epoch=place.epoch, event=each.id)
-                        yield each
-                    if not answer.value.has_more:
-                        gap = None
-            except (*AWAY, Unavailable):
-                await asyncio.sleep(AGAIN)
+    def follow_job(self, job_id: str, records_id: str = "0-0", *, block: float = 1.0) -> AsyncIterator[Entry | None]:
+        """A job's records, live; like StudioClient's."""
+        return following.follow_job_async(self, job_id, records_id, block)

@@ -279,7 +279,7 @@ def _fraction(message: StartEvaluationJob, world: World) -> Iterator[str]:
 @rule(
     StartEvaluationJob,
     "EV-104",
-    "configs",
+    "generation_config",
     need=Need.store,
     passes=[{"generation_config": '{"max_new_tokens": 8}'}],
     fails=[{"generation_config": '{"max_tokens": 8}'}, {"generation_config": "{"}, {"generation_config": "no-such-id"}],

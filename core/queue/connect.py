@@ -1,24 +1,27 @@
 """Clients of Valkey or Redis with timeouts that fit blocking reads.
 
-redis-py's default socket timeout (5 s) is shorter than our longest block, which would fail healthy waits.
+redis-py's default socket timeout (5 s) is shorter than our longest block, which would fail healthy waits. Nothing is
+retried down here: who fetches or sends knows whether doing it twice is right.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import redis
-
 if TYPE_CHECKING:
+    import redis
     from redis.asyncio import Redis as AsyncRedis
 
 LONGEST_BLOCK = 20.0  # seconds that any command of ours blocks for
-_SECRET = re.compile(r"(?<=://)[^@/]*@")
+_SECRET = re.compile(r"(?<=://)(?:(?<=unix://)[^@/]*|(?<!unix://).*)@|\?.*")
 
 
 def connect(url: str) -> redis.Redis:
     """Return a client for unix://, redis:// or rediss://; nothing is sent before the first command."""
+    import redis  # late: a dashboard's first frame comes before its first connection
+
     return redis.Redis.from_url(url, **_options(url))
 
 
@@ -29,13 +32,21 @@ def connect_async(url: str) -> AsyncRedis:
     return Redis.from_url(url, **_options(url))
 
 
+@cache
+def away() -> tuple[type[Exception], ...]:
+    """The errors which tell that the server can't be reached just now."""
+    import redis
+
+    return redis.ConnectionError, redis.TimeoutError
+
+
 def safe_url(url: str) -> str:
-    """The URL without its user and password."""
-    return _SECRET.sub("…@", url)
+    """The URL without its user, password and query."""
+    return _SECRET.sub(lambda found: "…@" if found[0].endswith("@") else "", url)
 
 
 def _options(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {"socket_timeout": LONGEST_BLOCK + 10, "health_check_interval": 0, "max_connections": 256}
-    if not url.startswith("unix:"):
-        options |= {"socket_connect_timeout": 5, "socket_keepalive": True}
+    if not url.startswith("unix:"):  # a network may forget idle connections
+        options |= {"socket_connect_timeout": 5, "socket_keepalive": True, "health_check_interval": 30}
     return options

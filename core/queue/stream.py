@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import redis
-
 if TYPE_CHECKING:
+    import redis
     from redis.asyncio import Redis as AsyncRedis
 
 EVENTS_KEPT = 10_000  # entries of the events' stream; older ones are in the log
@@ -121,6 +120,16 @@ def read_records(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Entries of a job's stream after the id `after`, waiting up to `block` milliseconds: (id, entry)."""
     found: Any = client.xread({f"{ns}:job:{job_id}": after}, count=500, block=block)
+    yield from _entries(found)
+
+
+async def read_records_async(client: AsyncRedis, ns: str, job_id: str, after: str, block: int = NOTICE) -> list[tuple[str, dict[str, Any]]]:
+    """The asyncio twin of `read_records`."""
+    found: Any = await client.xread({f"{ns}:job:{job_id}": after}, count=500, block=block)
+    return list(_entries(found))
+
+
+def _entries(found: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     for id, fields in found[0][1] if found else ():
         yield id.decode(), json.loads(fields[b"entry"])
 
