@@ -115,14 +115,18 @@ class Attempt:
             signal_group(self.child.pid, self.child.started, number)
 
     def obey(self, order: Order, cancelled: list[str]) -> None:
-        """Hand the order to the child by its control file. Raises OSError."""
-        control = {"order": str(order), "cancelled": cancelled} if order is not Order.run or cancelled else {}
-        if control and control != self._control:
-            write_json(self.files.control, control)
-            self._control = control
+        """Hand the order to the child by its control file; one that can't be written is tried again with the next reply."""
         if order is not self.order:
             log.info("%s: %s", self, order)
             self.order, self.since = order, time.monotonic()
+        control = {"order": str(order), "cancelled": cancelled} if order is not Order.run or cancelled else {}
+        if not control or control == self._control:
+            return
+        try:
+            write_json(self.files.control, control)
+            self._control = control
+        except OSError as error:
+            log.warning("%s: %s can't be handed on: %s", self, order, error)
 
     def escalate(self, now: float, patience: tuple[float, float]) -> None:
         """A child that does not cancel is terminated after the first time (seconds), killed after the second."""

@@ -35,7 +35,11 @@ class Trackers:
     def ensure(self, attempt_dir: Path, now: float) -> None:
         """Start the process of the attempt's job unless it runs, has done its work for the attempt, or failed too often."""
         job_dir = attempt_dir.parent
-        if now < self._not_before.get(attempt_dir, 0.0) or job_dir in self._processes or self._tries.get(attempt_dir, 0) >= TRIES:
+        if (
+            now < self._not_before.get(attempt_dir, 0.0)
+            or job_dir in self._processes
+            or self._tries.get(attempt_dir, 0) >= TRIES
+        ):
             return
         self._not_before[attempt_dir] = now + PAUSE
         try:

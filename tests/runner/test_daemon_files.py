@@ -91,6 +91,22 @@ def test_orders_are_written_once_and_whole(files: Files) -> None:
     assert [path.name for path in files.directory.iterdir()] == ["control.json"]
 
 
+def test_an_order_that_can_t_be_written_is_enforced_by_signals_all_the_same(files: Files) -> None:
+    with subprocess.Popen(SLEEPER, start_new_session=True) as child:
+        files.write_child(Child(child.pid, started_at(child.pid), "r"))
+        attempt = Attempt("j", 1, files)
+        attempt.adopt()
+        files.control.mkdir()  # in the way, as a full disk is
+        attempt.obey(Order.cancel, [])
+        attempt.escalate(attempt.since + 19, (20, 30))
+        assert child.poll() is None
+        attempt.escalate(attempt.since + 21, (20, 30))
+        assert child.wait(5) == -signal.SIGTERM
+        files.control.rmdir()
+        attempt.obey(Order.cancel, [])
+        assert '"cancel"' in files.control.read_text()
+
+
 def test_a_failure_that_the_disk_has_no_room_for_is_kept_to_be_told(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("in the way")
     attempt = Attempt("j", 1, Files(tmp_path / "jobs" / "j" / "1"))
