@@ -18,14 +18,16 @@ import dramatiq
 from dramatiq.middleware import CurrentMessage
 
 from actors import handlers
-from actors.answering import answer
+from actors.answering import answer, failure
 from actors.configs import ship_defaults
 from actors.desk import Desk
 from actors.ticking import tick
+from core.errors import Refused
 from core.messages import REGISTRY
 from core.queue.broker import StudioBroker
 from core.queue.connect import connect, safe_url
 from core.queue.guard import Guard
+from core.rules import Breach
 from core.settings import Settings, settings
 from core.store.session import Store
 from core.store.upgrade import upgrade
@@ -56,10 +58,13 @@ def make_broker(desk: Desk) -> StudioBroker:
 
 
 def _actor(desk: Desk, name: str) -> Callable[..., dict[str, Any]]:
-    def act(payload: Any = None, **others: Any) -> dict[str, Any]:
+    def act(*args: Any, **kwargs: Any) -> dict[str, Any]:
         message: Any = CurrentMessage.get_current_message()
         key = message.options.get("key") or message.message_id
-        return answer(desk, name, payload, str(key))
+        if args or kwargs.keys() - {"payload"}:
+            text = 'a message has one argument: kwargs {"payload": {the message\'s fields}}'
+            return failure(Refused.because([Breach(rule="MS-101", field="", message=text)]))
+        return answer(desk, name, kwargs.get("payload"), str(key))
 
     return act
 
@@ -90,16 +95,20 @@ def run(queues: Sequence[str], using: Settings) -> None:
         signal.signal(each, lambda *_: stop.set())
     desk = open_desk(using)
     broker = make_broker(desk)
+    desk.publish()  # before the first request: a store that was restored gets its new epoch now
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=using.threads)
     worker.start()
-    desk.publish()
+    ticking = threading.Thread(target=_tick_forever, args=(desk, stop), name="tick")
     if "runners" in queues:
-        threading.Thread(target=_tick_forever, args=(desk, stop), name="tick", daemon=True).start()
+        ticking.start()
     log.info("ready: %s on %s", ", ".join(queues), safe_url(using.redis_url))
     stop.wait()
     log.info("stopping")
     worker.stop()
+    if ticking.ident is not None:
+        ticking.join()
     desk.store.close()
+    log.info("stopped")
 
 
 def main() -> None:

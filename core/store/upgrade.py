@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from alembic import command
@@ -23,16 +24,40 @@ BACKUPS_KEPT = 5
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+class TooNew(RuntimeError):
+    """The store was made by a newer studio than this one; nothing was changed."""
+
+
 def upgrade(store: Store) -> bool:
-    """Upgrade the store to head and name it; tell whether tables changed. A file is backed up first."""
-    with _alone(store), store.writer.connect() as connection:
-        changed = _current(connection) != _head()
+    """Upgrade the store to head and name it; tell whether tables changed. A file is backed up first. Raises TooNew."""
+    with _alone(store), _migrating(store) as connection:
+        current = _current(connection)
+        changed = current != _head()
         if changed:
-            _back_up(store, _current(connection))
+            _check_known(current)
+            _back_up(store, current)
             _alembic(connection)
         _name(connection)
         connection.commit()
     return changed
+
+
+@contextmanager
+def _migrating(store: Store) -> Iterator[Connection]:
+    """A connection to migrate by. SQLite alters a table by copying and dropping it, which must not empty links to it:
+    foreign keys are off meanwhile, and checked at the end.
+    """
+    with store.writer.connect() as connection:
+        if not store.is_sqlite:
+            yield connection
+            return
+        raw: Any = connection.connection.dbapi_connection
+        raw.execute("PRAGMA foreign_keys=OFF").close()
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            raw.execute("PRAGMA foreign_keys=ON").close()
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -50,8 +75,16 @@ def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+def _check_known(revision: str | None) -> None:
+    known = {each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise TooNew(f"the store is of revision {revision}, which this studio does not know: a newer one made it; update the studio")
+
+
 def _alembic(connection: Connection) -> None:
     command.upgrade(_config(connection), "head")
+    if connection.dialect.name == "sqlite" and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()):
+        raise RuntimeError(f"the upgrade would break {len(broken)} links between rows, the first in {broken[0][0]}; nothing was changed")
 
 
 def _name(connection: Connection) -> None:
@@ -73,7 +106,7 @@ def _back_up(store: Store, revision: str | None) -> None:
         source.backup(copy)
     source.close()
     copy.close()
-    for old in sorted(directory.glob("*.db"), key=lambda path: path.stat().st_mtime)[:-BACKUPS_KEPT]:
+    for old in sorted(directory.glob(f"{Path(database).stem}-*.db"), key=lambda path: path.stat().st_mtime)[:-BACKUPS_KEPT]:
         old.unlink()
 
 

@@ -122,7 +122,7 @@ def test_a_studio_that_is_not_running_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_actors_that_are_away_are_said_after_the_timeout(studio_settings: Settings) -> None:
-    with StudioClient(studio_settings) as nobody, pytest.raises(Unavailable, match="no reply to AddConfig within 0.2 s"):
+    with StudioClient(studio_settings) as nobody, pytest.raises(Unavailable, match=r"no reply to AddConfig within 0\.2 s"):
         nobody.call(LORA, timeout=0.2)
 
 

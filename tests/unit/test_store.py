@@ -12,11 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
 
 from core.settings import Settings
 from core.store.session import Store, as_of
 from core.store.tables import Base, Config, EventRow, Meta
-from core.store.upgrade import upgrade
+from core.store.upgrade import TooNew, upgrade
 
 
 @pytest.fixture(scope="session")
@@ -121,3 +122,39 @@ def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> None:
     assert sorted(changed) == [False, False, False, True]
     for store in stores:
         store.close()
+
+
+def test_the_newest_five_backups_are_kept_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    store = Store(Settings(home=tmp_path))
+    upgrade(store)
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / "mine.db").write_text("keep")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.store.upgrade._head", lambda: "0002")
+        for hour in range(7):
+            patch.setattr("time.strftime", lambda _, hour=hour: f"20300101-{hour:02}0000")
+            upgrade(store)
+    store.close()
+    kept = sorted(path.name for path in (tmp_path / "backups").iterdir())
+    assert kept == ["mine.db", *(f"state-0001-20300101-{hour:02}0000.db" for hour in range(2, 7))]
+
+
+def test_a_store_of_a_newer_studio_is_left_alone(tmp_path: Path) -> None:
+    store = Store(Settings(home=tmp_path))
+    upgrade(store)
+    with store.write() as unit:
+        unit.session.execute(text("UPDATE alembic_version SET version_num='9999'"))
+    with pytest.raises(TooNew, match="9999"):
+        upgrade(store)
+    store.close()
+    assert not (tmp_path / "backups").exists()
+
+
+def test_links_are_whole_and_checked_after_an_upgrade(tmp_path: Path) -> None:
+    store = Store(Settings(home=tmp_path))
+    upgrade(store)
+    with store.writer.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    with pytest.raises(IntegrityError), store.write() as unit:
+        unit.session.execute(text("INSERT INTO prompts (id, name, dataset_id) VALUES ('p', 'p', 'nowhere')"))
+    store.close()
