@@ -1,0 +1,1 @@
+"""The terminal: the dashboard, and the `fts` command in cli/."""

@@ -35,7 +35,7 @@ def options(message: type[Message[Any]]) -> Iterator[Option]:
 
 def _options(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Option]:
     for name, field in model.model_fields.items():
-        kind = _bare(field.annotation)
+        kind = bare(field.annotation)
         if isinstance(kind, type) and issubclass(kind, Part):
             yield from _options(kind, (*above, name))
         else:
@@ -85,13 +85,13 @@ def _dest(option: Option) -> str:
     return "field_" + "__".join(option.path)
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
     """The type without Annotated and without None."""
     if hasattr(annotation, "__metadata__"):
-        return _bare(annotation.__origin__)
+        return bare(annotation.__origin__)
     if get_origin(annotation) in (Union, types.UnionType):
         kinds = [each for each in get_args(annotation) if each is not type(None)]
-        return _bare(kinds[0]) if len(kinds) == 1 else annotation
+        return bare(kinds[0]) if len(kinds) == 1 else annotation
     return annotation
 
 

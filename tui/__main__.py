@@ -1,0 +1,5 @@
+"""`python -m tui`: the dashboard."""
+
+from tui.app import run
+
+run()

@@ -1,0 +1,182 @@
+"""The dashboard. What the first frame does not need (pydantic, redis, the messages) is imported after it, in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from tui.pump import JobRecords, Lost, Restored, StudioChanged
+from tui.screens.listing import ListScreen
+from tui.studio import Client, Studio, connect
+from tui.theme import DARK, LIGHT
+from tui.view.kinds import KINDS
+
+
+class Dashboard(App[None]):
+    """The app: one list at the bottom of the stack, what is opened from it above."""
+
+    CSS_PATH = "studio.tcss"
+    TITLE = "Fine Tuning Studio"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "leave", "quit", show=False),
+        Binding("ctrl+c", "quit", "quit", show=False, priority=True),
+        Binding("ctrl+t", "theme", "light/dark", show=False),
+        Binding("question_mark", "help", "help", show=False),
+    ]
+
+    def __init__(self, open_job: str | None = None, make: Callable[[], Client] = connect) -> None:
+        super().__init__()
+        self.studio = Studio(make, self._post)
+        self.open_job = open_job
+
+    def _post(self, message: Any) -> object:
+        return self.post_message(message) if self.is_running else None
+
+    def get_default_screen(self) -> Screen[None]:
+        """The jobs."""
+        return ListScreen(KINDS["jobs"])
+
+    def on_mount(self) -> None:
+        """Themes now; the connection once the first frame is out."""
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = DARK.name
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.studio.watch()
+        if self.open_job is not None:
+            self.show_job(self.open_job)
+
+    def on_unmount(self) -> None:
+        """Threads end with the app."""
+        self.studio.close()
+
+    # ─── the streams ──────────────────────────────────────────────────────────────────────────────
+
+    def on_studio_changed(self, message: StudioChanged) -> None:
+        """Hand events to every screen that is open."""
+        self._each("studio_changed", message)
+
+    def on_job_records(self, message: JobRecords) -> None:
+        """Hand a job's records to its screen."""
+        self._each("job_records", message)
+
+    def on_lost(self, message: Lost) -> None:
+        """Say it on every screen; what is shown stays."""
+        self._each("lost", message)
+
+    def on_restored(self, message: Restored) -> None:
+        """Ask for everything again."""
+        self._each("restored", message)
+
+    def _each(self, method: str, message: Any) -> None:
+        for screen in self.screen_stack:
+            take = getattr(screen, method, None)
+            if take is not None:
+                take(message)
+
+    # ─── going places ─────────────────────────────────────────────────────────────────────────────
+
+    def show_list(self, name: str) -> None:
+        """Go to a list, which becomes the bottom of the stack."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.switch_screen(ListScreen(KINDS[name]))
+
+    def show_job(self, id: str) -> None:
+        """Open a fine-tuning job."""
+        from tui.screens.job import JobScreen
+
+        self.push_screen(JobScreen(id))
+
+    def show_batch(self, id: str) -> None:
+        """Open an evaluation batch."""
+        from tui.screens.batch import BatchScreen
+
+        self.push_screen(BatchScreen(id))
+
+    def show_text(self, title: str, text: str) -> None:
+        """Show text: a description, YAML, help."""
+        from tui.screens.reading import ReadingScreen
+
+        self.push_screen(ReadingScreen(title, text))
+
+    def show_form(self, message: str, fields: dict[str, Any] | None = None) -> None:
+        """Open the form of a message."""
+        from tui.screens.form import FormScreen
+
+        self.push_screen(FormScreen(message, fields or {}))
+
+    def confirm(self, question: str, then: Callable[[], None]) -> None:
+        """Ask, and do it on yes."""
+        from tui.screens.confirm import ConfirmScreen
+
+        self.push_screen(ConfirmScreen(question), lambda yes: then() if yes else None)
+
+    def obey(self, command: str) -> None:
+        """Do what was typed after `:`."""
+        word = command.strip().split(" ")[0].lower()
+        if word in ("q", "quit", "q!"):
+            self.exit()
+        elif word in ("help", "?"):
+            self.action_help()
+        else:
+            names = [name for name in KINDS if name.startswith(word)] if word else []
+            if names:
+                self.show_list(names[0])
+            elif word:
+                self.bell()
+                self.notify(f"there is no :{command.strip()[:40]}; ? lists what there is", severity="warning", markup=False)
+
+    def ask(self, name: str, fields: dict[str, Any], done: Callable[[Any], None], failed: Callable[[Exception], None] | None = None) -> None:
+        """Send a message from a thread; `done` or `failed` is called in the app, unless it has gone meanwhile."""
+
+        def work() -> None:
+            try:
+                answer = self.studio.ask(name, fields)
+            except Exception as error:
+                self._back(failed or self.complain, error)
+            else:
+                self._back(done, answer)
+
+        self.run_worker(work, thread=True, exit_on_error=False)
+
+    def _back(self, take: Callable[[Any], None], value: Any) -> None:
+        if self.is_running:
+            self.call_from_thread(take, value)
+
+    def complain(self, error: Exception) -> None:
+        """Tell of an error without getting in the way."""
+        from core.text import plain
+
+        self.notify(plain(error, limit=300), severity="error", timeout=8, markup=False)
+
+    def action_leave(self) -> None:
+        """q: out of a screen, or out of the dashboard."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        else:
+            self.exit()
+
+    def action_help(self) -> None:
+        """?: the keys of this screen."""
+        from tui.view.help import keys
+
+        self.show_text("Keys", keys(type(self.screen).__name__))
+
+    def action_theme(self) -> None:
+        """ctrl+t: light or dark."""
+        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+
+
+def run(open_job: str | None = None) -> None:
+    """Open the dashboard on the terminal, on a job when one is named."""
+    Dashboard(open_job).run()
+
+

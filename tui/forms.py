@@ -1,0 +1,197 @@
+"""From a message's fields to a form, and back to its payload. Knows nothing of Textual."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from core.errors import Refused
+from core.messages import REGISTRY, Message, parse
+from core.messages.base import Part
+from core.rules import Breach, check
+from tui.cli.fields import bare
+from tui.cli.references import REFERENCES
+from tui.cli.verbs import VERBS
+
+LONG = {"prompt_template", "input_template", "completion_template", "config"}
+CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("AddDataset", "type"): ("project_csv", "project_json", "project_jsonl", "project", "huggingface"),
+    ("AddModel", "type"): ("project", "huggingface", "model_registry"),
+    ("AddAdapter", "type"): ("project", "huggingface", "model_registry"),
+    ("AddConfig", "type"): ("training_arguments", "lora_config", "bitsandbytes_config", "generation_config", "custom", "axolotl", "axolotl_dataset_formats"),
+    ("StartFineTuningJob", "framework_type"): ("legacy", "axolotl"),
+    ("StartFineTuningJob", "loss_on"): ("all", "completion"),
+}
+CONFIG_KINDS = {
+    "training_arguments_config_id": "training_arguments",
+    "lora_config_id": "lora_config",
+    "model_bnb_config_id": "bitsandbytes_config",
+    "adapter_bnb_config_id": "bitsandbytes_config",
+    "user_config_id": "custom",
+    "axolotl_config_id": "axolotl",
+    "generation_config": "generation_config",
+}
+GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "StartFineTuningJob": (
+        ("What to train", ("adapter_name", "base_model_id", "dataset_id", "prompt_id")),
+        ("How", ("training_arguments_config_id", "lora_config_id", "model_bnb_config_id", "num_epochs", "learning_rate", "max_length", "packing", "loss_on", "length_grouped")),
+        ("Rows", ("dataset_fraction", "train_test_split")),
+        ("Where", ("num_cpu", "num_gpu", "num_memory", "num_workers", "priority", "out_dir", "auto_add_adapter")),
+        ("More", ()),
+    ),
+}
+HIDDEN = {"StartFineTuningJob": {"training_arguments_config", "lora_config", "model_bnb_config", "adapter_bnb_config", "user_config"}}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a form. `kind` is text, long, number, switch, choice, reference or pairs; `path` its place in the payload."""
+
+    name: str
+    path: tuple[str, ...]
+    kind: str
+    default: Any
+    hint: str
+    group: str
+    choices: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def key(self) -> str:
+        """The field's name in breaches: its path."""
+        return ".".join(self.path)
+
+
+def fields(name: str) -> list[Field]:
+    """The fields of the message's form, grouped."""
+    found = {field.name: field for field in _fields(name, REGISTRY[name].model_fields, ())}
+    ordered = []
+    for group, names in GROUPS.get(name, (("", ()),)):
+        chosen = names or [each for each in found if all(each not in listed for _, listed in GROUPS.get(name, ()))]
+        ordered += [Field(**{**vars(found[each]), "group": group}) for each in chosen]
+    return ordered
+
+
+def _fields(name: str, model: Mapping[str, FieldInfo], above: tuple[str, ...]) -> Iterator[Field]:
+    for field, info in model.items():
+        if field in HIDDEN.get(name, set()):
+            continue
+        kind = bare(info.annotation)
+        if isinstance(kind, type) and issubclass(kind, Part):
+            yield from _fields(name, kind.model_fields, (*above, field))
+            continue
+        default = None if info.is_required() or info.default_factory is not None else info.default
+        choices = CHOICES.get((name, field), ())
+        yield Field(field, (*above, field), _kind(name, field, kind, choices), default, info.description or "", "", choices, kind is int)
+
+
+def _kind(name: str, field: str, kind: Any, choices: tuple[str, ...]) -> str:
+    if choices:
+        return "choice"
+    if field in REFERENCES or field in CONFIG_KINDS:
+        return "reference"
+    if field == "model_adapter_combinations":
+        return "pairs"
+    if field in LONG:
+        return "long"
+    if kind is bool:
+        return "switch"
+    return "number" if kind in (int, float) else "text"
+
+
+def payload(form: list[Field], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """(the payload that the values make, what can't be read by field); fields left at their default are left out."""
+    made: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    for field in form:
+        try:
+            value = _read(field, values.get(field.key))
+        except ValueError as error:
+            wrong[field.key] = str(error)
+            continue
+        if value is not None and value != field.default:
+            into = made
+            for step in field.path[:-1]:
+                into = into.setdefault(step, {})
+            into[field.path[-1]] = value
+    return made, wrong
+
+
+def _read(field: Field, value: Any) -> Any:
+    if value is None or (isinstance(value, str) and not value.strip() and field.kind != "long"):
+        return None
+    if field.kind == "number":
+        return _number(field, str(value).strip())
+    if field.kind == "pairs":
+        return [_pair(each) for each in str(value).split()]
+    if field.name == "selected_features":
+        return str(value).split()
+    return value if field.kind != "long" or value else None
+
+
+def _number(field: Field, text: str) -> int | float:
+    try:
+        return int(text) if field.whole else float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no {'whole ' if field.whole else ''}number") from None
+
+
+def _pair(text: str) -> dict[str, str | None]:
+    model, _, adapter = text.partition(":")
+    return {"base_model_id": model, "adapter_id": adapter or None}
+
+
+def local_breaches(name: str, made: dict[str, Any]) -> list[Breach]:
+    """What the rules that need no studio say."""
+    try:
+        return check(parse(name, made))
+    except Refused as error:
+        return error.breaches
+
+
+def by_field(form: list[Field], breaches: list[Breach]) -> dict[str, list[str]]:
+    """Breaches by the field they are shown at; "" for those that belong to none."""
+    keys = [field.key for field in form]
+    found: dict[str, list[str]] = {}
+    for breach in breaches:
+        key = next((each for each in keys if breach.field == each or breach.field.startswith(f"{each}.") or each.endswith(f".{breach.field}")), "")
+        mark = "" if breach.severity.value == "ERROR" else "note: "
+        found.setdefault(key, []).append(f"{mark}{breach.message} ({breach.rule})")
+    return found
+
+
+def as_code(name: str, made: dict[str, Any]) -> str:
+    """The request as CLI, Python and JSON."""
+    verb = next((each for each in VERBS if each.message == name), None)
+    lines = json.dumps(made, indent=2, ensure_ascii=False)
+    cli = f"fts send {name} --json {shlex.quote(json.dumps(made, ensure_ascii=False))}"
+    if verb is not None and name != "StartEvaluationJob":
+        flat = {path[-1]: value for path, value in _flat(made)}
+        cli = " ".join([f"fts {verb.noun} {verb.verb}", *(_option(option, value) for option, value in flat.items())])
+    python = f"from core.client import StudioClient\nfrom core.messages import parse\n\nwith StudioClient() as studio:\n    print(studio.call(parse({name!r}, {made!r})))"
+    return f"── CLI\n{cli}\n\n── Python\n{python}\n\n── JSON ({name})\n{lines}"
+
+
+def _flat(made: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in made.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, (*above, name))
+        else:
+            yield (*above, name), value
+
+
+def _option(name: str, value: Any) -> str:
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    return f"{flag} {shlex.quote(str(value))}"
+
+
+def title(message: type[Message[Any]]) -> str:
+    """What the form is for."""
+    return (message.__doc__ or message.__name__).strip().split("\n")[0].split(":")[0].rstrip(".")

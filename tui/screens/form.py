@@ -1,0 +1,243 @@
+"""The form of any message: its fields, breaches at their fields, and the same request as CLI, Python and JSON."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Select, Static, TextArea
+
+from core.errors import StudioError
+from core.messages import REGISTRY
+from core.text import plain
+from tui import forms
+from tui.cli.references import REFERENCES
+from tui.forms import CONFIG_KINDS, Field
+from tui.screens.base import StudioScreen
+from tui.widgets.banner import Banner
+
+AFTER_TYPING = 0.3  # seconds
+
+
+class FormScreen(StudioScreen):
+    """Checks as one types, sends with ctrl+s."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "send", "send", show=False, priority=True),
+        Binding("ctrl+o", "code", "as code", show=False, priority=True),
+    ]
+    keys_shown = "ctrl+s send  tab next field  ctrl+o as CLI, Python, JSON  esc leave"
+
+    def __init__(self, message: str, values: dict[str, Any]) -> None:
+        super().__init__()
+        self.message = message
+        self.values = values
+        self.form = forms.fields(message)
+        self.touched: set[str] = set()
+        self.sending = self.sent = False
+        self.checking: Any = None
+
+    def compose(self) -> ComposeResult:
+        """The fields, group by group."""
+        yield Banner(forms.title(REGISTRY[self.message]))
+        with VerticalScroll():
+            group = ""
+            for field in self.form:
+                if field.group != group:
+                    group = field.group
+                    yield Static(Content(group), classes="group", markup=False)
+                yield self._field(field)
+        yield Static("", id="status", markup=False)
+        yield from self.bottom()
+
+    def _field(self, field: Field) -> Widget:
+        label = Static(Content(field.name.replace("_", " ")), classes="label", markup=False)
+        line = Horizontal(label, self._input(field), classes="line")
+        hint = Static(Content(plain(field.hint)), classes="hint" if field.hint else "hint empty", markup=False)
+        breach = Static("", classes="breach", id=f"breach-{_id(field)}", markup=False)
+        return Vertical(line, breach, hint, classes="field", id=f"field-{_id(field)}")
+
+    def _input(self, field: Field) -> Widget:
+        value = self.values.get(field.key, field.default)
+        id = f"input-{_id(field)}"
+        if field.kind in ("choice", "switch", "reference"):
+            options = [(Content(text), text) for text in field.choices]
+            if field.kind == "switch":
+                options, value = [(Content("yes"), "yes"), (Content("no"), "no")], "yes" if value else "no"
+            chosen = value if value in [option for _, option in options] else Select.NULL
+            return Select(options, prompt="…", allow_blank=True, value=chosen, id=id, compact=True)
+        text = "" if value is None else str(value)
+        if field.kind == "long":
+            return TextArea(text, id=id, tab_behavior="focus")
+        return Input(text, id=id, compact=True)
+
+    def on_mount(self) -> None:
+        """The lists that fields choose from come after the frame."""
+        self.query("Input, Select, TextArea").first().focus()
+        self.call_after_refresh(lambda: self.run_worker(self._fill, thread=True, exit_on_error=False))
+
+    def focus_first(self) -> None:
+        """The first field."""
+        self.query("Input, Select, TextArea").first().focus()
+
+    # ─── what to choose from ──────────────────────────────────────────────────────────────────────
+
+    def _fill(self) -> None:
+        studio = self.dashboard.studio
+        for field in self.form:
+            if field.kind != "reference":
+                continue
+            try:
+                if field.name in CONFIG_KINDS:
+                    rows, _ = studio.rows("ListConfigs", "configs", type=CONFIG_KINDS[field.name], limit=500)
+                    options = [(row["description"] or row["config"], row["id"]) for row in rows]
+                else:
+                    message, many, column = REFERENCES[field.name]
+                    rows, _ = studio.rows(message, many, limit=500)
+                    options = [(row[column] or row["id"], row["id"]) for row in rows]
+            except Exception as error:
+                self._in_app(self._tell, f"the lists can't be filled: {error}")
+                return
+            self._in_app(self._offer, field, options)
+        self._in_app(self._gpus, None)
+
+    def _offer(self, field: Field, options: list[tuple[str, str]]) -> None:
+        select = self.query_one(f"#input-{_id(field)}", Select)
+        wanted = self.values.get(field.key)
+        select.set_options([(Content(plain(name, limit=60)), id) for name, id in options])
+        if wanted in [id for _, id in options]:
+            select.value = wanted
+        elif len(options) == 1 and field.name not in CONFIG_KINDS:
+            select.value = options[0][1]
+
+    def _gpus(self, _: None) -> None:
+        """num_gpu begins with what the runners have: a machine without GPUs trains on its CPU."""
+        field = next((each for each in self.form if each.name == "num_gpu"), None)
+        if field is None or "num_gpu" in self.values or field.key in self.touched:
+            return
+
+        def got(answer: Any) -> None:
+            most = max((len(runner.gpus) for runner in answer.value.runners), default=0)
+            if most == 0 and self.is_mounted:
+                self.query_one(f"#input-{_id(field)}", Input).value = "0"
+
+        self.dashboard.ask("ListRunners", {}, got, lambda error: None)
+
+    def _in_app(self, do: Any, *values: Any) -> None:
+        if self.app.is_running and self.is_mounted:
+            self.app.call_from_thread(do, *values)
+
+    # ─── checking ─────────────────────────────────────────────────────────────────────────────────
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """A field changed."""
+        self._changed(event.input.id)
+
+    def on_select_changed(self, event: Select.Changed) -> None:
+        """A field changed."""
+        self._changed(event.select.id)
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """A field changed."""
+        self._changed(event.text_area.id)
+
+    def on_descendant_focus(self, event: Any) -> None:
+        """The hint of the field that has the focus is shown."""
+        for box in self.query(".field"):
+            box.set_class(box.id == f"field-{(event.widget.id or '').removeprefix('input-')}", "focused")
+
+    def _changed(self, id: str | None) -> None:
+        field = next((each for each in self.form if f"input-{_id(each)}" == id), None)
+        if field is None or (field.key not in self.touched and str(self._value(field) or "") == str(self.values.get(field.key, field.default) or "")):
+            return
+        self.touched.add(field.key)
+        if self.checking is not None:
+            self.checking.stop()
+        self.checking = self.set_timer(AFTER_TYPING, self._check)
+
+    def _value(self, field: Field) -> Any:
+        widget = self.query_one(f"#input-{_id(field)}")
+        if isinstance(widget, Select):
+            value = None if widget.value is Select.NULL else widget.value
+            return value == "yes" if field.kind == "switch" else value
+        return widget.text if isinstance(widget, TextArea) else widget.value  # type: ignore[attr-defined]
+
+    def _payload(self) -> tuple[dict[str, Any], dict[str, str]]:
+        return forms.payload(self.form, {field.key: self._value(field) for field in self.form})
+
+    def _check(self, *, all_fields: bool = False) -> bool:
+        """Show what the local rules say of the fields that were touched, or of all; whether nothing is wrong."""
+        made, wrong = self._payload()
+        breaches = forms.local_breaches(self.message, made)
+        found = forms.by_field(self.form, breaches)
+        for key, text in wrong.items():
+            found[key] = [text]
+        shown = {key: texts for key, texts in found.items() if all_fields or key in self.touched}
+        self._show(shown)
+        return not wrong and not any(each.severity.value == "ERROR" for each in breaches)
+
+    def _show(self, found: dict[str, list[str]]) -> None:
+        for field in self.form:
+            texts = found.get(field.key, [])
+            box = self.query_one(f"#breach-{_id(field)}", Static)
+            box.display = bool(texts)
+            box.update(Content("\n".join(f"✗ {plain(text, limit=300)}" for text in texts)))
+        self._tell("\n".join(plain(text, limit=300) for text in found.get("", [])))
+
+    def _tell(self, text: str) -> None:
+        self.query_one("#status", Static).update(Content(plain(text, limit=600, lines=True)))
+
+    # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
+
+    def action_send(self) -> None:
+        """ctrl+s: all fields are checked; what passes is sent."""
+        if self.sending:
+            return
+        if not self._check(all_fields=True):
+            self._first_breach()
+            return
+        made, _ = self._payload()
+        self.sending = True
+        self._tell("sending …")
+        self.dashboard.ask(self.message, made, self._done, self._refused)
+
+    def _first_breach(self) -> None:
+        for field in self.form:
+            if self.query_one(f"#breach-{_id(field)}").display:
+                self.query_one(f"#input-{_id(field)}").focus()
+                return
+
+    def _done(self, answer: Any) -> None:
+        self.sending = False
+        if not self.is_mounted:
+            return
+        notes = "; ".join(breach.message for breach in answer.breaches)
+        self.dashboard.notify(plain(f"done. {notes}", limit=300) if notes else "done", markup=False)
+        self.app.pop_screen()
+        if self.message == "StartFineTuningJob":
+            self.dashboard.show_job(answer.value.fine_tuning_job.id)
+        elif self.message == "StartEvaluationJob":
+            self.dashboard.show_batch(answer.value.parent_job_id)
+
+    def _refused(self, error: Exception) -> None:
+        self.sending = False
+        if not self.is_mounted:
+            return
+        if isinstance(error, StudioError) and error.breaches:
+            self._show(forms.by_field(self.form, error.breaches))
+            self._first_breach()
+        else:
+            self._tell(f"✗ {error}")
+
+    def action_code(self) -> None:
+        """ctrl+o: the same request elsewhere."""
+        made, _ = self._payload()
+        self.dashboard.show_text("The same request", plain(forms.as_code(self.message, made), limit=20_000, lines=True))
+
+
+def _id(field: Field) -> str:
+    return "-".join(field.path)

@@ -1,0 +1,208 @@
+"""A fine-tuning job, live: progress, curve, numbers, and its log, events or configs below."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Log, Static
+
+from core.text import plain
+from tui.pump import JobRecords, StudioChanged
+from tui.screens.base import StudioScreen
+from tui.view import words
+from tui.view.jobview import JobView
+from tui.widgets.banner import Banner
+from tui.widgets.curve import Curve
+from tui.widgets.facts import Facts
+
+PANES = {"log": "l log", "events": "e events", "configs": "o configs"}
+
+
+class JobScreen(StudioScreen):
+    """Follows one job."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("l", "pane('log')", "log", show=False),
+        Binding("e", "pane('events')", "events", show=False),
+        Binding("o", "pane('configs')", "configs", show=False),
+        Binding("L", "log_axis", "log axis", show=False),
+        Binding("c", "cancel", "cancel", show=False),
+        Binding("d", "describe", "describe", show=False),
+        Binding("y", "yaml", "yaml", show=False),
+        Binding("G", "end", "end", show=False),
+    ]
+    keys_shown = "l log  e events  o configs  L log axis  c cancel  d describe  esc back  ? help"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+        self.view = JobView()
+        self.pane = "log"
+        self.happened: list[dict[str, Any]] = []
+        self.stop = threading.Event()
+        self.following = self.asking = False
+
+    def compose(self) -> ComposeResult:
+        """Head, trouble, curve and numbers, pane."""
+        yield Banner(f"Job {words.short(self.job_id)}")
+        yield Static("", id="head", markup=False)
+        yield Static("", id="trouble", markup=False)
+        with Horizontal(id="middle"):
+            yield Curve(id="curve")
+            yield Facts(id="numbers")
+        yield Static("", id="pane-title", markup=False)
+        yield Log(id="pane", max_lines=2_000, highlight=False)
+        yield from self.bottom()
+
+    def on_mount(self) -> None:
+        """Ask, then follow."""
+        self._title()
+        self.focus_first()
+        self.call_after_refresh(self.again)
+        self.set_interval(1, self._head)
+
+    def on_unmount(self) -> None:
+        """Stop following."""
+        self.stop.set()
+
+    def focus_first(self) -> None:
+        """The pane scrolls."""
+        self.query_one("#pane", Log).focus()
+
+    # ─── asking ───────────────────────────────────────────────────────────────────────────────────
+
+    def again(self) -> None:
+        """Ask for the job, its numbers, its log and its events in a thread."""
+        if not self.asking:
+            self.asking = True
+            self.run_worker(self._ask, thread=True, exit_on_error=False)
+
+    def _ask(self) -> None:
+        studio = self.dashboard.studio
+        try:
+            metrics = studio.ask("GetJobMetrics", {"id": self.job_id}, timeout=10).value.model_dump(mode="json")
+            job = studio.ask("GetFineTuningJob", {"id": self.job_id}, timeout=10).value.fine_tuning_job.model_dump(mode="json")
+            log = studio.ask("GetJobLog", {"id": self.job_id, "limit": 500}, timeout=10).value.model_dump(mode="json")
+            events, _ = studio.rows("ListEvents", "events", resource_id=self.job_id, last=True, limit=500)
+        except Exception as error:
+            self._in_app(self._failed, error)
+        else:
+            self._in_app(self._got, metrics, job, log, events)
+
+    def _in_app(self, do: Any, *values: Any) -> None:
+        if self.app.is_running and self.is_mounted:
+            self.app.call_from_thread(do, *values)
+
+    def _failed(self, error: Exception) -> None:
+        self.asking = False
+        self.banner.outage(str(error) or type(error).__name__)
+        if type(error).__name__ != "NotFound":
+            self.set_timer(2, self.again)
+
+    def _got(self, metrics: dict[str, Any], job: dict[str, Any], log: dict[str, Any], events: list[dict[str, Any]]) -> None:
+        self.asking = False
+        self.view.job = job
+        self.view.take_metrics(metrics)
+        self.view.log = [f"{words.clock(line['at'])} {text}" for line in log["lines"] for text in plain(line["text"], limit=20_000, lines=True).splitlines()]
+        self.happened = events
+        self.banner.outage("")
+        self.banner.name_it(f"Job {job.get('adapter_name') or words.short(self.job_id)}")
+        self.query_one(Curve).draw_now(self.view.curves())
+        self._draw()
+        self._pane()
+        if not self.following:
+            self.following = True
+            self.dashboard.studio.watch_job(self.job_id, metrics["records_id"], self.stop)
+
+    # ─── following ────────────────────────────────────────────────────────────────────────────────
+
+    def job_records(self, message: JobRecords) -> None:
+        """New records of the job: draw what changed; when some are missing, ask."""
+        if message.job_id != self.job_id or not self.is_mounted or not self.view.job:
+            return
+        new: list[str] = []
+        for entry in message.entries:
+            whole, lines = self.view.take_entry(entry)
+            new += lines
+            if not whole:
+                self.again()
+                return
+        self.query_one(Curve).set(self.view.curves())
+        self._draw()
+        if self.pane == "log" and new:
+            self.query_one("#pane", Log).write_lines(new)
+
+    def studio_changed(self, message: StudioChanged) -> None:
+        """Something happened to the job: its state is asked for again."""
+        if self.is_mounted and any(event.get("resource_id") == self.job_id for event in message.events):
+            self.again()
+
+    # ─── drawing ──────────────────────────────────────────────────────────────────────────────────
+
+    def _draw(self) -> None:
+        self._head()
+        self.query_one("#numbers", Facts).show(self.view.facts(), limit=60)
+        trouble = self.view.trouble()
+        box = self.query_one("#trouble", Static)
+        box.display = bool(trouble)
+        box.update(Content(trouble))
+
+    def _head(self) -> None:
+        if self.view.job:
+            made = Text()
+            for index, (line, style) in enumerate(self.view.head(self.size.width - 2)):
+                made.append(("\n" if index else "") + line, style=style)
+            self.query_one("#head", Static).update(made)
+
+    def _title(self) -> None:
+        shown = "   ".join(f"[{text}]" if name == self.pane else f" {text} " for name, text in PANES.items())
+        self.query_one("#pane-title", Static).update(Content(shown))
+
+    def _pane(self) -> None:
+        pane = self.query_one("#pane", Log)
+        pane.clear()
+        if self.pane == "log":
+            pane.write_lines(self.view.log or ["the log begins when a runner has the job"])
+        elif self.pane == "events":
+            pane.write_lines([plain(f"{words.clock(event['at'])} {event['type']:<20} {event['message']}", limit=400) for event in self.happened])
+        else:
+            pane.write_lines(self.view.configs().splitlines())
+
+    # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
+
+    def action_pane(self, name: str) -> None:
+        """l, e, o: what the lower pane shows."""
+        self.pane = name
+        self._title()
+        self._pane()
+
+    def action_end(self) -> None:
+        """G: the end of the pane."""
+        self.query_one("#pane", Log).scroll_end(animate=False)
+
+    def action_log_axis(self) -> None:
+        """L: a logarithmic axis."""
+        self.query_one(Curve).toggle_log()
+
+    def action_cancel(self) -> None:
+        """c: ask for the job's end."""
+        name = self.view.job.get("adapter_name") or self.job_id
+        self.dashboard.confirm(f"Cancel {name}?", lambda: self.dashboard.ask("CancelJob", {"id": self.job_id}, lambda answer: self.again()))
+
+    def action_describe(self) -> None:
+        """d: everything about the job."""
+        from tui.view.describe import described
+
+        self.dashboard.show_text(f"Job {self.view.job.get('adapter_name')}", described(self.view.job))
+
+    def action_yaml(self) -> None:
+        """y: the job as YAML."""
+        from tui.view.describe import as_yaml
+
+        self.dashboard.show_text(f"Job {self.job_id}", as_yaml(self.view.job))

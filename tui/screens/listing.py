@@ -1,0 +1,226 @@
+"""A list of resources: jobs, datasets, models, and the others."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from tui.pump import StudioChanged
+from tui.screens.base import StudioScreen
+from tui.view import kinds
+from tui.view.kinds import Kind, Row
+from tui.widgets.banner import Banner
+from tui.widgets.prompt import PromptLine
+from tui.widgets.table import StudioTable
+
+PAGE = 200
+MOST = 1_000  # rows that a table shows
+UNFINISHED = {"queued", "assigned", "running", "pausing", "cancel_requested"}
+
+
+class ListScreen(StudioScreen):
+    """Rows of one kind; they change under the cursor without moving it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "filter", show=False),
+        Binding("n", "new", "new", show=False),
+        Binding("d", "describe", "describe", show=False),
+        Binding("y", "yaml", "yaml", show=False),
+        Binding("l", "log", "log", show=False),
+        Binding("c", "cancel", "cancel", show=False),
+        Binding("D", "drain", "drain", show=False),
+        Binding("right_square_bracket", "more", "more", show=False),
+    ]
+    keys_shown = "enter open  n new  d describe  / filter  : go to  c cancel  ? help  q quit"
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__()
+        self.kind = kind
+        self.rows: list[Row] = []
+        self.wanted = ""
+        self.limit = PAGE
+        self.more = False
+        self.asking = self.again_soon = False
+        self.asked = 0.0
+
+    def compose(self) -> ComposeResult:
+        """Banner, table, and what an empty list says."""
+        yield Banner(self.kind.title)
+        yield StudioTable([column.title for column in self.kind.columns], id="rows")
+        yield Static(Content(self.kind.empty), id="empty", markup=False)
+        yield from self.bottom()
+
+    def on_mount(self) -> None:
+        """Ask once the frame is out; live lists again every second while something runs."""
+        self.banner.tell("asking the studio …")
+        self.call_after_refresh(self.again)
+        if self.kind.live:
+            self.set_interval(1, self._live)
+        self.focus_first()
+
+    def focus_first(self) -> None:
+        """The table."""
+        self.query_one(StudioTable).focus()
+
+    def on_screen_resume(self) -> None:
+        """Coming back to a list shows it as it is now."""
+        if self.asked:
+            self.again()
+
+    # ─── rows ─────────────────────────────────────────────────────────────────────────────────────
+
+    def again(self) -> None:
+        """Ask for the rows in a thread; one question at a time."""
+        if self.asking:
+            self.again_soon = True
+            return
+        self.asking, self.asked = True, time.monotonic()
+        self.run_worker(self._ask, thread=True, exit_on_error=False)
+
+    def _ask(self) -> None:
+        extra = {"last": True} if self.kind.name == "events" else {}
+        fields: dict[str, Any] = {} if self.kind.name == "runners" else {"limit": self.limit, **extra}
+        try:
+            rows, more = self.dashboard.studio.rows(self.kind.message, self.kind.field, **fields)
+        except Exception as error:
+            self._in_app(self._failed, error)
+        else:
+            self._in_app(self._got, rows, more)
+
+    def _in_app(self, do: Any, *values: Any) -> None:
+        if self.app.is_running and self.is_mounted:
+            self.app.call_from_thread(do, *values)
+
+    def _failed(self, error: Exception) -> None:
+        self.asking = False
+        self.banner.outage(str(error) or type(error).__name__)
+        self.set_timer(2, self.again)
+
+    def _got(self, rows: list[Row], more: bool) -> None:
+        self.asking = False
+        self.rows = rows[::-1] if self.kind.name == "events" else rows
+        self.more = more
+        self.banner.outage("")
+        self.draw()
+        if self.again_soon:
+            self.again_soon = False
+            self.set_timer(0.1, self.again)
+
+    def draw(self) -> None:
+        """Show the rows that the filter leaves."""
+        shown = [row for row in self.rows if not self.wanted or kinds.matches(self.kind, row, self.wanted)]
+        self.query_one(StudioTable).show([(str(row["id"]), kinds.cells(self.kind, row)) for row in shown])
+        self.query_one("#empty").display = not self.rows
+        self.query_one(StudioTable).display = bool(self.rows)
+        counted = f"{len(shown)} of {len(self.rows)}" if self.wanted else str(len(self.rows))
+        self.banner.tell(counted + ("+   ] more" if self.more else "") + (f"   /{self.wanted}" if self.wanted else ""))
+
+    def _live(self) -> None:
+        busy = self.kind.name == "runners" or any(row.get("status") in UNFINISHED for row in self.rows)
+        if busy and self.is_current:
+            self.again()
+
+    def studio_changed(self, message: StudioChanged) -> None:
+        """Something happened to what is shown."""
+        if self.is_mounted and ("*" in self.kind.events or self.kind.events & message.tables):
+            self.again()
+
+    @property
+    def row(self) -> Row | None:
+        """The row under the cursor."""
+        key = self.query_one(StudioTable).cursor_key
+        return next((row for row in self.rows if str(row["id"]) == key), None)
+
+    # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
+
+    def on_data_table_row_selected(self, event: StudioTable.RowSelected) -> None:
+        """Enter opens."""
+        row = self.row
+        if row is None:
+            return
+        if self.kind.name == "jobs":
+            self.dashboard.show_job(str(row["id"]))
+        elif self.kind.name == "evaluations":
+            self.dashboard.show_batch(str(row["parent_job_id"]))
+        else:
+            self.action_describe()
+
+    def action_new(self) -> None:
+        """n: the form that adds one."""
+        if self.kind.add is not None:
+            self.dashboard.show_form(self.kind.add)
+
+    def action_describe(self) -> None:
+        """d: everything about the row."""
+        from tui.view.describe import described
+
+        if (row := self.row) is not None:
+            self.dashboard.show_text(f"{self.kind.title}: {row.get('name') or row.get('adapter_name') or row['id']}", described(row))
+
+    def action_yaml(self) -> None:
+        """y: the row as YAML."""
+        from tui.view.describe import as_yaml
+
+        if (row := self.row) is not None:
+            self.dashboard.show_text(f"{self.kind.title}: {row['id']}", as_yaml(row))
+
+    def action_log(self) -> None:
+        """l: a job's log."""
+        if self.kind.name == "jobs" and (row := self.row) is not None:
+            self.dashboard.show_job(str(row["id"]))
+
+    def action_cancel(self) -> None:
+        """c: ask for a job's end."""
+        row = self.row
+        if row is None or self.kind.name not in ("jobs", "evaluations"):
+            return
+        name = row.get("adapter_name") or row["id"]
+        self.dashboard.confirm(f"Cancel {name}?", lambda: self.dashboard.ask("CancelJob", {"id": str(row["id"])}, lambda answer: self.again()))
+
+    def action_remove(self) -> None:
+        """ctrl+d: remove a finished job's record."""
+        row = self.row
+        if row is not None and self.kind.name == "jobs":
+            question = f"Remove the job {row.get('adapter_name')}? Its adapter stays."
+            self.dashboard.confirm(question, lambda: self.dashboard.ask("RemoveFineTuningJob", {"id": str(row["id"])}, lambda answer: self.again()))
+
+    def action_drain(self) -> None:
+        """D: drain a runner, or let it work again."""
+        row = self.row
+        if row is not None and self.kind.name == "runners":
+            draining = row.get("status") != "draining"
+            question = f"Drain {row['host']}? It saves checkpoints and gives its jobs back." if draining else f"Let {row['host']} take work again?"
+            fields = {"id": str(row["id"]), "draining": draining}
+            self.dashboard.confirm(question, lambda: self.dashboard.ask("DrainRunner", fields, lambda answer: self.again()))
+
+    def action_more(self) -> None:
+        """]: more rows."""
+        if self.more and self.limit < MOST:
+            self.limit = min(MOST, self.limit + PAGE)
+            self.again()
+
+    def action_filter(self) -> None:
+        """/: only rows that hold what is typed."""
+        self.query_one(PromptLine).open("/", self.wanted)
+
+    def on_prompt_line_typed(self, message: PromptLine.Typed) -> None:
+        """The filter works as it is typed."""
+        self.wanted = message.text
+        self.draw()
+
+    def filtered(self, text: str) -> None:
+        """The filter is settled; escape takes it away."""
+        self.wanted = text
+        self.draw()
+
+    def action_back(self) -> None:
+        """Escape: first the filter goes, then the list."""
+        if self.wanted:
+            self.filtered("")
+        else:
+            super().action_back()

@@ -1,0 +1,58 @@
+"""Text to read: descriptions, YAML, help."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from core.text import plain
+from tui.screens.base import StudioScreen
+from tui.widgets.banner import Banner
+
+
+class ReadingScreen(StudioScreen):
+    """Shows text that scrolls."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "scroll(1)", "down", show=False),
+        Binding("k", "scroll(-1)", "up", show=False),
+        Binding("g", "top", "top", show=False),
+        Binding("G", "bottom", "bottom", show=False),
+    ]
+    keys_shown = "j k scroll  esc back  ? help"
+
+    def __init__(self, title: str, text: str) -> None:
+        super().__init__()
+        self.heading, self.text = plain(title, limit=100), text
+
+    def compose(self) -> ComposeResult:
+        """The text."""
+        yield Banner(self.heading)
+        with VerticalScroll():
+            yield Static(Content(self.text), id="text", markup=False)
+        yield from self.bottom()
+
+    def on_mount(self) -> None:
+        """Keys scroll."""
+        self.focus_first()
+
+    def focus_first(self) -> None:
+        """The text."""
+        self.query_one(VerticalScroll).focus()
+
+    def action_scroll(self, lines: int) -> None:
+        """j and k."""
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+
+    def action_top(self) -> None:
+        """g."""
+        self.query_one(VerticalScroll).scroll_home(animate=False)
+
+    def action_bottom(self) -> None:
+        """G."""
+        self.query_one(VerticalScroll).scroll_end(animate=False)

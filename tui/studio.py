@@ -1,0 +1,103 @@
+"""The dashboard's end of the queue: calls in threads, and the stream as Textual messages.
+
+Nothing here is imported before the first frame: the client brings pydantic and redis with it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from tui.pump import Coalescer, JobRecords, Lost, Restored, StudioChanged
+
+
+class Client(Protocol):
+    """What the dashboard needs of a client (core.client.StudioClient)."""
+
+    def ask(self, message: Any, *, key: str | None = None, timeout: float | None = None) -> Any:
+        """Send a message; an answer with value, breaches, as_of."""
+
+    def follow(self, after: Any = None) -> Iterator[Any]:
+        """Events, and marks of outages."""
+
+    def follow_job(self, job_id: str, records_id: str = "0-0", *, block: float = 1.0) -> Iterator[dict[str, Any] | None]:
+        """A job's records, live."""
+
+
+def connect() -> Client:
+    """The client of the studio of FTS_HOME or FTS_REDIS_URL."""
+    from core.client import StudioClient
+
+    return StudioClient()
+
+
+class Studio:
+    """One connection for the whole dashboard. `post` hands a Textual message to the app, from any thread."""
+
+    def __init__(self, make: Callable[[], Client], post: Callable[[Any], object]) -> None:
+        self.make, self.post = make, post
+        self.lock = threading.Lock()
+        self.made: Client | None = None
+        self.closing = threading.Event()
+
+    @property
+    def client(self) -> Client:
+        """The client, made when it is first needed."""
+        with self.lock:
+            if self.made is None:
+                self.made = self.make()
+            return self.made
+
+    def ask(self, name: str, fields: dict[str, Any], timeout: float | None = None) -> Any:
+        """Send the message `name`; an answer with value and breaches. Blocks: call it in a thread. Raises core.errors."""
+        from core.messages import parse
+
+        return self.client.ask(parse(name, fields), timeout=timeout)
+
+    def rows(self, name: str, field: str, **fields: Any) -> tuple[list[dict[str, Any]], bool]:
+        """The rows of a list message as plain data, and whether there are more."""
+        value = self.ask(name, fields, timeout=10).value
+        return [row.model_dump(mode="json") for row in getattr(value, field)], bool(getattr(value, "has_more", False))
+
+    def watch(self) -> None:
+        """Follow the studio's events in a thread, until closed."""
+        threading.Thread(target=self._watch, name="events", daemon=True).start()
+
+    def _watch(self) -> None:
+        from core.client import Away, Back, Reset
+        from core.events import Event
+
+        changes = Coalescer(lambda events: self.post(StudioChanged(events)))
+        while not self.closing.is_set():
+            try:
+                for seen in self.client.follow():
+                    if self.closing.is_set():
+                        return
+                    if isinstance(seen, Event):
+                        changes.add([seen.model_dump(mode="json")])
+                    elif isinstance(seen, Away):
+                        self.post(Lost(seen.reason))
+                    elif isinstance(seen, Back | Reset):
+                        self.post(Restored())
+            except Exception as error:  # the dashboard outlives whatever the connection throws
+                self.post(Lost(str(error)))
+                time.sleep(1)
+
+    def watch_job(self, job_id: str, records_id: str, stop: threading.Event) -> None:
+        """Follow a job's records in a thread, until `stop` is set."""
+
+        def watch() -> None:
+            records = Coalescer(lambda entries: self.post(JobRecords(job_id, entries)))
+            for entry in self.client.follow_job(job_id, records_id, block=0.5):
+                if stop.is_set() or self.closing.is_set():
+                    return
+                if entry is not None:
+                    records.add([entry])
+
+        threading.Thread(target=watch, name=f"records {job_id[:8]}", daemon=True).start()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self.closing.set()

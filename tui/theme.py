@@ -1,0 +1,34 @@
+"""The dashboard's colours: blue and orange carry meaning, which every kind of eye tells apart, and words say the same."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="studio-dark",
+    primary="#5fafd7",
+    secondary="#87afaf",
+    accent="#d7af5f",
+    warning="#d7875f",
+    error="#ff8787",
+    success="#87d7af",
+    foreground="#d0d0d0",
+    background="#121417",
+    surface="#181b1f",
+    panel="#20242a",
+    dark=True,
+)
+LIGHT = Theme(
+    name="studio-light",
+    primary="#005f87",
+    secondary="#3a5f5f",
+    accent="#875f00",
+    warning="#af5f00",
+    error="#af0000",
+    success="#005f3a",
+    foreground="#1c1c1c",
+    background="#fafafa",
+    surface="#f0f0f0",
+    panel="#e4e4e4",
+    dark=False,
+)

@@ -1,0 +1,32 @@
+"""The keys, screen by screen."""
+
+from __future__ import annotations
+
+EVERYWHERE = """\
+:  command: jobs, evaluations, datasets, models, prompts, adapters, configs, runners, events, help, quit
+?  these keys            esc, q  back; on a list, q leaves the dashboard
+ctrl+t  light or dark    the studio and its jobs go on when the dashboard is left"""
+
+SCREENS = {
+    "ListScreen": """\
+j k g G, arrows   move               enter  open
+/  filter                            d  describe          y  as YAML
+n  new                               r  ask again         ]  more rows
+l  a job's log                       c  cancel a job
+ctrl+d  delete a finished job        D  drain a runner, or let it work again""",
+    "JobScreen": """\
+l  log      e  events     o  configs       the lower pane
+L  logarithmic axis       c  cancel the job
+d  describe               y  as YAML       r  ask again""",
+    "BatchScreen": """\
+j k g G, arrows   move    enter  one row's prompt and every answer
+f  only rows on which the combinations differ     c  cancel the batch     r  ask again""",
+    "FormScreen": """\
+tab, shift+tab  next or previous field       ctrl+s  send
+ctrl+o  the same as CLI, Python and JSON     esc  leave""",
+}
+
+
+def keys(screen: str) -> str:
+    """The help of a screen."""
+    return f"{SCREENS.get(screen, '')}\n\n{EVERYWHERE}".lstrip()

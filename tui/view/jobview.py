@@ -1,0 +1,141 @@
+"""A fine-tuning job as it is shown: kept up to date by its records, told again by the studio when some are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.text import plain
+from tui.view import words
+
+CURVES = ("loss", "eval_loss")
+POINTS = 300
+LINES = 2_000  # log lines kept
+
+
+@dataclass
+class JobView:
+    """What is known of a job. `attempt` and `offset` say up to which record."""
+
+    job: dict[str, Any] = field(default_factory=dict)
+    series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    attempt: int = 0
+    offset: int = 0
+
+    def take_metrics(self, reply: Mapping[str, Any]) -> None:
+        """All numbers anew."""
+        self.attempt, self.offset = reply["attempt"], reply["offset"]
+        self.series = {each["name"]: list(zip(map(float, each["steps"]), each["values"], strict=True)) for each in reply["series"]}
+
+    def take_entry(self, entry: Mapping[str, Any]) -> tuple[bool, list[str]]:
+        """Take one entry of the job's stream in; (whether nothing was missed, new log lines)."""
+        if entry["attempt"] < self.attempt or (entry["attempt"] == self.attempt and entry["to"] <= self.offset):
+            return True, []
+        if entry["attempt"] != self.attempt or entry["from"] > self.offset:
+            return False, []
+        new = [line for record in entry["records"] if record.get("offset", entry["to"]) > self.offset for line in self._take(record)]
+        self.offset = entry["to"]
+        self.log = [*self.log, *new][-LINES:]
+        return True, new
+
+    def _take(self, record: Mapping[str, Any]) -> list[str]:
+        kind = record.get("type")
+        if kind == "metrics":
+            self._numbers(record)
+        elif kind == "progress":
+            for name in ("step", "total_steps", "eta_seconds", "tokens_per_second"):
+                self.job[name] = record.get(name)
+        elif kind == "phase":
+            self.job["phase"] = record.get("name")
+        elif kind == "resumed":
+            self._cut(record["from_step"])
+        return log_lines(record)
+
+    def _numbers(self, record: Mapping[str, Any]) -> None:
+        step = float(record["step"])
+        self.job["last_metrics"] = {**(self.job.get("last_metrics") or {}), **record["values"]}
+        for name, value in record["values"].items():
+            points = self.series.setdefault(name, [])
+            if points and points[-1][0] >= step:
+                points[:] = [point for point in points if point[0] < step]
+            points.append((step, value))
+            if len(points) > 2 * POINTS:
+                points[:] = [*points[: -POINTS : 2], *points[-POINTS:]]
+
+    def _cut(self, step: int) -> None:
+        for points in self.series.values():
+            points[:] = [point for point in points if point[0] <= step]
+
+    def curves(self) -> dict[str, list[tuple[float, float]]]:
+        """The series that are drawn."""
+        return {name: self.series[name] for name in CURVES if self.series.get(name)}
+
+    def head(self, width: int, now: float | None = None) -> list[tuple[str, str]]:
+        """The lines on top as (text, style)."""
+        job = self.job
+        status = str(job.get("status") or "")
+        share = words.share(job)
+        told = [words.state(status)]
+        if status == "queued" and job.get("waiting_for"):
+            told.append(f"waiting for {job['waiting_for']}")
+        if job.get("phase") and status in ("assigned", "running"):
+            told.append(str(job["phase"]))
+        if job.get("attempt", 0) > 1:
+            told.append(f"attempt {job['attempt']}")
+        told.append(f"{words.age(job.get('created_at'), now)} old")
+        lines = [(plain("   ".join(told), limit=width), words.style(status))]
+        if share is not None:
+            steps = f" {share:4.0%}  step {job.get('step', 0)}/{job['total_steps']}"
+            left = f"  {words.duration(job['eta_seconds'])} left" if job.get("eta_seconds") and status == "running" else ""
+            room = max(10, width - len(steps) - len(left) - 2)
+            lines.append((f"{words.bar(share, room)}{steps}{left}", "#5fafd7"))
+        return lines
+
+    def facts(self) -> list[tuple[str, object, str]]:
+        """Names and values for the panel of numbers."""
+        job, last = self.job, self.job.get("last_metrics") or {}
+        numbers = [(name.replace("_", " "), words.number(last.get(name)), "bold") for name in ("loss", "eval_loss", "learning_rate", "grad_norm")]
+        return [
+            *numbers,
+            ("tokens/s", words.number(job.get("tokens_per_second")), "bold"),
+            ("epochs", job.get("num_epochs"), ""),
+            ("rows", f"{job.get('dataset_fraction', 1):.0%}, {job.get('train_test_split', 1):.0%} trained" if job else "", ""),
+            ("loss on", job.get("loss_on"), ""),
+            ("asks for", f"{job.get('num_cpu')} CPU  {job.get('num_gpu')} GPU  {job.get('num_memory')} GiB" if job else "", ""),
+            ("runner", words.short(job.get("runner_id")), ""),
+            ("adapter", words.short(job.get("adapter_id")), ""),
+            ("id", words.short(job.get("id")), "dim"),
+        ]
+
+    def trouble(self) -> str:
+        """What went wrong and what to do next; empty when nothing did."""
+        error = self.job.get("error")
+        if not error:
+            return ""
+        return plain(f"✗ {error['message']}\n→ {error.get('hint') or 'the log below says more'}", limit=1_200, lines=True)
+
+    def configs(self) -> str:
+        """The config snapshots as text."""
+        from tui.view.describe import described
+
+        names = ("training_arguments_config", "lora_config", "model_bnb_config", "adapter_bnb_config")
+        return described({name: self.job.get(name) for name in names}) or "no configs"
+
+
+def log_lines(record: Mapping[str, Any]) -> list[str]:
+    """A record as lines of the log; most records have none."""
+    at = words.clock(record.get("at"))
+    kind = record.get("type")
+    told = {
+        "log": lambda: str(record.get("text")),
+        "warning": lambda: f"▲ {record.get('text')}",
+        "phase": lambda: f"── {record.get('name')}",
+        "resumed": lambda: f"goes on from step {record.get('from_step')}",
+        "checkpoint": lambda: f"checkpoint at step {record.get('step')}",
+        "finished": lambda: f"── {record.get('outcome')}",
+    }.get(str(kind))
+    if told is None:
+        return []
+    return [f"{at} {line}" for line in plain(told(), limit=20_000, lines=True).splitlines()]

@@ -1,0 +1,225 @@
+"""What lists of resources show: which message fills them, their columns, and what an empty one says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.text import plain
+from tui.view import words
+
+Row = Mapping[str, Any]
+Cell = tuple[str, str]  # text, style
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title, and what it shows of a row."""
+
+    title: str
+    show: Callable[[Row], Cell]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A list. `events` are the tables whose events change it; `live` lists are asked for again while something runs."""
+
+    name: str
+    title: str
+    message: str
+    field: str
+    columns: tuple[Column, ...]
+    events: frozenset[str]
+    empty: str
+    add: str | None = None
+    live: bool = False
+
+
+def text(field: str, limit: int = 40, title: str | None = None) -> Column:
+    """A field as it is."""
+    return Column(title or field.replace("_", " "), lambda row: (plain(row.get(field) or "", limit=limit), ""))
+
+
+def _state(row: Row) -> Cell:
+    status = str(row.get("status") or "")
+    return words.state(status), words.style(status)
+
+
+def _loss(row: Row) -> Cell:
+    return words.number(row.get("last_metrics", {}).get("loss")), ""
+
+
+def _progress(row: Row) -> Cell:
+    share = words.share(row)
+    if row.get("status") == "queued":
+        return plain(row.get("waiting_for") or "", limit=34), "dim"
+    return (f"{words.bar(share, 12)} {share:4.0%}", "cyan") if share is not None else ("", "")
+
+
+def _steps(row: Row) -> Cell:
+    return (f"{row.get('step', 0)}/{row['total_steps']}", "") if row.get("total_steps") else ("", "dim")
+
+
+def _eta(row: Row) -> Cell:
+    return words.duration(row.get("eta_seconds")), ""
+
+
+def _age(row: Row) -> Cell:
+    return words.age(row.get("created_at")), "dim"
+
+
+def _id(row: Row) -> Cell:
+    return words.short(row.get("id")), "dim"
+
+
+def _features(row: Row) -> Cell:
+    return plain(", ".join(map(str, row.get("features") or [])), limit=40), ""
+
+
+def _place(row: Row) -> Cell:
+    return plain(row.get("location") or row.get("huggingface_name") or row.get("huggingface_model_name") or "", limit=60), "dim"
+
+
+def _scores(row: Row) -> Cell:
+    return "  ".join(f"{name} {words.number(value)}" for name, value in list((row.get("scores") or {}).items())[:2]), ""
+
+
+def _runner_load(row: Row) -> Cell:
+    told = row.get("telemetry") or {}
+    free = row.get("free") or {}
+    used = f"{row.get('cpus', 0) - free.get('cpus', 0):g}/{row.get('cpus', 0)} cores"
+    return f"{used}  {told.get('memory_used', 0):g}/{row.get('memory', 0):g} GiB", ""
+
+
+def _gpus(row: Row) -> Cell:
+    busy = {each.get("index"): each for each in (row.get("telemetry") or {}).get("gpus", [])}
+    shown = [f"{plain(each.get('name') or 'GPU', limit=16)} {busy.get(each.get('index'), {}).get('percent', 0)}%" for each in row.get("gpus") or []]
+    return ", ".join(shown) or "none", "" if shown else "dim"
+
+
+def _event(row: Row) -> Cell:
+    level = str(row.get("level") or "info")
+    return f"{words.STATES.get(level, ('·', ''))[0]} {plain(row.get('type') or '', limit=20)}", words.style(level)
+
+
+def _of_template(field: str) -> Column:
+    return Column(field.replace("_template", ""), lambda row: (plain((row.get(field) or "").replace("\n", "⏎"), limit=44), ""))
+
+
+def _config(row: Row) -> Cell:
+    return plain(row.get("config") or "", limit=80).replace("\n", " "), ""
+
+
+ID = Column("id", _id)
+AGE = Column("age", _age)
+JOB_EVENTS = frozenset({"jobs", "fine_tuning_jobs", "evaluation_jobs", "runners"})
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "jobs",
+            "Jobs",
+            "ListFineTuningJobs",
+            "fine_tuning_jobs",
+            (Column("status", _state), text("adapter_name", 24, "adapter"), Column("progress", _progress), Column("step", _steps), Column("loss", _loss), Column("left", _eta), AGE, ID),
+            JOB_EVENTS,
+            "No jobs yet.\n\nn starts one; a job needs a dataset (:datasets), a base model (:models) and a prompt (:prompts).",
+            "StartFineTuningJob",
+            live=True,
+        ),
+        Kind(
+            "evaluations",
+            "Evaluations",
+            "ListEvaluationJobs",
+            "evaluation_jobs",
+            (Column("status", _state), text("adapter_name", 24, "adapter"), Column("scores", _scores), Column("progress", _progress), text("rows", 8), AGE, Column("batch", lambda row: (words.short(row.get("parent_job_id")), "dim"))),
+            JOB_EVENTS,
+            "No evaluations yet.\n\nn scores base models and adapters on the same rows.",
+            "StartEvaluationJob",
+            live=True,
+        ),
+        Kind(
+            "datasets",
+            "Datasets",
+            "ListDatasets",
+            "datasets",
+            (text("name", 28), text("type", 14), text("rows", 9), Column("columns", _features), Column("where", _place), ID),
+            frozenset({"datasets"}),
+            "No datasets yet.\n\nn adds a CSV, JSON or JSONL file, or a dataset of the Hub.",
+            "AddDataset",
+        ),
+        Kind(
+            "models",
+            "Base models",
+            "ListModels",
+            "models",
+            (text("name", 28), text("type", 14), text("family", 22), Column("where", _place), ID),
+            frozenset({"models"}),
+            "No base models yet.\n\nn adds a directory of the project, or a model of the Hub.",
+            "AddModel",
+        ),
+        Kind(
+            "prompts",
+            "Prompts",
+            "ListPrompts",
+            "prompts",
+            (text("name", 24), _of_template("input_template"), _of_template("completion_template"), ID),
+            frozenset({"prompts"}),
+            "No prompts yet.\n\nn writes one: text with {column} where a row's value goes.",
+            "AddPrompt",
+        ),
+        Kind(
+            "adapters",
+            "Adapters",
+            "ListAdapters",
+            "adapters",
+            (text("name", 28), text("type", 12), Column("where", _place), AGE, ID),
+            frozenset({"adapters"}),
+            "No adapters yet.\n\nA job makes one (:jobs, then n); n here adds one that exists.",
+            "AddAdapter",
+        ),
+        Kind(
+            "configs",
+            "Configs",
+            "ListConfigs",
+            "configs",
+            (text("type", 22), text("description", 26), Column("content", _config), ID),
+            frozenset({"configs"}),
+            "No configs yet.\n\nn adds training arguments, LoRA, quantisation or generation settings.",
+            "AddConfig",
+        ),
+        Kind(
+            "runners",
+            "Runners",
+            "ListRunners",
+            "runners",
+            (Column("status", _state), text("host", 24), Column("load", _runner_load), Column("GPUs", _gpus), Column("jobs", lambda row: (str(len(row.get("jobs") or [])), "")), Column("seen", lambda row: (words.age(row.get("last_seen_at")), "dim")), ID),
+            JOB_EVENTS,
+            "No runner has registered.\n\n`fts up` starts one on this machine.",
+            live=True,
+        ),
+        Kind(
+            "events",
+            "Events",
+            "ListEvents",
+            "events",
+            (Column("at", lambda row: (words.clock(row.get("at")), "dim")), Column("event", _event), text("message", 90), Column("about", lambda row: (words.short(row.get("resource_id")), "dim"))),
+            frozenset({"*"}),
+            "Nothing has happened yet.",
+        ),
+    )
+}
+
+
+def cells(kind: Kind, row: Row) -> list[Cell]:
+    """A row's cells."""
+    return [column.show(row) for column in kind.columns]
+
+
+def matches(kind: Kind, row: Row, wanted: str) -> bool:
+    """Whether a row is left by the filter: all words of it somewhere in the cells."""
+    whole = " ".join(cell for cell, _ in cells(kind, row)).lower() + " " + json.dumps(row.get("id", "")).lower()
+    return all(word in whole for word in wanted.lower().split())

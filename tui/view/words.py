@@ -1,0 +1,88 @@
+"""Numbers, times and states as short text. A state has a symbol and a word: nothing is told by colour alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from core.text import plain
+
+STATES: dict[str, tuple[str, str]] = {  # state -> (symbol, style)
+    "queued": ("◌", "yellow"),
+    "assigned": ("◔", "cyan"),
+    "running": ("●", "bold cyan"),
+    "pausing": ("◑", "yellow"),
+    "paused": ("Ⅱ", "yellow"),
+    "cancel_requested": ("◑", "yellow"),
+    "succeeded": ("✓", "bold green"),
+    "failed": ("✗", "bold red"),
+    "cancelled": ("⊘", "dim"),
+    "online": ("●", "bold green"),
+    "draining": ("◑", "yellow"),
+    "lost": ("✗", "bold red"),
+    "no shared artifacts": ("✗", "bold red"),
+    "info": ("·", "dim"),
+    "warning": ("▲", "yellow"),
+    "error": ("✗", "bold red"),
+}
+
+
+def state(value: str) -> str:
+    """A state as symbol and word."""
+    symbol, _ = STATES.get(value, ("?", ""))
+    return f"{symbol} {plain(value.replace('_', ' '), limit=24)}"
+
+
+def style(value: str) -> str:
+    """A state's style."""
+    return STATES.get(value, ("", ""))[1]
+
+
+def duration(seconds: float | None) -> str:
+    """A span as 12s, 3m05s, 2h07m or 4d01h."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    for unit, size, less, name in (("d", 86_400, 3_600, "h"), ("h", 3_600, 60, "m"), ("m", 60, 1, "s")):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // less:02d}{name}"
+    return f"{whole}s"
+
+
+def age(at: float | None, now: float | None = None) -> str:
+    """How long ago a time was."""
+    return "" if at is None else duration((time.time() if now is None else now) - at)
+
+
+def number(value: float | None) -> str:
+    """A number in few characters."""
+    if value is None:
+        return ""
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.4g}"
+
+
+def clock(at: float | None) -> str:
+    """A time of day."""
+    return "" if at is None else time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def bar(share: float | None, width: int) -> str:
+    """A progress bar of `width` cells, an eighth of a cell fine."""
+    if share is None:
+        return " " * width
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)[:width]
+
+
+def share(job: Mapping[str, Any]) -> float | None:
+    """How far a job is, 0 to 1; None when that is not known."""
+    return job["step"] / job["total_steps"] if job.get("total_steps") else None
+
+
+def short(id: str | None) -> str:
+    """The beginning of an id, enough to tell it from others."""
+    return plain(id or "", limit=64)[:8]

@@ -1,0 +1,38 @@
+"""The line on top: where one is, and calm words when the studio is away."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from core.text import plain
+
+
+class Banner(Static):
+    """Shows the screen's title at the left; an outage takes the whole line until it is over."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(Content(title), id="banner", markup=False)
+        self.title, self.note, self.away = title, "", ""
+
+    def name_it(self, title: str) -> None:
+        """Change the title."""
+        self.title = plain(title, limit=120)
+        self._draw()
+
+    def tell(self, note: str) -> None:
+        """Show a note beside the title."""
+        self.note = plain(note, limit=200)
+        self._draw()
+
+    def outage(self, reason: str) -> None:
+        """Say that the studio is away, or with empty text that it is back."""
+        self.away = plain(reason, limit=200)
+        self.set_class(bool(reason), "away")
+        self._draw()
+
+    def _draw(self) -> None:
+        if self.away:
+            self.update(Content(f"▲ not connected, trying again: {self.away}"))
+        else:
+            self.update(Content(f"{self.title}   {self.note}".rstrip()))

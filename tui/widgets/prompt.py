@@ -1,0 +1,60 @@
+"""The line at the bottom into which `:` and `/` are typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.suggester import SuggestFromList
+from textual.widgets import Input
+
+
+class PromptLine(Input):
+    """Hidden until it is opened; enter submits, escape puts it away."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "back", show=False)]
+
+    class Done(Message):
+        """Something was entered, or the line was put away (text None)."""
+
+        def __init__(self, mode: str, text: str | None) -> None:
+            super().__init__()
+            self.mode, self.text = mode, text
+
+    class Typed(Message):
+        """The filter changed."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self, commands: Iterable[str]) -> None:
+        super().__init__(id="prompt", suggester=SuggestFromList(sorted(commands)), compact=True)
+        self.mode = ":"
+        self.display = False
+
+    def open(self, mode: str, text: str = "") -> None:
+        """Show the line for a command (`:`) or a filter (`/`)."""
+        self.mode = mode
+        self.placeholder = "command (jobs, datasets, models … tab completes)" if mode == ":" else "filter"
+        self.border_title = mode
+        self.value = text
+        self.display = True
+        self.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """A filter works as it is typed."""
+        if self.mode == "/" and self.display:
+            self.post_message(self.Typed(event.value))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter."""
+        self.display = False
+        self.post_message(self.Done(self.mode, event.value))
+
+    def action_leave(self) -> None:
+        """Escape."""
+        self.display = False
+        self.post_message(self.Done(self.mode, None))
