@@ -40,7 +40,8 @@ def adapter_path(source: AdapterSource, token: str | None = None) -> str:
     from huggingface_hub import snapshot_download
 
     patterns = ["adapter_config.json", "*.safetensors"]
-    return _reading(source.name, lambda: snapshot_download(source.hub_name, revision=source.revision, token=token, allow_patterns=patterns))
+    name = source.hub_name or source.name
+    return str(_reading(name, lambda: snapshot_download(name, revision=source.revision, token=token, allow_patterns=patterns)))
 
 
 def verify(source: ModelSource) -> None:

@@ -59,7 +59,7 @@ class Spool:
         del self.waiting[:-BUFFERED]
         if not self.told:
             self.told = True
-            print(f"the spool can't be written ({error}); training goes on", file=sys.stderr)
+            sys.stderr.write(f"the spool can't be written ({error}); training goes on\n")
 
     def sync(self) -> None:
         """Bring everything to the disk."""

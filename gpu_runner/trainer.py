@@ -41,7 +41,7 @@ class StudioTrainer(SFTTrainer):  # type: ignore[misc]
     def _bytes(self) -> int:
         """About what a checkpoint takes: trained weights, and two moments of each in fp32."""
         trained = sum(each.numel() for each in self.model.parameters() if each.requires_grad)
-        return trained * 4 * 3
+        return int(trained) * 4 * 3
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]

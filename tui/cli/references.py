@@ -57,10 +57,10 @@ def _resolved(client: StudioClient, field: str, value: Any) -> Any:
 def by_name(client: StudioClient, field: str, value: str) -> str:
     """The id of the resource named `value`, newest last; `value` itself when it is an id or unknown."""
     message, many, column = REFERENCES[field]
-    after = None
+    after: str | None = None
     found: list[str] = []
     while True:
-        page = client.call(REGISTRY[message](limit=PAGE, after=after))
+        page = client.call(REGISTRY[message].model_validate({"limit": PAGE, "after": after}))
         rows = getattr(page, many)
         if any(row.id == value for row in rows):
             return value

@@ -108,9 +108,9 @@ class Supervisor:
         first = self.processes[0]
         if first.line.name != procfile.SERVER or process is first:
             return True
-        from core.queue.embedded import answers
+        from core.queue.embedded import serving
 
-        return first.running is not None and answers(self.settings.root)
+        return first.running is not None and serving(self.settings.root) is not None
 
     def _start(self, process: Process, now: float) -> None:
         log = self.home.logs / f"{process.line.name}.log"

@@ -30,7 +30,7 @@ class BatchScreen(StudioScreen):
 
     def __init__(self, parent: str) -> None:
         super().__init__()
-        self.batch = parent
+        self.parent_job = parent
         self.jobs: list[dict[str, Any]] = []
         self.answers: list[dict[str, Any]] = []
         self.names: dict[str, str] = {}
@@ -38,7 +38,7 @@ class BatchScreen(StudioScreen):
 
     def compose(self) -> ComposeResult:
         """Scores on top, answers below."""
-        yield Banner(f"Evaluation {words.short(self.batch)}")
+        yield Banner(f"Evaluation {words.short(self.parent_job)}")
         yield StudioTable(["", "combination", "status", *(name.replace("_", " ") for name in SCORES)], id="scores")
         yield StudioTable(["row", "prompt", "expected", "base or first", "second", "right"], id="answers")
         yield from self.bottom()
@@ -66,8 +66,8 @@ class BatchScreen(StudioScreen):
     def _ask(self) -> None:
         studio = self.dashboard.studio
         try:
-            jobs, _ = studio.rows("ListEvaluationJobs", "evaluation_jobs", parent_job_id=self.batch)
-            fields = {"parent_job_id": self.batch, "limit": ANSWERS, "differing": self.differing}
+            jobs, _ = studio.rows("ListEvaluationJobs", "evaluation_jobs", parent_job_id=self.parent_job)
+            fields = {"parent_job_id": self.parent_job, "limit": ANSWERS, "differing": self.differing}
             answers = studio.ask("GetEvaluationAnswers", fields, timeout=10).value.model_dump(mode="json")["rows"]
             adapters, _ = studio.rows("ListAdapters", "adapters", limit=1000)
         except Exception as error:
@@ -130,4 +130,4 @@ class BatchScreen(StudioScreen):
 
     def action_cancel(self) -> None:
         """c: ask for the batch's end."""
-        self.dashboard.confirm("Cancel this evaluation?", lambda: self.dashboard.ask("CancelJob", {"id": self.batch}, lambda answer: self.again()))
+        self.dashboard.confirm("Cancel this evaluation?", lambda: self.dashboard.ask("CancelJob", {"id": self.parent_job}, lambda answer: self.again()))
