@@ -1,222 +1,170 @@
-"""A job's spool replayed to MLflow, in a process of its own: training never waits for a tracking server.
+"""Copies what a job does to MLflow, from its spool and beside it: `python -m gpu_runner.tracking JOB_DIRECTORY --uri URI`.
 
-    python -m gpu_runner.tracking ARTIFACTS/jobs/<job> --uri sqlite:////.../mlflow.db
-
-The experiment is named by the job's id (guide). One run goes on through all attempts; where it has come to is kept in
-tracking.json, so that a killed replay goes on without telling anything twice. An evaluation has a run for the batch and
-one a combination below it.
+The process may be killed at any moment and started again: it goes on where `tracking.json` says, and what it writes twice
+is there once (runs.py). A store that is locked or away is waited for; the training never notices.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
+import hashlib
 import logging
 import os
+import random
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from gpu_runner.files import read_json, write_json
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before MLflow is imported: jobs are nobody else's business
+
+from pydantic import ValidationError
+
+from core.events import RECORD, AnyRecord
+from core.spec import SPEC, EvaluationSpec, Spec
+from gpu_runner.book import Book, EvaluationBook, TrainingBook
+from gpu_runner.files import Files, read_json, write_json
+from gpu_runner.runs import Store, is_final
 from gpu_runner.spool import read_records
 
-log = logging.getLogger("fts.tracking")
-LOOK = 1.0  # seconds between looks at a spool that has ended for now
-ALONE = 600.0  # seconds without anything new, after which a job that nobody runs is left
-PIECE = 256 * 1024  # bytes of a spool taken at once
-PATIENCE = 60.0  # longest pause between tries while the tracking store is away
-BATCH = 500  # metrics in one request
-LONGEST = 500  # characters of a parameter's value
-STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED", "paused": "SCHEDULED"}
-T = TypeVar("T")
+log = logging.getLogger(__name__)
+LIMIT = 256 * 1024  # bytes of the spool that are replayed between two notes of the place
+PAUSE = 3.0  # seconds between looks at the spool: the live view is the studio's, MLflow may follow
+GRACE = 120.0  # seconds that a dead child's next attempt is waited for
+LONGEST_PAUSE = 60.0  # between tries while the store is away
+PATIENCE = 24 * 3600.0  # seconds without any success after which it is given up
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far the job is replayed: into which store, which attempt, up to which byte, and whether that attempt's end too."""
+
+    store: str
+    attempt: int
+    offset: int = 0
+    ended: bool = False
 
 
 class Tracker:
-    """The replay of one job."""
+    """Replays one job. Holds nothing that can't be found again: after a failure a new one takes over."""
 
     def __init__(self, job_dir: Path, uri: str) -> None:
-        import mlflow
+        self.job_dir, self.uri = job_dir, uri
+        self.place = _noted(job_dir, uri)
+        self._book: tuple[int, Book] | None = None
+        self._quiet_since: float | None = None
 
-        self.job_dir = job_dir
-        self.client = mlflow.MlflowClient(tracking_uri=uri)
-        self.path = job_dir / "tracking.json"
-        self.place: dict[str, Any] = read_json(self.path) or {
-            "runs": {},
-            "attempt": 0,
-            "offset": 0,
-            "cut": 0,
-            "step": -1,
-        }
-
-    def run(self) -> None:
-        """Replay until the job has ended, or nobody has written for long."""
-        quiet = time.monotonic()
-        while True:
-            if self._advance():
-                quiet = time.monotonic()
-            elif self.place.get("ended") or time.monotonic() - quiet > ALONE:
-                return
-            else:
-                time.sleep(LOOK)
-
-    def _advance(self) -> bool:
-        """Take the next piece of the spool; whether there was one."""
-        for attempt in self._attempts():
-            offset = self.place["offset"] if attempt == self.place["attempt"] else 0
-            records, end = read_records(self.job_dir / str(attempt) / "events.jsonl", offset, PIECE)
-            if not records:
-                continue
-            patiently(lambda records=records, attempt=attempt: self._take(records, attempt))  # type: ignore[misc]
-            self.place |= {"attempt": attempt, "offset": end}
-            write_json(self.path, self.place)
+    def turn(self) -> bool:
+        """Replay the next piece; tell whether there was one. Whatever the store raises comes through."""
+        if self.place is None or not self.job_dir.is_dir():
+            return False
+        records, end = read_records(self._files(self.place.attempt).spool, self.place.offset, LIMIT)
+        if end > self.place.offset:
+            known = [each for each in map(_known, records) if each is not None]
+            self._of(self.place.attempt, known[0].at if known else time.time()).take(known)
+            ended = any(each.type == "finished" for each in known)
+            self._note(Place(self.place.store, self.place.attempt, end, ended))
             return True
-        return False
+        newer = [number for number in _attempts(self.job_dir) if number > self.place.attempt]
+        if newer:
+            self._note(Place(self.place.store, newer[0]))
+        return bool(newer)
 
-    def _attempts(self) -> Iterator[int]:
-        """This attempt and later ones, in order."""
-        found = sorted(int(each.name) for each in self.job_dir.iterdir() if each.name.isdecimal())
-        yield from (attempt for attempt in found if attempt >= self.place["attempt"])
+    def over(self, now: float) -> bool:
+        """Whether nothing is left to wait for: the end was replayed, the child is dead without one, or the job is gone."""
+        if self.place is None or self.place.ended or not self.job_dir.is_dir():
+            return True
+        files = self._files(self.place.attempt)
+        if files.locked():
+            self._quiet_since = None
+            return False
+        self._quiet_since = now if self._quiet_since is None else self._quiet_since
+        if now - self._quiet_since < GRACE:
+            return False
+        died = (files.spool if files.spool_size() else files.spec).stat().st_mtime
+        self._of(self.place.attempt, died).killed(died)
+        return True
 
-    def _take(self, records: list[dict[str, Any]], attempt: int) -> None:
-        spec = read_json(self.job_dir / str(attempt) / "spec.json") or {}
-        run = self._main_run(spec, attempt)
-        self._metrics(run, [record for record in records if record["type"] == "metrics"])
-        for record in records:
-            if record["type"] == "resumed":
-                self.client.set_tag(run, "fts.resumed_from", str(record["from_step"]))
-            elif record["type"] == "artifact":
-                self.client.set_tag(run, f"fts.{record['kind']}", record["path"])
-            elif record["type"] == "scored":
-                self._scored(spec, run, record)
-            elif record["type"] == "finished":
-                self._finished(run, record)
+    def _files(self, attempt: int) -> Files:
+        return Files(self.job_dir / str(attempt))
 
-    def _main_run(self, spec: dict[str, Any], attempt: int) -> str:
-        run = self.place["runs"].get("main")
-        if run is None:
-            run = self._new_run(spec, "main", spec.get("name", ""), {})
-            for name, value in _flat(_parameters(spec)):
-                self.client.log_param(run, name[:250], str(value)[:LONGEST])
-        if self.place.get("tagged") != attempt:
-            self.client.set_tag(run, "fts.attempt", str(attempt))
-            self.client.update_run(run, status="RUNNING")
-            self.place["tagged"] = attempt
-        return str(run)
+    def _of(self, attempt: int, began: float) -> Book:
+        if self._book is None or self._book[0] != attempt:
+            self._book = attempt, _open(self.job_dir, self.uri, attempt, began)
+        return self._book[1]
 
-    def _new_run(self, spec: dict[str, Any], key: str, name: str, tags: dict[str, str]) -> str:
-        """The run of that key: one that an earlier replay made and did not live to note, or a new one."""
-        label = f"Run: {spec['job_id']}" if spec.get("kind") == "evaluation" else spec["job_id"]
-        experiment = self._experiment(label)
-        marked = f"{spec['job_id']}/{key}"
-        found = self.client.search_runs([experiment], f"tags.`fts.key` = '{marked}'", max_results=1)
-        if found:
-            run = found[0].info.run_id
-        else:
-            run = self.client.create_run(
-                experiment, run_name=name, tags={"fts.key": marked, "fts.job_id": spec["job_id"], **tags}
-            ).info.run_id
-        self.place["runs"][key] = run
-        write_json(self.path, self.place)
-        return str(run)
-
-    def _experiment(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else self.client.create_experiment(name))
-
-    def _metrics(self, run: str, records: list[dict[str, Any]]) -> None:
-        """Numbers of steps that were not told before: what a resume repeats is the same number again."""
-        from mlflow.entities import Metric
-
-        points = []
-        for record in records:
-            for name, value in record["values"].items():
-                told = self.place["told"].get(name, -1)
-                if record["step"] > told:
-                    self.place["told"][name] = record["step"]
-                    points.append(Metric(name, value, int(record["at"] * 1000), record["step"]))
-        for start in range(0, len(points), BATCH):
-            self.client.log_batch(run, metrics=points[start : start + BATCH])
-
-    def _scored(self, spec: dict[str, Any], parent: str, record: dict[str, Any]) -> None:
-        """A combination's own run below the batch's."""
-        id = record["job_id"]
-        combination = next((each for each in spec.get("combinations", []) if each["job_id"] == id), None)
-        if combination is None:
-            return
-        adapter = (combination.get("adapter") or {}).get("name", "base")
-        run = self.place["runs"].get(id) or self._new_run(
-            spec, id, f"{combination['model']['name']}-{adapter}".replace("/", "-"), {"mlflow.parentRunId": parent}
-        )
-        for name, value in record.get("values", {}).items():
-            self.client.log_metric(run, name, value)
-        if record["status"] != "running":
-            self.client.set_terminated(run, STATUS[record["status"]])
-
-    def _finished(self, run: str, record: dict[str, Any]) -> None:
-        for name, value in (record.get("summary") or {}).items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                self.client.log_metric(run, f"summary.{name}", value)
-        if record.get("error"):
-            self.client.set_tag(run, "fts.error", record["error"]["message"][:LONGEST])
-        if record["outcome"] != "paused":
-            self.client.set_terminated(run, STATUS[record["outcome"]])
-        self.place["ended"] = record["outcome"] != "paused"
+    def _note(self, place: Place) -> None:
+        write_json(self.job_dir / "tracking.json", asdict(place))
+        self.place = place
 
 
-def _parameters(spec: dict[str, Any]) -> dict[str, Any]:
-    names = (
-        "model",
-        "dataset",
-        "prompt",
-        "sampling",
-        "training_arguments",
-        "lora",
-        "model_bnb",
-        "generation",
-        "max_length",
-        "packing",
-        "loss_on",
-        "length_grouped",
-        "fraction",
-    )
-    return {name: spec[name] for name in names if spec.get(name) is not None}
-
-
-def _flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
-
-
-def patiently(do: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
-    """Do it, again and again with longer pauses while the tracking store is away or locked."""
-    from mlflow.exceptions import MlflowException
-
-    pause = 0.5
+def track(job_dir: Path, uri: str, pause: float = PAUSE, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Replay a job until it is over. Raises what can't be mended by waiting, and anything after a day of nothing else."""
+    tracker, failures, since = Tracker(job_dir, uri), 0, time.monotonic()
     while True:
         try:
-            return do()
-        except (MlflowException, OSError) as error:
-            log.warning("the tracking store does not take it (%s); again in %.0f s", error, pause)
-            sleep(pause)
-            pause = min(PATIENCE, pause * 2)
+            if tracker.turn():
+                failures, since = 0, time.monotonic()
+            elif tracker.over(time.monotonic()):
+                return
+            else:
+                failures, since = 0, time.monotonic()
+                sleep(pause)
+        except Exception as error:
+            if isinstance(error, ValidationError) or is_final(error) or time.monotonic() - since > PATIENCE:
+                raise
+            failures += 1
+            wait = min(LONGEST_PAUSE, 0.5 * 2 ** min(failures, 10)) * random.uniform(
+                0.6, 1
+            )  # others may wait for the same lock
+            log.warning("%s; tried again in %.1f s", str(error).partition("\n")[0], wait)
+            sleep(wait)
+            tracker = Tracker(job_dir, uri)
+
+
+def _noted(job_dir: Path, uri: str) -> Place | None:
+    """Where to go on; the first attempt's beginning for a store that has nothing yet, None when there is no attempt."""
+    store = hashlib.sha256(uri.encode()).hexdigest()  # the address may hold a password
+    noted = read_json(job_dir / "tracking.json") or {}
+    if noted.get("store") == store:
+        with contextlib.suppress(TypeError):  # not what was written: from the beginning, which doubles nothing
+            return Place(**noted)
+    attempts = _attempts(job_dir)
+    return Place(store, attempts[0]) if attempts else None
+
+
+def _attempts(job_dir: Path) -> list[int]:
+    """The attempts that have a specification, oldest first."""
+    return sorted(int(path.parent.name) for path in job_dir.glob("*/spec.json") if path.parent.name.isdecimal())
+
+
+def _open(job_dir: Path, uri: str, attempt: int, began: float) -> Book:
+    spec: Spec = SPEC.validate_python(read_json(job_dir / str(attempt) / "spec.json"))
+    store, root = Store(uri, job_dir / "mlflow"), job_dir.parents[1]
+    if isinstance(spec, EvaluationSpec):
+        return EvaluationBook(store, spec, attempt, began, root)
+    return TrainingBook(store, spec, attempt, began, root)
+
+
+def _known(record: dict[str, object]) -> AnyRecord | None:
+    try:
+        return RECORD.validate_python(record)
+    except ValidationError as error:
+        log.warning("a record is passed over: %s", error)
+        return None
 
 
 def main() -> None:
-    """Replay the job of the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("job_dir", type=Path)
-    parser.add_argument("--uri", required=True)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    """Track the job that the command line names."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    tracker: Tracker = patiently(lambda: Tracker(arguments.job_dir, arguments.uri))
-    tracker.run()
-    print(json.dumps(tracker.place["runs"]))
+    parser = argparse.ArgumentParser(description="Copy a job's spool to MLflow.")
+    parser.add_argument("job", type=Path, help="the job's directory, <artifacts root>/jobs/<job>")
+    parser.add_argument("--uri", required=True, help="MLflow's tracking URI")
+    arguments = parser.parse_args()
+    track(arguments.job.resolve(), arguments.uri)
 
 
 if __name__ == "__main__":

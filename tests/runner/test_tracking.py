@@ -1,0 +1,290 @@
+"""MLflow beside the jobs: every point once, whatever is killed, locked or started twice."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_runner.spool import Spool
+from tests.runner.studio import spec_of, until
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow's own imports
+    from mlflow.tracking import MlflowClient
+
+    from gpu_runner import tracking
+
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow", "ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+class Job:
+    """A job's directory and what its attempts write."""
+
+    def __init__(self, root: Path, name: str, **spec: Any) -> None:
+        self.name, self.directory = name, root / "jobs" / name
+        self.spec = {**spec_of(name, root, **spec), "name": "my-adapter"}
+
+    def attempt(self, number: int) -> Spool:
+        directory = self.directory / str(number)
+        directory.mkdir(parents=True)
+        (directory / "spec.json").write_text(json.dumps(self.spec))
+        return Spool(directory / "events.jsonl")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    name = f"job-{tmp_path.name}-{os.getpid()}"
+    return Job(tmp_path, name, training_arguments={"learning_rate": 0.01}, lora={"r": 4, "target_modules": ["q_proj"]})
+
+
+def train(spool: Spool, steps: range, scale: float = 1.0) -> None:
+    for step in steps:
+        spool.metrics(step, {"loss": scale / step, "grad norm (l2)": 0.5}, epoch=step / 10)
+
+
+def finish(spool: Spool, outcome: str = "succeeded", **fields: Any) -> None:
+    spool.write("finished", outcome=outcome, **fields)
+
+
+def run_of(uri: str, name: str, experiment: str | None = None) -> Any:
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment or name)
+    assert found is not None
+    runs = client.search_runs([found.experiment_id], f"tags.`fts.job_id` = '{name}'")
+    assert len(runs) == 1, "one run a job"
+    return runs[0]
+
+
+def steps(uri: str, run: Any, key: str = "loss") -> list[int]:
+    return [point.step for point in MlflowClient(uri).get_metric_history(run.info.run_id, key)]
+
+
+def no_sleep(seconds: float) -> None:
+    raise AssertionError("there is nothing to wait for")
+
+
+def command(job: Job, uri: str) -> list[str]:
+    return [sys.executable, "-m", "gpu_runner.tracking", str(job.directory), "--uri", uri]
+
+
+def test_a_training_becomes_a_run_of_the_experiment_named_by_its_job(uri: str, job: Job) -> None:
+    spool = job.attempt(1)
+    spool.write("started", pid=1, device="cpu", total_steps=3, versions={"torch": "2"}, details={"rows": 24})
+    spool.warn("fp32 is used")
+    train(spool, range(1, 4))
+    spool.write("checkpoint", step=3, path=f"jobs/{job.name}/1/checkpoints/checkpoint-3")
+    spool.write("artifact", kind="adapter", path="/out/adapter", files={})
+    finish(spool, summary={"train_loss": 0.25, "steps": 3, "location": "/out/adapter"})
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    run = run_of(uri, job.name)
+    assert (run.info.run_name, run.info.status) == ("my-adapter", "FINISHED")
+    assert run.info.end_time is not None and run.info.start_time <= run.info.end_time
+    assert run.data.params["training_arguments.learning_rate"] == "0.01"
+    assert run.data.params["lora.target_modules"] == '["q_proj"]'
+    assert run.data.metrics["loss"] == pytest.approx(1 / 3) and run.data.metrics["grad norm _l2_"] == 0.5
+    assert run.data.metrics["summary.train_loss"] == 0.25
+    assert steps(uri, run) == steps(uri, run, "epoch") == [1, 2, 3]
+    tags = run.data.tags
+    assert tags["fts.adapter"] == "/out/adapter" and tags["fts.warning"] == "fp32 is used" and tags["fts.rows"] == "24"
+    assert tags["fts.checkpoint"] == str(job.directory / "1/checkpoints/checkpoint-3")
+
+
+def test_attempts_share_a_run_and_steps_that_come_again_are_there_once(
+    uri: str, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = job.attempt(1)
+    train(first, range(1, 6))
+    monkeypatch.setattr(tracking, "GRACE", 0.0)
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    assert run_of(uri, job.name).info.status == "KILLED"
+    second = job.attempt(2)
+    second.write("resumed", from_step=3, path="c")
+    train(second, range(4, 9))
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    finish(second)
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    run = run_of(uri, job.name)
+    assert steps(uri, run) == list(range(1, 9))
+    assert run.info.status == "FINISHED"
+    assert (run.data.tags["fts.attempt"], run.data.tags["fts.resumed_from"]) == ("2", "3")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [("failed", "FAILED"), ("cancelled", "KILLED"), ("paused", "SCHEDULED")]
+)
+def test_a_job_that_ends_otherwise_says_so(uri: str, job: Job, outcome: str, status: str) -> None:
+    spool = job.attempt(1)
+    train(spool, range(1, 3))
+    finish(spool, outcome, error={"kind": "disk_full", "message": "the disk is full", "hint": "Free some."})
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    run = run_of(uri, job.name)
+    assert run.info.status == status
+    assert run.data.tags["fts.error"] == "the disk is full. Free some."
+
+
+def test_a_paused_job_runs_again_in_its_next_attempt(uri: str, job: Job) -> None:
+    spool = job.attempt(1)
+    train(spool, range(1, 3))
+    finish(spool, "paused")
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    spool = job.attempt(2)
+    train(spool, range(3, 5))
+    tracker = tracking.Tracker(job.directory, uri)
+    while tracker.turn():
+        pass
+    assert run_of(uri, job.name).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("lost", ["the note of the place", "nothing"])
+def test_replaying_twice_changes_nothing(uri: str, job: Job, lost: str) -> None:
+    spool = job.attempt(1)
+    train(spool, range(1, 30))
+    finish(spool, summary={"seconds": 1.5})
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    if lost != "nothing":
+        (job.directory / "tracking.json").unlink()
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    run = run_of(uri, job.name)
+    assert steps(uri, run) == list(range(1, 30))
+    assert steps(uri, run, "summary.seconds") == [0]
+
+
+def test_it_follows_a_job_that_lives_and_ends_with_it(uri: str, job: Job) -> None:
+    spool = job.attempt(1)
+    train(spool, range(1, 3))
+    lock = os.open(job.directory / "1" / "lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    turns = iter([lambda: train(spool, range(3, 5)), lambda: finish(spool)])
+    tracking.track(job.directory, uri, sleep=lambda seconds: next(turns)())
+    os.close(lock)
+    assert steps(uri, run_of(uri, job.name)) == [1, 2, 3, 4]
+
+
+def test_a_job_that_was_removed_ends_its_tracking(uri: str, job: Job) -> None:
+    spool = job.attempt(1)
+    train(spool, range(1, 3))
+    tracker = tracking.Tracker(job.directory, uri)
+    assert tracker.turn()
+    job.directory.rename(job.directory.with_name("gone"))
+    assert not tracker.turn() and tracker.over(0.0)
+
+
+def test_a_store_that_fails_for_a_while_loses_and_doubles_nothing(uri: str, job: Job) -> None:
+    database = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
+    spool = job.attempt(1)
+    train(spool, range(1, 2))
+    assert tracking.Tracker(job.directory, uri).turn()
+    train(spool, range(2, 6))
+    finish(spool)
+    database.execute("ALTER TABLE metrics RENAME TO away")
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            database.execute("ALTER TABLE away RENAME TO metrics")
+
+    tracking.track(job.directory, uri, sleep=sleep)
+    database.close()
+    assert len(waits) == 3 and waits[2] > waits[0]
+    assert steps(uri, run_of(uri, job.name)) == [1, 2, 3, 4, 5]
+
+
+def test_a_store_that_is_refused_for_good_ends_the_process_with_an_error(job: Job) -> None:
+    spool = job.attempt(1)
+    train(spool, range(1, 2))
+    with pytest.raises(Exception, match="maintenance mode"):
+        tracking.track(job.directory, f"file:{job.directory}/mlruns", sleep=no_sleep)
+
+
+def evaluation(tmp_path: Path) -> Job:
+    base = spec_of("e", tmp_path)
+    model = base["model"]
+    children = [
+        {"job_id": f"child-{number}-{tmp_path.name}", "run_number": number, "model": model, "adapter": adapter}
+        for number, adapter in ((1, {"id": "a", "name": "mine/first"}), (2, None), (3, None))
+    ]
+    kept = {name: base[name] for name in ("dataset", "prompt", "resources")}
+    job = Job(tmp_path, f"batch-{tmp_path.name}-{os.getpid()}")
+    job.spec = {
+        "kind": "evaluation",
+        "job_id": job.name,
+        "name": "compare",
+        "combinations": children,
+        "generation": {"num_beams": 2},
+        **kept,
+    }
+    return job
+
+
+def test_an_evaluation_becomes_a_run_for_each_combination_below_the_batchs(uri: str, tmp_path: Path) -> None:
+    job = evaluation(tmp_path)
+    ids = [each["job_id"] for each in job.spec["combinations"]]
+    spool = job.attempt(1)
+    spool.write("scored", job_id=ids[0], status="running")
+    spool.write("artifact", kind="answers", path=f"jobs/{job.name}/1/answers.jsonl", job_id=ids[0])
+    spool.write("scored", job_id=ids[0], status="succeeded", values={"exact_match": 0.9}, rows=32)
+    spool.write("scored", job_id=ids[1], status="failed", error="no such adapter")
+    spool.write("scored", job_id=ids[2], status="running")
+    finish(spool, "cancelled")
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    batch, first, second, third = (run_of(uri, name, f"Run: {job.name}") for name in (job.name, *ids))
+    assert (first.info.run_name, first.info.status) == ("m-mine-first", "FINISHED")
+    assert first.data.metrics == {"exact_match": 0.9, "rows": 32}
+    assert first.data.params["generation.num_beams"] == "2" and first.data.params["adapter"] == "mine/first"
+    assert first.data.tags["fts.answers"] == str(job.directory / "1/answers.jsonl")
+    assert (second.info.status, second.data.tags["fts.error"]) == ("FAILED", "no such adapter")
+    assert {run.data.tags["mlflow.parentRunId"] for run in (first, second, third)} == {batch.info.run_id}
+    assert third.info.status == batch.info.status == "KILLED"
+
+
+def test_killed_and_started_again_in_a_new_store_with_others_it_doubles_nothing(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
+    jobs = [Job(tmp_path, f"job{number}") for number in range(3)]
+    spools = [job.attempt(1) for job in jobs]
+    locks = [open(job.directory / "1" / "lock", "w") for job in jobs]  # noqa: SIM115, PTH123
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for job, spool, lock in zip(jobs, spools, locks, strict=True):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            train(spool, range(1, 400))
+            processes.append(subprocess.Popen(command(job, uri), stderr=subprocess.DEVNULL))
+        until(_noted(jobs[0]), "the first place", 60)
+        processes[0].send_signal(signal.SIGKILL)
+        train(spools[0], range(400, 500))
+        for spool in spools:
+            finish(spool)
+        processes[0].wait()
+        processes[0] = subprocess.Popen(command(jobs[0], uri), stderr=subprocess.DEVNULL)
+        assert [process.wait(60) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        for lock in locks:
+            lock.close()
+    assert [steps(uri, run_of(uri, job.name)) for job in jobs] == [
+        list(range(1, 500)),
+        list(range(1, 400)),
+        list(range(1, 400)),
+    ]
+
+
+def _noted(job: Job) -> Callable[[], bool]:
+    return (job.directory / "tracking.json").exists
