@@ -18,7 +18,7 @@ def plain(value: object, *, limit: int = 2_000, lines: bool = False) -> str:
     if text.isascii() and text.isprintable() and len(text) <= limit:
         return text
     shown = "".join(_shown(char, lines) for char in text[: limit + 1])
-    return shown if len(text) <= limit and len(shown) <= 4 * limit else shown[: limit - 1] + "…"
+    return shown if len(text) <= limit and len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def _shown(char: str, lines: bool) -> str:
