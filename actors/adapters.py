@@ -42,7 +42,11 @@ def directory_facts(path: Path) -> dict[str, Any]:
         base = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
     except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{config} is no adapter's config: {error}") from None
-    return {"location": str(path), "base_model": base if isinstance(base, str) else None, "files": {each.name: sha256(each) for each in weights}}
+    return {
+        "location": str(path),
+        "base_model": base if isinstance(base, str) else None,
+        "files": {each.name: sha256(each) for each in weights},
+    }
 
 
 @handles(AddAdapter)

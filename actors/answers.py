@@ -19,7 +19,9 @@ def read_answers(root: Path, rows: Sequence[EvaluationJob]) -> list[AnswerRow]:
         for line in _lines(root, row.answers):
             made = merged.setdefault(
                 line["row"],
-                AnswerRow(row=line["row"], prompt=line["prompt"], expected=line["expected"], features=line.get("features", {})),
+                AnswerRow(
+                    row=line["row"], prompt=line["prompt"], expected=line["expected"], features=line.get("features", {})
+                ),
             )
             made.answers[row.id] = line["answer"]
             made.correct[row.id] = line["correct"]

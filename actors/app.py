@@ -1,7 +1,7 @@
 """The composition root of the actors: one Dramatiq actor a message, on the queues named.
 
-    python -m actors.app commands runners      what people, services and runners say; ticks once a second
-    python -m actors.app slow                  what may wait for the network or read large files
+python -m actors.app commands runners      what people, services and runners say; ticks once a second
+python -m actors.app slow                  what may wait for the network or read large files
 """
 
 from __future__ import annotations

@@ -29,18 +29,31 @@ from core.store.tables import Config, Model
 from core.types import ConfigType
 
 SHIPPED, USERS = 1, 0
-DEFAULTS = (ConfigType.training_arguments, ConfigType.bitsandbytes_config, ConfigType.lora_config, ConfigType.generation_config)
+DEFAULTS = (
+    ConfigType.training_arguments,
+    ConfigType.bitsandbytes_config,
+    ConfigType.lora_config,
+    ConfigType.generation_config,
+)
 
 
 @handles(AddConfig)
 def add_config(message: AddConfig, unit: Unit, world: RealWorld) -> ConfigReply:
     """Store the config, or answer the equal one that exists (CF-004)."""
-    row, existed = keep(unit, message.type, message.config, message.description, family=family_of(world, message.description))
+    row, existed = keep(
+        unit, message.type, message.config, message.description, family=family_of(world, message.description)
+    )
     return ConfigReply(config=metadata(row), deduplicated=existed)
 
 
 def keep(
-    unit: Unit, kind: str, text: str, description: str | None = None, *, family: str | None = None, is_default: int = USERS
+    unit: Unit,
+    kind: str,
+    text: str,
+    description: str | None = None,
+    *,
+    family: str | None = None,
+    is_default: int = USERS,
 ) -> tuple[Config, bool]:
     """Return the config of that content, and whether it was there before; raises ConfigTextError.
 

@@ -69,8 +69,23 @@ def start_evaluation_job(message: StartEvaluationJob, unit: Unit, world: RealWor
 
 def _shared(message: StartEvaluationJob, unit: Unit, world: RealWorld, parent: str) -> dict[str, Any]:
     """The columns that all rows of the batch have alike."""
-    columns = message.model_dump(include={"type", "dataset_id", "prompt_id", "num_cpu", "num_gpu", "num_memory", "selected_features", "eval_dataset_fraction"})
-    fields = (("model_bnb_config", ConfigType.bitsandbytes_config), ("adapter_bnb_config", ConfigType.bitsandbytes_config), ("generation_config", ConfigType.generation_config))
+    columns = message.model_dump(
+        include={
+            "type",
+            "dataset_id",
+            "prompt_id",
+            "num_cpu",
+            "num_gpu",
+            "num_memory",
+            "selected_features",
+            "eval_dataset_fraction",
+        }
+    )
+    fields = (
+        ("model_bnb_config", ConfigType.bitsandbytes_config),
+        ("adapter_bnb_config", ConfigType.bitsandbytes_config),
+        ("generation_config", ConfigType.generation_config),
+    )
     for name, kind in fields:
         given = getattr(message, name)
         if given is None and kind is ConfigType.generation_config:
@@ -80,7 +95,13 @@ def _shared(message: StartEvaluationJob, unit: Unit, world: RealWorld, parent: s
     adapters = [pair.adapter_id for pair in message.model_adapter_combinations if pair.adapter_id]
     evaluation_dir = str(world.desk.settings.artifacts_root / "jobs" / parent)
     baseline = adapters[0] if adapters else None
-    return {**columns, "parent_job_id": parent, "comparison_adapter_id": baseline, "evaluation_dir": evaluation_dir, "num_workers": 1}
+    return {
+        **columns,
+        "parent_job_id": parent,
+        "comparison_adapter_id": baseline,
+        "evaluation_dir": evaluation_dir,
+        "num_workers": 1,
+    }
 
 
 def _row(message: StartEvaluationJob, columns: dict[str, Any], number: int) -> EvaluationJob:
@@ -156,11 +177,21 @@ def list_evaluation_jobs(message: ListEvaluationJobs, session: Session, world: R
     if message.after is not None:
         places = [index for index, (row, _) in enumerate(rows) if row.id == message.after]
         if not places:
-            raise Refused.because([Breach(rule="MS-105", field="after", message=f"there is no evaluation job with id {message.after!r} to go on from")])
+            raise Refused.because(
+                [
+                    Breach(
+                        rule="MS-105",
+                        field="after",
+                        message=f"there is no evaluation job with id {message.after!r} to go on from",
+                    )
+                ]
+            )
         start = places[0] + 1
     runners = all_runners(session)
     shown = rows[start : start + message.limit]
-    return EvaluationJobsReply(evaluation_jobs=[metadata(row, job, runners) for row, job in shown], has_more=len(rows) > start + message.limit)
+    return EvaluationJobsReply(
+        evaluation_jobs=[metadata(row, job, runners) for row, job in shown], has_more=len(rows) > start + message.limit
+    )
 
 
 @handles(GetEvaluationAnswers)
@@ -174,13 +205,24 @@ def get_evaluation_answers(message: GetEvaluationAnswers, session: Session, worl
     if message.differing:
         answers = [each for each in answers if len(set(each.correct.values())) > 1]
     shown = answers[message.after : message.after + message.limit]
-    return EvaluationAnswersReply(parent_job_id=message.parent_job_id, rows=shown, total=len(answers), has_more=len(answers) > message.after + message.limit)
+    return EvaluationAnswersReply(
+        parent_job_id=message.parent_job_id,
+        rows=shown,
+        total=len(answers),
+        has_more=len(answers) > message.after + message.limit,
+    )
 
 
 def metadata(row: EvaluationJob, job: Job | None, runners: list[Runner] | None = None) -> EvaluationJobMetadata:
     """The row as it is answered: the batch's lease and progress, its own state and scores."""
-    columns = {name: value for name, value in as_dict(row).items() if value is not None and name not in {"error", "answers"}}
-    shared = {name: value for name, value in state(job, runners).items() if name not in {"status", "error", "started_at", "finished_at"}}
+    columns = {
+        name: value for name, value in as_dict(row).items() if value is not None and name not in {"error", "answers"}
+    }
+    shared = {
+        name: value
+        for name, value in state(job, runners).items()
+        if name not in {"status", "error", "started_at", "finished_at"}
+    }
     made = EvaluationJobMetadata.model_validate({**shared, **columns})
     if row.error:
         made.error = Failure(kind="evaluation", message=row.error, hint="The batch's log says more.")

@@ -67,7 +67,10 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
 
 def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, configs: Configs) -> FineTuningSpec:
     session = unit.session
-    model, dataset = freezing.model_source(session, message.base_model_id), freezing.dataset_source(session, message.dataset_id)
+    model, dataset = (
+        freezing.model_source(session, message.base_model_id),
+        freezing.dataset_source(session, message.dataset_id),
+    )
     prompt = freezing.prompt_source(session, message.prompt_id) if message.prompt_id else NO_PROMPT
     user_config = configs["user_config"][1]
     return FineTuningSpec(
@@ -105,14 +108,18 @@ def _out_dir(message: StartFineTuningJob, world: RealWorld) -> Path:
 
 
 def _columns(message: StartFineTuningJob, spec: FineTuningSpec, configs: Configs) -> dict[str, Any]:
-    skipped = {"priority", "out_dir", "user_config"} | {name for stem, _ in CONFIG_FIELDS for name in (stem, f"{stem}_id")}
+    skipped = {"priority", "out_dir", "user_config"} | {
+        name for stem, _ in CONFIG_FIELDS for name in (stem, f"{stem}_id")
+    }
     columns = message.model_dump(exclude=skipped)
     for stem, (id, content) in configs.items():
         columns[f"{stem}_id"] = id
         if stem != "user_config":
             columns[stem] = None if content is None else json.dumps(content)
     arguments = spec.training_arguments
-    columns["num_epochs"] = message.num_epochs if message.num_epochs is not None else int(arguments.get("num_train_epochs", 0)) or None
+    columns["num_epochs"] = (
+        message.num_epochs if message.num_epochs is not None else int(arguments.get("num_train_epochs", 0)) or None
+    )
     columns["learning_rate"] = arguments.get("learning_rate")
     return {**columns, "out_dir": spec.out_dir}
 
@@ -133,8 +140,16 @@ def list_fine_tuning_jobs(message: ListFineTuningJobs, session: Session, world: 
     if message.after is not None:
         last = session.get(Job, message.after)
         if last is None:
-            raise Refused.because([Breach(rule="MS-105", field="after", message=f"there is no job with id {message.after!r} to go on from")])
-        query = query.where((Job.created_at < last.created_at) | ((Job.created_at == last.created_at) & (Job.id < last.id)))
+            raise Refused.because(
+                [
+                    Breach(
+                        rule="MS-105", field="after", message=f"there is no job with id {message.after!r} to go on from"
+                    )
+                ]
+            )
+        query = query.where(
+            (Job.created_at < last.created_at) | ((Job.created_at == last.created_at) & (Job.id < last.id))
+        )
     rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
     runners = all_runners(session)
     jobs = [metadata(row, job, runners) for row, job in rows[: message.limit]]

@@ -38,7 +38,9 @@ def model_source(session: Session, id: str) -> ModelSource:
 def adapter_source(session: Session, id: str) -> AdapterSource:
     """The adapter as it was recorded."""
     row = session.get_one(Adapter, id)
-    return AdapterSource(id=row.id, name=row.name or "", location=row.location, hub_name=row.huggingface_name, revision=row.revision)
+    return AdapterSource(
+        id=row.id, name=row.name or "", location=row.location, hub_name=row.huggingface_name, revision=row.revision
+    )
 
 
 def dataset_source(session: Session, id: str) -> DatasetSource:
@@ -121,7 +123,9 @@ def _translated(value: Any, how: dict[str, Any]) -> Any:
     return values.get(json.dumps(value), value)
 
 
-def from_id_or_text(world: RealWorld, unit: Unit, kind: ConfigType, given: str | None) -> tuple[str | None, dict[str, Any] | None]:
+def from_id_or_text(
+    world: RealWorld, unit: Unit, kind: ConfigType, given: str | None
+) -> tuple[str | None, dict[str, Any] | None]:
     """(config id, content) of a field that takes either inline JSON or an id."""
     if given is None:
         return None, None

@@ -11,7 +11,19 @@ from core.messages import Message
 # A command's handler gets (message, unit, world), a query's (message, session, world).
 Handler = Callable[[Any, Any, Any], Any]
 HANDLERS: dict[str, Handler] = {}
-DOMAINS = ("datasets", "models", "adapters", "prompts", "configs", "events", "fine_tuning", "evaluation", "jobs", "metrics", "runners")
+DOMAINS = (
+    "datasets",
+    "models",
+    "adapters",
+    "prompts",
+    "configs",
+    "events",
+    "fine_tuning",
+    "evaluation",
+    "jobs",
+    "metrics",
+    "runners",
+)
 H = TypeVar("H", bound=Handler)
 
 

@@ -44,7 +44,9 @@ def dataset_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
     import datasets
 
     try:
-        builder = datasets.load_dataset_builder(repository, revision=info.sha, token=token.get_secret_value() if token else None)
+        builder = datasets.load_dataset_builder(
+            repository, revision=info.sha, token=token.get_secret_value() if token else None
+        )
     except ConnectionError as error:
         raise Unavailable(f"the Hugging Face Hub can't be reached: {error}") from error
     except Exception as error:  # whatever a dataset's files cause
@@ -82,15 +84,21 @@ def _ask(method: str, repository: str, revision: str | None, token: SecretStr | 
     try:
         return getattr(api, method)(repository, revision=revision, timeout=30)
     except errors.GatedRepoError:
-        raise ValueError(f"{repository} is gated: ask for access on its page and set HUGGINGFACE_ACCESS_TOKEN") from None
+        raise ValueError(
+            f"{repository} is gated: ask for access on its page and set HUGGINGFACE_ACCESS_TOKEN"
+        ) from None
     except errors.RevisionNotFoundError:
         raise ValueError(f"{repository} has no revision {revision!r}") from None
     except errors.RepositoryNotFoundError:
         hint = "" if token else "; if it is private, set HUGGINGFACE_ACCESS_TOKEN"
         raise ValueError(f"{repository} was not found on the Hub{hint}") from None
     except errors.OfflineModeIsEnabled:
-        raise Unavailable("the Hugging Face Hub is switched off here (HF_HUB_OFFLINE); use a directory of the project") from None
+        raise Unavailable(
+            "the Hugging Face Hub is switched off here (HF_HUB_OFFLINE); use a directory of the project"
+        ) from None
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # its HTTP library's, whichever that is
-        raise Unavailable(f"the Hugging Face Hub can't be reached ({type(error).__name__}); try again when the network is back") from error
+        raise Unavailable(
+            f"the Hugging Face Hub can't be reached ({type(error).__name__}); try again when the network is back"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{repository!r} is no name on the Hub: {error}") from None

@@ -1,9 +1,9 @@
 """The states of jobs, and what moves them: the one table of legal transitions, leases, cancelling.
 
-    queued ──> assigned ──> running ──> succeeded | failed | cancelled
-      ^           │            │ └──> cancel_requested ──> cancelled | succeeded | failed
-      │           │            └────> pausing ──> paused | queued (drained) | ...
-      └───────────┴── lost: the runner is gone, or the child died and may be run again
+queued ──> assigned ──> running ──> succeeded | failed | cancelled
+  ^           │            │ └──> cancel_requested ──> cancelled | succeeded | failed
+  │           │            └────> pausing ──> paused | queued (drained) | ...
+  └───────────┴── lost: the runner is gone, or the child died and may be run again
 """
 
 from __future__ import annotations
@@ -69,7 +69,18 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
         _end_children(unit, job, to)
     level = "error" if to is S.failed else "info"
     text = message or f"{job.name}: {to.value.replace('_', ' ')}"
-    unit.emit(event or EVENT[to], "jobs", job.id, text, level=level, status=to.value, attempt=job.attempt, kind=job.kind, name=job.name, **data)
+    unit.emit(
+        event or EVENT[to],
+        "jobs",
+        job.id,
+        text,
+        level=level,
+        status=to.value,
+        attempt=job.attempt,
+        kind=job.kind,
+        name=job.name,
+        **data,
+    )
 
 
 def fail(unit: Unit, job: Job, failure: Failure) -> None:
@@ -107,7 +118,9 @@ def submit(desk: Desk, unit: Unit, job: Job) -> None:
     unit.session.add(job)
     unit.session.flush()
     text = f"{job.name} is queued"
-    unit.emit("JobQueued", "jobs", job.id, text, status=S.queued.value, attempt=0, kind=job.kind, name=job.name, reason="new")
+    unit.emit(
+        "JobQueued", "jobs", job.id, text, status=S.queued.value, attempt=0, kind=job.kind, name=job.name, reason="new"
+    )
     wake_runners(desk, unit)
 
 
@@ -137,7 +150,11 @@ def waiting_for(job: Job, runners: list[Runner]) -> str:
     able = [each for each in fit if job.engine in each.engines]
     if not able:
         return f"no runner offers {job.engine}"
-    for need, has, what in ((job.gpus, max(_gpus(each) for each in able), "GPUs"), (job.cpus, max(each.cpus for each in able), "CPU cores"), (job.memory, max(each.memory for each in able), "GiB of memory")):
+    for need, has, what in (
+        (job.gpus, max(_gpus(each) for each in able), "GPUs"),
+        (job.cpus, max(each.cpus for each in able), "CPU cores"),
+        (job.memory, max(each.memory for each in able), "GiB of memory"),
+    ):
         if need > has + (0.5 if what.startswith("GiB") else 0):
             return f"no runner has {need} {what}: the largest has {has:g}"
     if all(each.lost for each in able):

@@ -46,9 +46,14 @@ def directory_facts(path: Path) -> dict[str, Any]:
     if not any((path / name).is_file() for name in TOKENIZERS):
         lacks.append(f"a tokenizer ({', '.join(TOKENIZERS)})")
     if not weights:
-        told = f" ({', '.join(pickled)}: pickled weights can run code and are not loaded; convert them)" if pickled else ""
+        told = (
+            f" ({', '.join(pickled)}: pickled weights can run code and are not loaded; convert them)" if pickled else ""
+        )
         lacks.append(f"*.safetensors weights{told}")
-    lacks += [f"{name}, which the index of its weights names" for name in sorted(_indexed(path) - {each.name for each in weights})]
+    lacks += [
+        f"{name}, which the index of its weights names"
+        for name in sorted(_indexed(path) - {each.name for each in weights})
+    ]
     if lacks:
         raise ValueError(f"{path} has no {' and no '.join(lacks)}")
     files = {each.name: sha256(each) for each in weights}

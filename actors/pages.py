@@ -30,7 +30,9 @@ def page(
     if after is not None:
         last = session.execute(select(*place).where(model.id == after)).one_or_none()
         if last is None:
-            raise Refused.because([Breach(rule="MS-105", field="after", message=f"there is no row with id {after!r} to go on from")])
+            raise Refused.because(
+                [Breach(rule="MS-105", field="after", message=f"there is no row with id {after!r} to go on from")]
+            )
         query = query.where(tuple_(*place) > tuple_(*map(literal, last)))
     rows = list(session.scalars(query.order_by(*place[1:] if rank is FIRST else place).limit(limit + 1)))
     return rows[:limit], len(rows) > limit

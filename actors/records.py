@@ -68,7 +68,14 @@ class Intake:
         job.started_at = job.started_at or record.at
         job.total_steps = record.total_steps or job.total_steps
         if job.status == S.assigned:
-            move(self.unit, job, S.running, f"{job.name} runs on {record.device}", runner_id=job.runner_id, device=record.device)
+            move(
+                self.unit,
+                job,
+                S.running,
+                f"{job.name} runs on {record.device}",
+                runner_id=job.runner_id,
+                device=record.device,
+            )
 
     def phase(self, record: Phase) -> None:
         """What the child does now."""
@@ -78,7 +85,14 @@ class Intake:
         """Numbers of a step; the same step of an earlier attempt is overwritten."""
         job = self.job
         for name, value in record.values.items():
-            self.metrics[name, record.step] = {"job_id": job.id, "name": name, "step": record.step, "value": value, "at": record.at, "attempt": job.attempt}
+            self.metrics[name, record.step] = {
+                "job_id": job.id,
+                "name": name,
+                "step": record.step,
+                "value": value,
+                "at": record.at,
+                "attempt": job.attempt,
+            }
         job.last_metrics = {**(job.last_metrics or {}), **record.values}
         job.step = max(record.step, job.step if job.kind == JobKind.fine_tuning else 0)
 
@@ -99,7 +113,9 @@ class Intake:
         self.unit.session.execute(delete(Metric).where(Metric.job_id == job.id, Metric.step > record.from_step))
         job.step = record.from_step
         text = f"{job.name} goes on from step {record.from_step}"
-        self.unit.emit("JobResumed", "jobs", job.id, text, attempt=job.attempt, from_step=record.from_step, path=record.path)
+        self.unit.emit(
+            "JobResumed", "jobs", job.id, text, attempt=job.attempt, from_step=record.from_step, path=record.path
+        )
 
     def checkpoint(self, record: Checkpoint) -> None:
         """A checkpoint exists: what was lost so far no longer counts against the job."""
@@ -112,7 +128,15 @@ class Intake:
         """A result exists."""
         job = self.job
         job.summary = {**(job.summary or {}), record.kind: record.path, f"{record.kind}_files": record.files}
-        self.unit.emit("ArtifactSaved", "jobs", job.id, f"{job.name}: {record.kind} saved", attempt=job.attempt, kind_of=record.kind, path=record.path)
+        self.unit.emit(
+            "ArtifactSaved",
+            "jobs",
+            job.id,
+            f"{job.name}: {record.kind} saved",
+            attempt=job.attempt,
+            kind_of=record.kind,
+            path=record.path,
+        )
 
     def scored(self, record: Scored) -> None:
         """A combination began or ended."""
@@ -123,9 +147,23 @@ class Intake:
         if record.status == "running":
             row.started_at = record.at
             return
-        row.scores, row.rows, row.answers, row.error, row.finished_at = record.values, record.rows, record.answers, record.error, record.at
+        row.scores, row.rows, row.answers, row.error, row.finished_at = (
+            record.values,
+            record.rows,
+            record.answers,
+            record.error,
+            record.at,
+        )
         text = ", ".join(f"{name} {value:.3g}" for name, value in record.values.items()) or (record.error or "")
-        self.unit.emit("EvaluationFinished", "evaluation_jobs", row.id, text, status=record.status, job_id=row.id, metrics=record.values)
+        self.unit.emit(
+            "EvaluationFinished",
+            "evaluation_jobs",
+            row.id,
+            text,
+            status=record.status,
+            job_id=row.id,
+            metrics=record.values,
+        )
 
     def finished(self, record: Finished) -> None:
         """The attempt is over."""
@@ -169,7 +207,14 @@ def register_adapter(unit: Unit, job: Job) -> None:
     name = row.adapter_name or job.id
     if _taken(unit.session, name):
         name = f"{name}-{job.id[:8]}"
-        unit.emit("JobWarning", "jobs", job.id, f"the adapter's name was taken; it is registered as {name}", level="warning", attempt=job.attempt)
+        unit.emit(
+            "JobWarning",
+            "jobs",
+            job.id,
+            f"the adapter's name was taken; it is registered as {name}",
+            level="warning",
+            attempt=job.attempt,
+        )
     adapter = Adapter(
         id=str(uuid4()),
         type=AdapterType.project.value,

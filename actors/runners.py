@@ -56,7 +56,11 @@ def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> Re
     for job in _held(unit.session, runner.id):
         _renew(world.desk, job, unit.now)
     unit.session.flush()
-    text = f"runner {runner.host} is here" if runner.trusted else f"runner {runner.host} does not see the studio's artifacts"
+    text = (
+        f"runner {runner.host} is here"
+        if runner.trusted
+        else f"runner {runner.host} does not see the studio's artifacts"
+    )
     unit.emit("RunnerRegistered", "runners", runner.id, text, host=runner.host, incarnation=runner.incarnation)
     return RegisteredReply(runner_id=runner.id, incarnation=runner.incarnation, next_report_seconds=0)
 
@@ -69,7 +73,9 @@ def report_progress(message: ReportProgress, unit: Unit, world: RealWorld) -> Re
     if runner is None:
         return ReportReply(known=False, next_report_seconds=0)
     if runner.incarnation != message.incarnation:
-        return ReportReply(known=True, jobs=[_stop(each) for each in message.jobs], next_report_seconds=desk.settings.report_seconds)
+        return ReportReply(
+            known=True, jobs=[_stop(each) for each in message.jobs], next_report_seconds=desk.settings.report_seconds
+        )
     _seen(unit, runner, message)
     for report in message.jobs:
         _take(desk, unit, runner, report)
@@ -159,11 +165,16 @@ def free_room(runner: Runner, held: list[Job]) -> Room:
 
 def _assign(desk: Desk, unit: Unit, runner: Runner, told: dict[str, float]) -> None:
     queued = select(Job).where(Job.status == S.queued.value, Job.engine.in_(runner.engines))
-    jobs = {job.id: job for job in unit.session.scalars(queued.order_by(Job.priority.desc(), Job.queued_at).limit(LOOKED_AT))}
+    jobs = {
+        job.id: job
+        for job in unit.session.scalars(queued.order_by(Job.priority.desc(), Job.queued_at).limit(LOOKED_AT))
+    }
     if not jobs:
         return
     free = free_room(runner, _held(unit.session, runner.id))
-    free = Room(min(free.cpus, told.get("cpus", free.cpus)), min(free.gpus, int(told.get("gpus", free.gpus))), free.memory)
+    free = Room(
+        min(free.cpus, told.get("cpus", free.cpus)), min(free.gpus, int(told.get("gpus", free.gpus))), free.memory
+    )
     waiting = [Waiting(job.id, _room(job), job.engine, job.priority, job.queued_at) for job in jobs.values()]
     offer = Offer(capacity(runner), free, frozenset(runner.engines))
     for id in choose(waiting, offer, unit.now):
@@ -238,6 +249,11 @@ def metadata(runner: Runner, held: list[Job]) -> RunnerMetadata:
     elif runner.draining:
         status = "draining"
     free = free_room(runner, held)
-    fields = {**as_dict(runner), "status": status, "jobs": [job.id for job in held], "telemetry": runner.telemetry or {}}
+    fields = {
+        **as_dict(runner),
+        "status": status,
+        "jobs": [job.id for job in held],
+        "telemetry": runner.telemetry or {},
+    }
     fields["free"] = {"cpus": free.cpus, "gpus": free.gpus, "memory": round(free.memory - 0.5, 2)}
     return RunnerMetadata.model_validate(fields)

@@ -63,7 +63,9 @@ def inspect_file(path: Path) -> FileFacts:
         with path.open(encoding="utf-8-sig", newline="") as file:
             features, rows = read(path, file)
     except UnicodeDecodeError as error:
-        raise BadFile(f"{path.name} is not UTF-8 text ({error.reason}, byte 0x{error.object[error.start]:02x})") from None
+        raise BadFile(
+            f"{path.name} is not UTF-8 text ({error.reason}, byte 0x{error.object[error.start]:02x})"
+        ) from None
     if rows == 0:
         raise BadFile(f"{path.name} has columns but no rows")
     return FileFacts(features, rows, path.stat().st_size, sha256(path))

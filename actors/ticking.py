@@ -35,7 +35,9 @@ def _due(desk: Desk, now: float) -> bool:
     with desk.store.read() as session:
         last = float(session.scalar(select(Meta.value).where(Meta.key == "last_tick")) or 0)
         held = session.scalar(select(func.count()).where(Job.status.in_(HELD)))
-        silent = session.scalar(select(func.count()).where(Runner.lost.is_(False), Runner.last_seen_at < now - desk.settings.lease_seconds))
+        silent = session.scalar(
+            select(func.count()).where(Runner.lost.is_(False), Runner.last_seen_at < now - desk.settings.lease_seconds)
+        )
     return bool(silent) or (bool(held) and now - last >= 1) or now - last >= desk.settings.lease_seconds / 3
 
 
@@ -53,11 +55,23 @@ def _expire(desk: Desk, unit: Unit) -> None:
         runner = unit.session.get(Runner, job.runner_id) if job.runner_id else None
         where = runner.host if runner else "its runner"
         cancelled = job.status == JobStatus.cancel_requested
-        requeue(unit, job, f"{where} has said nothing for {lease:g} s", **({} if cancelled else {"event": "JobLost", "runner_id": runner.id if runner else None}))
+        requeue(
+            unit,
+            job,
+            f"{where} has said nothing for {lease:g} s",
+            **({} if cancelled else {"event": "JobLost", "runner_id": runner.id if runner else None}),
+        )
     silent = select(Runner).where(Runner.lost.is_(False), Runner.last_seen_at < unit.now - lease)
     for runner in unit.session.scalars(silent):
         runner.lost = True
-        unit.emit("RunnerLost", "runners", runner.id, f"runner {runner.host} has said nothing for {lease:g} s", level="warning", host=runner.host)
+        unit.emit(
+            "RunnerLost",
+            "runners",
+            runner.id,
+            f"runner {runner.host} has said nothing for {lease:g} s",
+            level="warning",
+            host=runner.host,
+        )
 
 
 def retain(desk: Desk, now: float) -> None:

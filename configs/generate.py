@@ -121,10 +121,18 @@ def all_facts() -> dict[str, dict[str, Any]]:
     allowed = {name: kind for name, kind in arguments.items() if name not in FORBIDDEN}
     lora = {name: kind for name, kind in dataclass_keys(LoraConfig).items() if name not in LORA_FORBIDDEN}
     return {
-        "training_arguments": facts(f"trl {version('trl')}", allowed, {key: why for key, why in FORBIDDEN.items() if key in arguments}, RENAMED),
+        "training_arguments": facts(
+            f"trl {version('trl')}", allowed, {key: why for key, why in FORBIDDEN.items() if key in arguments}, RENAMED
+        ),
         "lora": facts(f"peft {version('peft')}", lora, LORA_FORBIDDEN),
-        "bitsandbytes": facts(f"transformers {version('transformers')}", {**signature_keys(BitsAndBytesConfig), "quant_method": {"type": "str", "default": "bitsandbytes"}}, {}),
-        "generation": facts(f"transformers {version('transformers')}", generation_keys(GenerationConfig()), GENERATION_FORBIDDEN),
+        "bitsandbytes": facts(
+            f"transformers {version('transformers')}",
+            {**signature_keys(BitsAndBytesConfig), "quant_method": {"type": "str", "default": "bitsandbytes"}},
+            {},
+        ),
+        "generation": facts(
+            f"transformers {version('transformers')}", generation_keys(GenerationConfig()), GENERATION_FORBIDDEN
+        ),
     }
 
 
@@ -146,7 +154,9 @@ LORA_FORBIDDEN = {
 GENERATION_FORBIDDEN = {"_from_model_config": "the library writes it", "transformers_version": "the library writes it"}
 
 
-def facts(library: str, keys: dict[str, Any], forbidden: dict[str, str], renamed: dict[str, Any] | None = None) -> dict[str, Any]:
+def facts(
+    library: str, keys: dict[str, Any], forbidden: dict[str, str], renamed: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """One file's content."""
     allowed = {name: kind for name, kind in keys.items() if name not in forbidden}
     return {"library": library, "keys": allowed, "forbidden": forbidden, "renamed": renamed or {}}
@@ -155,7 +165,11 @@ def facts(library: str, keys: dict[str, Any], forbidden: dict[str, str], renamed
 def dataclass_keys(cls: Any) -> dict[str, Any]:
     """Name -> type and default of a dataclass's fields."""
     hints = typing.get_type_hints(cls)
-    return {field.name: {"type": kind_of(hints.get(field.name, Any)), "default": plain(field.default)} for field in dataclasses.fields(cls) if field.init}
+    return {
+        field.name: {"type": kind_of(hints.get(field.name, Any)), "default": plain(field.default)}
+        for field in dataclasses.fields(cls)
+        if field.init
+    }
 
 
 def signature_keys(cls: Any) -> dict[str, Any]:
@@ -164,13 +178,26 @@ def signature_keys(cls: Any) -> dict[str, Any]:
     for name, parameter in inspect.signature(cls.__init__).parameters.items():
         if name not in {"self", "kwargs"}:
             default = plain(parameter.default)
-            found[name] = {"type": SCALARS.get(type(default), "any") if default is not None else "any", "default": default}
+            found[name] = {
+                "type": SCALARS.get(type(default), "any") if default is not None else "any",
+                "default": default,
+            }
     return found
 
 
 def generation_keys(config: Any) -> dict[str, Any]:
     """Name -> type and default of a generation config."""
-    known = {"do_sample": "bool", "temperature": "float", "top_p": "float", "top_k": "int", "num_beams": "int", "max_new_tokens": "int", "repetition_penalty": "float", "max_length": "int|null", "min_new_tokens": "int"}
+    known = {
+        "do_sample": "bool",
+        "temperature": "float",
+        "top_p": "float",
+        "top_k": "int",
+        "num_beams": "int",
+        "max_new_tokens": "int",
+        "repetition_penalty": "float",
+        "max_length": "int|null",
+        "min_new_tokens": "int",
+    }
     return {name: {"type": known.get(name, "any"), "default": plain(value)} for name, value in config.to_dict().items()}
 
 

@@ -83,7 +83,9 @@ class _Sends:
     def next(self) -> wire.WireMessage:
         """The message as it is sent now. What its sender will have given up on is not run later."""
         kind = type(self.message)
-        return wire.new_message(kind.__name__, kind.QUEUE, self.payload, key=self.key, expires_at=time.time() + self.left)
+        return wire.new_message(
+            kind.__name__, kind.QUEUE, self.payload, key=self.key, expires_at=time.time() + self.left
+        )
 
     def failed(self, error: Exception) -> None:
         """Raise Unavailable when it is no use to try again."""
@@ -106,7 +108,9 @@ class _Sends:
     def _silent(self) -> Unavailable:
         again = f"; the key {self.key} sends it again without doing it twice" if self.key else ""
         name = type(self.message).__name__
-        return Unavailable(f"no reply to {name} within {self.seconds:g} s: the actors are away or busy, `fts status` tells{again}")
+        return Unavailable(
+            f"no reply to {name} within {self.seconds:g} s: the actors are away or busy, `fts status` tells{again}"
+        )
 
 
 class StudioClient(_Studio):
@@ -193,7 +197,9 @@ class StudioClient(_Studio):
 
         rows: list[Any] = []
         while True:
-            page: Any = self.call(REGISTRY[name].model_validate({"limit": PAGE, "after": rows[-1].id if rows else None}))
+            page: Any = self.call(
+                REGISTRY[name].model_validate({"limit": PAGE, "after": rows[-1].id if rows else None})
+            )
             rows += getattr(page, field)
             if not page.has_more:
                 return rows

@@ -1,12 +1,12 @@
 """What a caller can meet. All are ValueErrors, as in the guide's client.
 
-    StudioError
-    ├── Refused       rules were broken; .breaches tells all of them
-    ├── NotFound      no such resource
-    ├── Conflict      the same key came with another payload, or the state forbids it
-    ├── Expired       the command waited longer than its sender would
-    ├── Unavailable   the queue, the actors or something they need can't be reached
-    └── Internal      a fault of the studio's own
+StudioError
+├── Refused       rules were broken; .breaches tells all of them
+├── NotFound      no such resource
+├── Conflict      the same key came with another payload, or the state forbids it
+├── Expired       the command waited longer than its sender would
+├── Unavailable   the queue, the actors or something they need can't be reached
+└── Internal      a fault of the studio's own
 """
 
 from __future__ import annotations

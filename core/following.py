@@ -151,7 +151,9 @@ def follow_job(studio: StudioClient, job_id: str, records_id: str, block: float)
             yield None
 
 
-async def follow_job_async(studio: AsyncStudioClient, job_id: str, records_id: str, block: float) -> AsyncIterator[Entry | None]:
+async def follow_job_async(
+    studio: AsyncStudioClient, job_id: str, records_id: str, block: float
+) -> AsyncIterator[Entry | None]:
     """The asyncio twin of `follow_job`."""
     import asyncio
 

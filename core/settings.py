@@ -16,23 +16,35 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".app"), description="The studio's own directory: store, artifacts, logs, embedded Valkey.")
     project: Path = Field(Path(), description="The directory that relative paths of users start from.")
-    allowed_roots: list[Path] = Field(default_factory=list, description="More directories that users' paths may lie in (JSON list).")
+    allowed_roots: list[Path] = Field(
+        default_factory=list, description="More directories that users' paths may lie in (JSON list)."
+    )
     external_redis_url: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("FTS_REDIS_URL"), description="Valkey or Redis to use instead of the embedded one."
+        None,
+        validation_alias=AliasChoices("FTS_REDIS_URL"),
+        description="Valkey or Redis to use instead of the embedded one.",
     )
     namespace: str = Field("fts", description="Prefix of every key in Valkey or Redis.")
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; SQLite in FTS_HOME without it.")
-    sqlite_db: Path | None = Field(None, validation_alias=AliasChoices("FINE_TUNING_STUDIO_SQLITE_DB"), description="SQLite file.")
+    sqlite_db: Path | None = Field(
+        None, validation_alias=AliasChoices("FINE_TUNING_STUDIO_SQLITE_DB"), description="SQLite file."
+    )
     pool_size: int = Field(5, description="PostgreSQL: connections kept (guide, DAO).")
     max_overflow: int = Field(10, description="PostgreSQL: connections beyond pool_size.")
     pool_timeout: float = Field(30, description="PostgreSQL: seconds to wait for a connection.")
     pool_recycle: int = Field(1800, description="PostgreSQL: seconds before a connection is renewed.")
-    artifacts: Path | None = Field(None, description="Where attempts, checkpoints and results lie; FTS_HOME/artifacts without it.")
+    artifacts: Path | None = Field(
+        None, description="Where attempts, checkpoints and results lie; FTS_HOME/artifacts without it."
+    )
     adapters_dir: Path = Field(
-        Path("data/adapters"), validation_alias=AliasChoices("FTS_ADAPTERS_DIR", "CUSTOM_LORA_ADAPTERS_DIR"), description="Default out_dir."
+        Path("data/adapters"),
+        validation_alias=AliasChoices("FTS_ADAPTERS_DIR", "CUSTOM_LORA_ADAPTERS_DIR"),
+        description="Default out_dir.",
     )
     hub_token: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN"), description="Token of the Hugging Face Hub."
+        None,
+        validation_alias=AliasChoices("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN"),
+        description="Token of the Hugging Face Hub.",
     )
     threads: int = Field(8, description="Worker threads of an actors process.")
     lease_seconds: float = Field(30, description="How long a job stays with a runner that says nothing.")
@@ -43,7 +55,9 @@ class Settings(BaseSettings):
     reply_timeout: float = Field(30, description="Seconds a client waits for a reply.")
     tracking: bool = Field(True, description="Whether runners write MLflow runs.")
     mlflow_tracking_uri: str | None = Field(
-        None, validation_alias=AliasChoices("FTS_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"), description="SQLite in FTS_HOME without it."
+        None,
+        validation_alias=AliasChoices("FTS_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"),
+        description="SQLite in FTS_HOME without it.",
     )
 
     @property

@@ -51,7 +51,9 @@ class ModelSource(Sealed):
     location: str | None = Field(None, description="Absolute directory; wins over the Hub.")
     hub_name: str | None = None
     revision: str | None = Field(None, description="Commit recorded when the model was added.")
-    files: dict[str, str] = Field({}, description="name -> SHA-256 recorded when the model was added (directory models).")
+    files: dict[str, str] = Field(
+        {}, description="name -> SHA-256 recorded when the model was added (directory models)."
+    )
 
 
 class AdapterSource(Sealed):

@@ -23,7 +23,10 @@ def sft_config(spec: FineTuningSpec, device: Device, drafts: Path, *, evaluates:
     try:
         return SFTConfig(**made)
     except (TypeError, ValueError) as error:
-        raise JobError(f"the training arguments are refused: {error}", "Change the training_arguments config and start the job again.") from error
+        raise JobError(
+            f"the training arguments are refused: {error}",
+            "Change the training_arguments config and start the job again.",
+        ) from error
 
 
 def _defaults(spec: FineTuningSpec, evaluates: bool) -> dict[str, Any]:

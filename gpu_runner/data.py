@@ -29,9 +29,13 @@ def load_rows(dataset: DatasetSource, token: str | None = None) -> Splits:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise JobError(f"{path} can't be read: {error.strerror}", "Put the file back, or add the dataset again.") from error
+        raise JobError(
+            f"{path} can't be read: {error.strerror}", "Put the file back, or add the dataset again."
+        ) from error
     if dataset.sha256 and hashlib.sha256(raw).hexdigest() != dataset.sha256:
-        raise JobError(f"{path} changed since the dataset was added", "Add the changed file as a new dataset, and use that.")
+        raise JobError(
+            f"{path} changed since the dataset was added", "Add the changed file as a new dataset, and use that."
+        )
     rows = _parse(dataset.type, raw.decode("utf-8-sig"))
     if not rows:
         raise JobError(f"{path} has no rows")
@@ -93,5 +97,7 @@ def _parted(indices: list[int], share: float, seed: int) -> tuple[list[int], lis
     try:
         parts = table.train_test_split(test_size=share, shuffle=True, seed=seed)
     except ValueError as error:
-        raise JobError(f"{len(indices)} rows are too few for this split: {error}", "Use more rows, or train_test_split 1.") from error
+        raise JobError(
+            f"{len(indices)} rows are too few for this split: {error}", "Use more rows, or train_test_split 1."
+        ) from error
     return list(parts["train"]["index"]), list(parts["test"]["index"])

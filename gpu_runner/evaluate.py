@@ -43,19 +43,32 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
     expected = [render(spec.prompt.completion_template, row) for row in rows]
     total = len(rows) * len(spec.combinations)
     details = {"rows": len(rows), "combinations": len(spec.combinations), "precision": device.precision}
-    spool.write("started", pid=os.getpid(), device=device.name, total_steps=total, versions={"transformers": version("transformers")}, details=details)
+    spool.write(
+        "started",
+        pid=os.getpid(),
+        device=device.name,
+        total_steps=total,
+        versions={"transformers": version("transformers")},
+        details=details,
+    )
 
     # ─── combinations, those of a base model together ─────────────────────────────────────────────
     progress = Progress(context, total)
     succeeded = 0
-    for _, same in groupby(sorted(spec.combinations, key=lambda each: (each.model.id, each.run_number)), key=lambda each: each.model.id):
+    for _, same in groupby(
+        sorted(spec.combinations, key=lambda each: (each.model.id, each.run_number)), key=lambda each: each.model.id
+    ):
         group = list(same)
         for combination, model, tokenizer in _models(group, spec, context, device):
             succeeded += _score(combination, model, tokenizer, spec, context, device, rows, prompts, expected, progress)
         gc.collect()
     if not succeeded:
         raise JobError("no combination could be evaluated", "The log tells why each one failed.")
-    return Finished(at=time.time(), outcome="succeeded", summary={"rows": len(rows), "seconds": round(time.monotonic() - began, 2), "evaluated": succeeded})
+    return Finished(
+        at=time.time(),
+        outcome="succeeded",
+        summary={"rows": len(rows), "seconds": round(time.monotonic() - began, 2), "evaluated": succeeded},
+    )
 
 
 def choose_rows(spec: EvaluationSpec, context: Context) -> list[Row]:
@@ -66,14 +79,19 @@ def choose_rows(spec: EvaluationSpec, context: Context) -> list[Row]:
     else:
         rows = list(splits[next((name for name in reversed(HELD_OUT) if name in splits), "train")])
     if not rows:
-        raise JobError("there are no held-out rows to evaluate on", "Choose another dataset, or train with train_test_split below 1.")
+        raise JobError(
+            "there are no held-out rows to evaluate on",
+            "Choose another dataset, or train with train_test_split below 1.",
+        )
     if spec.fraction < 1:
         kept = sorted(random.Random(spec.seed).sample(range(len(rows)), max(1, round(len(rows) * spec.fraction))))
         rows = [rows[index] for index in kept]
     return rows
 
 
-def _models(group: list[Combination], spec: EvaluationSpec, context: Context, device: Device) -> Iterator[tuple[Combination, Any, Any]]:
+def _models(
+    group: list[Combination], spec: EvaluationSpec, context: Context, device: Device
+) -> Iterator[tuple[Combination, Any, Any]]:
     """Each combination with its model: one load of the base, adapters swapped in place. One that can't be loaded is failed."""
     first = group[0]
     context.spool.phase(f"loading {first.model.name}")
@@ -114,7 +132,9 @@ def _score(
     began = time.monotonic()
     try:
         torch.manual_seed(spec.seed)
-        answers = generate(model, tokenizer, prompts, spec.generation, device, on_batch=lambda done: progress.batch(combination, done))
+        answers = generate(
+            model, tokenizer, prompts, spec.generation, device, on_batch=lambda done: progress.batch(combination, done)
+        )
         values = scores(answers, expected, time.monotonic() - began)
         path = _write_answers(combination, spec, context, rows, prompts, expected, answers)
     except Cancelled:
@@ -128,7 +148,9 @@ def _score(
         return 0
     finally:
         progress.end(len(prompts))
-    context.spool.write("scored", job_id=combination.job_id, status="succeeded", values=values, rows=len(rows), answers=path)
+    context.spool.write(
+        "scored", job_id=combination.job_id, status="succeeded", values=values, rows=len(rows), answers=path
+    )
     context.spool.log(f"{name}: exact match {values['exact_match']:.1%} of {len(rows)} rows")
     return 1
 
@@ -138,7 +160,8 @@ def scores(answers: list[Generated], expected: list[str], seconds: float) -> dic
     count = max(1, len(answers))
     tokens = sum(each.new_tokens for each in answers)
     return {
-        "exact_match": sum(each.text.strip() == text.strip() for each, text in zip(answers, expected, strict=True)) / count,
+        "exact_match": sum(each.text.strip() == text.strip() for each, text in zip(answers, expected, strict=True))
+        / count,
         "stopped_by_eos": sum(each.stopped_by_eos for each in answers) / count,
         "new_tokens": tokens / count,
         "tokens_per_second": round(tokens / max(1e-9, seconds), 2),
@@ -181,7 +204,9 @@ def _write_answers(
 def _fail(combination: Combination, error: Exception, context: Context) -> None:
     failure = failure_of(error)
     context.spool.log(failure.traceback, level="error")
-    context.spool.write("scored", job_id=combination.job_id, status="failed", error=f"{failure.message}. {failure.hint}".strip())
+    context.spool.write(
+        "scored", job_id=combination.job_id, status="failed", error=f"{failure.message}. {failure.hint}".strip()
+    )
 
 
 class LeftOut(Exception):
@@ -199,7 +224,9 @@ class Progress:
         """A batch of a combination is answered. Raises Cancelled or LeftOut when that was asked for."""
         rows = self.before + done
         rate = (time.monotonic() - self.began) / max(1, rows)
-        self.context.spool.write("progress", step=rows, total_steps=self.total, eta_seconds=round(rate * (self.total - rows), 1))
+        self.context.spool.write(
+            "progress", step=rows, total_steps=self.total, eta_seconds=round(rate * (self.total - rows), 1)
+        )
         if self.context.order() is not None:
             raise Cancelled
         if combination.job_id in self.context.left_out():

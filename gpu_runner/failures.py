@@ -25,9 +25,15 @@ def failure_of(error: BaseException) -> Failure:
     trace = "".join(traceback.format_exception(error))[-20_000:]
     if isinstance(error, JobError):
         return Failure(kind=error.kind, message=error.message, hint=error.hint, traceback=trace)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in str(error).lower()
+        or "can't allocate memory" in str(error).lower()
+    ):
         hint = "Lower per_device_train_batch_size or max_length, turn on gradient_checkpointing, or quantise the model (model_bnb_config)."
-        return Failure(kind="out_of_memory", message=f"memory ran out: {_first_line(error)}", hint=hint, traceback=trace)
+        return Failure(
+            kind="out_of_memory", message=f"memory ran out: {_first_line(error)}", hint=hint, traceback=trace
+        )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "Free room on the disk of the artifacts directory and retry: the job goes on from its last checkpoint."
         return Failure(kind="disk_full", message=f"the disk is full: {error}", hint=hint, traceback=trace)

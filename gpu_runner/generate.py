@@ -47,7 +47,9 @@ def generate(
     while start < len(order):
         batch = order[start : start + batch_size]
         try:
-            answers.update(zip(batch, _batch(model, tokenizer, [encoded[index] for index in batch], settings, device), strict=True))
+            answers.update(
+                zip(batch, _batch(model, tokenizer, [encoded[index] for index in batch], settings, device), strict=True)
+            )
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise
@@ -66,7 +68,9 @@ def token_ids(model: Any, tokenizer: Any) -> tuple[int, int]:
     return BOS_DEFAULT if bos is None else bos, EOS_DEFAULT if eos is None else eos
 
 
-def _batch(model: Any, tokenizer: Any, encoded: list[list[int]], settings: dict[str, Any], device: Device) -> list[Generated]:
+def _batch(
+    model: Any, tokenizer: Any, encoded: list[list[int]], settings: dict[str, Any], device: Device
+) -> list[Generated]:
     began = time.perf_counter()
     bos, eos = token_ids(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
@@ -77,7 +81,9 @@ def _batch(model: Any, tokenizer: Any, encoded: list[list[int]], settings: dict[
     options = {name: value for name, value in settings.items() if value is not None}
     autocast = torch.autocast(device.kind, dtype=torch.bfloat16) if device.precision == "bf16" else nullcontext()
     with torch.inference_mode(), autocast:
-        out = model.generate(input_ids=ids, attention_mask=mask, pad_token_id=pad, eos_token_id=eos, bos_token_id=bos, **options)
+        out = model.generate(
+            input_ids=ids, attention_mask=mask, pad_token_id=pad, eos_token_id=eos, bos_token_id=bos, **options
+        )
     seconds = (time.perf_counter() - began) / len(encoded)
     return [_answer(tokenizer, row[longest:].tolist(), eos, seconds) for row in out]
 

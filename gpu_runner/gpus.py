@@ -17,7 +17,12 @@ GIB = 1 << 30
 def inventory() -> list[Gpu]:
     """The GPUs; none when there is no NVIDIA driver."""
     return [
-        Gpu(index=index, uuid=_text(nvml.nvmlDeviceGetUUID(handle)), name=_text(nvml.nvmlDeviceGetName(handle)), memory=round(nvml.nvmlDeviceGetMemoryInfo(handle).total / GIB, 2))
+        Gpu(
+            index=index,
+            uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+            name=_text(nvml.nvmlDeviceGetName(handle)),
+            memory=round(nvml.nvmlDeviceGetMemoryInfo(handle).total / GIB, 2),
+        )
         for nvml, index, handle in _devices()
     ]
 
@@ -53,7 +58,9 @@ def _devices() -> list[tuple[Any, int, Any]]:
         return []
     try:
         pynvml.nvmlInit()
-        return [(pynvml, index, pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [
+            (pynvml, index, pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())
+        ]
     except pynvml.NVMLError:
         return []
 

@@ -17,7 +17,9 @@ def load_tokenizer(source: ModelSource, token: str | None = None) -> Any:
     """The model's tokenizer."""
     from transformers import AutoTokenizer
 
-    return _reading(source.name, lambda: AutoTokenizer.from_pretrained(**_where(source, token), trust_remote_code=False))
+    return _reading(
+        source.name, lambda: AutoTokenizer.from_pretrained(**_where(source, token), trust_remote_code=False)
+    )
 
 
 def load_model(source: ModelSource, device: Device, bnb: dict[str, Any] | None = None, token: str | None = None) -> Any:
@@ -41,7 +43,9 @@ def adapter_path(source: AdapterSource, token: str | None = None) -> str:
 
     patterns = ["adapter_config.json", "*.safetensors"]
     name = source.hub_name or source.name
-    return str(_reading(name, lambda: snapshot_download(name, revision=source.revision, token=token, allow_patterns=patterns)))
+    return str(
+        _reading(name, lambda: snapshot_download(name, revision=source.revision, token=token, allow_patterns=patterns))
+    )
 
 
 def verify(source: ModelSource) -> None:
@@ -51,7 +55,9 @@ def verify(source: ModelSource) -> None:
         if not path.is_file():
             raise JobError(f"{path} is gone since the model was added", "Put it back, or add the model again.")
         if _sha256(path) != recorded:
-            raise JobError(f"{path} changed since the model was added", "Add the model again under another name, and use that.")
+            raise JobError(
+                f"{path} changed since the model was added", "Add the model again under another name, and use that."
+            )
 
 
 def _sha256(path: Path) -> str:
@@ -80,4 +86,6 @@ def _reading(name: str, read: Any) -> Any:
     try:
         return read()
     except (OSError, ValueError) as error:
-        raise JobError(f"{name} can't be loaded: {error}", "Check the model's files, its name on the Hub and the token.") from error
+        raise JobError(
+            f"{name} can't be loaded: {error}", "Check the model's files, its name on the Hub and the token."
+        ) from error

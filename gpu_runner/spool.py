@@ -120,4 +120,9 @@ def _record(line: bytes) -> dict[str, Any] | None:
             return record
     except ValueError:
         pass
-    return {"type": "log", "at": time.time(), "level": "warning", "text": f"a line of {len(line)} bytes in the spool is no record"}
+    return {
+        "type": "log",
+        "at": time.time(),
+        "level": "warning",
+        "text": f"a line of {len(line)} bytes in the spool is no record",
+    }

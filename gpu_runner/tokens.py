@@ -50,7 +50,9 @@ def tokenize(rows: Sequence[Row], prompt: PromptSource, tokenizer: Any, max_leng
         made.input_ids.append(ids)
         made.labels.append(labels)
     if rows and not made.input_ids:
-        raise JobError(f"max_length {max_length} cuts every row before its completion", "Raise max_length, or shorten the prompt.")
+        raise JobError(
+            f"max_length {max_length} cuts every row before its completion", "Raise max_length, or shorten the prompt."
+        )
     return made
 
 
@@ -76,7 +78,9 @@ def _rendered(template: str, row: Row) -> str:
     try:
         return render(template, row)
     except TemplateError as error:
-        raise JobError(f"a row does not fit the prompt: {error}", "Check the dataset's columns against the prompt's.") from error
+        raise JobError(
+            f"a row does not fit the prompt: {error}", "Check the dataset's columns against the prompt's."
+        ) from error
 
 
 def _ended(ids: list[int], tokenizer: Any) -> list[int]:
@@ -93,8 +97,13 @@ def set_padding(tokenizer: Any, preferred: str | None = None, tell: Callable[[st
     EOS comes last: padding is masked in the labels by position, not by id, so the EOS that ends a row is still learned.
     """
     if tokenizer.eos_token is None:
-        raise JobError("the tokenizer has no EOS token: a model trained with it would never stop", "Use a model whose tokenizer has one.")
-    chosen = next(filter(None, (choose(tokenizer, preferred) for choose in (_own, _given, _unknown, _added))), tokenizer.eos_token)
+        raise JobError(
+            "the tokenizer has no EOS token: a model trained with it would never stop",
+            "Use a model whose tokenizer has one.",
+        )
+    chosen = next(
+        filter(None, (choose(tokenizer, preferred) for choose in (_own, _given, _unknown, _added))), tokenizer.eos_token
+    )
     if chosen != tokenizer.pad_token:
         tell(f"rows are padded with {chosen!r}")
     tokenizer.pad_token = chosen
@@ -103,7 +112,11 @@ def set_padding(tokenizer: Any, preferred: str | None = None, tell: Callable[[st
 
 
 def _own(tokenizer: Any, preferred: str | None) -> str | None:
-    return tokenizer.pad_token if tokenizer.pad_token not in (None, tokenizer.eos_token) and tokenizer.pad_token_id != -1 else None
+    return (
+        tokenizer.pad_token
+        if tokenizer.pad_token not in (None, tokenizer.eos_token) and tokenizer.pad_token_id != -1
+        else None
+    )
 
 
 def _given(tokenizer: Any, preferred: str | None) -> str | None:

@@ -76,7 +76,12 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
         device=device.name,
         total_steps=steps,
         versions={name: version(name) for name in LIBRARIES},
-        details={"precision": device.precision, "rows": len(train_set.input_ids), "held_out": len(eval_set.input_ids), "tokens": train_set.tokens},
+        details={
+            "precision": device.precision,
+            "rows": len(train_set.input_ids),
+            "held_out": len(eval_set.input_ids),
+            "tokens": train_set.tokens,
+        },
     )
 
     # ─── training ─────────────────────────────────────────────────────────────────────────────────
@@ -115,7 +120,9 @@ def _tell_tokens(spec: FineTuningSpec, context: Context, train_set: Tokenized, e
     mean = train_set.tokens / max(1, rows)
     context.spool.log(f"{rows} rows to train on, {len(eval_set.input_ids)} held out; {mean:.0f} tokens a row")
     if train_set.cut:
-        context.spool.warn(f"{train_set.cut} rows are longer than {spec.max_length} tokens and were cut: they teach no end")
+        context.spool.warn(
+            f"{train_set.cut} rows are longer than {spec.max_length} tokens and were cut: they teach no end"
+        )
     if train_set.dropped:
         context.spool.warn(f"{train_set.dropped} rows were left out: max_length cuts them before their completion")
 
@@ -139,7 +146,9 @@ def _with_adapter(model: Any, spec: FineTuningSpec, context: Context) -> Any:
     try:
         return get_peft_model(model, LoraConfig(**config))
     except (TypeError, ValueError) as error:
-        raise JobError(f"the LoRA config is refused: {error}", "Change the lora_config and start the job again.") from error
+        raise JobError(
+            f"the LoRA config is refused: {error}", "Change the lora_config and start the job again."
+        ) from error
 
 
 def _trainer(
@@ -165,7 +174,9 @@ def _trainer(
     trainer.context, reporter.trainer = context, trainer
     trainer.identity = checkpoint.Identity(
         data=checkpoint.digest([train_set.input_ids, train_set.labels]),
-        config=checkpoint.digest([spec.training_arguments, spec.lora, spec.model_bnb, spec.adapter_bnb, spec.max_length, spec.packing]),
+        config=checkpoint.digest(
+            [spec.training_arguments, spec.lora, spec.model_bnb, spec.adapter_bnb, spec.max_length, spec.packing]
+        ),
         world_size=config.world_size,
         effective_batch=config.train_batch_size * config.gradient_accumulation_steps * config.world_size,
     )
@@ -210,4 +221,3 @@ def _save(model: Any, tokenizer: Any, spec: FineTuningSpec, context: Context) ->
     context.spool.write("artifact", kind="adapter", path=str(final), job_id=spec.job_id, files=files)
     context.spool.sync()
     return final
-

@@ -88,7 +88,11 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         numbers = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
         if "train_runtime" in numbers:
             return  # the summary at the end, which the finished record has
-        numbers = {name: value for name, value in numbers.items() if not name.endswith(("_runtime", "_per_second", "eval_num_tokens"))}
+        numbers = {
+            name: value
+            for name, value in numbers.items()
+            if not name.endswith(("_runtime", "_per_second", "eval_num_tokens"))
+        }
         epoch = numbers.pop("epoch", None)
         if "loss" in numbers and (rate := self.pace.tokens(numbers.get("num_tokens"))) is not None:
             numbers["tokens_per_second"] = rate
@@ -102,7 +106,13 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         left = max(0, state.max_steps - state.global_step)
         seconds = self.pace.seconds_a_step()
         eta = None if seconds is None else round(left * seconds, 1)
-        self.context.spool.write("progress", step=state.global_step, total_steps=state.max_steps, eta_seconds=eta, tokens_per_second=self.pace.rate)
+        self.context.spool.write(
+            "progress",
+            step=state.global_step,
+            total_steps=state.max_steps,
+            eta_seconds=eta,
+            tokens_per_second=self.pace.rate,
+        )
 
 
 class Pace:

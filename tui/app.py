@@ -132,9 +132,17 @@ class Dashboard(App[None]):
                 self.show_list(names[0])
             elif word:
                 self.bell()
-                self.notify(f"there is no :{command.strip()[:40]}; ? lists what there is", severity="warning", markup=False)
+                self.notify(
+                    f"there is no :{command.strip()[:40]}; ? lists what there is", severity="warning", markup=False
+                )
 
-    def ask(self, name: str, fields: dict[str, Any], done: Callable[[Any], None], failed: Callable[[Exception], None] | None = None) -> None:
+    def ask(
+        self,
+        name: str,
+        fields: dict[str, Any],
+        done: Callable[[Any], None],
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
         """Send a message from a thread; `done` or `failed` is called in the app, unless it has gone meanwhile."""
 
         def work() -> None:
@@ -178,5 +186,3 @@ class Dashboard(App[None]):
 def run(open_job: str | None = None) -> None:
     """Open the dashboard on the terminal, on a job when one is named."""
     Dashboard(open_job).run()
-
-

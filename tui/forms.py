@@ -23,7 +23,15 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("AddDataset", "type"): ("project_csv", "project_json", "project_jsonl", "project", "huggingface"),
     ("AddModel", "type"): ("project", "huggingface", "model_registry"),
     ("AddAdapter", "type"): ("project", "huggingface", "model_registry"),
-    ("AddConfig", "type"): ("training_arguments", "lora_config", "bitsandbytes_config", "generation_config", "custom", "axolotl", "axolotl_dataset_formats"),
+    ("AddConfig", "type"): (
+        "training_arguments",
+        "lora_config",
+        "bitsandbytes_config",
+        "generation_config",
+        "custom",
+        "axolotl",
+        "axolotl_dataset_formats",
+    ),
     ("StartFineTuningJob", "framework_type"): ("legacy", "axolotl"),
     ("StartFineTuningJob", "loss_on"): ("all", "completion"),
 }
@@ -39,13 +47,34 @@ CONFIG_KINDS = {
 GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "StartFineTuningJob": (
         ("What to train", ("adapter_name", "base_model_id", "dataset_id", "prompt_id")),
-        ("How", ("training_arguments_config_id", "lora_config_id", "model_bnb_config_id", "num_epochs", "learning_rate", "max_length", "packing", "loss_on", "length_grouped")),
+        (
+            "How",
+            (
+                "training_arguments_config_id",
+                "lora_config_id",
+                "model_bnb_config_id",
+                "num_epochs",
+                "learning_rate",
+                "max_length",
+                "packing",
+                "loss_on",
+                "length_grouped",
+            ),
+        ),
         ("Rows", ("dataset_fraction", "train_test_split")),
         ("Where", ("num_cpu", "num_gpu", "num_memory", "num_workers", "priority", "out_dir", "auto_add_adapter")),
         ("More", ()),
     ),
 }
-HIDDEN = {"StartFineTuningJob": {"training_arguments_config", "lora_config", "model_bnb_config", "adapter_bnb_config", "user_config"}}
+HIDDEN = {
+    "StartFineTuningJob": {
+        "training_arguments_config",
+        "lora_config",
+        "model_bnb_config",
+        "adapter_bnb_config",
+        "user_config",
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +116,16 @@ def _fields(name: str, model: Mapping[str, FieldInfo], above: tuple[str, ...]) -
             continue
         default = None if info.is_required() or info.default_factory is not None else info.default
         choices = CHOICES.get((name, field), ())
-        yield Field(field, (*above, field), _kind(name, field, kind, choices), default, info.description or "", "", choices, kind is int)
+        yield Field(
+            field,
+            (*above, field),
+            _kind(name, field, kind, choices),
+            default,
+            info.description or "",
+            "",
+            choices,
+            kind is int,
+        )
 
 
 def _kind(name: str, field: str, kind: Any, choices: tuple[str, ...]) -> str:
@@ -159,7 +197,14 @@ def by_field(form: list[Field], breaches: list[Breach]) -> dict[str, list[str]]:
     keys = [field.key for field in form]
     found: dict[str, list[str]] = {}
     for breach in breaches:
-        key = next((each for each in keys if breach.field == each or breach.field.startswith(f"{each}.") or each.endswith(f".{breach.field}")), "")
+        key = next(
+            (
+                each
+                for each in keys
+                if breach.field == each or breach.field.startswith(f"{each}.") or each.endswith(f".{breach.field}")
+            ),
+            "",
+        )
         mark = "" if breach.severity.value == "ERROR" else "note: "
         found.setdefault(key, []).append(f"{mark}{breach.message} ({breach.rule})")
     return found

@@ -22,7 +22,9 @@ class Client(Protocol):
     def follow(self, after: Any = None) -> Iterator[Any]:
         """Events, and marks of outages."""
 
-    def follow_job(self, job_id: str, records_id: str = "0-0", *, block: float = 1.0) -> Iterator[dict[str, Any] | None]:
+    def follow_job(
+        self, job_id: str, records_id: str = "0-0", *, block: float = 1.0
+    ) -> Iterator[dict[str, Any] | None]:
         """A job's records, live."""
 
 

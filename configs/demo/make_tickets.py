@@ -300,18 +300,67 @@ INTENTS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 SLOTS: dict[str, list[str]] = {
-    "order": ["#48213", "no. 7741", "A-90316", "#10552", "order 33871", "K-20094", "#65108", "no. 9027", "B-41177", "#77230"],
-    "item": ["kettle", "desk lamp", "rain jacket", "blender", "backpack", "headphones", "bookshelf", "yoga mat", "coffee grinder", "toaster", "tent", "keyboard"],
+    "order": [
+        "#48213",
+        "no. 7741",
+        "A-90316",
+        "#10552",
+        "order 33871",
+        "K-20094",
+        "#65108",
+        "no. 9027",
+        "B-41177",
+        "#77230",
+    ],
+    "item": [
+        "kettle",
+        "desk lamp",
+        "rain jacket",
+        "blender",
+        "backpack",
+        "headphones",
+        "bookshelf",
+        "yoga mat",
+        "coffee grinder",
+        "toaster",
+        "tent",
+        "keyboard",
+    ],
     "other": ["hair dryer", "garden hose", "pillow", "phone case", "frying pan", "football", "clock"],
     "day": ["Monday", "Tuesday", "the 3rd", "the 17th", "last Friday", "the weekend", "May 12", "yesterday"],
     "days": ["4", "six", "9", "ten", "12"],
     "amount": ["39 euros", "$24.90", "£60", "112.50", "18 dollars", "75 EUR"],
-    "street": ["14 Mill Lane", "Oak Street 9", "220 Harbour Road", "5 Queens Close", "Birch Avenue 71b", "3 Station Square"],
-    "email": ["mara.k@post.example", "tom77@mail.example", "lee@work.example", "anna.b@home.example", "jd@inbox.example"],
+    "street": [
+        "14 Mill Lane",
+        "Oak Street 9",
+        "220 Harbour Road",
+        "5 Queens Close",
+        "Birch Avenue 71b",
+        "3 Station Square",
+    ],
+    "email": [
+        "mara.k@post.example",
+        "tom77@mail.example",
+        "lee@work.example",
+        "anna.b@home.example",
+        "jd@inbox.example",
+    ],
     "plan": ["Plus", "Family", "Gold", "the Pro plan", "Premium", "the team plan"],
     "code": ["SPRING10", "WELCOME5", "XM-2290", "FRIEND20", "GIFT-771"],
 }
-OPENINGS = ["", "", "", "hi, ", "hello there, ", "Dear team, ", "hey ", "good morning. ", "sorry to bother you but ", "ok so ", "this is the second time I write: "]
+OPENINGS = [
+    "",
+    "",
+    "",
+    "hi, ",
+    "hello there, ",
+    "Dear team, ",
+    "hey ",
+    "good morning. ",
+    "sorry to bother you but ",
+    "ok so ",
+    "this is the second time I write: ",
+]
 ENDINGS = [
     "",
     "",
@@ -371,8 +420,12 @@ def write(name: str, rows: list[tuple[str, str]]) -> None:
 def main() -> None:
     """Write both files."""
     chance = random.Random(SEED)
-    train = [(ticket, intent) for intent, (known, _) in INTENTS.items() for ticket in tickets(known, TRAIN_EACH, chance)]
-    held_out = [(ticket, intent) for intent, (_, kept) in INTENTS.items() for ticket in tickets(kept, HELD_OUT_EACH, chance)]
+    train = [
+        (ticket, intent) for intent, (known, _) in INTENTS.items() for ticket in tickets(known, TRAIN_EACH, chance)
+    ]
+    held_out = [
+        (ticket, intent) for intent, (_, kept) in INTENTS.items() for ticket in tickets(kept, HELD_OUT_EACH, chance)
+    ]
     chance.shuffle(train)
     chance.shuffle(held_out)
     write("train.csv", train)

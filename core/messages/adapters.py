@@ -59,7 +59,9 @@ class AddAdapter(Command[AdapterReply]):
     type: str = AdapterType.project.value
     name: str = ""
     model_id: str = Field("", description="The base model that the adapter was trained on.")
-    location: str | None = Field(None, description="Directory with adapter_config.json and safetensors weights, in the project.")
+    location: str | None = Field(
+        None, description="Directory with adapter_config.json and safetensors weights, in the project."
+    )
     huggingface_name: str | None = Field(None, description="org/name[@revision] on the Hub.")
     cml_registered_model_id: str | None = None
     fine_tuning_job_id: str | None = None
@@ -158,7 +160,9 @@ def _hub_name(message: AddAdapter, world: World) -> Iterator[str]:
     "huggingface_name",
     need=Need.network,
     passes=[Example({"type": "huggingface", "huggingface_name": "o/a"}, NoWorld(found={"adapter": {}}))],
-    fails=[Example({"type": "huggingface", "huggingface_name": "o/a"}, NoWorld(found={"adapter": ValueError("not found")}))],
+    fails=[
+        Example({"type": "huggingface", "huggingface_name": "o/a"}, NoWorld(found={"adapter": ValueError("not found")}))
+    ],
 )
 def _on_hub(message: AddAdapter, world: World) -> Iterator[str | Breach]:
     """the adapter must be found on the Hub"""
@@ -209,11 +213,21 @@ _NAMES_OTHER = NoWorld(
     {"models": [{"id": "m", "name": "tiny"}, {"id": "n", "name": "large", "huggingface_model_name": "org/large"}]},
     {"adapter": {"base_model": "org/large"}},
 )
-_NAMES_OWN = NoWorld({"models": [{"id": "m", "name": "tiny", "location": "/project/models/tiny"}]}, {"adapter": {"base_model": "/old/place/tiny"}})
+_NAMES_OWN = NoWorld(
+    {"models": [{"id": "m", "name": "tiny", "location": "/project/models/tiny"}]},
+    {"adapter": {"base_model": "/old/place/tiny"}},
+)
 _NAMES_STRANGER = NoWorld({"models": [{"id": "m", "name": "tiny"}]}, {"adapter": {"base_model": "org/unknown"}})
 
 
-@rule(AddAdapter, "AD-106", "model_id", need=Need.files, passes=[Example({}, _NAMES_OWN), Example({}, _NAMES_STRANGER)], fails=[Example({}, _NAMES_OTHER)])
+@rule(
+    AddAdapter,
+    "AD-106",
+    "model_id",
+    need=Need.files,
+    passes=[Example({}, _NAMES_OWN), Example({}, _NAMES_STRANGER)],
+    fails=[Example({}, _NAMES_OTHER)],
+)
 def _same_base(message: AddAdapter, world: World) -> Iterator[str]:
     """the base model that the adapter names must not be another one of the studio"""
     named, model = _bases(message, world)
@@ -228,7 +242,10 @@ def _same_base(message: AddAdapter, world: World) -> Iterator[str]:
     need=Need.files,
     severity=Severity.INFO,
     passes=[Example({}, _NAMES_OWN)],
-    fails=[Example({}, _NAMES_STRANGER), Example({}, NoWorld({"models": [{"id": "m", "name": "tiny"}]}, {"adapter": {"base_model": None}}))],
+    fails=[
+        Example({}, _NAMES_STRANGER),
+        Example({}, NoWorld({"models": [{"id": "m", "name": "tiny"}]}, {"adapter": {"base_model": None}})),
+    ],
 )
 def _known_base(message: AddAdapter, world: World) -> Iterator[str]:
     """whether an adapter fits can't be told when it names a base model that the studio does not know"""
@@ -240,7 +257,9 @@ def _known_base(message: AddAdapter, world: World) -> Iterator[str]:
 def _bases(message: AddAdapter, world: World) -> tuple[str | None, Row | None]:
     """The base model's name in the adapter's files, and the model that the message names; None when there is none."""
     model = world.get("models", message.model_id)
-    if message.type not in (AdapterType.project, AdapterType.huggingface) or not (message.location or message.huggingface_name):
+    if message.type not in (AdapterType.project, AdapterType.huggingface) or not (
+        message.location or message.huggingface_name
+    ):
         return None, None
     try:
         return world.inspect("adapter", message).get("base_model"), model

@@ -101,9 +101,13 @@ def parse(name: str, payload: object) -> Message[Any]:
     """
     kind = REGISTRY.get(name)
     if kind is None:
-        raise Refused.because([Breach(rule="MS-104", field="", message=f"there is no message named {name!r}{_nearest(name)}")])
+        raise Refused.because(
+            [Breach(rule="MS-104", field="", message=f"there is no message named {name!r}{_nearest(name)}")]
+        )
     if not isinstance(payload, Mapping):
-        raise Refused.because([Breach(rule="MS-101", field="", message="the payload must be an object of the message's fields")])
+        raise Refused.because(
+            [Breach(rule="MS-101", field="", message="the payload must be an object of the message's fields")]
+        )
     try:
         text = json.dumps(payload)
         if _SUSPECT.search(text) and (breaches := list(_unstorable(payload))):

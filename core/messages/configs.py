@@ -47,9 +47,14 @@ class AddConfig(Command[ConfigReply]):
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "lora_config", "config": '{"r": 16}'}
 
-    type: str = Field("", description="training_arguments, bitsandbytes_config, generation_config, lora_config, custom, axolotl or axolotl_dataset_formats")
+    type: str = Field(
+        "",
+        description="training_arguments, bitsandbytes_config, generation_config, lora_config, custom, axolotl or axolotl_dataset_formats",
+    )
     config: str = Field("", description="JSON text; YAML for axolotl.")
-    description: str | None = Field(None, description="Free text; when it names a model, the config belongs to its family.")
+    description: str | None = Field(
+        None, description="Free text; when it names a model, the config belongs to its family."
+    )
 
 
 class GetConfig(Query[ConfigReply]):
@@ -152,7 +157,11 @@ def _valid_yaml(message: AddConfig, world: World) -> Iterator[str]:
     "CF-102",
     "config",
     passes=[{}],
-    fails=[{"config": '{"rank": 8}'}, {"config": '{"r": "8"}'}, {"type": "training_arguments", "config": '{"output_dir": "/x"}'}],
+    fails=[
+        {"config": '{"rank": 8}'},
+        {"config": '{"r": "8"}'},
+        {"type": "training_arguments", "config": '{"output_dir": "/x"}'},
+    ],
 )
 def _known_keys(message: AddConfig, world: World) -> Iterator[str]:
     """the keys must be ones that the training libraries know and the studio allows, with values of their types"""
@@ -198,7 +207,9 @@ def _duplicate(message: AddConfig, world: World) -> Iterator[str]:
         content = parse_config(message.type, message.config)
     except ConfigTextError:
         return  # told by CF-002 and CF-003
-    for row in world.find("configs", content_hash=content_hash(message.type, family_of(world, message.description), content)):
+    for row in world.find(
+        "configs", content_hash=content_hash(message.type, family_of(world, message.description), content)
+    ):
         yield f"an equal config exists (id {row['id']}) and is answered"
 
 

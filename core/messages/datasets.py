@@ -82,7 +82,9 @@ class ListDatasets(Query[DatasetsReply]):
     limit: Limit = 100
 
 
-@rule(AddDataset, "DS-001", "type", passes=[{"type": "project_json", "location": "a.json"}], fails=[{"type": "parquet"}])
+@rule(
+    AddDataset, "DS-001", "type", passes=[{"type": "project_json", "location": "a.json"}], fails=[{"type": "parquet"}]
+)
 def _type(message: AddDataset, world: World) -> Iterator[str]:
     """type must be one of huggingface, project, project_csv, project_json, project_jsonl"""
     yield from one_of(message.type, DatasetType, "type")
@@ -143,7 +145,9 @@ def _readable(message: AddDataset, world: World) -> Iterator[str | Breach]:
     "huggingface_name",
     need=Need.network,
     passes=[Example({"type": "huggingface", "huggingface_name": "o/d"}, NoWorld(found={"dataset": {"features": []}}))],
-    fails=[Example({"type": "huggingface", "huggingface_name": "o/d"}, NoWorld(found={"dataset": ValueError("not found")}))],
+    fails=[
+        Example({"type": "huggingface", "huggingface_name": "o/d"}, NoWorld(found={"dataset": ValueError("not found")}))
+    ],
 )
 def _on_hub(message: AddDataset, world: World) -> Iterator[str | Breach]:
     """the dataset must be found on the Hub"""

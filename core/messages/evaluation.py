@@ -86,10 +86,14 @@ class StartEvaluationJob(Command[EvaluationBatchReply]):
 
     type: str = EvaluationJobType.mlflow.value
     model_adapter_combinations: list[Pair] = Field([], description="What to compare.")
-    dataset_id: str = Field("", description="The dataset of the adapter's own job: its held-out rows; any other: all rows.")
+    dataset_id: str = Field(
+        "", description="The dataset of the adapter's own job: its held-out rows; any other: all rows."
+    )
     prompt_id: str = ""
     num_cpu: int = Field(2, validation_alias=AliasChoices("num_cpu", "cpu"), description="CPU cores.")
-    num_gpu: int = Field(1, validation_alias=AliasChoices("num_gpu", "gpu"), description="GPUs; 0 evaluates on the CPU.")
+    num_gpu: int = Field(
+        1, validation_alias=AliasChoices("num_gpu", "gpu"), description="GPUs; 0 evaluates on the CPU."
+    )
     num_memory: int = Field(8, validation_alias=AliasChoices("num_memory", "memory"), description="Memory in GiB.")
     gpu_label_id: int = -1
     model_bnb_config: str | None = Field(None, description="Inline JSON or a config's id.")
@@ -153,7 +157,9 @@ BNB_AND_GENERATION: tuple[tuple[str, ConfigType], ...] = (
 _BOTH = NoWorld({"models": [{"id": "m", "name": "x"}], "adapters": [{"id": "a", "name": "y", "model_id": "m"}]})
 
 
-@rule(StartEvaluationJob, "EV-001", "model_adapter_combinations", passes=[{}], fails=[{"model_adapter_combinations": []}])
+@rule(
+    StartEvaluationJob, "EV-001", "model_adapter_combinations", passes=[{}], fails=[{"model_adapter_combinations": []}]
+)
 def _combinations(message: StartEvaluationJob, world: World) -> Iterator[str]:
     """model_adapter_combinations must not be empty"""
     if not message.model_adapter_combinations:
@@ -187,7 +193,13 @@ def _prompt(message: StartEvaluationJob, world: World) -> Iterator[str]:
     yield from filled(message.prompt_id, "prompt_id")
 
 
-@rule(StartEvaluationJob, "EV-004", "num_cpu", passes=[{"num_gpu": 0}], fails=[{"num_cpu": 0}, {"num_gpu": -1}, {"num_memory": 0}])
+@rule(
+    StartEvaluationJob,
+    "EV-004",
+    "num_cpu",
+    passes=[{"num_gpu": 0}],
+    fails=[{"num_cpu": 0}, {"num_gpu": -1}, {"num_memory": 0}],
+)
 def _resources(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
     """num_cpu and num_memory must be greater than 0, num_gpu at least 0"""
     for name in ("num_cpu", "num_memory"):
@@ -227,7 +239,9 @@ def _adapters_exist(message: StartEvaluationJob, world: World) -> Iterator[Breac
         row = world.get("adapters", pair.adapter_id) if pair.adapter_id else None
         found = list(exists(world, "adapters", pair.adapter_id, "adapter"))
         if row is not None and row["model_id"] != pair.base_model_id:
-            found.append(f"adapter {pair.adapter_id!r} belongs to model {row['model_id']!r}, not {pair.base_model_id!r}")
+            found.append(
+                f"adapter {pair.adapter_id!r} belongs to model {row['model_id']!r}, not {pair.base_model_id!r}"
+            )
         yield from (Breach(rule="EV-006", field=at, message=text) for text in found)
 
 

@@ -102,7 +102,9 @@ class StartFineTuningJob(Command[FineTuningJobReply]):
     num_epochs: int | None = Field(None, description="Overrides the training arguments; none: theirs.")
     learning_rate: float | None = Field(None, description="Overrides the training arguments; none: theirs.")
     dataset_fraction: float = Field(1.0, description="Share of the rows that is used, in (0, 1].")
-    train_test_split: float = Field(0.9, description="Share of the used rows that is trained on, in (0, 1]; 1 holds none out.")
+    train_test_split: float = Field(
+        0.9, description="Share of the used rows that is trained on, in (0, 1]; 1 holds none out."
+    )
     num_cpu: int = Field(2, validation_alias=_either("num_cpu", "cpu"), description="CPU cores.")
     num_gpu: int = Field(1, validation_alias=_either("num_gpu", "gpu"), description="GPUs; 0 trains on the CPU.")
     num_memory: int = Field(8, validation_alias=_either("num_memory", "memory"), description="Memory in GiB.")
@@ -112,7 +114,9 @@ class StartFineTuningJob(Command[FineTuningJobReply]):
     dist_mem: int | None = Field(None, description="GiB a worker; none: num_memory.")
     gpu_label_id: int = Field(-1, description="Accelerator label; -1: any.")
     out_dir: str | None = Field(
-        None, validation_alias=_either("out_dir", "output_dir"), description="Existing directory for the adapter; none: data/adapters."
+        None,
+        validation_alias=_either("out_dir", "output_dir"),
+        description="Existing directory for the adapter; none: data/adapters.",
     )
     auto_add_adapter: bool = Field(True, description="Register the adapter when it is trained.")
     training_arguments_config_id: str | None = None
@@ -129,7 +133,9 @@ class StartFineTuningJob(Command[FineTuningJobReply]):
     axolotl_config_id: str | None = Field(None, description="Required for the axolotl framework.")
     max_length: int = Field(512, description="Longest row in tokens; longer ones are cut.")
     packing: bool = Field(True, description="Pack several rows into one sequence.")
-    loss_on: str = Field(LossOn.all.value, description="all: every token is learned; completion: only the completion's.")
+    loss_on: str = Field(
+        LossOn.all.value, description="all: every token is learned; completion: only the completion's."
+    )
     length_grouped: bool = Field(False, description="Batch rows of like length.")
     priority: int = Field(0, ge=-100, le=100, description="Higher runs earlier.")
 
@@ -191,11 +197,27 @@ def _adapter_name(message: StartFineTuningJob, world: World) -> Iterator[str]:
     need=Need.store,
     passes=[
         {},
-        Example({}, NoWorld({"fine_tuning_jobs": [{"id": "j", "adapter_name": "tickets-1"}], "jobs": [{"id": "j", "status": "failed"}]})),
+        Example(
+            {},
+            NoWorld(
+                {
+                    "fine_tuning_jobs": [{"id": "j", "adapter_name": "tickets-1"}],
+                    "jobs": [{"id": "j", "status": "failed"}],
+                }
+            ),
+        ),
     ],
     fails=[
         Example({}, NoWorld({"adapters": [{"id": "a", "name": "tickets-1"}]})),
-        Example({}, NoWorld({"fine_tuning_jobs": [{"id": "j", "adapter_name": "tickets-1"}], "jobs": [{"id": "j", "status": "queued"}]})),
+        Example(
+            {},
+            NoWorld(
+                {
+                    "fine_tuning_jobs": [{"id": "j", "adapter_name": "tickets-1"}],
+                    "jobs": [{"id": "j", "status": "queued"}],
+                }
+            ),
+        ),
     ],
 )
 def _adapter_name_free(message: StartFineTuningJob, world: World) -> Iterator[str]:
@@ -317,21 +339,42 @@ def _known(table: str) -> NoWorld:
     return NoWorld({table: [{"id": table[0], "name": "x", "type": "axolotl"}]})
 
 
-@rule(StartFineTuningJob, "FT-013", "base_model_id", need=Need.store, passes=[Example({}, _known("models"))], fails=[{}, {"base_model_id": ""}])
+@rule(
+    StartFineTuningJob,
+    "FT-013",
+    "base_model_id",
+    need=Need.store,
+    passes=[Example({}, _known("models"))],
+    fails=[{}, {"base_model_id": ""}],
+)
 def _model_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """base_model_id must exist"""
     yield from filled(message.base_model_id, "base_model_id")
     yield from exists(world, "models", message.base_model_id, "model")
 
 
-@rule(StartFineTuningJob, "FT-014", "dataset_id", need=Need.store, passes=[Example({}, _known("datasets"))], fails=[{}, {"dataset_id": ""}])
+@rule(
+    StartFineTuningJob,
+    "FT-014",
+    "dataset_id",
+    need=Need.store,
+    passes=[Example({}, _known("datasets"))],
+    fails=[{}, {"dataset_id": ""}],
+)
 def _dataset_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """dataset_id must exist"""
     yield from filled(message.dataset_id, "dataset_id")
     yield from exists(world, "datasets", message.dataset_id, "dataset")
 
 
-@rule(StartFineTuningJob, "FT-015", "prompt_id", need=Need.store, passes=[Example({}, _known("prompts"))], fails=[{}, {"prompt_id": None}])
+@rule(
+    StartFineTuningJob,
+    "FT-015",
+    "prompt_id",
+    need=Need.store,
+    passes=[Example({}, _known("prompts"))],
+    fails=[{}, {"prompt_id": None}],
+)
 def _prompt_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """prompt_id must exist; the legacy framework requires one"""
     if message.framework_type == FineTuningFrameworkType.legacy:
@@ -345,7 +388,10 @@ def _prompt_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     "axolotl_config_id",
     need=Need.store,
     passes=[{}, Example({"axolotl_config_id": "c"}, _known("configs"))],
-    fails=[{"axolotl_config_id": "c"}, Example({"axolotl_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config"}]}))],
+    fails=[
+        {"axolotl_config_id": "c"},
+        Example({"axolotl_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config"}]})),
+    ],
 )
 def _axolotl_config_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """axolotl_config_id must exist and be of type axolotl when it is given"""
@@ -357,11 +403,18 @@ def _axolotl_config_exists(message: StartFineTuningJob, world: World) -> Iterato
     "FT-101",
     "configs",
     need=Need.store,
-    passes=[{}, Example({"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config", "config": '{"r": 8}'}]}))],
+    passes=[
+        {},
+        Example(
+            {"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config", "config": '{"r": 8}'}]})
+        ),
+    ],
     fails=[
         {"lora_config_id": "gone"},
         Example({"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "custom", "config": "{}"}]})),
-        Example({"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config", "config": '{"rank": 8}'}]})),
+        Example(
+            {"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config", "config": '{"rank": 8}'}]})
+        ),
     ],
 )
 def _configs_exist(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
@@ -379,7 +432,11 @@ def _configs_exist(message: StartFineTuningJob, world: World) -> Iterator[Breach
     "FT-102",
     "configs",
     passes=[{"lora_config": '{"r": 8}'}, {"training_arguments_config": '{"warmup_ratio": 0.03}'}],
-    fails=[{"lora_config": "{"}, {"lora_config": '{"rank": 8}'}, {"training_arguments_config": '{"push_to_hub": true}'}],
+    fails=[
+        {"lora_config": "{"},
+        {"lora_config": '{"rank": 8}'},
+        {"training_arguments_config": '{"push_to_hub": true}'},
+    ],
 )
 def _inline_configs(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
     """inline configs must be JSON objects of keys that the libraries know and the studio allows"""
@@ -407,7 +464,13 @@ def _older_keys(message: StartFineTuningJob, world: World) -> Iterator[str]:
         yield from renamed(ConfigType.training_arguments, content)
 
 
-@rule(StartFineTuningJob, "FT-104", "max_length", passes=[{"max_length": 8}], fails=[{"max_length": 7}, {"max_length": 2_000_000}])
+@rule(
+    StartFineTuningJob,
+    "FT-104",
+    "max_length",
+    passes=[{"max_length": 8}],
+    fails=[{"max_length": 7}, {"max_length": 2_000_000}],
+)
 def _max_length(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """max_length must be between 8 and 1,048,576 tokens"""
     if not 8 <= message.max_length <= 1_048_576:

@@ -60,7 +60,9 @@ class AddModel(Command[ModelReply]):
         description="org/name[@revision] on the Hub.",
         validation_alias=AliasChoices("huggingface_name", "huggingface_model_name"),
     )
-    location: str | None = Field(None, description="A directory with config.json, tokenizer and safetensors, in the project.")
+    location: str | None = Field(
+        None, description="A directory with config.json, tokenizer and safetensors, in the project."
+    )
     model_registry_id: str | None = Field(
         None,
         description="Id in the model registry.",
@@ -76,7 +78,9 @@ class AddModel(Command[ModelReply]):
     @property
     def own_name(self) -> str:
         """The name that the model gets."""
-        return self.name.strip() or self.repository or PurePath(self.location or "").name or (self.model_registry_id or "")
+        return (
+            self.name.strip() or self.repository or PurePath(self.location or "").name or (self.model_registry_id or "")
+        )
 
 
 class GetModel(Query[ModelReply]):
@@ -123,8 +127,12 @@ def _location(message: AddModel, world: World) -> Iterator[str]:
     "MD-002",
     "huggingface_model_name",
     need=Need.network,
-    passes=[Example({"type": "huggingface", "huggingface_name": "o/m"}, NoWorld(found={"model": {"revision": "c0ffee"}}))],
-    fails=[Example({"type": "huggingface", "huggingface_name": "o/m"}, NoWorld(found={"model": ValueError("not found")}))],
+    passes=[
+        Example({"type": "huggingface", "huggingface_name": "o/m"}, NoWorld(found={"model": {"revision": "c0ffee"}}))
+    ],
+    fails=[
+        Example({"type": "huggingface", "huggingface_name": "o/m"}, NoWorld(found={"model": ValueError("not found")}))
+    ],
 )
 def _on_hub(message: AddModel, world: World) -> Iterator[str | Breach]:
     """the model must be found on the Hub"""
@@ -139,7 +147,9 @@ def _on_hub(message: AddModel, world: World) -> Iterator[str | Breach]:
     need=Need.network,
     passes=[Example({"type": "model_registry", "model_registry_id": "7"}, NoWorld(found={"model": {"name": "m"}}))],
     fails=[
-        Example({"type": "model_registry", "model_registry_id": "7"}, NoWorld(found={"model": ValueError("not found")})),
+        Example(
+            {"type": "model_registry", "model_registry_id": "7"}, NoWorld(found={"model": ValueError("not found")})
+        ),
         Example({"type": "model_registry"}),
     ],
 )

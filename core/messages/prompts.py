@@ -142,37 +142,76 @@ def _dataset_exists(message: AddPrompt, world: World) -> Iterator[str]:
     yield from exists(world, "datasets", message.prompt.dataset_id, "dataset")
 
 
-@rule(AddPrompt, "PR-003", "prompt.prompt_template", passes=[{}], fails=[_with(prompt_template=""), _with(prompt_template="{a.b}")])
+@rule(
+    AddPrompt,
+    "PR-003",
+    "prompt.prompt_template",
+    passes=[{}],
+    fails=[_with(prompt_template=""), _with(prompt_template="{a.b}")],
+)
 def _prompt_template(message: AddPrompt, world: World) -> Iterator[str]:
     """prompt_template is required, made of text and bare {column} placeholders"""
     yield from _well_formed(message.prompt.prompt_template, "prompt_template")
 
 
-@rule(AddPrompt, "PR-004", "prompt.input_template", passes=[{}], fails=[_with(input_template=" "), _with(input_template="{a!r}")])
+@rule(
+    AddPrompt,
+    "PR-004",
+    "prompt.input_template",
+    passes=[{}],
+    fails=[_with(input_template=" "), _with(input_template="{a!r}")],
+)
 def _input_template(message: AddPrompt, world: World) -> Iterator[str]:
     """input_template is required, made of text and bare {column} placeholders"""
     yield from _well_formed(message.prompt.input_template, "input_template")
 
 
-@rule(AddPrompt, "PR-005", "prompt.completion_template", passes=[{}], fails=[_with(completion_template=""), _with(completion_template="{")])
+@rule(
+    AddPrompt,
+    "PR-005",
+    "prompt.completion_template",
+    passes=[{}],
+    fails=[_with(completion_template=""), _with(completion_template="{")],
+)
 def _completion_template(message: AddPrompt, world: World) -> Iterator[str]:
     """completion_template is required, made of text and bare {column} placeholders"""
     yield from _well_formed(message.prompt.completion_template, "completion_template")
 
 
-@rule(AddPrompt, "PR-003", "prompt.prompt_template", need=Need.store, passes=[Example({}, _ROWS)], fails=[Example(_with(prompt_template="{nope}"), _ROWS)])
+@rule(
+    AddPrompt,
+    "PR-003",
+    "prompt.prompt_template",
+    need=Need.store,
+    passes=[Example({}, _ROWS)],
+    fails=[Example(_with(prompt_template="{nope}"), _ROWS)],
+)
 def _prompt_columns(message: AddPrompt, world: World) -> Iterator[str]:
     """prompt_template may name only the dataset's columns"""
     yield from _known(message, world, message.prompt.prompt_template)
 
 
-@rule(AddPrompt, "PR-004", "prompt.input_template", need=Need.store, passes=[Example({}, _ROWS)], fails=[Example(_with(input_template="{nope}"), _ROWS)])
+@rule(
+    AddPrompt,
+    "PR-004",
+    "prompt.input_template",
+    need=Need.store,
+    passes=[Example({}, _ROWS)],
+    fails=[Example(_with(input_template="{nope}"), _ROWS)],
+)
 def _input_columns(message: AddPrompt, world: World) -> Iterator[str]:
     """input_template may name only the dataset's columns"""
     yield from _known(message, world, message.prompt.input_template)
 
 
-@rule(AddPrompt, "PR-005", "prompt.completion_template", need=Need.store, passes=[Example({}, _ROWS)], fails=[Example(_with(completion_template="{nope}"), _ROWS)])
+@rule(
+    AddPrompt,
+    "PR-005",
+    "prompt.completion_template",
+    need=Need.store,
+    passes=[Example({}, _ROWS)],
+    fails=[Example(_with(completion_template="{nope}"), _ROWS)],
+)
 def _completion_columns(message: AddPrompt, world: World) -> Iterator[str]:
     """completion_template may name only the dataset's columns"""
     yield from _known(message, world, message.prompt.completion_template)

@@ -71,7 +71,9 @@ class RegisterRunner(Command[RegisteredReply]):
     gpus: list[Gpu] = []
     labels: dict[str, str] = {}
     engines: list[str] = Field(description="legacy, evaluation, axolotl, user_script …")
-    marker: str = Field("", description="Content of the studio's marker file in the artifacts root; without it there is no work.")
+    marker: str = Field(
+        "", description="Content of the studio's marker file in the artifacts root; without it there is no work."
+    )
     pid: int = 0
 
 
@@ -95,7 +97,9 @@ class JobOrder(Value):
     attempt: int
     order: Order
     accepted: int = 0
-    spec: dict[str, Any] | None = Field(None, description="The sealed specification, while the runner does not hold it.")
+    spec: dict[str, Any] | None = Field(
+        None, description="The sealed specification, while the runner does not hold it."
+    )
     cancelled: list[str] = Field([], description="Children of an evaluation to leave out.")
 
 

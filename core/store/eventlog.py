@@ -16,7 +16,9 @@ from core.store.tables import EventRow, Meta
 BATCH = 1_000  # events read from the log at once
 
 
-def events_after(session: Session, after: int, limit: int = BATCH, *, kind: str | None = None, resource_id: str | None = None) -> list[Event]:
+def events_after(
+    session: Session, after: int, limit: int = BATCH, *, kind: str | None = None, resource_id: str | None = None
+) -> list[Event]:
     """Events with an id above `after`, oldest first, each with its predecessor's id in the whole log."""
     query = select(EventRow).where(EventRow.id > after).order_by(EventRow.id).limit(limit)
     if kind is not None:
@@ -27,7 +29,9 @@ def events_after(session: Session, after: int, limit: int = BATCH, *, kind: str 
     return linked(session, rows, contiguous=kind is None and resource_id is None)
 
 
-def last_events(session: Session, limit: int, *, kind: str | None = None, resource_id: str | None = None) -> list[Event]:
+def last_events(
+    session: Session, limit: int, *, kind: str | None = None, resource_id: str | None = None
+) -> list[Event]:
     """The newest events, oldest first."""
     query = select(EventRow).order_by(EventRow.id.desc()).limit(limit)
     if kind is not None:
@@ -44,7 +48,10 @@ def linked(session: Session, rows: list[EventRow], *, contiguous: bool) -> list[
     before = _before(session, rows[0].id) if rows else 0
     for row in rows:
         prev = before if contiguous else _before(session, row.id)
-        fields = {column: getattr(row, column) for column in ("id", "at", "type", "level", "message", "kind", "resource_id", "data")}
+        fields = {
+            column: getattr(row, column)
+            for column in ("id", "at", "type", "level", "message", "kind", "resource_id", "data")
+        }
         events.append(Event(prev=prev, **fields))
         before = row.id
     return events

@@ -49,7 +49,9 @@ class Unit:
 
         What comes first has places, not names, so that `data` may have a kind and a name of its own.
         """
-        row = EventRow(at=self.now, type=type, level=level, message=message, kind=kind, resource_id=resource_id, data=data)
+        row = EventRow(
+            at=self.now, type=type, level=level, message=message, kind=kind, resource_id=resource_id, data=data
+        )
         self.events.append(row)
 
     def after(self, do: Callable[[], None]) -> None:
@@ -66,8 +68,10 @@ class Store:
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self.writer = _engine(settings, self.url, "BEGIN IMMEDIATE")
-        self.reader = _engine(settings, self.url, "BEGIN") if self.is_sqlite else self.writer.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        self.reader = (
+            _engine(settings, self.url, "BEGIN")
+            if self.is_sqlite
+            else self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         )
 
     @contextmanager

@@ -246,7 +246,10 @@ class Job(Base):
     summary: Mapped[dict[str, Any] | None]
     cancelled: Mapped[list[str] | None]
 
-    __table_args__ = (Index("ix_jobs_status_priority", "status", "priority", "queued_at"), Index("ix_jobs_created_at", "created_at"))
+    __table_args__ = (
+        Index("ix_jobs_status_priority", "status", "priority", "queued_at"),
+        Index("ix_jobs_created_at", "created_at"),
+    )
 
 
 class Runner(Base):

@@ -78,13 +78,19 @@ def _current(connection: Connection) -> str | None:
 def _check_known(revision: str | None) -> None:
     known = {each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in known:
-        raise TooNew(f"the store is of revision {revision}, which this studio does not know: a newer one made it; update the studio")
+        raise TooNew(
+            f"the store is of revision {revision}, which this studio does not know: a newer one made it; update the studio"
+        )
 
 
 def _alembic(connection: Connection) -> None:
     command.upgrade(_config(connection), "head")
-    if connection.dialect.name == "sqlite" and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()):
-        raise RuntimeError(f"the upgrade would break {len(broken)} links between rows, the first in {broken[0][0]}; nothing was changed")
+    if connection.dialect.name == "sqlite" and (
+        broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    ):
+        raise RuntimeError(
+            f"the upgrade would break {len(broken)} links between rows, the first in {broken[0][0]}; nothing was changed"
+        )
 
 
 def _name(connection: Connection) -> None:
@@ -106,7 +112,9 @@ def _back_up(store: Store, revision: str | None) -> None:
         source.backup(copy)
     source.close()
     copy.close()
-    for old in sorted(directory.glob(f"{Path(database).stem}-*.db"), key=lambda path: path.stat().st_mtime)[:-BACKUPS_KEPT]:
+    for old in sorted(directory.glob(f"{Path(database).stem}-*.db"), key=lambda path: path.stat().st_mtime)[
+        :-BACKUPS_KEPT
+    ]:
         old.unlink()
 
 

@@ -36,7 +36,9 @@ def test_there_are_enough_rows_of_enough_intents_evenly() -> None:
 
 
 def test_no_held_out_ticket_or_sentence_is_trained_on() -> None:
-    assert not {row["instruction"].lower() for row in rows("train.csv")} & {row["instruction"].lower() for row in rows("heldout.csv")}
+    assert not {row["instruction"].lower() for row in rows("train.csv")} & {
+        row["instruction"].lower() for row in rows("heldout.csv")
+    }
     for known, kept in make_tickets.INTENTS.values():
         assert not set(known) & set(kept)
 

@@ -43,7 +43,9 @@ def test_lines_stay_only_when_asked_for() -> None:
 def test_no_text_gets_a_control_character_through_or_more_than_the_limit(text: str, limit: int, lines: bool) -> None:
     shown = plain(text, limit=limit, lines=lines)
     assert len(shown) <= limit
-    unsafe = [char for char in shown if unicodedata.category(char)[0] in "CZ" and char not in " \u200d\u00a0" and char != "\n"]
+    unsafe = [
+        char for char in shown if unicodedata.category(char)[0] in "CZ" and char not in " \u200d\u00a0" and char != "\n"
+    ]
     assert not [char for char in unsafe if unicodedata.category(char) != "Zs"]
     assert lines or "\n" not in shown
 
@@ -55,7 +57,22 @@ def test_paths_below_the_root_are_given_resolved(tmp_path: Path, path: str) -> N
     assert inside(tmp_path, tmp_path / path) == inside(tmp_path, path)
 
 
-@pytest.mark.parametrize("path", ["..", "../x", "sub/../../x", "/etc/passwd", "~", "~root", "~nobody-at-all", "a\0b", "link/x", "//etc", "sub/link2"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "..",
+        "../x",
+        "sub/../../x",
+        "/etc/passwd",
+        "~",
+        "~root",
+        "~nobody-at-all",
+        "a\0b",
+        "link/x",
+        "//etc",
+        "sub/link2",
+    ],
+)
 def test_paths_that_leave_the_root_are_refused(tmp_path: Path, path: str) -> None:
     root = tmp_path / "root"
     (root / "sub").mkdir(parents=True)
@@ -87,7 +104,22 @@ def test_a_template_takes_columns_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["{", "}", "{}", "{0.__class__}", "{a.b}", "{a[0]}", "{a!r}", "{a:>99999999}", "{a:{b}}", "{ a}", "{a }", "{a{b}}", "{a}}"]
+    "template",
+    [
+        "{",
+        "}",
+        "{}",
+        "{0.__class__}",
+        "{a.b}",
+        "{a[0]}",
+        "{a!r}",
+        "{a:>99999999}",
+        "{a:{b}}",
+        "{ a}",
+        "{a }",
+        "{a{b}}",
+        "{a}}",
+    ],
 )
 def test_anything_more_than_a_bare_column_is_refused(template: str) -> None:
     with pytest.raises(TemplateError):

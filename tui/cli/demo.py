@@ -67,7 +67,12 @@ def _model(using: Settings) -> Path:
         say(f"{MODEL} is there: {target}")
         return target
     say(f"converting {MODEL} to safetensors, once (about half a minute)")
-    done = subprocess.run([sys.executable, "-W", "ignore", "-m", "gpu_runner.demo_model", str(target)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "gpu_runner.demo_model", str(target)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise StudioError(f"the demo's model can't be prepared: {done.stderr.strip().splitlines()[-1:]}")
     return target
@@ -75,17 +80,30 @@ def _model(using: Settings) -> Path:
 
 def resources(client: StudioClient, using: Settings, model: Path) -> dict[str, str]:
     """The ids of the demo's resources: those that are there, or new ones."""
-    known = {each.name: each.id for many in (client.get_datasets(), client.get_models(), client.get_prompts()) for each in many}
+    known = {
+        each.name: each.id
+        for many in (client.get_datasets(), client.get_models(), client.get_prompts())
+        for each in many
+    }
     say("adding the tickets, the model, the prompt and the configs")
     ids = {}
     for name, file in (("Demo tickets", "train.csv"), ("Demo tickets held out", "heldout.csv")):
         ids[file] = known.get(name) or _dataset(client, using, name, file)
     ids["model"] = known.get(MODEL) or client.call(AddModel(type="project", name=MODEL, location=str(model))).model.id
     prompt = json.loads((DEMO / "prompt.json").read_text(encoding="utf-8"))
-    ids["prompt"] = known.get(prompt["name"]) or client.call(AddPrompt(prompt=PromptFields(**prompt, dataset_id=ids["train.csv"]))).prompt.id
-    for name, kind in (("training_arguments", "training_arguments"), ("lora", "lora_config"), ("generation", "generation_config")):
+    ids["prompt"] = (
+        known.get(prompt["name"])
+        or client.call(AddPrompt(prompt=PromptFields(**prompt, dataset_id=ids["train.csv"]))).prompt.id
+    )
+    for name, kind in (
+        ("training_arguments", "training_arguments"),
+        ("lora", "lora_config"),
+        ("generation", "generation_config"),
+    ):
         text = (DEMO / f"{name}.json").read_text(encoding="utf-8")
-        ids[name] = client.call(AddConfig(type=kind, config=text, description=f"Demo {name.replace('_', ' ')}")).config.id
+        ids[name] = client.call(
+            AddConfig(type=kind, config=text, description=f"Demo {name.replace('_', ' ')}")
+        ).config.id
     return ids
 
 
@@ -98,7 +116,9 @@ def _dataset(client: StudioClient, using: Settings, name: str, file: str) -> str
 
 
 def _train(client: StudioClient, ids: dict[str, str]) -> str:
-    taken = {each.name for each in client.get_adapters()} | {each.adapter_name for each in client.get_fine_tuning_jobs() if not each.status.finished}
+    taken = {each.name for each in client.get_adapters()} | {
+        each.adapter_name for each in client.get_fine_tuning_jobs() if not each.status.finished
+    }
     name = next(f"{ADAPTER}-{number}" for number in range(1, 10_000) if f"{ADAPTER}-{number}" not in taken)
     request = StartFineTuningJob(
         adapter_name=name,
@@ -123,7 +143,10 @@ def _train(client: StudioClient, ids: dict[str, str]) -> str:
 def _evaluate(client: StudioClient, ids: dict[str, str], job: str) -> str:
     adapter = next(each.id for each in client.call(ListAdapters(limit=1000)).adapters if each.fine_tuning_job_id == job)
     request = StartEvaluationJob(
-        model_adapter_combinations=[Pair(base_model_id=ids["model"]), Pair(base_model_id=ids["model"], adapter_id=adapter)],
+        model_adapter_combinations=[
+            Pair(base_model_id=ids["model"]),
+            Pair(base_model_id=ids["model"], adapter_id=adapter),
+        ],
         dataset_id=ids["heldout.csv"],
         prompt_id=ids["prompt"],
         generation_config=ids["generation"],

@@ -46,7 +46,11 @@ def _server(using: Settings) -> Iterator[Finding]:
 def _training(using: Settings) -> Iterator[Finding]:
     missing = [name for name in TRAINING if importlib.util.find_spec(name) is None]
     if missing:
-        yield "note", "training", f"this machine can't train: {', '.join(missing)} missing (pip install 'fine-tuning-studio[train]')"
+        yield (
+            "note",
+            "training",
+            f"this machine can't train: {', '.join(missing)} missing (pip install 'fine-tuning-studio[train]')",
+        )
     else:
         yield "ok", "training", "all libraries are installed"
 
@@ -88,7 +92,20 @@ def _studio(using: Settings) -> Iterator[Finding]:
     yield "ok", "studio", f"answers; {len(runners)} runners"
     for runner in runners:
         state = "ok" if runner.status == "online" else "note"
-        yield state, "runner", f"{runner.host}: {runner.status}, {runner.cpus} cores, {runner.memory:.0f} GiB, {len(runner.gpus)} GPUs"
+        yield (
+            state,
+            "runner",
+            f"{runner.host}: {runner.status}, {runner.cpus} cores, {runner.memory:.0f} GiB, {len(runner.gpus)} GPUs",
+        )
 
 
-LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_python, _server, _training, _gpus, _disk, _home, _token, _studio)
+LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _python,
+    _server,
+    _training,
+    _gpus,
+    _disk,
+    _home,
+    _token,
+    _studio,
+)

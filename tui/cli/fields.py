@@ -55,7 +55,9 @@ def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]]) ->
     """Give the parser an option for every field; what is not given is left to the message's own defaults."""
     for option in options(message):
         if option.read is _switch:
-            parser.add_argument(option.flag, dest=_dest(option), action=argparse.BooleanOptionalAction, default=None, help=option.help)
+            parser.add_argument(
+                option.flag, dest=_dest(option), action=argparse.BooleanOptionalAction, default=None, help=option.help
+            )
         else:
             parser.add_argument(
                 option.flag,

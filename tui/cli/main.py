@@ -31,7 +31,10 @@ def _dashboard() -> int:
     from pathlib import Path
 
     if "FTS_REDIS_URL" not in os.environ and not socket_path(Path(home)).exists():
-        print(f"no studio is up in {Path(home).resolve()}\n\n  fts up      start one here, and open the dashboard\n  fts demo    see the main job work, from data to a fine-tuned model\n  fts --help  everything else", file=sys.stderr)
+        print(
+            f"no studio is up in {Path(home).resolve()}\n\n  fts up      start one here, and open the dashboard\n  fts demo    see the main job work, from data to a fine-tuned model\n  fts --help  everything else",
+            file=sys.stderr,
+        )
         return 5
     if not sys.stdout.isatty():
         print("the dashboard needs a terminal; `fts --help` lists the commands for scripts", file=sys.stderr)
@@ -52,7 +55,11 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     from tui.cli import up, verbs, watch
 
-    made = argparse.ArgumentParser(prog="fts", description="Fine Tuning Studio: a control room for fine-tuning language models. Without a command: the dashboard.", epilog=EPILOG)
+    made = argparse.ArgumentParser(
+        prog="fts",
+        description="Fine Tuning Studio: a control room for fine-tuning language models. Without a command: the dashboard.",
+        epilog=EPILOG,
+    )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up.add(commands)
     watch.add(verbs.add_verbs(commands))
@@ -76,7 +83,9 @@ def _tools(commands: Any) -> None:
     schema.add_argument("name", nargs="?", help="a message's name")
     schema.set_defaults(run=_lazily("schema"))
     validate = commands.add_parser("validate", help="check a YAML or JSON file of messages without a studio")
-    validate.add_argument("file", help="a file with {name: ..., payload: {...}} or a list of them; - for standard input")
+    validate.add_argument(
+        "file", help="a file with {name: ..., payload: {...}} or a list of them; - for standard input"
+    )
     validate.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     validate.set_defaults(run=_lazily("validate"))
     doctor = commands.add_parser("doctor", help="look at this machine and say what is missing")

@@ -27,7 +27,16 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "adapters": ("id", "name", "type", "model_id", "fine_tuning_job_id", "location"),
     "prompts": ("id", "name", "dataset_id", "input_template", "completion_template"),
     "configs": ("id", "type", "is_default", "model_family", "description", "config"),
-    "fine_tuning_jobs": ("id", "adapter_name", "status", "step", "total_steps", "eta_seconds", "runner_id", "waiting_for"),
+    "fine_tuning_jobs": (
+        "id",
+        "adapter_name",
+        "status",
+        "step",
+        "total_steps",
+        "eta_seconds",
+        "runner_id",
+        "waiting_for",
+    ),
     "evaluation_jobs": ("id", "parent_job_id", "run_number", "status", "adapter_id", "scores"),
     "runners": ("id", "host", "status", "cpus", "memory", "gpus", "jobs", "free"),
     "events": ("id", "at", "type", "kind", "resource_id", "message"),
@@ -52,7 +61,11 @@ def fail(error: StudioError, form: str) -> int:
     """Print why a request was not done, every breach on a line of its own; return the exit code."""
     if form == "json":
         breaches = [each.model_dump(mode="json") for each in error.breaches]
-        print(json.dumps({"ok": False, "code": error.code.value, "message": error.message, "breaches": breaches}, indent=2))
+        print(
+            json.dumps(
+                {"ok": False, "code": error.code.value, "message": error.message, "breaches": breaches}, indent=2
+            )
+        )
     elif error.breaches:
         notes(error.breaches, f"{error.code.value}: nothing was done")
     else:

@@ -26,5 +26,20 @@ def run(arguments: argparse.Namespace) -> int:
 def schema(name: str) -> dict[str, Any]:
     """A message's queue, fields, rules and reply."""
     message = REGISTRY[name]
-    rules = [{"id": rule.id, "field": rule.field, "severity": rule.severity.value, "needs": rule.need.value, "text": rule.text} for rule in message.rules]
-    return {"name": name, "queue": message.QUEUE, "payload": message.model_json_schema(), "reply": message.REPLY.model_json_schema(), "rules": rules}
+    rules = [
+        {
+            "id": rule.id,
+            "field": rule.field,
+            "severity": rule.severity.value,
+            "needs": rule.need.value,
+            "text": rule.text,
+        }
+        for rule in message.rules
+    ]
+    return {
+        "name": name,
+        "queue": message.QUEUE,
+        "payload": message.model_json_schema(),
+        "reply": message.REPLY.model_json_schema(),
+        "rules": rules,
+    }

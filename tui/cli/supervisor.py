@@ -117,7 +117,9 @@ class Supervisor:
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as printed:
-            process.own = subprocess.Popen(process.line.command, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, start_new_session=True)
+            process.own = subprocess.Popen(
+                process.line.command, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, start_new_session=True
+            )
         process.running, process.since = psutil.Process(process.own.pid), now
         print(f"{process.line.name}: started (pid {process.own.pid})", flush=True)
 
@@ -126,10 +128,19 @@ class Supervisor:
         process.running, process.own = None, None
         process.restarts += 1
         process.not_before = now + process.wait
-        print(f"{process.line.name}: ended ({process.last_code}); again in {process.wait:g} s, its log is {self.home.logs / process.line.name}.log", flush=True)
+        print(
+            f"{process.line.name}: ended ({process.last_code}); again in {process.wait:g} s, its log is {self.home.logs / process.line.name}.log",
+            flush=True,
+        )
 
     def _tell(self) -> None:
-        self.home.write({"pid": os.getpid(), "started": psutil.Process().create_time(), "processes": {each.line.name: _told(each) for each in self.processes}})
+        self.home.write(
+            {
+                "pid": os.getpid(),
+                "started": psutil.Process().create_time(),
+                "processes": {each.line.name: _told(each) for each in self.processes},
+            }
+        )
 
     def _end(self) -> None:
         """Stop in the reverse order of the Procfile, each with its own grace: the queue goes last."""
@@ -142,7 +153,11 @@ class Supervisor:
 
 def _told(process: Process) -> dict[str, Any]:
     running = process.running
-    facts: dict[str, Any] = {"command": list(process.line.command), "restarts": process.restarts, "last_code": process.last_code}
+    facts: dict[str, Any] = {
+        "command": list(process.line.command),
+        "restarts": process.restarts,
+        "last_code": process.last_code,
+    }
     with suppress(psutil.Error):
         if running is not None:
             facts |= {"pid": running.pid, "started": running.create_time()}

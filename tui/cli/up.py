@@ -25,7 +25,9 @@ def add(commands: Any) -> None:
     up.add_argument("--detach", action="store_true", help="start it and come back")
     up.set_defaults(run=run_up)
     down = commands.add_parser("down", help="stop the studio; jobs that train go on unless --drain")
-    down.add_argument("--drain", action="store_true", help="first let the runners save checkpoints and give their jobs back")
+    down.add_argument(
+        "--drain", action="store_true", help="first let the runners save checkpoints and give their jobs back"
+    )
     down.set_defaults(run=run_down)
     status = commands.add_parser("status", help="which processes run")
     status.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
@@ -84,7 +86,10 @@ def _ready(using: Settings, home: Home) -> bool:
                 continue
             print("the studio answers", flush=True)
             return True
-    print(f"the studio did not answer within {READY_SECONDS:g} s; `fts status` and the logs in {home.logs} tell why", file=sys.stderr)
+    print(
+        f"the studio did not answer within {READY_SECONDS:g} s; `fts status` and the logs in {home.logs} tell why",
+        file=sys.stderr,
+    )
     return False
 
 
@@ -115,7 +120,9 @@ def run_down(arguments: argparse.Namespace) -> int:
     home.state.unlink(missing_ok=True)
     print("the studio is down")
     if left := _training(using):
-        print(f"{left} training process{'es' if left > 1 else ''} on this host will go on; the next `fts up` takes them over")
+        print(
+            f"{left} training process{'es' if left > 1 else ''} on this host will go on; the next `fts up` takes them over"
+        )
     return 0
 
 
@@ -128,7 +135,9 @@ def _drain(using: Settings) -> None:
             for runner in client.call(ListRunners(), timeout=5).runners:
                 if runner.status == "online":
                     client.call(DrainRunner(id=runner.id))
-            while any(runner.jobs for runner in client.call(ListRunners(), timeout=5).runners if runner.status == "draining"):
+            while any(
+                runner.jobs for runner in client.call(ListRunners(), timeout=5).runners if runner.status == "draining"
+            ):
                 print("waiting for jobs to save their checkpoints", flush=True)
                 time.sleep(2)
         except StudioError as error:

@@ -24,7 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(plain(error), file=sys.stderr)
         return output.EXIT_USAGE
-    found = [(index, name, breach) for index, (name, payload) in enumerate(messages, 1) for breach in breaches(name, payload)]
+    found = [
+        (index, name, breach) for index, (name, payload) in enumerate(messages, 1) for breach in breaches(name, payload)
+    ]
     bad = refusing([breach for _, _, breach in found])
     if arguments.output == "table":
         for index, name, breach in found:

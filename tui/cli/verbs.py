@@ -74,7 +74,9 @@ NOUNS = {
 
 def common(parser: argparse.ArgumentParser, *, command: bool) -> None:
     """The options that every request takes."""
-    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="how the reply is shown")
+    parser.add_argument(
+        "-o", "--output", choices=("table", "json", "yaml"), default="table", help="how the reply is shown"
+    )
     parser.add_argument("--timeout", type=float, default=None, help="seconds to wait for the reply")
     if command:
         parser.add_argument("--key", help="idempotency key: the same key does it once")
@@ -98,9 +100,19 @@ def _declare(verbs: Any, verb: Verb) -> None:
     parser = verbs.add_parser(verb.verb, help=summary, description=f"{summary} ({verb.message})")
     common(parser, command=issubclass(message, Command))
     if verb.positional:
-        parser.add_argument(f"positional_{verb.positional}", metavar=verb.positional.upper(), help="id, or name" if verb.positional == "id" else "")
+        parser.add_argument(
+            f"positional_{verb.positional}",
+            metavar=verb.positional.upper(),
+            help="id, or name" if verb.positional == "id" else "",
+        )
     if verb.message == "StartEvaluationJob":
-        parser.add_argument("--pair", action="append", default=[], metavar="MODEL[:ADAPTER]", help="a base model, with an adapter or without; again for each")
+        parser.add_argument(
+            "--pair",
+            action="append",
+            default=[],
+            metavar="MODEL[:ADAPTER]",
+            help="a base model, with an adapter or without; again for each",
+        )
     if issubclass(message, Command) and verb.verb in ("submit",):
         parser.add_argument("--wait", action="store_true", help="show progress and wait for the end")
     add_options(parser, message)

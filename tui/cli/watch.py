@@ -29,7 +29,9 @@ def add(verbs: dict[str, Any]) -> None:
     events.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     events.set_defaults(run=run_events)
     for noun in ("job", "evaluation"):
-        wait = verbs[noun].add_parser("wait", help="show progress and wait for the end; exit code 1 when it did not succeed")
+        wait = verbs[noun].add_parser(
+            "wait", help="show progress and wait for the end; exit code 1 when it did not succeed"
+        )
         wait.add_argument("id", help="id, or the adapter's name" if noun == "job" else "the batch's id")
         wait.set_defaults(run=run_wait, evaluation=noun == "evaluation")
 
@@ -59,7 +61,9 @@ def wait_for(client: StudioClient, id: str, *, evaluation: bool) -> int:
     while True:
         job = state(client, id, evaluation=evaluation)
         line = describe(job)
-        if line != told and (time.monotonic() - printed >= EVERY or job.status.finished or told.split(" ")[0] != line.split(" ")[0]):
+        if line != told and (
+            time.monotonic() - printed >= EVERY or job.status.finished or told.split(" ")[0] != line.split(" ")[0]
+        ):
             print(line, flush=True)
             told, printed = line, time.monotonic()
         if job.status.finished:
@@ -141,7 +145,10 @@ def _ended(client: StudioClient, id: str) -> bool:
 
 def _print(lines: list[Any]) -> None:
     for line in lines:
-        print(f"{time.strftime('%H:%M:%S', time.localtime(line.at))} {plain(line.text, limit=100_000, lines=True)}", flush=True)
+        print(
+            f"{time.strftime('%H:%M:%S', time.localtime(line.at))} {plain(line.text, limit=100_000, lines=True)}",
+            flush=True,
+        )
 
 
 def run_events(arguments: argparse.Namespace) -> int:

@@ -88,7 +88,11 @@ class BatchScreen(StudioScreen):
         self.asking, self.jobs, self.answers, self.names = False, jobs, answers, names
         self.banner.outage("")
         running = next((job for job in jobs if job.get("total_steps") and job["status"] == "running"), None)
-        self.banner.tell(f"{words.bar(words.share(running), 20)} {running['step']}/{running['total_steps']} rows" if running else f"{len(answers)} rows" + (" that differ" if self.differing else ""))
+        self.banner.tell(
+            f"{words.bar(words.share(running), 20)} {running['step']}/{running['total_steps']} rows"
+            if running
+            else f"{len(answers)} rows" + (" that differ" if self.differing else "")
+        )
         self.query_one("#scores", StudioTable).show([(job["id"], self._score(job)) for job in jobs])
         self.query_one("#answers", StudioTable).show([(str(row["row"]), self._answer(row)) for row in answers])
 
@@ -96,14 +100,31 @@ class BatchScreen(StudioScreen):
         name = self.names.get(job.get("adapter_id") or "", job.get("adapter_id")) or "base model"
         status = str(job["status"])
         scores = [(words.number(job["scores"].get(each)) if job["scores"] else "", "bold") for each in SCORES]
-        return [(str(job.get("run_number") or ""), "dim"), (plain(name, limit=30), ""), (words.state(status), words.style(status)), *scores]
+        return [
+            (str(job.get("run_number") or ""), "dim"),
+            (plain(name, limit=30), ""),
+            (words.state(status), words.style(status)),
+            *scores,
+        ]
 
     def _answer(self, row: dict[str, Any]) -> list[Cell]:
         order = [job["id"] for job in self.jobs]
-        said = [(plain(row["answers"].get(id, "").replace("\n", " "), limit=22), "#87d7af" if row["correct"].get(id) else "#d7875f") for id in order[:2]]
+        said = [
+            (
+                plain(row["answers"].get(id, "").replace("\n", " "), limit=22),
+                "#87d7af" if row["correct"].get(id) else "#d7875f",
+            )
+            for id in order[:2]
+        ]
         said += [("", "")] * (2 - len(said))
         marks = " ".join("✓" if row["correct"].get(id) else "✗" for id in order if id in row["answers"])
-        return [(str(row["row"]), "dim"), (plain(row["prompt"].replace("\n", " "), limit=60), ""), (plain(row["expected"], limit=22), ""), *said, (marks, "")]
+        return [
+            (str(row["row"]), "dim"),
+            (plain(row["prompt"].replace("\n", " "), limit=60), ""),
+            (plain(row["expected"], limit=22), ""),
+            *said,
+            (marks, ""),
+        ]
 
     def studio_changed(self, message: StudioChanged) -> None:
         """A combination began or ended."""
@@ -121,7 +142,10 @@ class BatchScreen(StudioScreen):
             name = self.names.get(job.get("adapter_id") or "") or "base model"
             mark = "✓" if row["correct"].get(job["id"]) else "✗"
             parts.append((f"{mark} {name}", row["answers"].get(job["id"], "no answer yet")))
-        self.dashboard.show_text(f"Row {row['row']}", "\n\n".join(f"── {plain(name)}\n{plain(text, limit=20_000, lines=True)}" for name, text in parts))
+        self.dashboard.show_text(
+            f"Row {row['row']}",
+            "\n\n".join(f"── {plain(name)}\n{plain(text, limit=20_000, lines=True)}" for name, text in parts),
+        )
 
     def action_differing(self) -> None:
         """f: only rows on which the combinations differ."""
@@ -130,4 +154,7 @@ class BatchScreen(StudioScreen):
 
     def action_cancel(self) -> None:
         """c: ask for the batch's end."""
-        self.dashboard.confirm("Cancel this evaluation?", lambda: self.dashboard.ask("CancelJob", {"id": self.parent_job}, lambda answer: self.again()))
+        self.dashboard.confirm(
+            "Cancel this evaluation?",
+            lambda: self.dashboard.ask("CancelJob", {"id": self.parent_job}, lambda answer: self.again()),
+        )

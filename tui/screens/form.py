@@ -152,7 +152,10 @@ class FormScreen(StudioScreen):
 
     def _changed(self, id: str | None) -> None:
         field = next((each for each in self.form if f"input-{_id(each)}" == id), None)
-        if field is None or (field.key not in self.touched and str(self._value(field) or "") == str(self.values.get(field.key, field.default) or "")):
+        if field is None or (
+            field.key not in self.touched
+            and str(self._value(field) or "") == str(self.values.get(field.key, field.default) or "")
+        ):
             return
         self.touched.add(field.key)
         if self.checking is not None:

@@ -87,7 +87,9 @@ class JobScreen(StudioScreen):
         studio = self.dashboard.studio
         try:
             metrics = studio.ask("GetJobMetrics", {"id": self.job_id}, timeout=10).value.model_dump(mode="json")
-            job = studio.ask("GetFineTuningJob", {"id": self.job_id}, timeout=10).value.fine_tuning_job.model_dump(mode="json")
+            job = studio.ask("GetFineTuningJob", {"id": self.job_id}, timeout=10).value.fine_tuning_job.model_dump(
+                mode="json"
+            )
             log = studio.ask("GetJobLog", {"id": self.job_id, "limit": 500}, timeout=10).value.model_dump(mode="json")
             events, _ = studio.rows("ListEvents", "events", resource_id=self.job_id, last=True, limit=500)
         except Exception as error:
@@ -105,11 +107,17 @@ class JobScreen(StudioScreen):
         if type(error).__name__ != "NotFound":
             self.set_timer(2, self.again)
 
-    def _got(self, metrics: dict[str, Any], job: dict[str, Any], log: dict[str, Any], events: list[dict[str, Any]]) -> None:
+    def _got(
+        self, metrics: dict[str, Any], job: dict[str, Any], log: dict[str, Any], events: list[dict[str, Any]]
+    ) -> None:
         self.asking = False
         self.view.job = job
         self.view.take_metrics(metrics)
-        self.view.log = [f"{words.clock(line['at'])} {text}" for line in log["lines"] for text in plain(line["text"], limit=20_000, lines=True).splitlines()]
+        self.view.log = [
+            f"{words.clock(line['at'])} {text}"
+            for line in log["lines"]
+            for text in plain(line["text"], limit=20_000, lines=True).splitlines()
+        ]
         self.happened = events
         self.banner.outage("")
         self.banner.name_it(f"Job {job.get('adapter_name') or words.short(self.job_id)}")
@@ -170,7 +178,12 @@ class JobScreen(StudioScreen):
         if self.pane == "log":
             pane.write_lines(self.view.log or ["the log begins when a runner has the job"])
         elif self.pane == "events":
-            pane.write_lines([plain(f"{words.clock(event['at'])} {event['type']:<20} {event['message']}", limit=400) for event in self.happened])
+            pane.write_lines(
+                [
+                    plain(f"{words.clock(event['at'])} {event['type']:<20} {event['message']}", limit=400)
+                    for event in self.happened
+                ]
+            )
         else:
             pane.write_lines(self.view.configs().splitlines())
 
@@ -193,7 +206,9 @@ class JobScreen(StudioScreen):
     def action_cancel(self) -> None:
         """c: ask for the job's end."""
         name = self.view.job.get("adapter_name") or self.job_id
-        self.dashboard.confirm(f"Cancel {name}?", lambda: self.dashboard.ask("CancelJob", {"id": self.job_id}, lambda answer: self.again()))
+        self.dashboard.confirm(
+            f"Cancel {name}?", lambda: self.dashboard.ask("CancelJob", {"id": self.job_id}, lambda answer: self.again())
+        )
 
     def action_describe(self) -> None:
         """d: everything about the job."""

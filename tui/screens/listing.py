@@ -160,7 +160,9 @@ class ListScreen(StudioScreen):
         from tui.view.describe import described
 
         if (row := self.row) is not None:
-            self.dashboard.show_text(f"{self.kind.title}: {row.get('name') or row.get('adapter_name') or row['id']}", described(row))
+            self.dashboard.show_text(
+                f"{self.kind.title}: {row.get('name') or row.get('adapter_name') or row['id']}", described(row)
+            )
 
     def action_yaml(self) -> None:
         """y: the row as YAML."""
@@ -180,23 +182,35 @@ class ListScreen(StudioScreen):
         if row is None or self.kind.name not in ("jobs", "evaluations"):
             return
         name = row.get("adapter_name") or row["id"]
-        self.dashboard.confirm(f"Cancel {name}?", lambda: self.dashboard.ask("CancelJob", {"id": str(row["id"])}, lambda answer: self.again()))
+        self.dashboard.confirm(
+            f"Cancel {name}?",
+            lambda: self.dashboard.ask("CancelJob", {"id": str(row["id"])}, lambda answer: self.again()),
+        )
 
     def action_remove(self) -> None:
         """ctrl+d: remove a finished job's record."""
         row = self.row
         if row is not None and self.kind.name == "jobs":
             question = f"Remove the job {row.get('adapter_name')}? Its adapter stays."
-            self.dashboard.confirm(question, lambda: self.dashboard.ask("RemoveFineTuningJob", {"id": str(row["id"])}, lambda answer: self.again()))
+            self.dashboard.confirm(
+                question,
+                lambda: self.dashboard.ask("RemoveFineTuningJob", {"id": str(row["id"])}, lambda answer: self.again()),
+            )
 
     def action_drain(self) -> None:
         """D: drain a runner, or let it work again."""
         row = self.row
         if row is not None and self.kind.name == "runners":
             draining = row.get("status") != "draining"
-            question = f"Drain {row['host']}? It saves checkpoints and gives its jobs back." if draining else f"Let {row['host']} take work again?"
+            question = (
+                f"Drain {row['host']}? It saves checkpoints and gives its jobs back."
+                if draining
+                else f"Let {row['host']} take work again?"
+            )
             fields = {"id": str(row["id"]), "draining": draining}
-            self.dashboard.confirm(question, lambda: self.dashboard.ask("DrainRunner", fields, lambda answer: self.again()))
+            self.dashboard.confirm(
+                question, lambda: self.dashboard.ask("DrainRunner", fields, lambda answer: self.again())
+            )
 
     def action_more(self) -> None:
         """]: more rows."""

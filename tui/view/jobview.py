@@ -27,7 +27,9 @@ class JobView:
     def take_metrics(self, reply: Mapping[str, Any]) -> None:
         """All numbers anew."""
         self.attempt, self.offset = reply["attempt"], reply["offset"]
-        self.series = {each["name"]: list(zip(map(float, each["steps"]), each["values"], strict=True)) for each in reply["series"]}
+        self.series = {
+            each["name"]: list(zip(map(float, each["steps"]), each["values"], strict=True)) for each in reply["series"]
+        }
 
     def take_entry(self, entry: Mapping[str, Any]) -> tuple[bool, list[str]]:
         """Take one entry of the job's stream in; (whether nothing was missed, new log lines)."""
@@ -35,7 +37,12 @@ class JobView:
             return True, []
         if entry["attempt"] != self.attempt or entry["from"] > self.offset:
             return False, []
-        new = [line for record in entry["records"] if record.get("offset", entry["to"]) > self.offset for line in self._take(record)]
+        new = [
+            line
+            for record in entry["records"]
+            if record.get("offset", entry["to"]) > self.offset
+            for line in self._take(record)
+        ]
         self.offset = entry["to"]
         self.log = [*self.log, *new][-LINES:]
         return True, new
@@ -62,7 +69,7 @@ class JobView:
                 points[:] = [point for point in points if point[0] < step]
             points.append((step, value))
             if len(points) > 2 * POINTS:
-                points[:] = [*points[: -POINTS : 2], *points[-POINTS:]]
+                points[:] = [*points[:-POINTS:2], *points[-POINTS:]]
 
     def _cut(self, step: int) -> None:
         for points in self.series.values():
@@ -88,7 +95,9 @@ class JobView:
         lines = [(plain("   ".join(told), limit=width), words.style(status))]
         if share is not None:
             steps = f" {share:4.0%}  step {job.get('step', 0)}/{job['total_steps']}"
-            left = f"  {words.duration(job['eta_seconds'])} left" if job.get("eta_seconds") and status == "running" else ""
+            left = (
+                f"  {words.duration(job['eta_seconds'])} left" if job.get("eta_seconds") and status == "running" else ""
+            )
             room = max(10, width - len(steps) - len(left) - 2)
             lines.append((f"{words.bar(share, room)}{steps}{left}", "#5fafd7"))
         return lines
@@ -96,14 +105,25 @@ class JobView:
     def facts(self) -> list[tuple[str, object, str]]:
         """Names and values for the panel of numbers."""
         job, last = self.job, self.job.get("last_metrics") or {}
-        numbers = [(name.replace("_", " "), words.number(last.get(name)), "bold") for name in ("loss", "eval_loss", "learning_rate", "grad_norm")]
+        numbers = [
+            (name.replace("_", " "), words.number(last.get(name)), "bold")
+            for name in ("loss", "eval_loss", "learning_rate", "grad_norm")
+        ]
         return [
             *numbers,
             ("tokens/s", words.number(job.get("tokens_per_second")), "bold"),
             ("epochs", job.get("num_epochs"), ""),
-            ("rows", f"{job.get('dataset_fraction', 1):.0%}, {job.get('train_test_split', 1):.0%} trained" if job else "", ""),
+            (
+                "rows",
+                f"{job.get('dataset_fraction', 1):.0%}, {job.get('train_test_split', 1):.0%} trained" if job else "",
+                "",
+            ),
             ("loss on", job.get("loss_on"), ""),
-            ("asks for", f"{job.get('num_cpu')} CPU  {job.get('num_gpu')} GPU  {job.get('num_memory')} GiB" if job else "", ""),
+            (
+                "asks for",
+                f"{job.get('num_cpu')} CPU  {job.get('num_gpu')} GPU  {job.get('num_memory')} GiB" if job else "",
+                "",
+            ),
             ("runner", words.short(job.get("runner_id")), ""),
             ("adapter", words.short(job.get("adapter_id")), ""),
             ("id", words.short(job.get("id")), "dim"),
@@ -114,7 +134,9 @@ class JobView:
         error = self.job.get("error")
         if not error:
             return ""
-        return plain(f"✗ {error['message']}\n→ {error.get('hint') or 'the log below says more'}", limit=1_200, lines=True)
+        return plain(
+            f"✗ {error['message']}\n→ {error.get('hint') or 'the log below says more'}", limit=1_200, lines=True
+        )
 
     def configs(self) -> str:
         """The config snapshots as text."""

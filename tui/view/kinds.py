@@ -79,7 +79,9 @@ def _features(row: Row) -> Cell:
 
 
 def _place(row: Row) -> Cell:
-    return plain(row.get("location") or row.get("huggingface_name") or row.get("huggingface_model_name") or "", limit=60), "dim"
+    return plain(
+        row.get("location") or row.get("huggingface_name") or row.get("huggingface_model_name") or "", limit=60
+    ), "dim"
 
 
 def _scores(row: Row) -> Cell:
@@ -95,7 +97,10 @@ def _runner_load(row: Row) -> Cell:
 
 def _gpus(row: Row) -> Cell:
     busy = {each.get("index"): each for each in (row.get("telemetry") or {}).get("gpus", [])}
-    shown = [f"{plain(each.get('name') or 'GPU', limit=16)} {busy.get(each.get('index'), {}).get('percent', 0)}%" for each in row.get("gpus") or []]
+    shown = [
+        f"{plain(each.get('name') or 'GPU', limit=16)} {busy.get(each.get('index'), {}).get('percent', 0)}%"
+        for each in row.get("gpus") or []
+    ]
     return ", ".join(shown) or "none", "" if shown else "dim"
 
 
@@ -105,7 +110,9 @@ def _event(row: Row) -> Cell:
 
 
 def _of_template(field: str) -> Column:
-    return Column(field.replace("_template", ""), lambda row: (plain((row.get(field) or "").replace("\n", "⏎"), limit=44), ""))
+    return Column(
+        field.replace("_template", ""), lambda row: (plain((row.get(field) or "").replace("\n", "⏎"), limit=44), "")
+    )
 
 
 def _config(row: Row) -> Cell:
@@ -124,7 +131,16 @@ KINDS: dict[str, Kind] = {
             "Jobs",
             "ListFineTuningJobs",
             "fine_tuning_jobs",
-            (Column("status", _state), text("adapter_name", 24, "adapter"), Column("progress", _progress), Column("step", _steps), Column("loss", _loss), Column("left", _eta), AGE, ID),
+            (
+                Column("status", _state),
+                text("adapter_name", 24, "adapter"),
+                Column("progress", _progress),
+                Column("step", _steps),
+                Column("loss", _loss),
+                Column("left", _eta),
+                AGE,
+                ID,
+            ),
             JOB_EVENTS,
             "No jobs yet.\n\nn starts one; a job needs a dataset (:datasets), a base model (:models) and a prompt (:prompts).",
             "StartFineTuningJob",
@@ -135,7 +151,15 @@ KINDS: dict[str, Kind] = {
             "Evaluations",
             "ListEvaluationJobs",
             "evaluation_jobs",
-            (Column("status", _state), text("adapter_name", 24, "adapter"), Column("scores", _scores), Column("progress", _progress), text("rows", 8), AGE, Column("batch", lambda row: (words.short(row.get("parent_job_id")), "dim"))),
+            (
+                Column("status", _state),
+                text("adapter_name", 24, "adapter"),
+                Column("scores", _scores),
+                Column("progress", _progress),
+                text("rows", 8),
+                AGE,
+                Column("batch", lambda row: (words.short(row.get("parent_job_id")), "dim")),
+            ),
             JOB_EVENTS,
             "No evaluations yet.\n\nn scores base models and adapters on the same rows.",
             "StartEvaluationJob",
@@ -146,7 +170,14 @@ KINDS: dict[str, Kind] = {
             "Datasets",
             "ListDatasets",
             "datasets",
-            (text("name", 28), text("type", 14), text("rows", 9), Column("columns", _features), Column("where", _place), ID),
+            (
+                text("name", 28),
+                text("type", 14),
+                text("rows", 9),
+                Column("columns", _features),
+                Column("where", _place),
+                ID,
+            ),
             frozenset({"datasets"}),
             "No datasets yet.\n\nn adds a CSV, JSON or JSONL file, or a dataset of the Hub.",
             "AddDataset",
@@ -196,7 +227,15 @@ KINDS: dict[str, Kind] = {
             "Runners",
             "ListRunners",
             "runners",
-            (Column("status", _state), text("host", 24), Column("load", _runner_load), Column("GPUs", _gpus), Column("jobs", lambda row: (str(len(row.get("jobs") or [])), "")), Column("seen", lambda row: (words.age(row.get("last_seen_at")), "dim")), ID),
+            (
+                Column("status", _state),
+                text("host", 24),
+                Column("load", _runner_load),
+                Column("GPUs", _gpus),
+                Column("jobs", lambda row: (str(len(row.get("jobs") or [])), "")),
+                Column("seen", lambda row: (words.age(row.get("last_seen_at")), "dim")),
+                ID,
+            ),
             JOB_EVENTS,
             "No runner has registered.\n\n`fts up` starts one on this machine.",
             live=True,
@@ -206,7 +245,12 @@ KINDS: dict[str, Kind] = {
             "Events",
             "ListEvents",
             "events",
-            (Column("at", lambda row: (words.clock(row.get("at")), "dim")), Column("event", _event), text("message", 90), Column("about", lambda row: (words.short(row.get("resource_id")), "dim"))),
+            (
+                Column("at", lambda row: (words.clock(row.get("at")), "dim")),
+                Column("event", _event),
+                text("message", 90),
+                Column("about", lambda row: (words.short(row.get("resource_id")), "dim")),
+            ),
             frozenset({"*"}),
             "Nothing has happened yet.",
         ),

@@ -20,7 +20,10 @@ def plot(series: Mapping[str, Series], width: int, height: int, *, log: bool = F
     shown = {name: points for name, points in shown.items() if points}
     columns, rows = width - MARGIN, height - 1
     if not shown or columns < 4 or rows < 2:
-        return [[("no numbers yet".center(max(0, width)), "")] if row == height // 2 else [("", "")] for row in range(height)]
+        return [
+            [("no numbers yet".center(max(0, width)), "")] if row == height // 2 else [("", "")]
+            for row in range(height)
+        ]
     xs = [x for points in shown.values() for x, _ in points]
     ys = [y for points in shown.values() for _, y in points]
     box = (min(xs), max(xs), *_padded(min(ys), max(ys)))
@@ -42,7 +45,9 @@ def _padded(low: float, high: float) -> tuple[float, float]:
     return (max(0.0, low - room) if low >= 0 else low - room), high + room
 
 
-def _dots(points: Series, box: tuple[float, float, float, float], columns: int, rows: int) -> dict[tuple[int, int], int]:
+def _dots(
+    points: Series, box: tuple[float, float, float, float], columns: int, rows: int
+) -> dict[tuple[int, int], int]:
     """(row, column) -> braille bits, points joined by straight lines."""
     left, right, low, high = box
     wide, tall = columns * 2 - 1, rows * 4 - 1
@@ -64,7 +69,10 @@ def _dots(points: Series, box: tuple[float, float, float, float], columns: int, 
 
 def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
     steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
-    return [(round(start[0] + (end[0] - start[0]) * i / steps), round(start[1] + (end[1] - start[1]) * i / steps)) for i in range(steps + 1)]
+    return [
+        (round(start[0] + (end[0] - start[0]) * i / steps), round(start[1] + (end[1] - start[1]) * i / steps))
+        for i in range(steps + 1)
+    ]
 
 
 def _row(cells: Mapping[str, Mapping[tuple[int, int], int]], row: int, columns: int) -> list[tuple[str, str]]:

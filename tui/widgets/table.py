@@ -58,7 +58,9 @@ class StudioTable(DataTable[Text]):
                 self.add_row(*(Text(*cell) for cell in cells), key=name)
             keys = list(wanted)
             if keys:
-                self.move_cursor(row=keys.index(key) if key in wanted else min(row, len(keys) - 1), animate=False, scroll=False)
+                self.move_cursor(
+                    row=keys.index(key) if key in wanted else min(row, len(keys) - 1), animate=False, scroll=False
+                )
                 self.scroll_to(*offset, animate=False, force=True)
 
     @property
