@@ -14,15 +14,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-SOCKET_LIMIT = 107  # bytes of a unix socket's path (Linux)
+SOCKET_LIMIT = 103  # bytes of a unix socket's path (Linux would take 107)
 
 _CONFIG = """\
 # Written at every start; change the settings, not this file.
 port 0
 unixsocket {socket}
 unixsocketperm 700
-dir "{data}"
+dir {data}
 appendonly yes
 appendfsync everysec
 save ""
@@ -42,7 +44,8 @@ def runtime_directory(home: Path) -> Path:
     if len(os.fsencode(inside / "valkey-12345678.sock")) <= SOCKET_LIMIT:
         return inside
     name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"fts-{os.getuid()}-{name}"
+    # Not XDG_RUNTIME_DIR: it goes when its user's last session ends, and a studio that was left running must not.
+    return Path("/tmp") / f"fts-{os.getuid()}-{name}"
 
 
 def socket_path(home: Path) -> Path:
@@ -52,7 +55,7 @@ def socket_path(home: Path) -> Path:
 
 def url(home: Path) -> str:
     """The server's URL for redis-py."""
-    return f"unix://{socket_path(home)}"
+    return f"unix://{quote(str(socket_path(home)))}"
 
 
 def binary() -> str:
@@ -71,17 +74,28 @@ def binary() -> str:
 
 
 def prepare(home: Path) -> Path:
-    """Make the directories and write the configuration; return its path. Raises NoServer for a foreign directory."""
+    """Make the directories, take the lock and write the configuration; return its path.
+
+    Raises NoServer for a foreign directory, or when a server is running on `home`.
+    """
     runtime, data = runtime_directory(home), home.resolve() / "valkey"
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = runtime.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise NoServer(f"{runtime} belongs to someone else; set XDG_RUNTIME_DIR to a directory of yours")
+        raise NoServer(f"{runtime} belongs to someone else; give the studio a shorter FTS_HOME")
     runtime.chmod(0o700)
+    lock(home)  # before writing: a server that is just starting must not read half a file, and open a port
     config = data / "valkey.conf"
-    config.write_text(_CONFIG.format(socket=socket_path(home), data=data), encoding="utf-8")
+    config.write_text(_CONFIG.format(socket=_quoted(socket_path(home)), data=_quoted(data)), encoding="utf-8")
     return config
+
+
+def _quoted(path: Path) -> str:
+    """The path as one word of the configuration's language, whatever its bytes."""
+    plain = range(32, 127)
+    escaped = (chr(byte) if byte in plain and byte not in b'"\\' else f"\\x{byte:02x}" for byte in os.fsencode(path))
+    return '"' + "".join(escaped) + '"'
 
 
 def lock(home: Path) -> int:
@@ -98,10 +112,10 @@ def lock(home: Path) -> int:
 
 def serve(home: Path) -> None:
     """Become the server (exec): whoever watches this process watches it."""
-    config = prepare(home)
-    lock(home)
-    program = binary()
-    os.execv(program, [program, str(config)])
+    config, program = prepare(home), binary()
+    # Through its input: it takes a file's name for a pattern, and one that matches nothing for no configuration at all.
+    os.dup2(os.open(config, os.O_RDONLY), 0)
+    os.execv(program, [program, "-"])
 
 
 def start(home: Path, wait: float = 10) -> subprocess.Popen[bytes]:
@@ -111,7 +125,7 @@ def start(home: Path, wait: float = 10) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "core.queue.embedded"], env=environment, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + wait
-    while not answers(home):
+    while serving(home) != process.pid:  # the same process: it became the server
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
@@ -120,15 +134,17 @@ def start(home: Path, wait: float = 10) -> subprocess.Popen[bytes]:
     return process
 
 
-def answers(home: Path) -> bool:
-    """Whether a server answers on the socket of `home`, its data loaded."""
+def serving(home: Path) -> int | None:
+    """The process id of the server that answers on the socket of `home`, its data loaded; None without one."""
     import redis
 
     try:
         with redis.Redis.from_url(url(home), socket_timeout=2) as client:
-            return bool(client.ping())
+            client.ping()  # refused while it loads; INFO is not
+            found: Any = client.info("server")
+            return int(found["process_id"])
     except redis.RedisError:
-        return False
+        return None
 
 
 def main() -> None:

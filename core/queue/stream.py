@@ -21,12 +21,19 @@ RECORDS_KEPT = 2_000  # entries of a job's stream
 RECORDS_SECONDS = 86_400  # a job's stream lives that long after its last record
 NOTICE = 1_000  # milliseconds after which an idle watcher looks whether the epoch changed
 
+FORGET_SECONDS = 3_600  # the stream of an epoch lives that long after another one began
+
 _PUBLISH = """
-redis.call('set', KEYS[2], ARGV[1])
+local before = redis.call('get', KEYS[2])
+if before ~= ARGV[1] then
+  if before then redis.call('expire', KEYS[3] .. before, ARGV[3]) end
+  redis.call('persist', KEYS[1])
+  redis.call('set', KEYS[2], ARGV[1])
+end
 local last = redis.call('xrevrange', KEYS[1], '+', '-', 'COUNT', 1)
 local empty = #last == 0
 local top = empty and 0 or tonumber(string.match(last[1][1], '^(%d+)'))
-for i = 3, #ARGV, 3 do
+for i = 4, #ARGV, 3 do
   local id, prev = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
   if id > top then
     if not empty and prev ~= top then break end
@@ -41,7 +48,8 @@ return top
 def publish(client: redis.Redis, ns: str, epoch: str, events: Sequence[tuple[int, int, str]]) -> int:
     """Append the events (id, prev, JSON) that are newer than the stream's top; return the top after it."""
     flat = [part for event in events for part in event]
-    top: Any = client.eval(_PUBLISH, 2, f"{ns}:events:{epoch}", f"{ns}:epoch", epoch, EVENTS_KEPT, *flat)
+    keys = [f"{ns}:events:{epoch}", f"{ns}:epoch", f"{ns}:events:"]
+    top: Any = client.eval(_PUBLISH, len(keys), *keys, epoch, EVENTS_KEPT, FORGET_SECONDS, *flat)
     return int(top)
 
 

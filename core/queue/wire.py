@@ -67,29 +67,30 @@ def enqueue(client: redis.Redis, ns: str, message: WireMessage) -> None:
 
 
 def ask(client: redis.Redis, ns: str, message: WireMessage, timeout: float) -> dict[str, Any] | None:
-    """Send the message and wait for its reply, both in one round trip; None when there is none in `timeout` seconds."""
-    key = reply_key(ns, message)
-    deadline = time.monotonic() + timeout
+    """Send the message and take its reply, both in one round trip; None when there is none in `timeout` seconds.
+
+    The reply is taken off the server: kept for its ten minutes, a dashboard's replies would fill its memory.
+    """
+    key, deadline = reply_key(ns, message), time.monotonic() + timeout
     with client.pipeline(transaction=False) as pipe:
         pipe.eval(_ENQUEUE, 2, f"{ns}:{message.queue}", f"{ns}:{message.queue}.msgs", message.slot, message.data)
-        pipe.execute_command("BLMOVE", key, key, "LEFT", "LEFT", _block(timeout))
-        data = pipe.execute()[1]
-    while data is None and (left := deadline - time.monotonic()) > 0:
-        data = client.execute_command("BLMOVE", key, key, "LEFT", "LEFT", _block(left))
-    return None if data is None else json.loads(data)
+        pipe.blpop([key], _block(timeout))
+        found: Any = pipe.execute()[1]
+    while found is None and (left := deadline - time.monotonic()) > 0:
+        found = client.blpop([key], _block(left))
+    return None if found is None else json.loads(found[1])
 
 
 async def ask_async(client: AsyncRedis, ns: str, message: WireMessage, timeout: float) -> dict[str, Any] | None:
     """The asyncio twin of `ask`."""
-    key = reply_key(ns, message)
-    deadline = time.monotonic() + timeout
+    key, deadline = reply_key(ns, message), time.monotonic() + timeout
     async with client.pipeline(transaction=False) as pipe:
         pipe.eval(_ENQUEUE, 2, f"{ns}:{message.queue}", f"{ns}:{message.queue}.msgs", message.slot, message.data)
-        pipe.execute_command("BLMOVE", key, key, "LEFT", "LEFT", _block(timeout))
-        data = (await pipe.execute())[1]
-    while data is None and (left := deadline - time.monotonic()) > 0:
-        data = await client.execute_command("BLMOVE", key, key, "LEFT", "LEFT", _block(left))
-    return None if data is None else json.loads(data)
+        pipe.blpop([key], _block(timeout))
+        found: Any = (await pipe.execute())[1]
+    while found is None and (left := deadline - time.monotonic()) > 0:
+        found = await client.blpop([key], _block(left))
+    return None if found is None else json.loads(found[1])
 
 
 def _block(seconds: float) -> float:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 import redis
 
-from core.queue import embedded, stream
+from core.queue import stream
 from core.queue.connect import connect, safe_url
 
 
@@ -75,45 +72,37 @@ def test_a_wake_up_before_the_wait_is_not_lost_and_counts_once(client: redis.Red
     assert not stream.await_wake(client, ns, "r", 0.05)
 
 
-def test_what_was_written_survives_kill_9(tmp_path: Path) -> None:
-    server = embedded.start(tmp_path)
-    with connect(embedded.url(tmp_path)) as client:
-        client.set("kept", 1)
-    server.kill()
-    server.wait()
-    server = embedded.start(tmp_path)
-    with connect(embedded.url(tmp_path)) as client:
-        assert client.get("kept") == b"1"
-    server.kill()
-    server.wait()
+def test_the_stream_of_another_epoch_goes_after_a_while(client: redis.Redis, ns: str) -> None:
+    stream.publish(client, ns, "e", events(1))
+    stream.publish(client, ns, "f", events(1))
+    assert 0 < client.ttl(f"{ns}:events:e") <= stream.FORGET_SECONDS
+    assert client.ttl(f"{ns}:events:f") == -1
+    stream.publish(client, ns, "e", [])
+    assert client.ttl(f"{ns}:events:e") == -1
 
 
-def test_a_second_server_on_the_same_home_is_refused(valkey_home: Path) -> None:
-    environment = {**os.environ, "FTS_HOME": str(valkey_home)}
-    second = subprocess.run(
-        ["python", "-m", "core.queue.embedded"], env=environment, capture_output=True, text=True, timeout=10
-    )
-    assert second.returncode != 0
-    assert "already running" in second.stderr
+def test_a_watcher_waits_for_what_comes(client: redis.Redis, ns: str, valkey_url: str) -> None:
+    stream.publish(client, ns, "e", events(1))
+
+    def later() -> None:
+        with connect(valkey_url) as own:
+            stream.publish(own, ns, "e", events(2))
+
+    timer = threading.Timer(0.1, later)
+    timer.start()
+    found, gap = stream.read_events(client, ns, "e", 1, block=5000)
+    timer.join()
+    assert ([event["id"] for event in found], gap) == ([2], None)
 
 
-def test_a_deep_home_gets_a_short_socket_of_its_own(tmp_path: Path) -> None:
-    deep = tmp_path / ("d" * 60) / ("e" * 60)
-    deep.mkdir(parents=True)
-    server = embedded.start(deep)
-    path = embedded.socket_path(deep)
-    assert len(os.fsencode(path)) <= embedded.SOCKET_LIMIT
-    assert path.parent.stat().st_mode & 0o777 == 0o700
-    server.kill()
-    server.wait()
-
-
-def test_a_runtime_directory_of_someone_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deep = tmp_path / ("d" * 100)
-    monkeypatch.setattr(os, "getuid", lambda: 12345)
-    with pytest.raises(embedded.NoServer, match="belongs to someone else"):
-        embedded.prepare(deep)
-
-
-def test_a_url_is_shown_without_its_password() -> None:
-    assert safe_url("redis://user:secret@host:6379/0") == "redis://…@host:6379/0"
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:secret@host:6379/0", "redis://…@host:6379/0"),
+        ("rediss://:sec/r@et@host", "rediss://…@host"),
+        ("redis://host:6379/0?password=secret", "redis://host:6379/0"),
+        ("unix:///home/a@b/x.sock?db=1", "unix:///home/a@b/x.sock"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert safe_url(url) == shown

