@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from core.messages import Message
 from core.messages.base import Part
+from tui.cli.references import REFERENCES
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,21 @@ def _option(name: str, field: FieldInfo, kind: Any, path: tuple[str, ...]) -> Op
     return Option("--" + name.replace("_", "-"), path, read, many, text.replace("%", "%%"))
 
 
-def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]]) -> None:
-    """Give the parser an option for every field; what is not given is left to the message's own defaults."""
+def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]], *, without: str | None = None) -> None:
+    """Give the parser an option for every field but `without`; what is not given is left to the message's defaults.
+
+    A field that holds an id has a short flag too: `--dataset-id` is `--dataset`, and takes a name as well.
+    """
     for option in options(message):
+        if option.path == (without,):
+            continue
         if option.read is _switch:
             parser.add_argument(
                 option.flag, dest=_dest(option), action=argparse.BooleanOptionalAction, default=None, help=option.help
             )
         else:
             parser.add_argument(
-                option.flag,
+                *_flags(option),
                 dest=_dest(option),
                 type=option.read,
                 action="append" if option.many else "store",
@@ -68,6 +74,11 @@ def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]]) ->
                 metavar=option.flag.strip("-").rsplit("-", 1)[-1].upper(),
                 help=option.help,
             )
+
+
+def _flags(option: Option) -> list[str]:
+    short = option.flag.removesuffix("-id")
+    return [option.flag] if short == option.flag or option.path[-1] not in REFERENCES else [short, option.flag]
 
 
 def payload(arguments: argparse.Namespace, message: type[Message[Any]]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _declare(verbs: Any, verb: Verb) -> None:
         )
     if issubclass(message, Command) and verb.verb in ("submit",):
         parser.add_argument("--wait", action="store_true", help="show progress and wait for the end")
-    add_options(parser, message)
+    add_options(parser, message, without=verb.positional)
     parser.set_defaults(run=_runner(verb, message))
 
 

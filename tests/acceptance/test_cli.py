@@ -1,0 +1,171 @@
+"""The studio as one meets it from a command line: real processes, a real small training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.runner.tiny import make_model
+from tests.whole import Whole
+
+ARGUMENTS = json.dumps(
+    {
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 16,
+        "learning_rate": 0.01,
+        "optim": "adamw_torch",
+        "eval_strategy": "no",
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    made = Whole(make_model(tmp_path_factory.mktemp("models") / "tiny"))
+    made.up()
+    yield made
+    made.down()
+
+
+def told(whole: Whole, *words: str) -> dict[str, object]:
+    made: dict[str, object] = json.loads(whole.fts(*words, "-o", "json").stdout)
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(whole: Whole) -> str:
+    """Everything from data to an adapter by the command line; the adapter's name."""
+    whole.fts("dataset", "add", "--type", "project_csv", "--name", "rows", "--location", "rows.csv")
+    whole.fts("model", "add", "--type", "project", "--name", "tiny", "--location", "models/tiny")
+    (whole.directory / "prompt.txt").write_text("{text} {intent}")
+    prompt = ["--prompt-template", "@prompt.txt", "--input-template", "{text}", "--completion-template", " {intent}"]
+    whole.fts("prompt", "add", "--name", "act", "--dataset", "rows", *prompt)
+    (whole.directory / "arguments.json").write_text(ARGUMENTS)
+    resources = [
+        "--num-cpu",
+        "1",
+        "--num-gpu",
+        "0",
+        "--num-memory",
+        "1",
+        "--max-length",
+        "32",
+        "--no-packing",
+        "--loss-on",
+        "completion",
+    ]
+    done = whole.fts(
+        "job", "submit", "--adapter-name", "from-cli", "--base-model", "tiny", "--dataset", "rows", "--prompt", "act",
+        "--training-arguments-config", "@arguments.json", *resources, "--wait",
+    )  # fmt: skip
+    assert "succeeded" in done.stdout
+    return "from-cli"
+
+
+def test_a_job_goes_from_data_to_a_registered_adapter(whole: Whole, trained: str) -> None:
+    adapters = told(whole, "adapter", "list")["adapters"]
+    assert [each["name"] for each in adapters] == [trained]  # type: ignore[attr-defined,index]
+    job = told(whole, "job", "show", trained)["fine_tuning_job"]
+    assert job["status"] == "succeeded" and job["adapter_id"] == adapters[0]["id"]  # type: ignore[index]
+
+
+def test_its_log_and_events_and_numbers_are_told_by_its_name(whole: Whole, trained: str) -> None:
+    log = whole.fts("job", "logs", "-f", trained).stdout
+    assert "training" in log and "succeeded" in log
+    assert "JobSucceeded" in whole.fts("job", "events", trained).stdout
+    series = told(whole, "job", "metrics", trained)["series"]
+    assert {"loss", "learning_rate"} <= {each["name"] for each in series}  # type: ignore[attr-defined]
+
+
+def test_base_and_adapter_are_scored_side_by_side_on_held_out_rows(whole: Whole, trained: str) -> None:
+    ids = {each["name"]: each["id"] for each in told(whole, "adapter", "list")["adapters"]}  # type: ignore[attr-defined]
+    model = told(whole, "model", "show", "tiny")["model"]["id"]  # type: ignore[index]
+    done = whole.fts(
+        "evaluation", "submit", "--pair", model, "--pair", f"{model}:{ids[trained]}", "--dataset", "rows", "--prompt", "act",
+        "--num-cpu", "1", "--num-gpu", "0", "--num-memory", "1", "--generation-config", '{"max_new_tokens": 4, "do_sample": false}', "--wait",
+    )  # fmt: skip
+    assert "succeeded" in done.stdout
+    rows = told(whole, "evaluation", "list")["evaluation_jobs"]
+    assert [row["status"] for row in rows] == ["succeeded", "succeeded"]  # type: ignore[attr-defined]
+    assert [row["rows"] for row in rows] == [60, 60]  # type: ignore[attr-defined]
+    answers = told(whole, "evaluation", "answers", rows[0]["parent_job_id"])  # type: ignore[index]
+    assert answers["total"] == 60
+    assert set(answers["rows"][0]["answers"]) == {row["id"] for row in rows}  # type: ignore[index,attr-defined]
+
+
+def test_every_breach_is_printed_and_the_exit_code_says_refused(whole: Whole) -> None:
+    done = whole.fts("job", "submit", "--adapter-name", "a b", "--num-cpu", "0", "--learning-rate", "-1", check=False)
+    assert done.returncode == 3
+    for rule in ("FT-002", "FT-004", "FT-009", "FT-013", "FT-014", "FT-015"):
+        assert rule in done.stderr
+
+
+def test_a_dry_run_needs_no_studio_and_sends_nothing(whole: Whole) -> None:
+    good = whole.fts("config", "add", "--type", "lora_config", "--config", '{"r": 4}', "--dry-run")
+    assert json.loads(good.stdout)["ok"] is True
+    bad = whole.fts("config", "add", "--type", "lora_config", "--config", '{"rank": 4}', "--dry-run", check=False)
+    assert bad.returncode == 3 and "CF-102" in bad.stderr
+
+
+def test_the_same_key_does_it_once(whole: Whole) -> None:
+    add = ["config", "add", "--type", "custom", "--config", '{"only": "once"}', "--key", "k-1", "-o", "json"]
+    assert whole.fts(*add).stdout == whole.fts(*add).stdout
+    other = whole.fts("config", "add", "--type", "custom", "--config", '{"another": 1}', "--key", "k-1", check=False)
+    assert other.returncode == 3 and "conflict" in other.stderr
+
+
+def test_what_is_not_there_is_exit_code_4(whole: Whole) -> None:
+    assert whole.fts("dataset", "show", "nothing", check=False).returncode == 4
+    assert whole.fts("schema", "NoSuchMessage", check=False).returncode == 4
+
+
+def test_any_message_can_be_sent_and_described(whole: Whole) -> None:
+    assert "runners" in json.loads(whole.fts("send", "ListRunners", "-o", "json").stdout)
+    schema = json.loads(whole.fts("schema", "StartFineTuningJob").stdout)
+    assert {"FT-001", "FT-016"} <= {rule["id"] for rule in schema["rules"]}
+    assert "adapter_name" in schema["payload"]["properties"]
+
+
+def test_a_file_of_messages_is_validated_with_every_breach(whole: Whole) -> None:
+    path = whole.directory / "requests.yaml"
+    path.write_text("- name: AddDataset\n  payload: {type: zip, name: x}\n- name: Nope\n- name: ListDatasets\n")
+    done = whole.fts("validate", str(path), check=False)
+    assert done.returncode == 3
+    assert "DS-001" in done.stdout and "MS-104" in done.stdout and "3 messages" in done.stdout
+    path.write_text("name: ListDatasets\n")
+    assert whole.fts("validate", str(path)).returncode == 0
+
+
+def test_the_doctor_finds_the_studio_and_its_runner(whole: Whole) -> None:
+    done = whole.fts("doctor")
+    assert "1 runners" in done.stdout
+
+
+def test_hostile_names_do_not_reach_the_terminal(whole: Whole) -> None:
+    evil = "\x1b]52;c;ZXZpbA==\x07[red]\u202e"
+    whole.fts("config", "add", "--type", "custom", "--config", '{"x": 1}', "--description", evil)
+    shown = whole.fts("config", "list").stdout
+    assert "\x1b" not in shown and "\u202e" not in shown and "[red]" in shown
+
+
+def test_without_a_studio_it_says_how_to_start_one(tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "FTS_HOME": str(tmp_path), "PYTHONPATH": str(root)}
+    for words in ([], ["dataset", "list"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "tui.cli.main", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 5
+        assert "fts up" in done.stderr
