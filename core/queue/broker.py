@@ -6,6 +6,7 @@ every 2 s, and a worker counts as dead after 10 s without a heartbeat.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from typing import Any
 
@@ -37,6 +38,7 @@ class StudioBroker(RedisBroker):  # type: ignore[misc]
 
     def __init__(self, url: str, ns: str, middleware: list[Middleware]) -> None:
         client = connect(url)
+        self.stopping = threading.Event()
         self.shelves: defaultdict[str, Shelf] = defaultdict(Shelf)
         self.replies = RedisBackend(client=client, namespace=f"{ns}-results")
         middlewares = [Results(backend=self.replies, store_results=True, result_ttl=REPLY_TTL), *middleware]

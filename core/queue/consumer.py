@@ -7,6 +7,7 @@ how often its processing was begun, so that one that can't be read can still be 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from core.queue.letters import Unreadable, read
 if TYPE_CHECKING:
     from core.queue.broker import StudioBroker
 
+log = logging.getLogger("fts.queue")
 MAINTENANCE = 2.0  # seconds between looks after dead workers' messages
 
 _FETCH = """
@@ -135,16 +137,25 @@ class StudioConsumer(Consumer):  # type: ignore[misc]
         """The message is done: forget it and how often it was begun."""
         slot = message.options["redis_message_id"]
         keys = [self.broker.acks_key(self.queue), f"{self.list_key}.msgs", self.broker.deliveries_key(slot)]
-        with _dramatiq_errors():
+        with self._finishing(slot):
             self.broker.client.eval(_ACK, 3, *keys, slot)
-        self.shelf.free(slot)
 
     def nack(self, message: Any) -> None:
         """The message won't be run (again): answer its sender and keep it among the dead letters."""
         slot, reason = message.options["redis_message_id"], message.options.get("given_up", "its handler failed")
-        with _dramatiq_errors():
+        with self._finishing(slot):
             self.broker.refuse(message, "internal", f"{reason}; it is kept among the dead letters")
             self.broker.bury(self.queue, slot, reason)
+
+    @contextmanager
+    def _finishing(self, slot: str) -> Iterator[None]:
+        """Dramatiq repeats what fails here until it succeeds; at a stop without a server that would be for ever."""
+        try:
+            yield
+        except redis.RedisError as error:
+            if not self.broker.stopping.is_set():
+                raise ConnectionClosed(error) from None
+            log.warning("stopping without the queue: a message that is done will come again (%s)", error)
         self.shelf.free(slot)
 
     def requeue(self, messages: Any) -> None:

@@ -92,6 +92,10 @@ class Guard(Middleware):  # type: ignore[misc]
         if exception is not None:
             self._give_up(message, f"its handler raised {type(exception).__name__}")
 
+    def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
+        """Let the end of what runs be told once more, but not be waited for without a server."""
+        broker.stopping.set()
+
     def _give_up(self, message: Any, reason: str) -> None:
         message.options["given_up"] = reason
         message.fail()  # so that the consumer's nack buries it, again and again until the queue has heard

@@ -36,7 +36,12 @@ def serve(url: str, ns: str, threads: int = 8) -> tuple[StudioBroker, dramatiq.W
         time.sleep(payload["seconds"])
         return {"ok": True, "value": os.getpid()}
 
-    for function in (echo, noop, fail, kill, wait):
+    def span(payload: dict[str, Any]) -> None:
+        broker.client.rpush(f"{ns}:spans", f"+{payload['n']}")
+        time.sleep(payload["seconds"])
+        broker.client.rpush(f"{ns}:spans", f"-{payload['n']}")
+
+    for function in (echo, noop, fail, kill, wait, span):
         dramatiq.actor(function, broker=broker, actor_name=function.__name__, queue_name="commands")
     worker = dramatiq.Worker(broker, queues={"commands"}, worker_threads=threads, worker_timeout=100)
     worker.start()
