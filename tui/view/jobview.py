@@ -121,7 +121,7 @@ class JobView:
             ("loss on", job.get("loss_on"), ""),
             (
                 "asks for",
-                f"{job.get('num_cpu')} CPU  {job.get('num_gpu')} GPU  {job.get('num_memory')} GiB" if job else "",
+                f"{job.get('num_cpu')} CPU {job.get('num_gpu')} GPU {job.get('num_memory')}G" if job else "",
                 "",
             ),
             ("runner", words.short(job.get("runner_id")), ""),
