@@ -101,7 +101,7 @@ def _command(desk: Desk, message: Message[Any], payload: object, key: str | None
         with desk.store.read() as session:
             world = RealWorld(desk, session)
             early = check(message, world, SLOW)
-        reply = _in_turn(desk, letter, world, early)
+        return _in_turn(desk, letter, world, early)
     desk.publish()
     return reply
 
@@ -128,10 +128,13 @@ def _in_turn(desk: Desk, letter: Letter, world: RealWorld, early: list[Breach]) 
 def _unit(desk: Desk, letter: Letter, world: RealWorld, early: list[Breach]) -> dict[str, Any]:
     with desk.store.write() as unit:
         before = letter.answered(unit.session)
-        if before is not None:
-            return before
-        reply = _effect(desk, letter.message, unit, world.within(unit.session), early)
-        letter.remember(unit, reply)
+        reply = before or _effect(desk, letter.message, unit, world.within(unit.session), early)
+        if before is None:
+            letter.remember(unit, reply)
+    if before is not None:
+        desk.publish()  # whoever did it may have died before this
+    elif reply["ok"]:
+        desk.publish_unit(reply["as_of"]["epoch"], unit)
     return reply
 
 

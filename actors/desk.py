@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.queue import stream
 from core.settings import Settings
-from core.store.eventlog import publish_new
+from core.store.eventlog import publish_new, publish_own
 from core.store.session import Store, Unit
 from core.store.tables import Meta
 
@@ -31,8 +31,16 @@ class Desk:
 
     def publish(self) -> None:
         """Bring the stream up to the log; what can't be done now is done within a second by the tick."""
+        self._publish(lambda: None)
+
+    def publish_unit(self, epoch: str, unit: Unit) -> None:
+        """The same after a unit was committed, mostly in one step."""
+        self._publish(partial(publish_own, self.redis, self.settings.namespace, epoch, unit))
+
+    def _publish(self, quickly: Callable[[], bool | None]) -> None:
         try:
-            publish_new(self.store, self.redis, self.settings.namespace)
+            if not quickly():
+                publish_new(self.store, self.redis, self.settings.namespace)
         except (redis.RedisError, SQLAlchemyError) as error:
             self.away(f"events stay in the log for now: {error}")
 

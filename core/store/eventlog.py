@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.events import Event
 from core.queue import stream
-from core.store.session import Store, as_of
+from core.store.session import Store, Unit, as_of
 from core.store.tables import EventRow, Meta
 
 BATCH = 1_000  # events read from the log at once
@@ -44,21 +44,37 @@ def last_events(
 
 def linked(session: Session, rows: list[EventRow], *, contiguous: bool) -> list[Event]:
     """Rows as events; `prev` of each is the row before it in the log."""
-    events = []
-    before = _before(session, rows[0].id) if rows else 0
-    for row in rows:
-        prev = before if contiguous else _before(session, row.id)
-        fields = {
-            column: getattr(row, column)
-            for column in ("id", "at", "type", "level", "message", "kind", "resource_id", "data")
-        }
-        events.append(Event(prev=prev, **fields))
-        before = row.id
-    return events
+    if contiguous:
+        return _chained(rows, _before(session, rows[0].id) if rows else 0)
+    return [_event(row, _before(session, row.id)) for row in rows]
+
+
+def _chained(rows: list[EventRow], before: int) -> list[Event]:
+    return [_event(row, prev) for row, prev in zip(rows, [before, *(row.id for row in rows)], strict=False)]
+
+
+def _event(row: EventRow, prev: int) -> Event:
+    columns = ("id", "at", "type", "level", "message", "kind", "resource_id", "data")
+    return Event(prev=prev, **{column: getattr(row, column) for column in columns})
 
 
 def _before(session: Session, id: int) -> int:
     return session.scalar(select(func.max(EventRow.id)).where(EventRow.id < id)) or 0
+
+
+def publish_own(client: redis.Redis, ns: str, epoch: str, unit: Unit) -> bool:
+    """Publish what a committed unit did, without a look at the log; tell whether it is on the stream now.
+
+    It is not when an earlier event is missing there: `publish_new` then brings all of them.
+    """
+    if not unit.events:
+        return True
+    events = _chained(unit.events, unit.before)
+    return stream.publish(client, ns, epoch, _encoded(events)) >= events[-1].id
+
+
+def _encoded(events: list[Event]) -> list[tuple[int, int, str]]:
+    return [(event.id, event.prev, event.model_dump_json()) for event in events]
 
 
 def publish_new(store: Store, client: redis.Redis, ns: str) -> int:
@@ -79,7 +95,7 @@ def publish_new(store: Store, client: redis.Redis, ns: str) -> int:
         if top > now.event or (top and found and found[0].prev != top):
             _new_epoch(store, epoch)
             continue
-        top = stream.publish(client, ns, epoch, [(event.id, event.prev, event.model_dump_json()) for event in found])
+        top = stream.publish(client, ns, epoch, _encoded(found))
         if len(found) < BATCH:
             return top
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, func, select, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from core.messages.base import AsOf
 from core.settings import Settings
-from core.store.tables import EventRow, Meta
+from core.store.tables import EventRow
 
 EVENTS_LOCK = 0x46545345  # "FTSE": PostgreSQL's advisory lock over the event log's ids
 
@@ -32,6 +32,7 @@ class Unit:
     session: Session
     now: float = field(default_factory=time.time)
     events: list[EventRow] = field(default_factory=list)
+    before: int = 0  # id of the event before the unit's own, once they are written
     afterwards: list[Callable[[], None]] = field(default_factory=list)
 
     def emit(
@@ -98,6 +99,8 @@ class Store:
         unit.session.flush()
         if not self.is_sqlite:
             unit.session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": EVENTS_LOCK})
+        if len(fresh) == len(unit.events):
+            unit.before = as_of(unit.session).event
         for row in fresh:
             unit.session.add(row)
             unit.session.flush()
@@ -108,10 +111,13 @@ class Store:
         self.reader.dispose()
 
 
+_AS_OF = text("SELECT (SELECT value FROM meta WHERE key = 'epoch'), (SELECT max(id) FROM events)")
+
+
 def as_of(session: Session) -> AsOf:
     """Which state `session` sees: the epoch, and the id of the last event."""
-    epoch = session.scalar(select(Meta.value).where(Meta.key == "epoch"))
-    return AsOf(epoch=epoch or "", event=session.scalar(select(func.max(EventRow.id))) or 0)
+    epoch, event = session.execute(_AS_OF).one()
+    return AsOf(epoch=epoch or "", event=event or 0)
 
 
 def _engine(settings: Settings, url: Any, begin: str) -> Engine:

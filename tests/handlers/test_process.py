@@ -104,7 +104,7 @@ def test_what_its_sender_gave_up_on_is_not_done(studio: StudioClient) -> None:
     assert not [each for each in studio.call(ListConfigs(type="custom")).configs if "late" in each.config]
 
 
-@pytest.mark.parametrize("kwargs", [{}, {"payload": None}, {"payload": {"type": 7}}, {"payload": {}, "more": 1}, {"fields": {}}])
+@pytest.mark.parametrize("kwargs", [{}, {"payload": None}, {"payload": {"type": 7}}, {"payload": {"type": "custom", "config": "{}"}, "more": 1}, {"fields": {}}])
 def test_hostile_arguments_get_a_reply_with_breaches(studio: StudioClient, kwargs: dict[str, Any]) -> None:
     assert_refused(studio, args=[], kwargs=kwargs)
 
