@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, insert, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -102,8 +102,9 @@ class Store:
         if len(fresh) == len(unit.events):
             unit.before = as_of(unit.session).event
         for row in fresh:
-            unit.session.add(row)
-            unit.session.flush()
+            columns = ("at", "type", "level", "message", "kind", "resource_id", "data")
+            written: Any = unit.session.execute(_LOG, {name: getattr(row, name) for name in columns})
+            row.id = written.inserted_primary_key[0]
 
     def close(self) -> None:
         """Give the connections back."""
@@ -111,6 +112,7 @@ class Store:
         self.reader.dispose()
 
 
+_LOG = insert(EventRow.__table__)  # type: ignore[arg-type]
 _AS_OF = text("SELECT (SELECT value FROM meta WHERE key = 'epoch'), (SELECT max(id) FROM events)")
 
 
