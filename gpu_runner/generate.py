@@ -5,25 +5,45 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from transformers import LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
 from gpu_runner.device import Device
 
 BATCH = 16
+TOKENS = 32_768  # prompts and answers of a batch together: long prompts go in smaller batches
+NEW_TOKENS = 60  # guide, default generation config
 BOS_DEFAULT, EOS_DEFAULT = 1, 2  # guide: for models whose config lacks them
+SAMPLING = {"temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"}
+ALLOWED = SAMPLING | {
+    "do_sample", "max_new_tokens", "min_new_tokens", "num_beams", "early_stopping", "length_penalty", "repetition_penalty",
+    "no_repeat_ngram_size", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "renormalize_logits", "use_cache",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Generated:
-    """One answer: its text without the prompt and special tokens, how many tokens it took, and whether EOS ended it."""
+    """One answer: its text without the prompt and special tokens, how many tokens it took, and whether EOS ended it.
+
+    `seconds` is the answer's share of its batch.
+    """
 
     text: str
     new_tokens: int
     stopped_by_eos: bool
     seconds: float
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The token ids that generation needs: the first EOS is the tokenizer's, any of them ends an answer."""
+
+    bos: int
+    eos: tuple[int, ...]
+    pad: int
 
 
 def generate(
@@ -35,60 +55,128 @@ def generate(
     *,
     batch_size: int = BATCH,
     on_batch: Callable[[int], None] = lambda done: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> list[Generated]:
     """Answer every prompt, in the order given; `on_batch(done)` is called after each batch and may raise to stop.
 
-    With do_sample false the text is the same as one by one. A batch that memory has no room for is halved.
+    With do_sample false the text is the same as one by one (in fp32). A batch that memory has no room for is halved.
     """
-    encoded = [tokenizer(prompt)["input_ids"] for prompt in prompts]
+    options, marks = options_of(settings, warn), marks_of(model, tokenizer)
+    encoded = _encoded(model, tokenizer, prompts, options["max_new_tokens"], marks, warn)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
     answers: dict[int, Generated] = {}
-    start = 0
-    while start < len(order):
-        batch = order[start : start + batch_size]
-        try:
-            answers.update(
-                zip(batch, _batch(model, tokenizer, [encoded[index] for index in batch], settings, device), strict=True)
-            )
-        except torch.OutOfMemoryError:
-            if batch_size == 1:
-                raise
-            batch_size //= 2
+    while len(answers) < len(order):
+        rest = order[len(answers) : len(answers) + batch_size]
+        longest = len(encoded[rest[-1]]) + options["max_new_tokens"]
+        batch = rest[: max(1, TOKENS // longest)]
+        made = _tried(model, tokenizer, [encoded[index] for index in batch], options, marks, device)
+        if made is None:
+            batch_size = max(1, len(batch) // 2)
             torch.cuda.empty_cache()
             continue
-        start += len(batch)
-        on_batch(start)
+        answers.update(zip(batch, made, strict=True))
+        on_batch(len(answers))
     return [answers[index] for index in range(len(prompts))]
 
 
-def token_ids(model: Any, tokenizer: Any) -> tuple[int, int]:
-    """(BOS, EOS) of the model: the tokenizer's, else its config's, else the guide's defaults."""
-    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else model.config.bos_token_id
-    eos = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else model.config.eos_token_id
-    return BOS_DEFAULT if bos is None else bos, EOS_DEFAULT if eos is None else eos
+def options_of(settings: dict[str, Any], warn: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """A generation config as `model.generate` takes it: what is null or does not concern one answer a row is left out."""
+    given = {name: value for name, value in settings.items() if value is not None and name != "max_length"}
+    if foreign := sorted(given.keys() - ALLOWED):
+        warn(f"not used in an evaluation: {', '.join(foreign)}")
+    options = {"max_new_tokens": NEW_TOKENS, "do_sample": False} | {
+        name: given[name] for name in given.keys() & ALLOWED
+    }
+    if not options["do_sample"]:
+        options |= dict.fromkeys(SAMPLING)  # the model's own ones too: without sampling they only cause warnings
+    return options
+
+
+def marks_of(model: Any, tokenizer: Any) -> Marks:
+    """The tokenizer's ids, then the model's, then the guide's defaults; padding is any token that does not end an answer."""
+    config = model.config
+    bos = next((each for each in (tokenizer.bos_token_id, config.bos_token_id) if each is not None), BOS_DEFAULT)
+    own = [tokenizer.eos_token_id, config.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
+    flat = [id for each in own if each is not None for id in (each if isinstance(each, list | tuple) else [each])]
+    eos = tuple(dict.fromkeys(flat)) or (EOS_DEFAULT,)
+    pads = (tokenizer.pad_token_id, tokenizer.unk_token_id, bos)
+    usable = (each for each in pads if each is not None and each not in eos and 0 <= each < config.vocab_size)
+    return Marks(bos, eos, next(usable, eos[0]))
+
+
+def _encoded(
+    model: Any, tokenizer: Any, prompts: Sequence[str], new: int, marks: Marks, warn: Callable[[str], None]
+) -> list[list[int]]:
+    """Token ids of every prompt, without an EOS that its tokenizer adds; what the model has no room for is cut in front."""
+    room = max(1, (getattr(model.config, "max_position_embeddings", None) or 1 << 30) - new)
+    made, cut = [], 0
+    for prompt in prompts:
+        ids = list(tokenizer(prompt)["input_ids"])
+        if len(ids) > 1 and ids[-1] == marks.eos[0]:
+            ids.pop()
+        cut += len(ids) > room
+        made.append(ids[-room:] or [marks.bos])
+    if cut:
+        warn(f"{cut} prompts are longer than the {room} tokens that the model has room for and were cut in front")
+    return made
+
+
+def _tried(
+    model: Any, tokenizer: Any, encoded: list[list[int]], options: dict[str, Any], marks: Marks, device: Device
+) -> list[Generated] | None:
+    """The batch's answers; None when memory has no room for it and it could be smaller."""
+    try:
+        return _batch(model, tokenizer, encoded, options, marks, device)
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU it is a plain one
+        full = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        if len(encoded) == 1 or not full:
+            raise
+    return None
 
 
 def _batch(
-    model: Any, tokenizer: Any, encoded: list[list[int]], settings: dict[str, Any], device: Device
+    model: Any, tokenizer: Any, encoded: list[list[int]], options: dict[str, Any], marks: Marks, device: Device
 ) -> list[Generated]:
     began = time.perf_counter()
-    bos, eos = token_ids(model, tokenizer)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
-    encoded = [ids or [bos] for ids in encoded]
     longest = max(map(len, encoded))
-    ids = torch.tensor([[pad] * (longest - len(each)) + each for each in encoded], device=model.device)
-    mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in encoded], device=model.device)
-    options = {name: value for name, value in settings.items() if value is not None}
+    pads = torch.tensor([longest - len(each) for each in encoded], device=model.device)
+    ids = torch.tensor([[marks.pad] * (longest - len(each)) + each for each in encoded], device=model.device)
+    mask = (torch.arange(longest, device=model.device) >= pads[:, None]).long()
+    penalty = options.get("repetition_penalty") or getattr(model.generation_config, "repetition_penalty", None) or 1.0
+    own = [PenaltyWithoutPads(penalty, pads)] if penalty != 1 else []
+    special = {"pad_token_id": marks.pad, "eos_token_id": list(marks.eos), "bos_token_id": marks.bos}
     autocast = torch.autocast(device.kind, dtype=torch.bfloat16) if device.precision == "bf16" else nullcontext()
     with torch.inference_mode(), autocast:
         out = model.generate(
-            input_ids=ids, attention_mask=mask, pad_token_id=pad, eos_token_id=eos, bos_token_id=bos, **options
+            input_ids=ids,
+            attention_mask=mask,
+            logits_processor=LogitsProcessorList(own),
+            **{**options, "repetition_penalty": 1.0, **special},
         )
+    answers = [_answer(tokenizer, row[longest:].tolist(), marks.eos) for row in out]
     seconds = (time.perf_counter() - began) / len(encoded)
-    return [_answer(tokenizer, row[longest:].tolist(), eos, seconds) for row in out]
+    return [replace(each, seconds=seconds) for each in answers]
 
 
-def _answer(tokenizer: Any, new: list[int], eos: int, seconds: float) -> Generated:
-    stopped = eos in new
-    kept = new[: new.index(eos)] if stopped else new
-    return Generated(tokenizer.decode(kept, skip_special_tokens=True), len(kept) + stopped, stopped, seconds)
+class PenaltyWithoutPads(LogitsProcessor):  # type: ignore[misc]
+    """The repetition penalty on a row's own tokens: the library's counts padding too, and then batches change the text."""
+
+    def __init__(self, penalty: float, pads: torch.Tensor) -> None:
+        """`pads` (batch,) is how many columns at the left of each row are padding."""
+        self.inner, self.pads = RepetitionPenaltyLogitsProcessor(float(penalty)), pads
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """`input_ids` (batch x beams, length), `scores` (batch x beams, vocabulary)."""
+        pads = self.pads.repeat_interleave(input_ids.shape[0] // len(self.pads))[:, None]
+        columns = torch.arange(input_ids.shape[1], device=input_ids.device)
+        own = torch.where(columns < pads, input_ids.gather(1, pads), input_ids)
+        penalised: torch.FloatTensor = self.inner(own, scores)
+        return penalised
+
+
+def _answer(tokenizer: Any, new: list[int], eos: tuple[int, ...]) -> Generated:
+    end = next((place for place, id in enumerate(new) if id in eos), None)
+    kept = new if end is None else new[:end]
+    return Generated(
+        tokenizer.decode(kept, skip_special_tokens=True), len(kept) + (end is not None), end is not None, 0.0
+    )
