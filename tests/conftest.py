@@ -57,7 +57,7 @@ def client(valkey_url: str) -> Iterator[redis.Redis]:
 def studio_settings(tmp_path: Path, valkey_url: str, ns: str) -> Settings:
     """A studio of its own in tmp_path, on the tests' Valkey; users' paths lie in tmp_path too."""
     url = SecretStr(valkey_url)
-    return Settings(home=tmp_path / ".app", project=tmp_path, namespace=ns, FTS_REDIS_URL=url)  # type: ignore[call-arg]
+    return Settings(home=tmp_path / ".app", project=tmp_path, namespace=ns, FTS_REDIS_URL=url)
 
 
 @pytest.fixture

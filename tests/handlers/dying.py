@@ -13,7 +13,7 @@ from core.settings import Settings
 
 
 class DyingDesk(Desk):
-    def publish(self) -> None:
+    def _publish(self, quickly: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
-from actors import answering
 from actors.answering import answer
 from actors.desk import Desk
+from actors.handlers import HANDLERS
+from actors.tables import inspect_file
 from core.errors import Unavailable
 from core.queue import stream
 from core.store.session import as_of
@@ -90,7 +91,7 @@ def test_a_failure_of_the_studio_is_never_remembered_and_tells_no_secret(
         raise RuntimeError("token hf_secret")
 
     with monkeypatch.context() as patch:
-        patch.setitem(answering.HANDLERS, "AddConfig", fails)
+        patch.setitem(HANDLERS, "AddConfig", fails)
         reply = answer(desk, "AddConfig", LORA, "k")
     assert reply["code"] == "internal"
     assert "hf_secret" not in str(reply)
@@ -105,7 +106,7 @@ def test_what_was_unavailable_is_not_remembered(desk: Desk, monkeypatch: pytest.
         raise Unavailable("the registry is away")
 
     with monkeypatch.context() as patch:
-        patch.setitem(answering.HANDLERS, "AddConfig", away)
+        patch.setitem(HANDLERS, "AddConfig", away)
         assert answer(desk, "AddConfig", LORA, "k")["code"] == "unavailable"
     assert answer(desk, "AddConfig", LORA, "k")["ok"]
 
@@ -114,7 +115,7 @@ def test_a_store_that_cannot_be_used_is_unavailable(desk: Desk, monkeypatch: pyt
     def locked(*_: Any) -> None:
         raise OperationalError("BEGIN", {}, Exception("database is locked"))
 
-    monkeypatch.setitem(answering.HANDLERS, "ListConfigs", locked)
+    monkeypatch.setitem(HANDLERS, "ListConfigs", locked)
     assert answer(desk, "ListConfigs", {})["code"] == "unavailable"
 
 
@@ -127,7 +128,7 @@ def test_what_a_refusing_handler_did_before_is_undone(desk: Desk, monkeypatch: p
         raise Conflict("not now")
 
     before = count(desk, EventRow)
-    monkeypatch.setitem(answering.HANDLERS, "AddConfig", half)
+    monkeypatch.setitem(HANDLERS, "AddConfig", half)
     assert answer(desk, "AddConfig", LORA, "k")["code"] == "conflict"
     assert count(desk, EventRow) == before
     with desk.store.read() as session:
@@ -160,18 +161,15 @@ def test_events_are_on_the_stream_when_the_reply_comes_and_after_a_second_delive
 
 
 def test_no_write_lock_is_held_while_files_are_read(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from actors import datasets
-
     (tmp_path / "t.csv").write_text("a\n1\n")
     begun, go_on = threading.Event(), threading.Event()
-    inspect = datasets.inspect_file
 
     def slow(path: Path) -> Any:
         begun.set()
         assert go_on.wait(10)
-        return inspect(path)
+        return inspect_file(path)
 
-    monkeypatch.setattr(datasets, "inspect_file", slow)
+    monkeypatch.setattr("actors.datasets.inspect_file", slow)
     payload = {"type": "project_csv", "name": "t", "location": "t.csv"}
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(answer, desk, "AddDataset", payload, "slow")
@@ -201,7 +199,7 @@ def test_a_payload_that_is_no_object_is_a_breach(desk: Desk, payload: object) ->
 
 def test_a_second_reader_sees_the_snapshot_of_its_as_of(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query's rows and its as_of are of one moment, even when something is written in between."""
-    listing = answering.HANDLERS["ListConfigs"]
+    listing = HANDLERS["ListConfigs"]
 
     def list_while_writing(message: Any, session: Any, world: Any) -> Any:
         value = listing(message, session, world)
@@ -211,7 +209,7 @@ def test_a_second_reader_sees_the_snapshot_of_its_as_of(desk: Desk, monkeypatch:
         return value
 
     before = answer(desk, "ListConfigs", {})
-    monkeypatch.setitem(answering.HANDLERS, "ListConfigs", list_while_writing)
+    monkeypatch.setitem(HANDLERS, "ListConfigs", list_while_writing)
     during = answer(desk, "ListConfigs", {})
     assert during == before
 
@@ -219,4 +217,4 @@ def test_a_second_reader_sees_the_snapshot_of_its_as_of(desk: Desk, monkeypatch:
 def test_every_message_has_a_handler_or_is_not_shipped(desk: Desk) -> None:
     from core.messages import REGISTRY
 
-    assert set(REGISTRY) == set(answering.HANDLERS)
+    assert set(REGISTRY) == set(HANDLERS)

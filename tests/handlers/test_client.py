@@ -110,8 +110,8 @@ def test_a_list_is_read_through_all_its_pages(studio: StudioClient, desk: Desk, 
     for index in range(5):
         assert answer(desk, "AddDataset", {"type": "project_csv", "name": f"d{index}", "location": "t.csv"}, None)["ok"]
     assert [each.name for each in studio.get_datasets()] == [f"d{index}" for index in range(5)]
-    assert studio.get_models() == studio.get_adapters() == studio.get_prompts() == []
-    assert studio.get_fine_tuning_jobs() == studio.get_evaluation_jobs() == []
+    assert not [*studio.get_models(), *studio.get_adapters(), *studio.get_prompts()]
+    assert not [*studio.get_fine_tuning_jobs(), *studio.get_evaluation_jobs()]
 
 
 def test_a_studio_that_is_not_running_is_said_at_once(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_watcher_tells_of_an_outage_and_comes_back(tmp_path: Path) -> None:
     home = tmp_path / "v"
     home.mkdir()
     server = embedded.start(home)
-    settings = Settings(home=home, FTS_REDIS_URL=SecretStr(embedded.url(home)))  # type: ignore[call-arg]
+    settings = Settings(home=home, FTS_REDIS_URL=SecretStr(embedded.url(home)))
     watcher = Watcher(settings, AsOf(epoch="e", event=0))
     stream.publish(watcher.client.redis, "fts", "e", [(1, 0, event_text(1))])
     watcher.until(lambda: watcher.ids() == [1])

@@ -9,20 +9,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
 COMMIT = "c0ffee" + "0" * 34
-MODEL = {"id": "org/m", "modelId": "org/m", "sha": COMMIT, "siblings": [], "config": {"architectures": ["LlamaForCausalLM"]}}
-ADAPTER = {
+MODEL: dict[str, Any] = {"id": "org/m", "modelId": "org/m", "sha": COMMIT, "siblings": [], "config": {"architectures": ["LlamaForCausalLM"]}}
+ADAPTER: dict[str, Any] = {
     "id": "org/a",
     "modelId": "org/a",
     "sha": COMMIT,
     "siblings": [{"rfilename": "adapter_config.json"}, {"rfilename": "adapter_model.safetensors"}],
     "cardData": {"base_model": "org/m"},
 }
-PICKLED = {**ADAPTER, "siblings": [{"rfilename": "adapter_config.json"}, {"rfilename": "adapter_model.bin"}]}
-ANSWERS = {
+PICKLED: dict[str, Any] = {**ADAPTER, "siblings": [{"rfilename": "adapter_config.json"}, {"rfilename": "adapter_model.bin"}]}
+ANSWERS: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {
     "/api/models/org/m": (200, {}, MODEL),
     "/api/models/org/m/revision/v2": (200, {}, {**MODEL, "sha": "f" * 40}),
     "/api/models/org/m/revision/none": (404, {"X-Error-Code": "RevisionNotFound"}, {}),
@@ -31,6 +32,7 @@ ANSWERS = {
     "/api/models/org/pickled": (200, {}, PICKLED),
     "/api/models/org/broken": (500, {}, {}),
 }
+MISSING: tuple[int, dict[str, str], dict[str, Any]] = (404, {"X-Error-Code": "RepoNotFound"}, {})
 ASK = """
 import sys
 from pydantic import SecretStr
@@ -47,8 +49,7 @@ except ValueError as error:
 
 class Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        missing = (404, {"X-Error-Code": "RepoNotFound"}, {})
-        status, headers, body = ANSWERS.get(self.path.partition("?")[0], missing)
+        status, headers, body = ANSWERS.get(self.path.partition("?")[0], MISSING)
         if self.path.startswith("/api/models/org/private") and self.headers.get("Authorization") == "Bearer hf_token":
             status, headers, body = 200, {}, MODEL
         self.send_response(status)

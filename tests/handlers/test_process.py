@@ -62,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
     home, ns = tmp_path_factory.mktemp("served"), f"t{uuid4().hex[:12]}"
     environment = environment_of(home, valkey_url, ns)
     with running(environment, "-m", "actors.app", "commands", "runners"), running(environment, "-m", "actors.app", "slow"):
-        yield home, Settings(home=home / ".app", project=home, namespace=ns, FTS_REDIS_URL=SecretStr(valkey_url))  # type: ignore[call-arg]
+        yield home, Settings(home=home / ".app", project=home, namespace=ns, FTS_REDIS_URL=SecretStr(valkey_url))
 
 
 @pytest.fixture
@@ -124,13 +124,14 @@ def assert_refused(studio: StudioClient, **fields: Any) -> None:
 
 def test_actors_killed_between_commit_and_publish_are_made_up_for(tmp_path: Path, valkey_url: str, ns: str) -> None:
     environment = environment_of(tmp_path, valkey_url, ns)
-    settings = Settings(home=tmp_path / ".app", namespace=ns, FTS_REDIS_URL=SecretStr(valkey_url))  # type: ignore[call-arg]
-    message, seen = AddConfig(type="custom", config='{"a": 1}'), []
+    settings = Settings(home=tmp_path / ".app", namespace=ns, FTS_REDIS_URL=SecretStr(valkey_url))
+    message = AddConfig(type="custom", config='{"a": 1}')
+    seen: list[Any] = []
     with StudioClient(settings) as studio:
         with running(environment, "-m", "actors.app", "commands", "runners"):
             start = studio.ask(ListConfigs()).as_of
         assert start is not None
-        threading.Thread(target=lambda: [seen.append(each) for each in StudioClient(settings).follow(start)], daemon=True).start()
+        threading.Thread(target=lambda: seen.extend(StudioClient(settings).follow(start)), daemon=True).start()
         with running(environment, str(HERE / "dying.py")) as dying:
             studio.send(message, key="once")
             assert dying.wait(10) == -signal.SIGKILL
@@ -168,7 +169,7 @@ def test_actors_wait_for_a_queue_that_is_not_there_yet(tmp_path: Path, ns: str) 
     home.mkdir()
     with running(environment_of(tmp_path, embedded.url(home), ns), "-m", "actors.app", "commands"):
         server = embedded.start(home)
-        settings = Settings(home=tmp_path / ".app", namespace=ns, FTS_REDIS_URL=SecretStr(embedded.url(home)))  # type: ignore[call-arg]
+        settings = Settings(home=tmp_path / ".app", namespace=ns, FTS_REDIS_URL=SecretStr(embedded.url(home)))
         with StudioClient(settings) as studio:
             assert studio.call(ListConfigs()).configs
         server.kill()
@@ -215,7 +216,7 @@ def test_a_client_that_loses_the_queue_sends_again_and_it_is_done_once(tmp_path:
     home.mkdir()
     url = embedded.url(home)
     server = embedded.start(home)
-    settings = Settings(home=tmp_path / ".app", namespace=ns, FTS_REDIS_URL=SecretStr(url))  # type: ignore[call-arg]
+    settings = Settings(home=tmp_path / ".app", namespace=ns, FTS_REDIS_URL=SecretStr(url))
     found: list[Any] = []
     with StudioClient(settings) as studio, running(environment_of(tmp_path, url, ns), "-m", "actors.app", "commands") as actors:
         studio.call(ListConfigs())
