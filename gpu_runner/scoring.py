@@ -1,0 +1,89 @@
+"""The questions of an evaluation, how their answers score, and the file they are kept in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.spec import PromptSource
+from core.template import TemplateError, render
+from gpu_runner.child import Context
+from gpu_runner.data import Row
+from gpu_runner.failures import JobError
+from gpu_runner.files import Files
+from gpu_runner.generate import Generated
+from gpu_runner.spool import read_records
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The rows that are asked, each with its prompt and the answer expected; the same for every combination."""
+
+    rows: Sequence[Row]
+    prompts: list[str]
+    expected: list[str]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def ask(rows: Sequence[Row], prompt: PromptSource) -> Questions:
+    """Rows as questions: the input template is the prompt, the completion template the answer. Raises JobError."""
+    try:
+        prompts = [render(prompt.input_template, row) for row in rows]
+        return Questions(rows, prompts, [render(prompt.completion_template, row) for row in rows])
+    except TemplateError as error:
+        hint = "Check the dataset's columns against the prompt's."
+        raise JobError(f"a row does not fit the prompt: {error}", hint) from error
+
+
+def scores(answers: Sequence[Generated], expected: Sequence[str], seconds: float) -> dict[str, float]:
+    """Shares in 0..1 (exact_match after stripping, stopped_by_eos), mean new tokens, seconds, and tokens a second."""
+    count = max(1, len(answers))
+    tokens = sum(each.new_tokens for each in answers)
+    return {
+        "exact_match": sum(_same(each, text) for each, text in zip(answers, expected, strict=True)) / count,
+        "stopped_by_eos": sum(each.stopped_by_eos for each in answers) / count,
+        "new_tokens": tokens / count,
+        "seconds": round(seconds, 2),
+        "tokens_per_second": round(tokens / max(1e-9, seconds), 2),
+    }
+
+
+def answer_lines(questions: Questions, answers: Sequence[Generated], features: Sequence[str]) -> str:
+    """A line of JSON for every row, ASCII only: no character of an answer can break a line."""
+    lines = [
+        json.dumps(
+            {
+                "row": index,
+                "prompt": questions.prompts[index],
+                "expected": questions.expected[index].strip(),
+                "answer": answer.text.strip(),
+                "correct": _same(answer, questions.expected[index]),
+                "stopped_by_eos": answer.stopped_by_eos,
+                "new_tokens": answer.new_tokens,
+                "features": {name: questions.rows[index].get(name) for name in features},
+            },
+            default=str,
+        )
+        for index, answer in enumerate(answers)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def scored_before(context: Context) -> dict[str, dict[str, object]]:
+    """What earlier attempts have scored, by the combination's job id: `values`, `rows`, and `answers` that are still there."""
+    found: dict[str, dict[str, object]] = {}
+    for number in range(1, context.attempt):
+        files = Files(context.directory.parent / str(number))
+        records, _ = read_records(files.spool, 0, max(1, files.spool_size()))
+        for each in records:
+            done = each["type"] == "scored" and each.get("status") == "succeeded"
+            if done and (context.root / str(each.get("answers"))).is_file():
+                found[each["job_id"]] = {name: each[name] for name in ("values", "rows", "answers")}
+    return found
+
+
+def _same(answer: Generated, expected: str) -> bool:
+    return answer.text.strip() == expected.strip()

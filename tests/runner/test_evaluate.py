@@ -1,0 +1,273 @@
+"""An evaluation as a runner's child does it: a real base, real adapters, each combination on its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from core.spec import EvaluationSpec, Sampling
+from gpu_runner import child, evaluate, swapping
+from gpu_runner.child import Context
+from gpu_runner.data import load_rows, sample_and_split
+from gpu_runner.failures import JobError
+from gpu_runner.spool import Spool, read_records
+from tests.runner.tiny import make_model, make_rows
+
+ROWS = 24
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model, rows, and adapters: two good ones, one without a weight, one that is cut short."""
+    root = tmp_path_factory.mktemp("made")
+    make_model(root / "base")
+    make_rows(root / "rows.jsonl", ROWS)
+    for number, name in enumerate(("one", "two")):
+        torch.manual_seed(number)
+        model = AutoModelForCausalLM.from_pretrained(root / "base")
+        config = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+        get_peft_model(model, config).save_pretrained(root / name)
+    shutil.copytree(root / "one", root / "lacking")
+    weights = load_file(root / "one" / "adapter_model.safetensors")
+    weights.pop(next(iter(weights)))
+    save_file(weights, root / "lacking" / "adapter_model.safetensors")
+    shutil.copytree(root / "one", root / "torn")
+    torn = root / "torn" / "adapter_model.safetensors"
+    torn.write_bytes(torn.read_bytes()[:200])
+    return root
+
+
+@pytest.fixture
+def spec(made: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """A specification of the combinations named: "base", "gone" (a base that is not there), or an adapter."""
+
+    def of(*names: str, **extra: Any) -> dict[str, Any]:
+        return {
+            "kind": "evaluation",
+            "job_id": "batch",
+            "name": "compare",
+            "combinations": [combination(made, name, number) for number, name in enumerate(names, 1)],
+            "dataset": {"id": "d", "name": "d", "type": "project_jsonl", "location": str(made / "rows.jsonl")},
+            "prompt": {
+                "id": "p",
+                "name": "p",
+                "prompt_template": "{question} {answer}",
+                "input_template": "{question}",
+                "completion_template": " {answer} ",
+            },
+            "selected_features": ["answer"],
+            "generation": {"do_sample": False, "max_new_tokens": 4},
+            "resources": {"cpus": 1, "gpus": 0, "memory": 1},
+            **extra,
+        }
+
+    return of
+
+
+def combination(made: Path, name: str, number: int) -> dict[str, Any]:
+    base = "gone" if name == "gone" else "base"
+    adapter = None if name in ("base", "gone") else {"id": name, "name": name, "location": str(made / name)}
+    model = {"id": base, "name": base, "location": str(made / base)}
+    return {"job_id": f"{number}-{name}", "run_number": number, "model": model, "adapter": adapter}
+
+
+class Attempt:
+    """An attempt's directory, run as the child runs it."""
+
+    def __init__(self, root: Path, number: int = 1) -> None:
+        self.root, self.directory = root, root / "jobs" / "batch" / str(number)
+        self.directory.mkdir(parents=True)
+
+    def run(self, spec: dict[str, Any]) -> list[dict[str, Any]]:
+        (self.directory / "spec.json").write_text(json.dumps(spec))
+        child.run(self.directory, None)
+        return self.records()
+
+    def order(self, **control: Any) -> None:
+        (self.directory / "control.json").write_text(json.dumps(control))
+
+    def records(self) -> list[dict[str, Any]]:
+        return read_records(self.directory / "events.jsonl", 0, 1 << 24)[0]
+
+    def scored(self) -> dict[str, dict[str, Any]]:
+        """The last word on each combination."""
+        return {record["job_id"]: record for record in self.records() if record["type"] == "scored"}
+
+    def answers(self, name: str) -> list[dict[str, Any]]:
+        path = self.root / self.scored()[name]["answers"]
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def finished(records: list[dict[str, Any]]) -> dict[str, Any]:
+    assert records[-1]["type"] == "finished"
+    return records[-1]
+
+
+def texts(attempt: Attempt, name: str) -> list[str]:
+    return [each["answer"] for each in attempt.answers(name)]
+
+
+def test_base_and_adapters_share_one_load_and_answer_as_each_alone(
+    spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Any] = []
+    real = swapping.load_model
+    monkeypatch.setattr(swapping, "load_model", lambda *args: loads.append(args) or real(*args))
+    together = Attempt(tmp_path / "together")
+    end = finished(together.run(spec("one", "base", "two", "base")))
+    assert end["outcome"] == "succeeded" and end["summary"]["evaluated"] == 4
+    assert len(loads) == 1
+    for name in ("one", "base", "two"):
+        alone = Attempt(tmp_path / name)
+        alone.run(spec(name))
+        place = {"one": "1-one", "base": "2-base", "two": "3-two"}[name]
+        assert texts(together, place) == texts(alone, f"1-{name}")
+    assert texts(together, "2-base") == texts(together, "4-base")
+    assert texts(together, "1-one") != texts(together, "2-base") != texts(together, "3-two")
+
+
+def test_answers_are_kept_whole_with_their_hash_and_told_as_scores(spec: Any, tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    records = attempt.run(spec("one"))
+    artifact = next(record for record in records if record["type"] == "artifact")
+    path = tmp_path / artifact["path"]
+    assert artifact["job_id"] == "1-one" and path.name == "answers-1-one.jsonl"
+    assert artifact["files"] == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    rows, scored = attempt.answers("1-one"), attempt.scored()["1-one"]
+    assert [row["row"] for row in rows] == list(range(ROWS)) and scored["rows"] == ROWS
+    assert rows[3]["prompt"] == "w3 a b" and rows[3]["expected"] == "c w3" and rows[3]["features"] == {"answer": "c w3"}
+    for name, field in (("exact_match", "correct"), ("stopped_by_eos", "stopped_by_eos"), ("new_tokens", "new_tokens")):
+        assert scored["values"][name] == pytest.approx(sum(row[field] for row in rows) / ROWS)
+    assert {"seconds", "tokens_per_second"} <= scored["values"].keys()
+    steps = [record["step"] for record in records if record["type"] == "progress"]
+    assert steps == sorted(steps) and steps[-1] == ROWS
+
+
+def test_a_right_answer_counts_whatever_blanks_are_around_it(spec: Any, made: Path, tmp_path: Path) -> None:
+    first = Attempt(tmp_path / "first")
+    first.run(spec("one"))
+    rows = [{"question": row["prompt"], "answer": row["answer"] + "\n"} for row in first.answers("1-one")]
+    rows[0]["answer"] = "something else"
+    (tmp_path / "right.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    right = {"id": "r", "name": "r", "type": "project_jsonl", "location": str(tmp_path / "right.jsonl")}
+    second = Attempt(tmp_path / "second")
+    second.run(spec("one", dataset=right))
+    assert second.scored()["1-one"]["values"]["exact_match"] == pytest.approx((ROWS - 1) / ROWS)
+
+
+@pytest.mark.parametrize("bad", ["lacking", "torn", "nowhere", "gone"])
+def test_a_combination_that_fails_fails_alone(spec: Any, tmp_path: Path, bad: str) -> None:
+    attempt, good = Attempt(tmp_path / "bad"), Attempt(tmp_path / "good")
+    records = attempt.run(spec("one", bad, "base", "two"))
+    good.run(spec("one", "base", "two"))
+    assert finished(records)["outcome"] == "succeeded" and finished(records)["summary"]["failed"] == 1
+    scored = attempt.scored()
+    assert {name: record["status"] for name, record in scored.items()} == {
+        "1-one": "succeeded",
+        f"2-{bad}": "failed",
+        "3-base": "succeeded",
+        "4-two": "succeeded",
+    }
+    assert bad in scored[f"2-{bad}"]["error"]
+    assert texts(attempt, "3-base") == texts(good, "2-base") and texts(attempt, "4-two") == texts(good, "3-two")
+    assert [record["step"] for record in records if record["type"] == "progress"][-1] == 4 * ROWS
+
+
+def test_when_all_fail_the_batch_fails_and_says_why(spec: Any, tmp_path: Path) -> None:
+    end = finished(Attempt(tmp_path).run(spec("gone")))
+    assert end["outcome"] == "failed" and "gone" in end["error"]["message"]
+
+
+def test_a_prompt_that_no_row_fits_fails_the_batch_as_its_users_fault(spec: Any, tmp_path: Path) -> None:
+    whole = spec("base")
+    whole["prompt"]["input_template"] = "{nothing}"
+    end = finished(Attempt(tmp_path).run(whole))
+    assert end["error"]["kind"] == "user_error" and "nothing" in end["error"]["message"]
+
+
+def test_a_combination_that_was_cancelled_is_left_out(spec: Any, tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    attempt.order(cancelled=["1-one"])
+    end = finished(attempt.run(spec("one", "base")))
+    scored = attempt.scored()
+    assert (scored["1-one"]["status"], scored["2-base"]["status"]) == ("cancelled", "succeeded")
+    assert end["outcome"] == "succeeded" and not (attempt.directory / "answers-1-one.jsonl").exists()
+
+
+@pytest.mark.parametrize(("order", "outcome"), [("cancel", "cancelled"), ("pause", "paused")])
+def test_an_order_ends_the_batch_between_two_pieces_of_work(
+    spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, outcome: str
+) -> None:
+    attempt = Attempt(tmp_path)
+    monkeypatch.setattr(child, "LOOK", 0.0)
+    real = evaluate.generate
+
+    def ordered(*args: Any, **others: Any) -> Any:
+        if len([record for record in attempt.records() if record["type"] == "scored"]) == 3:
+            attempt.order(order=order)
+        return real(*args, **others)
+
+    monkeypatch.setattr(evaluate, "generate", ordered)
+    end = finished(attempt.run(spec("one", "base", "two")))
+    assert end["outcome"] == outcome
+    assert attempt.scored()["1-one"]["status"] == "succeeded"
+    assert attempt.scored()["2-base"]["status"] == ("cancelled" if order == "cancel" else "running")
+    assert "3-two" not in attempt.scored()
+
+
+def test_the_next_attempt_takes_over_what_is_scored(spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Attempt(tmp_path)
+    first.run(spec("one"))
+    second = Attempt(tmp_path, 2)
+    asked: list[int] = []
+    real = evaluate.generate
+    monkeypatch.setattr(evaluate, "generate", lambda *args, **others: asked.append(1) or real(*args, **others))
+    records = second.run(spec("one", "base"))
+    assert len(asked) == 1 and finished(records)["summary"]["evaluated"] == 2
+    assert second.scored()["1-one"] | {"at": 0, "offset": 0} == first.scored()["1-one"] | {"at": 0, "offset": 0}
+    (tmp_path / first.scored()["1-one"]["answers"]).unlink()
+    Attempt(tmp_path, 3).run(spec("one", "base"))
+    assert len(asked) == 2
+
+
+def rows_of(tmp_path: Path, spec: dict[str, Any]) -> list[int]:
+    directory = tmp_path / "jobs" / "batch" / "1"
+    directory.mkdir(parents=True, exist_ok=True)
+    context = Context(directory, Spool(directory / "events.jsonl"))
+    rows = evaluate.choose_rows(EvaluationSpec.model_validate(spec), context)
+    return [int(str(row["answer"]).removeprefix("c w")) for row in rows]
+
+
+def test_the_rows_are_those_that_the_adapters_training_held_out(spec: Any, tmp_path: Path) -> None:
+    sampling = {"fraction": 1.0, "split": 0.75, "seed": 42}
+    whole = spec("one", sampling=sampling)
+    asked = rows_of(tmp_path, whole)
+    dataset = EvaluationSpec.model_validate(whole).dataset
+    trained, _ = sample_and_split(load_rows(dataset), Sampling(**sampling))
+    assert len(asked) == 6 and not {f"c w{number}" for number in asked} & {row["answer"] for row in trained}
+
+
+def test_a_fraction_of_the_rows_is_drawn_once_and_for_all(spec: Any, tmp_path: Path) -> None:
+    drawn = rows_of(tmp_path, spec("one", fraction=0.25))
+    assert len(set(drawn)) == 6 and drawn == sorted(drawn)
+    assert (
+        drawn == rows_of(tmp_path, spec("two", fraction=0.25)) != rows_of(tmp_path, spec("one", fraction=0.25, seed=1))
+    )
+    assert len(rows_of(tmp_path, spec("one", fraction=0.001))) == 1
+    assert rows_of(tmp_path, spec("one")) == list(range(ROWS))
+
+
+def test_a_training_that_held_nothing_out_has_nothing_to_ask(spec: Any, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="no held-out rows"):
+        rows_of(tmp_path, spec("one", sampling={"split": 1.0}))
