@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from actors.answering import answer
@@ -20,28 +19,13 @@ from core.errors import Unavailable
 from core.queue import stream
 from core.store.session import as_of
 from core.store.tables import Config, Dataset, EventRow, Inbox
+from tests.handlers.crowd import count, together
 
 LORA = {"type": "lora_config", "config": '{"r": 5}'}
 
 
-def count(desk: Desk, table: type[Any]) -> int:
-    with desk.store.read() as session:
-        return session.scalar(select(func.count()).select_from(table)) or 0
-
-
 def rules(reply: dict[str, Any]) -> list[str]:
     return [each["rule"] for each in reply["breaches"]]
-
-
-def together(number: int, do: Callable[[int], Any]) -> list[Any]:
-    barrier = threading.Barrier(number)
-
-    def one(index: int) -> Any:
-        barrier.wait()
-        return do(index)
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(one, range(number)))
 
 
 def test_a_hundred_senders_with_one_key_have_one_effect_and_equal_replies(desk: Desk, tmp_path: Path) -> None:

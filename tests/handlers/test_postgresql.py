@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 from pydantic import SecretStr
-from sqlalchemy import func, select
 
 from actors import handlers
 from actors.answering import answer
@@ -22,6 +18,7 @@ from core.settings import Settings
 from core.store.session import Store, as_of
 from core.store.tables import Config, Dataset
 from core.store.upgrade import upgrade
+from tests.handlers.crowd import count, together
 
 
 @pytest.fixture
@@ -33,22 +30,6 @@ def desk(studio_settings: Settings, fresh_postgres: str, client: redis.Redis) ->
     handlers.load()
     yield Desk(using, store, client)
     store.close()
-
-
-def together(number: int, do: Callable[[int], Any]) -> list[Any]:
-    barrier = threading.Barrier(number)
-
-    def one(index: int) -> Any:
-        barrier.wait()
-        return do(index)
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(one, range(number)))
-
-
-def count(desk: Desk, table: type[Any]) -> int:
-    with desk.store.read() as session:
-        return session.scalar(select(func.count()).select_from(table)) or 0
 
 
 def test_senders_with_one_key_have_one_effect_and_equal_replies(desk: Desk, tmp_path: Path) -> None:

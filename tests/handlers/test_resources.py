@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from actors.configs import ship_defaults
 from actors.desk import Desk
 from core.messages.configs import content_hash
 from core.store.tables import Config, Model
+from tests.handlers.crowd import together
 
 MODEL = {"type": "project", "name": "tiny", "location": "models/tiny"}
 
@@ -165,14 +164,7 @@ def test_every_template_that_names_a_strange_column_is_told(desk: Desk, dataset:
 
 def test_sixteen_senders_of_equal_content_get_one_config(desk: Desk) -> None:
     texts = ['{"r": 7, "lora_alpha": 9}', '{"lora_alpha":9,"r":7}']
-    barrier = threading.Barrier(16)
-
-    def send(index: int) -> dict[str, Any]:
-        barrier.wait()
-        return done(desk, "AddConfig", type="lora_config", config=texts[index % 2])
-
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(send, range(16)))
+    found = together(16, lambda index: done(desk, "AddConfig", type="lora_config", config=texts[index % 2]))
     assert len({each["config"]["id"] for each in found}) == 1
     assert sorted(each["deduplicated"] for each in found) == [False] + [True] * 15
 
