@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from tui.pump import JobRecords, Lost, Restored, StudioChanged
 from tui.screens.listing import ListScreen
@@ -37,15 +36,12 @@ class Dashboard(App[None]):
     def _post(self, message: Any) -> object:
         return self.post_message(message) if self.is_running else None
 
-    def get_default_screen(self) -> Screen[None]:
-        """The jobs."""
-        return ListScreen(KINDS["jobs"])
-
     def on_mount(self) -> None:
         """Themes now; the connection once the first frame is out."""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
+        self.push_screen(ListScreen(KINDS["jobs"]))
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -84,10 +80,10 @@ class Dashboard(App[None]):
     # ─── going places ─────────────────────────────────────────────────────────────────────────────
 
     def show_list(self, name: str) -> None:
-        """Go to a list, which becomes the bottom of the stack."""
+        """Go to a list; what was open is closed. Below it is only Textual's own empty screen."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        self.switch_screen(ListScreen(KINDS[name]))
+        self.push_screen(ListScreen(KINDS[name]))
 
     def show_job(self, id: str) -> None:
         """Open a fine-tuning job."""
@@ -167,7 +163,7 @@ class Dashboard(App[None]):
 
     def action_leave(self) -> None:
         """q: out of a screen, or out of the dashboard."""
-        if len(self.screen_stack) > 1:
+        if len(self.screen_stack) > 2:
             self.pop_screen()
         else:
             self.exit()

@@ -51,7 +51,7 @@ class StudioScreen(Screen[Any]):
 
     def action_back(self) -> None:
         """Escape."""
-        if len(self.app.screen_stack) > 1:
+        if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
 
     def action_command(self) -> None:

@@ -91,7 +91,8 @@ class JobView:
             told.append(str(job["phase"]))
         if job.get("attempt", 0) > 1:
             told.append(f"attempt {job['attempt']}")
-        told.append(f"{words.age(job.get('created_at'), now)} old")
+        if job.get("created_at"):
+            told.append(f"{words.age(job['created_at'], now)} old")
         lines = [(plain("   ".join(told), limit=width), words.style(status))]
         if share is not None:
             steps = f" {share:4.0%}  step {job.get('step', 0)}/{job['total_steps']}"

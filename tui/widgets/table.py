@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
@@ -33,22 +34,31 @@ class StudioTable(DataTable[Text]):
     def on_mount(self) -> None:
         """Columns by their titles."""
         for title in self.titles:
-            self.add_column(Text(title, style="bold"), key=title)
+            self.add_column(Text(title, style="bold"), key=title, width=max(1, cell_len(title)))
 
     def show(self, lines: Sequence[Line]) -> None:
         """Show these lines, in this order; the cursor stays on its row, or near its place when that is gone."""
         wanted = {key: list(cells) for key, cells in lines}
+        self._fit(wanted)
         if list(wanted) == list(self.lines):
             self._change(wanted)
         else:
             self._replace(wanted)
         self.lines = wanted
 
+    def _fit(self, wanted: dict[str, list[Cell]]) -> None:
+        """Make every column as wide as its widest cell; measuring all cells is left to us, so that rows that come at
+        once with the table are not cut to the width of its titles."""
+        for index, (title, column) in enumerate(zip(self.titles, self.ordered_columns, strict=True)):
+            column.width = max(1, cell_len(title), *(cell_len(cells[index][0]) for cells in wanted.values()))
+        self._clear_caches()
+        self._require_update_dimensions = True
+
     def _change(self, wanted: dict[str, list[Cell]]) -> None:
         for key, cells in wanted.items():
             for title, old, new in zip(self.titles, self.lines[key], cells, strict=True):
                 if old != new:
-                    self.update_cell(key, title, Text(*new), update_width=True)
+                    self.update_cell(key, title, Text(*new))
 
     def _replace(self, wanted: dict[str, list[Cell]]) -> None:
         key, row, offset = self.cursor_key, self.cursor_row, self.scroll_offset

@@ -1,0 +1,206 @@
+"""A studio in memory: it answers the real messages with real reply values, and its streams are what a test puts into them."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from core.client import Answer, Away, Back
+from core.errors import NotFound, Refused, Unavailable
+from core.events import Event, Failure
+from core.messages.base import Message
+from core.messages.datasets import DatasetMetadata
+from core.messages.fine_tuning import FineTuningJobMetadata, FineTuningJobReply
+from core.messages.jobs import JobLogReply, JobMetricsReply, JobStateReply, LogLine, MetricSeries
+from core.messages.models import ModelMetadata
+from core.messages.prompts import PromptMetadata
+from core.messages.runners import RunnerMetadata
+from core.rules import Breach, check, refusing
+from core.types import JobStatus
+
+NOW = 1_800_000_000.0
+FIELDS = {
+    "ListFineTuningJobs": "fine_tuning_jobs",
+    "ListEvaluationJobs": "evaluation_jobs",
+    "ListDatasets": "datasets",
+    "ListModels": "models",
+    "ListPrompts": "prompts",
+    "ListAdapters": "adapters",
+    "ListConfigs": "configs",
+    "ListRunners": "runners",
+    "ListEvents": "events",
+}
+HOSTILE = "[red]\x1b]52;c;ZXZpbA==\x07\u202eevil[/nope] " + "長" * 40 + " 👩‍🚀 " + "x" * 10_000
+
+
+class FakeStudio:
+    """`rows` by the reply's field; `asked` is what came; `broken` makes every call fail."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Any]] = {field: [] for field in FIELDS.values()}
+        self.asked: list[Message[Any]] = []
+        self.broken: Exception | None = None
+        self.refusal: list[Breach] = []
+        self.events: queue.Queue[Any] = queue.Queue()
+        self.records: queue.Queue[Any] = queue.Queue()
+        self.series: list[MetricSeries] = []
+        self.log: list[LogLine] = []
+
+    def ask(self, message: Message[Any], *, key: str | None = None, timeout: float | None = None) -> Answer[Any]:
+        """Answer from memory."""
+        self.asked.append(message)
+        if self.broken is not None:
+            raise self.broken
+        return Answer(self._value(message), [], None)
+
+    def _value(self, message: Any) -> Any:
+        name = type(message).__name__
+        if name in FIELDS:
+            return type(message).REPLY.model_validate(
+                {FIELDS[name]: [row.model_dump() for row in self.rows[FIELDS[name]]]}
+            )
+        if name == "GetFineTuningJob":
+            return FineTuningJobReply(fine_tuning_job=self.job(message.id))
+        if name == "GetJobMetrics":
+            return JobMetricsReply(id=message.id, attempt=1, offset=0, series=self.series)
+        if name == "GetJobLog":
+            return JobLogReply(id=message.id, lines=self.log, attempt=1, offset=0)
+        if name == "CancelJob":
+            self.job(message.id).status = JobStatus.cancelled
+            return JobStateReply(id=message.id, status=JobStatus.cancelled)
+        if name == "StartFineTuningJob":
+            return self._start(message)
+        raise NotFound(f"this stand-in has no {name}")
+
+    def _start(self, message: Any) -> FineTuningJobReply:
+        breaches = [*refusing(check(message)), *self.refusal]
+        if breaches:
+            raise Refused.because(breaches)
+        made = job("new", adapter_name=message.adapter_name)
+        self.rows["fine_tuning_jobs"].append(made)
+        return FineTuningJobReply(fine_tuning_job=made)
+
+    def job(self, id: str) -> FineTuningJobMetadata:
+        """The job of that id."""
+        found = [row for row in self.rows["fine_tuning_jobs"] if row.id == id]
+        if not found:
+            raise NotFound(f"there is no fine-tuning job with id {id!r}")
+        return found[0]  # type: ignore[no-any-return]
+
+    def follow(self, after: Any = None) -> Iterator[Any]:
+        """What the test puts into `events`."""
+        while True:
+            yield self.events.get()
+
+    def follow_job(
+        self, job_id: str, records_id: str = "0-0", *, block: float = 1.0
+    ) -> Iterator[dict[str, Any] | None]:
+        """What the test puts into `records`."""
+        while True:
+            try:
+                yield self.records.get(timeout=0.05)
+            except queue.Empty:
+                yield None
+
+    def happened(self, kind: str = "jobs", id: str = "", **data: Any) -> None:
+        """An event."""
+        self.events.put(Event(id=1, prev=0, at=NOW, type="ResourceAdded", kind=kind, resource_id=id, data=data))
+
+    def away(self) -> None:
+        """The queue is gone."""
+        self.broken = Unavailable("no studio answers")
+        self.events.put(Away("connection refused"))
+
+    def back(self) -> None:
+        """The queue is there again."""
+        self.broken = None
+        self.events.put(Back())
+
+
+def job(id: str, **fields: Any) -> FineTuningJobMetadata:
+    """A job with numbers."""
+    known: dict[str, Any] = {
+        "adapter_name": f"adapter-{id}",
+        "status": JobStatus.running,
+        "step": 40,
+        "total_steps": 100,
+        "eta_seconds": 75.0,
+    }
+    known |= {
+        "created_at": time.time() - 200,
+        "last_metrics": {"loss": 0.5, "learning_rate": 1e-3},
+        "tokens_per_second": 120.0,
+    }
+    known |= {
+        "num_cpu": 2,
+        "num_gpu": 0,
+        "num_memory": 8,
+        "phase": "training",
+        "runner_id": "runner-1",
+        "attempt": 1,
+        "num_epochs": 1,
+    }
+    known |= {"dataset_fraction": 1.0, "train_test_split": 0.9, "lora_config": '{"r": 16}'}
+    return FineTuningJobMetadata(id=id, **{**known, **fields})
+
+
+def failed(id: str) -> FineTuningJobMetadata:
+    """A job that ended badly."""
+    error = Failure(
+        kind="out_of_memory", message="memory ran out", hint="Lower per_device_train_batch_size or max_length."
+    )
+    return job(id, status=JobStatus.failed, error=error, eta_seconds=None, phase=None)
+
+
+def filled() -> FakeStudio:
+    """A studio with some of everything."""
+    made = FakeStudio()
+    made.rows["fine_tuning_jobs"] = [job("run"), job("done", status=JobStatus.succeeded, step=100), failed("bad")]
+    made.rows["fine_tuning_jobs"].append(
+        job(
+            "wait",
+            status=JobStatus.queued,
+            step=0,
+            total_steps=None,
+            waiting_for="no runner has 1 GPUs: the largest has 0",
+        )
+    )
+    made.rows["datasets"] = [
+        DatasetMetadata(
+            id="d1",
+            type="project_csv",
+            name="tickets",
+            rows=728,
+            features=["instruction", "intent"],
+            location="/p/t.csv",
+        )
+    ]
+    made.rows["models"] = [
+        ModelMetadata(id="m1", type="project", name="SmolLM2", family="LlamaForCausalLM", location="/p/m")
+    ]
+    made.rows["prompts"] = [
+        PromptMetadata(
+            id="p1", name="actions", prompt_template="{a} {b}", input_template="{a}", completion_template=" {b}"
+        )
+    ]
+    made.rows["runners"] = [
+        RunnerMetadata(
+            id="r1",
+            incarnation=1,
+            host="gpu-host",
+            cpus=8,
+            memory=64,
+            free={"cpus": 6},
+            telemetry={"memory_used": 12.0},
+        )
+    ]
+    made.series = [
+        MetricSeries(name="loss", steps=list(range(1, 41)), values=[4 / step for step in range(1, 41)], total=40)
+    ]
+    made.log = [
+        LogLine(attempt=1, offset=1, at=NOW, text="691 rows to train on"),
+        LogLine(attempt=1, offset=2, at=NOW, text="── training"),
+    ]
+    return made

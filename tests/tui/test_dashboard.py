@@ -1,0 +1,316 @@
+"""The dashboard as its user meets it: keys in, screens out, whatever the studio does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from core.rules import Breach
+from core.types import JobStatus
+from tests.tui.fake import HOSTILE, FakeStudio, failed, filled, job
+from tui.app import Dashboard
+from tui.screens.form import FormScreen
+from tui.screens.job import JobScreen
+from tui.screens.listing import ListScreen
+from tui.view.kinds import KINDS
+from tui.widgets.banner import Banner
+from tui.widgets.table import StudioTable
+
+SIZES = [(80, 24), (160, 50)]
+
+
+async def until(pilot: Pilot[None], true: Callable[[], Any]) -> Any:
+    """Wait for what the screen must come to."""
+    for _ in range(200):
+        if value := true():
+            return value
+        await asyncio.sleep(0.02)
+        await pilot.pause()
+    raise AssertionError(f"it did not come; the screen:\n{shown(pilot.app)}")
+
+
+def shown(app: Any) -> str:
+    """The screen as text."""
+    return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
+
+
+@pytest.fixture
+def studio() -> FakeStudio:
+    return filled()
+
+
+def app(studio: FakeStudio, open_job: str | None = None) -> Dashboard:
+    return Dashboard(open_job, make=lambda: studio)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_jobs_are_listed_with_state_progress_and_why_one_waits(
+    studio: FakeStudio, size: tuple[int, int]
+) -> None:
+    async with app(studio).run_test(size=size) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        text = shown(pilot.app)
+        assert "● running" in text and "✓ succeeded" in text and "✗ failed" in text
+        assert "40%" in text and "no runner has" in text
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+async def test_every_list_says_what_to_do_when_it_is_empty(kind: str) -> None:
+    dashboard = app(FakeStudio())
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        dashboard.obey(kind)
+        first = KINDS[kind].empty.splitlines()[0]
+        await until(pilot, lambda: first in shown(dashboard))
+
+
+async def test_a_job_opens_with_its_curve_its_log_and_its_numbers(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "691 rows to train on" in shown(pilot.app))
+        text = shown(pilot.app)
+        assert "step 40/100" in text and "1m15s left" in text and "learning rate" in text
+        assert any(0x2800 < ord(char) < 0x2900 for char in text), "no curve"
+        await pilot.press("o")
+        await until(pilot, lambda: '"r": 16' in shown(pilot.app))
+
+
+async def test_records_move_the_progress_the_curve_and_the_log(studio: FakeStudio) -> None:
+    async with app(studio, open_job="run").run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "691 rows" in shown(pilot.app))
+        records = [
+            {"type": "metrics", "at": 1.0, "step": 41, "values": {"loss": 0.0625}, "offset": 90},
+            {
+                "type": "progress",
+                "at": 1.0,
+                "step": 41,
+                "total_steps": 100,
+                "eta_seconds": 30,
+                "tokens_per_second": 7,
+                "offset": 95,
+            },
+            {"type": "log", "at": 1.0, "text": "a new line", "offset": 100},
+        ]
+        studio.records.put({"attempt": 1, "from": 0, "to": 100, "records": records})
+        await until(pilot, lambda: "step 41/100" in shown(pilot.app))
+        await until(pilot, lambda: "a new line" in shown(pilot.app) and "0.0625" in shown(pilot.app))
+        screen = pilot.app.screen
+        assert isinstance(screen, JobScreen) and screen.view.series["loss"][-1] == (41.0, 0.0625)
+
+
+async def test_a_gap_in_the_records_is_healed_by_asking(studio: FakeStudio) -> None:
+    async with app(studio, open_job="run").run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "691 rows" in shown(pilot.app))
+        before = len([each for each in studio.asked if type(each).__name__ == "GetJobMetrics"])
+        studio.records.put({"attempt": 1, "from": 50, "to": 60, "records": []})
+        await until(
+            pilot, lambda: len([each for each in studio.asked if type(each).__name__ == "GetJobMetrics"]) > before
+        )
+
+
+async def test_a_failed_job_tells_why_and_what_to_do(studio: FakeStudio) -> None:
+    studio.rows["fine_tuning_jobs"] = [failed("bad")]
+    async with app(studio, open_job="bad").run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "memory ran out" in shown(pilot.app) and "Lower per_device" in shown(pilot.app))
+
+
+async def test_live_changes_leave_the_cursor_on_its_row(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        await pilot.press("j", "j")
+        table = pilot.app.screen.query_one(StudioTable)
+        assert table.cursor_key == "bad"
+        studio.rows["fine_tuning_jobs"].insert(0, job("newest"))
+        studio.happened()
+        await until(pilot, lambda: "adapter-newest" in shown(pilot.app))
+        assert table.cursor_key == "bad"
+
+
+async def test_the_filter_leaves_what_matches_and_escape_brings_the_rest_back(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        await pilot.press("slash", *"failed", "enter")
+        await until(pilot, lambda: "adapter-run" not in shown(pilot.app))
+        assert "adapter-bad" in shown(pilot.app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+
+
+async def test_the_command_line_goes_to_lists_and_complains_of_what_is_not_there(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(120, 30), notifications=True) as pilot:
+        await pilot.pause()
+        await pilot.press("colon", *"data", "enter")
+        await until(pilot, lambda: "tickets" in shown(pilot.app))
+        await pilot.press("colon", *"nowhere", "enter")
+        await until(pilot, lambda: "there is no :nowhere" in shown(pilot.app))
+
+
+async def test_cancelling_asks_first(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        await pilot.press("c")
+        await until(pilot, lambda: "Cancel adapter-run?" in shown(pilot.app))
+        await pilot.press("n")
+        await pilot.pause()
+        assert studio.job("run").status is JobStatus.running
+        await pilot.press("c", "y")
+        await until(pilot, lambda: studio.job("run").status is JobStatus.cancelled)
+
+
+async def test_an_outage_is_said_calmly_what_is_shown_stays_and_the_right_state_comes_back(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        studio.away()
+        await until(pilot, lambda: "not connected, trying again" in shown(pilot.app))
+        assert "adapter-run" in shown(pilot.app)
+        studio.rows["fine_tuning_jobs"] = [job("after")]
+        studio.back()
+        await until(pilot, lambda: "adapter-after" in shown(pilot.app))
+        assert "not connected" not in shown(pilot.app)
+
+
+async def test_the_form_shows_breaches_at_their_fields_until_they_are_mended(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(120, 50)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FormScreen) and "SmolLM2" in shown(pilot.app))
+        screen = pilot.app.screen
+        screen.query_one("#input-adapter_name", Input).value = "not a name"
+        await until(pilot, lambda: "FT-002" in shown(pilot.app))
+        screen.query_one("#input-num_cpu", Input).value = "0"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "FT-004" in shown(pilot.app))
+        assert not [each for each in studio.asked if type(each).__name__ == "StartFineTuningJob"]
+        screen.query_one("#input-adapter_name", Input).value = "a-name"
+        screen.query_one("#input-num_cpu", Input).value = "2"
+        studio.refusal = [Breach(rule="FT-014", field="dataset_id", message="there is no dataset")]
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: screen.query_one("#breach-dataset_id", Static).display)
+        assert "FT-014" in shown(pilot.app)
+        studio.refusal = []
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, JobScreen))
+        sent = [each for each in studio.asked if type(each).__name__ == "StartFineTuningJob"][-1]
+        assert (sent.adapter_name, sent.base_model_id, sent.num_gpu) == ("a-name", "m1", 0)  # type: ignore[attr-defined]
+
+
+async def test_a_form_shows_the_same_request_as_command_python_and_json(studio: FakeStudio) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(140, 50)) as pilot:
+        dashboard.show_form("AddDataset", {"name": "it's"})
+        await until(pilot, lambda: isinstance(dashboard.screen, FormScreen))
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: "fts dataset add --name" in shown(dashboard))
+        assert "── Python" in shown(dashboard) and '"name": "it\'s"' in shown(dashboard)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "name",
+    ["AddDataset", "AddModel", "AddPrompt", "AddConfig", "AddAdapter", "StartFineTuningJob", "StartEvaluationJob"],
+)
+async def test_every_form_opens(studio: FakeStudio, name: str, size: tuple[int, int]) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=size) as pilot:
+        dashboard.show_form(name)
+        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_hostile_text_is_shown_and_does_nothing(size: tuple[int, int]) -> None:
+    studio = filled()
+    studio.rows["fine_tuning_jobs"] = [job("evil", adapter_name=HOSTILE, phase=HOSTILE)]
+    studio.rows["datasets"][0].name = studio.rows["models"][0].name = studio.rows["prompts"][0].name = HOSTILE
+    studio.rows["runners"][0].host = HOSTILE
+    studio.log[0].text = HOSTILE
+    dashboard = app(studio)
+    async with dashboard.run_test(size=size) as pilot:
+        for kind in ("jobs", "datasets", "models", "prompts", "runners"):
+            dashboard.obey(kind)
+            await until(
+                pilot,
+                lambda kind=kind: (
+                    isinstance(dashboard.screen, ListScreen)
+                    and dashboard.screen.kind.name == kind
+                    and "[red]" in shown(dashboard)
+                ),
+            )
+            assert "\x1b" not in shown(dashboard) and "\u202e" not in shown(dashboard)
+            await pilot.press("d")
+            await until(pilot, lambda: "[red]" in shown(dashboard))
+            await pilot.press("escape")
+        dashboard.show_job("evil")
+        await until(
+            pilot,
+            lambda: (
+                "[red]" in shown(dashboard) and isinstance(dashboard.screen, JobScreen) and dashboard.screen.view.job
+            ),
+        )
+        assert "\x1b" not in shown(dashboard) and "\u202e" not in shown(dashboard)
+
+
+async def test_help_lists_the_keys_of_the_screen(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(80, 24)) as pilot:
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "describe" in shown(pilot.app) and ":  command" in shown(pilot.app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ListScreen))
+
+
+async def test_q_leaves(studio: FakeStudio) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await pilot.press("q")
+        await pilot.pause()
+    assert dashboard.return_code == 0
+
+
+async def test_an_error_of_any_kind_does_not_close_it(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(100, 24)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        studio.broken = RuntimeError("[/boom] something of ours broke")
+        await pilot.press("r")
+        await until(pilot, lambda: "something of ours broke" in shown(pilot.app))
+        studio.broken = None
+        await pilot.press("r")
+        await until(pilot, lambda: "something of ours broke" not in pilot.app.screen.query_one(Banner).away)
+
+
+def test_opening_it_imports_nothing_heavy() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from tests.tui.fake import filled\n"
+        "before = set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'sqlalchemy', 'mlflow', 'datasets', 'dramatiq', 'trl', 'peft'}\n"
+        "from tui.app import Dashboard\n"
+        "async def main():\n"
+        "    async with Dashboard('run', make=filled).run_test() as pilot:\n"
+        "        await pilot.pause(1)\n"
+        "asyncio.run(main())\n"
+        "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_first_frame_waits_for_neither_pydantic_nor_redis() -> None:
+    code = (
+        "import sys\nimport tui.app\nprint(sorted({'pydantic', 'redis', 'yaml', 'core.messages'} & set(sys.modules)))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
