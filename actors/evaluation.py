@@ -6,8 +6,8 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import literal, select, tuple_
+from sqlalchemy.orm import Session, defer
 
 from actors import freezing
 from actors.answers import read_answers
@@ -169,29 +169,24 @@ def get_evaluation_job(message: GetEvaluationJob, session: Session, world: RealW
 @handles(ListEvaluationJobs)
 def list_evaluation_jobs(message: ListEvaluationJobs, session: Session, world: RealWorld) -> EvaluationJobsReply:
     """A page of combinations, newest batch first, in the order of the batch."""
-    query = select(EvaluationJob, Job).join(Job, Job.id == EvaluationJob.parent_job_id)
+    place = (-Job.created_at, Job.id, EvaluationJob.run_number)
+    query = select(EvaluationJob, Job).join(Job, Job.id == EvaluationJob.parent_job_id).options(defer(Job.spec))
     if message.parent_job_id is not None:
         query = query.where(EvaluationJob.parent_job_id == message.parent_job_id)
-    rows = session.execute(query.order_by(Job.created_at.desc(), Job.id, EvaluationJob.run_number)).all()
-    start = 0
     if message.after is not None:
-        places = [index for index, (row, _) in enumerate(rows) if row.id == message.after]
-        if not places:
-            raise Refused.because(
-                [
-                    Breach(
-                        rule="MS-105",
-                        field="after",
-                        message=f"there is no evaluation job with id {message.after!r} to go on from",
-                    )
-                ]
-            )
-        start = places[0] + 1
+        last = session.execute(
+            select(*place)
+            .join(EvaluationJob, Job.id == EvaluationJob.parent_job_id)
+            .where(EvaluationJob.id == message.after)
+        ).one_or_none()
+        if last is None:
+            text = f"there is no evaluation job with id {message.after!r} to go on from"
+            raise Refused.because([Breach(rule="MS-105", field="after", message=text)])
+        query = query.where(tuple_(*place) > tuple_(*map(literal, last)))
+    rows = session.execute(query.order_by(*place).limit(message.limit + 1)).all()
     runners = all_runners(session)
-    shown = rows[start : start + message.limit]
-    return EvaluationJobsReply(
-        evaluation_jobs=[metadata(row, job, runners) for row, job in shown], has_more=len(rows) > start + message.limit
-    )
+    shown = [metadata(row, job, runners) for row, job in rows[: message.limit]]
+    return EvaluationJobsReply(evaluation_jobs=shown, has_more=len(rows) > message.limit)
 
 
 @handles(GetEvaluationAnswers)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from actors import freezing
 from actors.handlers import handles
@@ -52,10 +53,10 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
         engine="user_script" if message.user_script else message.framework_type,
         spec=spec.model_dump(mode="json"),
         priority=message.priority,
-        cpus=message.num_cpu,
-        gpus=message.num_gpu,
-        memory=message.num_memory,
-        workers=message.num_workers,
+        cpus=spec.resources.cpus,
+        gpus=spec.resources.gpus,
+        memory=spec.resources.memory,
+        workers=spec.resources.workers,
         attempt=0,
         accepted=0,
         losses=0,
@@ -102,7 +103,8 @@ def _out_dir(message: StartFineTuningJob, world: RealWorld) -> Path:
     """The directory for the adapter; the default one is created."""
     if message.out_dir is not None:
         return world.path(message.out_dir)
-    path = world.path(str(world.desk.settings.adapters_dir))
+    settings = world.desk.settings
+    path = (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -111,15 +113,14 @@ def _columns(message: StartFineTuningJob, spec: FineTuningSpec, configs: Configs
     skipped = {"priority", "out_dir", "user_config"} | {
         name for stem, _ in CONFIG_FIELDS for name in (stem, f"{stem}_id")
     }
-    columns = message.model_dump(exclude=skipped)
+    columns = {name: None if value == "" else value for name, value in message.model_dump(exclude=skipped).items()}
     for stem, (id, content) in configs.items():
         columns[f"{stem}_id"] = id
         if stem != "user_config":
             columns[stem] = None if content is None else json.dumps(content)
     arguments = spec.training_arguments
-    columns["num_epochs"] = (
-        message.num_epochs if message.num_epochs is not None else int(arguments.get("num_train_epochs", 0)) or None
-    )
+    epochs = arguments.get("num_train_epochs")
+    columns["num_epochs"] = round(epochs) if isinstance(epochs, int | float) and isfinite(epochs) else None
     columns["learning_rate"] = arguments.get("learning_rate")
     return {**columns, "out_dir": spec.out_dir}
 
@@ -134,7 +135,7 @@ def get_fine_tuning_job(message: GetFineTuningJob, session: Session, world: Real
 @handles(ListFineTuningJobs)
 def list_fine_tuning_jobs(message: ListFineTuningJobs, session: Session, world: RealWorld) -> FineTuningJobsReply:
     """A page of jobs, newest first."""
-    query = select(FineTuningJob, Job).join(Job, Job.id == FineTuningJob.id)
+    query = select(FineTuningJob, Job).join(Job, Job.id == FineTuningJob.id).options(defer(Job.spec))
     if message.status is not None:
         query = query.where(Job.status == message.status)
     if message.after is not None:

@@ -72,21 +72,32 @@ def prompt_source(session: Session, id: str) -> PromptSource:
 
 def resources(message: StartFineTuningJob | StartEvaluationJob) -> Resources:
     """What the job occupies."""
+    cpus, gpus, memory = a_worker(message)
     return Resources(
-        cpus=message.num_cpu,
-        gpus=message.num_gpu,
-        memory=message.num_memory,
+        cpus=cpus,
+        gpus=gpus,
+        memory=memory,
         workers=getattr(message, "num_workers", 1),
         gpu_label_id=None if message.gpu_label_id < 0 else message.gpu_label_id,
     )
+
+
+def a_worker(message: StartFineTuningJob | StartEvaluationJob) -> tuple[int, int, int]:
+    """CPU cores, GPUs and GiB of one worker: of distributed training its own fields, as far as they are given."""
+    single = (message.num_cpu, message.num_gpu, message.num_memory)
+    if isinstance(message, StartEvaluationJob) or message.num_workers == 1:
+        return single
+    given = (message.dist_cpu, message.dist_gpu, message.dist_mem)
+    cpus, gpus, memory = (own if own is not None else one for own, one in zip(given, single, strict=True))
+    return cpus, gpus, memory
 
 
 def configs(message: StartFineTuningJob, unit: Unit) -> dict[str, tuple[str | None, dict[str, Any] | None]]:
     """(config id, content) of each config field: inline text becomes a config, an id its snapshot, nothing the default."""
     found: dict[str, tuple[str | None, dict[str, Any] | None]] = {}
     for stem, kind in CONFIG_FIELDS:
-        text, id = getattr(message, stem), getattr(message, f"{stem}_id")
-        if text is None and id is None and kind in DEFAULTED:
+        text, id = getattr(message, stem), getattr(message, f"{stem}_id") or None
+        if text is None and id is None and kind in DEFAULTED and not message.axolotl_config_id:
             text = json.dumps(default(kind))
         if text is not None:
             row, _ = keep(unit, kind, text)

@@ -8,7 +8,6 @@ queued ──> assigned ──> running ──> succeeded | failed | cancelled
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sqlalchemy import select
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from actors.desk import Desk
 from actors.handlers import handles
+from actors.scheduling import Room
 from actors.world import RealWorld
 from core.errors import Conflict, NotFound
 from core.events import Failure
@@ -25,6 +25,7 @@ from core.store.tables import EvaluationJob, Job, Runner
 from core.types import JobKind, JobStatus
 
 S = JobStatus
+SLACK = 0.5  # GiB
 ENDS = {S.succeeded, S.failed, S.cancelled}
 
 LEGAL: dict[JobStatus, set[JobStatus]] = {
@@ -97,19 +98,44 @@ def _end_children(unit: Unit, job: Job, to: JobStatus) -> None:
     for row in unit.session.scalars(select(EvaluationJob).where(EvaluationJob.parent_job_id == job.id)):
         if row.status not in ENDS:
             row.status = (S.failed if to is S.succeeded else to).value
-            row.error = row.error or (job.error or {}).get("message")
+            row.error = row.error or (job.error or {}).get("message") or _unscored(to)
             row.finished_at = unit.now
+            told_end(unit, row, row.error or "cancelled")
 
 
-def requeue(unit: Unit, job: Job, reason: str, *, event: str | None = None, **data: Any) -> None:
-    """Give a held job back to the queue; its next attempt goes on from the last checkpoint."""
+def _unscored(to: JobStatus) -> str | None:
+    return None if to is S.cancelled else "the batch ended before it was scored"
+
+
+def told_end(unit: Unit, row: EvaluationJob, text: str) -> None:
+    """Say in the log that one combination of a batch is over."""
+    unit.emit(
+        "EvaluationFinished",
+        "evaluation_jobs",
+        row.id,
+        text,
+        status=row.status,
+        job_id=row.id,
+        metrics=row.scores or {},
+    )
+
+
+def requeue(desk: Desk, unit: Unit, job: Job, reason: str, *, event: str | None = None, **data: Any) -> None:
+    """Take a held job from its runner: back to the queue, or to the end or pause that was asked for.
+
+    Its next attempt goes on from the last checkpoint. `event` is the type when it goes to the queue, instead of JobQueued.
+    """
     if job.status == S.cancel_requested:
         move(unit, job, S.cancelled, f"{job.name} was cancelled; {reason}")
         return
-    move(unit, job, S.queued, f"{job.name} goes back to the queue: {reason}", event=event, reason=reason, **data)
+    if job.status == S.pausing:
+        move(unit, job, S.paused, f"{job.name} is paused; {reason}")
+    else:
+        move(unit, job, S.queued, f"{job.name} goes back to the queue: {reason}", event=event, reason=reason, **data)
+        wake_runners(desk, unit, job)
     for row in unit.session.scalars(select(EvaluationJob).where(EvaluationJob.parent_job_id == job.id)):
         if row.status not in ENDS:
-            row.status = S.queued.value
+            row.status = job.status
 
 
 def submit(desk: Desk, unit: Unit, job: Job) -> None:
@@ -121,13 +147,14 @@ def submit(desk: Desk, unit: Unit, job: Job) -> None:
     unit.emit(
         "JobQueued", "jobs", job.id, text, status=S.queued.value, attempt=0, kind=job.kind, name=job.name, reason="new"
     )
-    wake_runners(desk, unit)
+    wake_runners(desk, unit, job)
 
 
-def wake_runners(desk: Desk, unit: Unit) -> None:
-    """Wake every runner that may have room."""
-    for id in unit.session.scalars(select(Runner.id).where(Runner.lost.is_(False), Runner.draining.is_(False))):
-        desk.wake(unit, id)
+def wake_runners(desk: Desk, unit: Unit, job: Job) -> None:
+    """Wake the runners that could take the job."""
+    for runner in unit.session.scalars(select(Runner).where(Runner.lost.is_(False), Runner.draining.is_(False))):
+        if runner.trusted and job.engine in runner.engines:
+            desk.wake(unit, runner.id)
 
 
 def state(job: Job | None, runners: list[Runner] | None = None) -> dict[str, Any]:
@@ -142,30 +169,62 @@ def state(job: Job | None, runners: list[Runner] | None = None) -> dict[str, Any
 
 def waiting_for(job: Job, runners: list[Runner]) -> str:
     """Why a queued job does not run yet, for people."""
-    fit = [each for each in runners if each.trusted]
     if not runners:
-        return "no runner has registered; `fts up` starts one"
-    if not fit:
-        return "no runner sees the studio's artifacts directory"
-    able = [each for each in fit if job.engine in each.engines]
+        return "a runner: none has registered; `fts up` starts one"
+    trusted = [each for each in runners if each.trusted]
+    if not trusted:
+        return "a runner that sees the studio's artifacts directory"
+    able = [each for each in trusted if job.engine in each.engines]
     if not able:
-        return f"no runner offers {job.engine}"
-    for need, has, what in (
-        (job.gpus, max(_gpus(each) for each in able), "GPUs"),
-        (job.cpus, max(each.cpus for each in able), "CPU cores"),
-        (job.memory, max(each.memory for each in able), "GiB of memory"),
+        return f"a runner that offers {job.engine}: none does"
+    need = needed(job)
+    if lacking := _lacking(need, [capacity(each) for each in able]):
+        return lacking
+    fit = [each for each in able if capacity(each).holds(need)]
+    if not fit:
+        return "a runner that has all it asks for at once: none does"
+    if labelled := label_of(job):
+        fit = [each for each in fit if has_label(each, labelled)]
+        if not fit:
+            return f"a runner with accelerator label {labelled}: none has it"
+    if all(each.lost for each in fit):
+        return "its runners, which can't be reached"
+    if all(each.draining or each.lost for each in fit):
+        return "its runners, which are draining"
+    return "room on " + ", ".join(sorted({each.host for each in fit if not each.lost and not each.draining}))
+
+
+def _lacking(need: Room, rooms: list[Room]) -> str | None:
+    for what, asked, most in (
+        ("GPU", need.gpus, max(each.gpus for each in rooms)),
+        ("CPU core", need.cpus, max(each.cpus for each in rooms)),
+        ("GiB of memory", need.memory, max(each.memory for each in rooms)),
     ):
-        if need > has + (0.5 if what.startswith("GiB") else 0):
-            return f"no runner has {need} {what}: the largest has {has:g}"
-    if all(each.lost for each in able):
-        return "its runners are not reachable"
-    if all(each.draining or each.lost for each in able):
-        return "its runners are draining"
-    return "a runner with room"
+        if asked > most:
+            many = "s" if asked != 1 and not what.startswith("GiB") else ""
+            return f"a runner with {asked:g} {what}{many}: the largest has {most:.4g}"
+    return None
 
 
-def _gpus(runner: Runner) -> int:
-    return len(runner.gpus or [])
+def needed(job: Job) -> Room:
+    """What a job occupies, its workers taken together."""
+    return Room(job.cpus * job.workers, job.gpus * job.workers, job.memory * job.workers)
+
+
+def capacity(runner: Runner) -> Room:
+    """All that a runner has; half a GiB more memory, since hosts report a little less than what people call theirs."""
+    return Room(runner.cpus, len(runner.gpus or []), runner.memory + SLACK)
+
+
+def label_of(job: Job) -> str | None:
+    """The accelerator label that a job asks for, as runners' labels name it."""
+    label = job.spec["resources"].get("gpu_label_id")
+    return None if label is None else str(label)
+
+
+def has_label(runner: Runner, label: str | None) -> bool:
+    """Whether a runner serves jobs of that accelerator label; every one serves jobs without."""
+    return label is None or (runner.labels or {}).get("gpu_label_id") == label
 
 
 def all_runners(session: Session) -> list[Runner]:
@@ -173,22 +232,18 @@ def all_runners(session: Session) -> list[Runner]:
     return list(session.scalars(select(Runner)))
 
 
-def extend_lease(job: Job, now: float | None, seconds: float) -> None:
-    """The runner keeps the job that much longer."""
-    job.lease_expires_at = (time.time() if now is None else now) + seconds
-
-
 @handles(CancelJob)
 def cancel_job(message: CancelJob, unit: Unit, world: RealWorld) -> JobStateReply:
     """A queued or paused job ends now; a held one when its runner has stopped it."""
-    job, child = _target(unit.session, message.id)
+    job, child = target(unit.session, message.id)
     if child is not None and (reply := _cancel_child(world.desk, unit, job, child)) is not None:
         return reply
     _cancel(world.desk, unit, job)
     return JobStateReply(id=message.id, status=JobStatus(job.status))
 
 
-def _target(session: Session, id: str) -> tuple[Job, EvaluationJob | None]:
+def target(session: Session, id: str) -> tuple[Job, EvaluationJob | None]:
+    """The job that an id of a job or of one evaluation of a batch means, and that evaluation; raises NotFound."""
     job = session.get(Job, id)
     if job is not None:
         return job, None
@@ -222,7 +277,7 @@ def _cancel_child(desk: Desk, unit: Unit, job: Job, child: EvaluationJob) -> Job
     job.cancelled = sorted(left_out)
     child.status = S.cancelled.value
     child.finished_at = unit.now
-    unit.emit("EvaluationFinished", "evaluation_jobs", child.id, "cancelled", status=S.cancelled.value, job_id=child.id)
+    told_end(unit, child, "cancelled")
     if job.runner_id:
         desk.wake(unit, job.runner_id)
     return JobStateReply(id=child.id, status=S.cancelled)

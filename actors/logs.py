@@ -78,10 +78,13 @@ def _line(raw: bytes, attempt: int, offset: int) -> LogLine | None:
         kind = record["type"]
     except (ValueError, KeyError, TypeError):
         return None
-    if kind not in SHOWN:
+    if not isinstance(kind, str) or kind not in SHOWN:
         return None
     level, text = _told(kind, record)
-    return LogLine(attempt=attempt, offset=offset, at=record.get("at", 0.0), level=level, text=text)
+    at = record.get("at")
+    return LogLine(
+        attempt=attempt, offset=offset, at=at if isinstance(at, int | float) else 0.0, level=level, text=text
+    )
 
 
 def _told(kind: str, record: dict[str, object]) -> tuple[str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from actors.desk import Desk
 from actors.handlers import handles
+from actors.jobs import target
 from actors.logs import lines_after, tail
-from actors.pages import found
 from actors.world import RealWorld
 from core.messages.jobs import GetJobLog, GetJobMetrics, JobLogReply, JobMetricsReply, MetricSeries
 from core.queue import stream
@@ -16,13 +17,23 @@ from core.store.tables import Job, Metric
 Point = tuple[int, float, float]  # step, value, unix seconds
 
 
+def _job_and_place(desk: Desk, session: Session, id: str) -> tuple[Job, str]:
+    """The job (of an evaluation: its batch), and where its stream is to be followed from.
+
+    The place is read first, and the job then as it is now: a record that comes in between is met twice, never missed.
+    """
+    with desk.store.read() as earlier:
+        known = target(earlier, id)[0].id
+    records_id = stream.last_record(desk.redis, desk.settings.namespace, known)
+    return target(session, id)[0], records_id
+
+
 @handles(GetJobMetrics)
 def get_job_metrics(message: GetJobMetrics, session: Session, world: RealWorld) -> JobMetricsReply:
     """A job's series, downsampled. Where to follow from is read before the snapshot: what comes twice is told by its offset."""
     desk = world.desk
-    records_id = stream.last_record(desk.redis, desk.settings.namespace, message.id)
-    job: Job = found(session, Job, message.id, "job")
-    query = select(Metric.name, Metric.step, Metric.value, Metric.at).where(Metric.job_id == message.id)
+    job, records_id = _job_and_place(desk, session, message.id)
+    query = select(Metric.name, Metric.step, Metric.value, Metric.at).where(Metric.job_id == job.id)
     if message.names is not None:
         query = query.where(Metric.name.in_(message.names))
     series: dict[str, list[Point]] = {}
@@ -61,8 +72,7 @@ def downsample(points: list[Point], most: int) -> list[Point]:
 def get_job_log(message: GetJobLog, session: Session, world: RealWorld) -> JobLogReply:
     """Lines of a job's log, of all its attempts in order."""
     desk = world.desk
-    records_id = stream.last_record(desk.redis, desk.settings.namespace, message.id)
-    job: Job = found(session, Job, message.id, "job")
+    job, records_id = _job_and_place(desk, session, message.id)
     directory = desk.settings.artifacts_root / "jobs" / job.id
     if message.attempt is None or message.offset is None:
         lines, more = tail(directory, message.limit), False

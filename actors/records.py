@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable
+from math import isfinite
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from actors import adapters
 from actors.desk import Desk
-from actors.jobs import fail, move, requeue
+from actors.jobs import fail, move, requeue, told_end
 from core.events import (
     RECORD,
     Artifact,
@@ -33,7 +36,8 @@ from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job, Metric
 from core.types import AdapterType, JobKind, JobStatus
 
 S = JobStatus
-CHUNK = 500  # metric rows a statement
+LOSSES = 3  # deaths in a row without a further checkpoint, after which a job fails
+LARGEST = 2**63 - 1  # what a column of whole numbers holds
 
 
 class Intake:
@@ -42,12 +46,15 @@ class Intake:
     def __init__(self, desk: Desk, unit: Unit, job: Job, *, draining: bool) -> None:
         self.desk, self.unit, self.job, self.draining = desk, unit, job, draining
         self.metrics: dict[tuple[str, int], dict[str, Any]] = {}
+        self.last: dict[str, float] = {}
 
     def take(self, records: Iterable[dict[str, Any]]) -> None:
         """Take the records in, in order. One that this version can't read is passed over: the spool keeps it."""
         for raw in records:
+            if not JobStatus(self.job.status).held:
+                break  # nothing follows the end of an attempt
             try:
-                record = RECORD.validate_python(raw)
+                record = RECORD.validate_python(raw if raw.get("type") == "metrics" else clean(raw))
             except ValidationError:
                 continue
             handler = _TAKES.get(type(record))
@@ -57,9 +64,9 @@ class Intake:
 
     def flush(self) -> None:
         """Write the numbers collected so far, all at once."""
-        rows = list(self.metrics.values())
-        for start in range(0, len(rows), CHUNK):
-            _upsert(self.unit.session, rows[start : start + CHUNK])
+        if self.metrics:
+            _upsert(self.unit.session, list(self.metrics.values()))
+            self.job.last_metrics = {**(self.job.last_metrics or {}), **self.last}
         self.metrics.clear()
 
     def started(self, record: Started) -> None:
@@ -84,7 +91,10 @@ class Intake:
     def numbers(self, record: Metrics) -> None:
         """Numbers of a step; the same step of an earlier attempt is overwritten."""
         job = self.job
-        for name, value in record.values.items():
+        values = {name: value for name, value in record.values.items() if isfinite(value) and "\0" not in name}
+        if not -LARGEST <= record.step <= LARGEST:
+            return
+        for name, value in values.items():
             self.metrics[name, record.step] = {
                 "job_id": job.id,
                 "name": name,
@@ -93,7 +103,7 @@ class Intake:
                 "at": record.at,
                 "attempt": job.attempt,
             }
-        job.last_metrics = {**(job.last_metrics or {}), **record.values}
+        self.last.update(values)
         job.step = max(record.step, job.step if job.kind == JobKind.fine_tuning else 0)
 
     def progress(self, record: Progress) -> None:
@@ -110,7 +120,8 @@ class Intake:
         """Later steps of earlier attempts come again: their numbers are cut."""
         job = self.job
         self.flush()
-        self.unit.session.execute(delete(Metric).where(Metric.job_id == job.id, Metric.step > record.from_step))
+        earlier = (Metric.job_id == job.id, Metric.attempt < job.attempt, Metric.step > record.from_step)
+        self.unit.session.execute(delete(Metric).where(*earlier))
         job.step = record.from_step
         text = f"{job.name} goes on from step {record.from_step}"
         self.unit.emit(
@@ -118,9 +129,12 @@ class Intake:
         )
 
     def checkpoint(self, record: Checkpoint) -> None:
-        """A checkpoint exists: what was lost so far no longer counts against the job."""
+        """A checkpoint exists; when it is further than any before, the deaths so far no longer count against the job."""
         job = self.job
-        job.checkpoint, job.losses = record.path, 0
+        if record.step > (job.summary or {}).get("checkpoint_step", -1):
+            job.losses = 0
+            job.summary = {**(job.summary or {}), "checkpoint_step": record.step}
+        job.checkpoint = record.path
         text = f"{job.name}: checkpoint at step {record.step}"
         self.unit.emit("CheckpointSaved", "jobs", job.id, text, attempt=job.attempt, step=record.step, path=record.path)
 
@@ -154,15 +168,10 @@ class Intake:
             record.error,
             record.at,
         )
-        text = ", ".join(f"{name} {value:.3g}" for name, value in record.values.items()) or (record.error or "")
-        self.unit.emit(
-            "EvaluationFinished",
-            "evaluation_jobs",
-            row.id,
-            text,
-            status=record.status,
-            job_id=row.id,
-            metrics=record.values,
+        told_end(
+            self.unit,
+            row,
+            ", ".join(f"{name} {value:.3g}" for name, value in record.values.items()) or (record.error or ""),
         )
 
     def finished(self, record: Finished) -> None:
@@ -172,16 +181,14 @@ class Intake:
         if record.outcome == "succeeded":
             job.step = job.total_steps or job.step
             if job.kind == JobKind.fine_tuning:
-                register_adapter(self.unit, job)
+                register_adapter(self.desk, self.unit, job)
             move(self.unit, job, S.succeeded)
         elif record.outcome == "failed":
             fail(self.unit, job, record.error or Failure(kind="internal", message="the child gave no reason"))
         elif record.outcome == "cancelled":
             move(self.unit, job, S.cancelled)
-        elif self.draining:
-            requeue(self.unit, job, "its runner is draining")
         else:
-            move(self.unit, job, S.paused if job.status == S.pausing else S.queued)
+            requeue(self.desk, self.unit, job, "its runner is draining" if self.draining else "its process was paused")
 
 
 _TAKES: dict[type, Callable[[Intake, Any], None]] = {
@@ -198,7 +205,7 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
 }
 
 
-def register_adapter(unit: Unit, job: Job) -> None:
+def register_adapter(desk: Desk, unit: Unit, job: Job) -> None:
     """Register the adapter that a job trained. A name that was taken meanwhile gets a suffix, and that is told."""
     row = unit.session.get(FineTuningJob, job.id)
     location = (job.summary or {}).get("adapter")
@@ -220,7 +227,7 @@ def register_adapter(unit: Unit, job: Job) -> None:
         type=AdapterType.project.value,
         name=name,
         model_id=row.base_model_id,
-        location=location,
+        location=str(desk.settings.artifacts_root / Path(location)),
         fine_tuning_job_id=row.id,
         prompt_id=row.prompt_id,
         files=(job.summary or {}).get("adapter_files"),
@@ -235,6 +242,44 @@ def _taken(session: Session, name: str) -> bool:
 
 def _upsert(session: Session, rows: list[dict[str, Any]]) -> None:
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(Metric).values(rows)
+    insert = dialect.insert(Metric.__table__)
     changed = {name: insert.excluded[name] for name in ("value", "at", "attempt")}
-    session.execute(insert.on_conflict_do_update(index_elements=["job_id", "name", "step"], set_=changed))
+    session.connection().execute(
+        insert.on_conflict_do_update(index_elements=["job_id", "name", "step"], set_=changed), rows
+    )
+
+
+def died(desk: Desk, unit: Unit, job: Job, exit_code: int | None) -> None:
+    """The child is gone without a last word: run it again from its last checkpoint, unless it keeps dying."""
+    job.losses += 1
+    how = _how(exit_code)
+    if job.losses < LOSSES or job.status not in {S.assigned, S.running}:
+        requeue(desk, unit, job, f"its process died ({how})")
+        return
+    hint = "Look at the end of the job's log."
+    if exit_code in {None, -signal.SIGKILL}:
+        hint += " Memory may have run out: lower the batch size or max_length, or ask for more memory."
+    text = f"its process died {job.losses} times without getting further than its last checkpoint ({how})"
+    fail(unit, job, Failure(kind="killed", message=text, hint=hint))
+
+
+def _how(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "killed"
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    known = {each.value: each.name for each in signal.Signals}
+    return known.get(-exit_code, f"signal {-exit_code}")
+
+
+def clean(value: Any) -> Any:
+    """A record's value as every database can hold it: no NUL in text, no number that is not finite or beyond 64 bits."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, int):
+        return max(-LARGEST, min(LARGEST, value))
+    if isinstance(value, dict):
+        return {clean(str(key)): clean(each) for key, each in value.items()}
+    return [clean(each) for each in value] if isinstance(value, list) else value

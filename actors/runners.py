@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from actors.desk import Desk
 from actors.handlers import handles
-from actors.jobs import move, requeue, wake_runners
+from actors.jobs import SLACK, capacity, move, needed
 from actors.pages import found
-from actors.records import Intake
+from actors.records import Intake, clean, died
 from actors.scheduling import Offer, Room, Waiting, choose
 from actors.world import RealWorld, as_dict
-from core.events import Failure
+from core.errors import Conflict
 from core.messages.runners import (
     DrainRunner,
     JobOrder,
@@ -35,7 +35,6 @@ from core.types import JobStatus, Order
 
 S = JobStatus
 HELD = (S.assigned.value, S.running.value, S.pausing.value, S.cancel_requested.value)
-LOSSES = 3  # deaths in a row without a new checkpoint, after which a job fails
 LOOKED_AT = 500  # queued jobs that an assignment chooses from
 
 
@@ -72,10 +71,10 @@ def report_progress(message: ReportProgress, unit: Unit, world: RealWorld) -> Re
     runner = unit.session.get(Runner, message.runner_id)
     if runner is None:
         return ReportReply(known=False, next_report_seconds=0)
-    if runner.incarnation != message.incarnation:
-        return ReportReply(
-            known=True, jobs=[_stop(each) for each in message.jobs], next_report_seconds=desk.settings.report_seconds
-        )
+    if message.incarnation > runner.incarnation:
+        return ReportReply(known=False, next_report_seconds=0)  # the store is older than the runner: it was restored
+    if message.incarnation < runner.incarnation:
+        raise Conflict("a newer daemon speaks for this runner; the jobs are its own now")
     _seen(unit, runner, message)
     for report in message.jobs:
         _take(desk, unit, runner, report)
@@ -94,7 +93,7 @@ def _seen(unit: Unit, runner: Runner, message: ReportProgress) -> None:
     if runner.lost:
         runner.lost = False
         unit.emit("RunnerBack", "runners", runner.id, f"runner {runner.host} is back", host=runner.host)
-    runner.last_seen_at, runner.free, runner.telemetry = unit.now, message.free, message.telemetry
+    runner.last_seen_at, runner.free, runner.telemetry = unit.now, message.free, clean(message.telemetry)
 
 
 def _renew(desk: Desk, job: Job, now: float) -> None:
@@ -103,7 +102,7 @@ def _renew(desk: Desk, job: Job, now: float) -> None:
 
 def _take(desk: Desk, unit: Unit, runner: Runner, report: JobReport) -> None:
     """Take what one attempt did since the accepted offset; a stale attempt or a gap changes nothing."""
-    job = unit.session.get(Job, report.job_id)
+    job = unit.session.get(Job, report.job_id, with_for_update=True)
     if job is None or job.runner_id != runner.id or job.attempt != report.attempt or job.status not in HELD:
         return
     _renew(desk, job, unit.now)
@@ -116,69 +115,80 @@ def _take(desk: Desk, unit: Unit, runner: Runner, report: JobReport) -> None:
     if records:
         entry = {"attempt": report.attempt, "from": before, "to": job.accepted, "records": records}
         desk.tell(unit, job.id, entry)
-    if not report.alive and job.status in HELD:
-        _died(unit, job, report.exit_code)
+    if not report.alive and report.next_offset >= before and job.status in HELD:
+        died(desk, unit, job, report.exit_code)
 
 
 def _fresh(report: JobReport, accepted: int) -> list[dict[str, Any]] | None:
     """The records beyond the accepted offset; None when some in between are missing."""
     if report.offset > accepted:
         return None
-    return [each for each in report.records if each.get("offset", report.next_offset) > accepted]
+    return [each for each in report.records if _end(each, report.next_offset) > accepted]
 
 
-def _died(unit: Unit, job: Job, exit_code: int | None) -> None:
-    """The child is gone without a word: run it again from its last checkpoint, unless it keeps dying."""
-    job.losses += 1
-    how = f"exit code {exit_code}" if exit_code is not None else "killed"
-    if job.losses < LOSSES or job.status == S.cancel_requested:
-        requeue(unit, job, f"its process died ({how})")
-        return
-    job.error = Failure(
-        kind="killed",
-        message=f"its process died {job.losses} times without a new checkpoint ({how})",
-        hint="Memory may have run out: look at the end of the job's log, lower the batch size or max_length, or save checkpoints more often.",
-    ).model_dump()
-    move(unit, job, S.failed, f"{job.name} failed: {job.error['message']}", error=job.error)
+def _end(record: dict[str, Any], otherwise: int) -> int:
+    end = record.get("offset")
+    return end if isinstance(end, int) else otherwise
 
 
 def _held(session: Session, runner_id: str) -> list[Job]:
     return list(session.scalars(select(Job).where(Job.runner_id == runner_id, Job.status.in_(HELD)).order_by(Job.id)))
 
 
-def _room(job: Job) -> Room:
-    return Room(job.cpus * job.workers, job.gpus * job.workers, job.memory * job.workers)
-
-
-def capacity(runner: Runner) -> Room:
-    """All that a runner has; half a GiB more memory, since hosts report a little less than what people call theirs."""
-    return Room(runner.cpus, len(runner.gpus or []), runner.memory + 0.5)
-
-
 def free_room(runner: Runner, held: list[Job]) -> Room:
     """What of a runner no job occupies."""
     free = capacity(runner)
     for job in held:
-        free = free.without(_room(job))
+        free = free.without(needed(job))
     return free
 
 
 def _assign(desk: Desk, unit: Unit, runner: Runner, told: dict[str, float]) -> None:
-    queued = select(Job).where(Job.status == S.queued.value, Job.engine.in_(runner.engines))
-    jobs = {
-        job.id: job
-        for job in unit.session.scalars(queued.order_by(Job.priority.desc(), Job.queued_at).limit(LOOKED_AT))
-    }
-    if not jobs:
+    whole, free = capacity(runner), _told_less(free_room(runner, _held(unit.session, runner.id)), told)
+    if free.cpus < 1:
         return
-    free = free_room(runner, _held(unit.session, runner.id))
-    free = Room(
-        min(free.cpus, told.get("cpus", free.cpus)), min(free.gpus, int(told.get("gpus", free.gpus))), free.memory
+    label = (runner.labels or {}).get("gpu_label_id")
+    offer = Offer(whole, free, frozenset(runner.engines), label)
+    chosen = choose(_waiting(unit.session, runner, whole), offer, unit.now)
+    locked = select(Job).where(Job.id.in_(chosen), Job.status == S.queued.value).with_for_update(skip_locked=True)
+    jobs = {job.id: job for job in unit.session.scalars(locked)} if chosen else {}
+    for id in chosen:
+        if id in jobs:  # on a database with concurrent writers another runner may have been faster
+            _give(desk, unit, jobs[id], runner)
+
+
+def _told_less(free: Room, told: dict[str, float]) -> Room:
+    """The runner may still be busy with what the store thinks is over, never the other way round."""
+    return Room(
+        min(free.cpus, told.get("cpus", free.cpus)),
+        min(free.gpus, int(told.get("gpus", free.gpus))),
+        min(free.memory, told.get("memory", free.memory) + SLACK),
     )
-    waiting = [Waiting(job.id, _room(job), job.engine, job.priority, job.queued_at) for job in jobs.values()]
-    offer = Offer(capacity(runner), free, frozenset(runner.engines))
-    for id in choose(waiting, offer, unit.now):
-        _give(desk, unit, jobs[id], runner)
+
+
+def _waiting(session: Session, runner: Runner, whole: Room) -> list[Waiting]:
+    """The queued jobs that the runner could run when empty, first those whose turn it is. Their specs stay where they are."""
+    label = Job.spec["resources"]["gpu_label_id"].as_integer()
+    columns = (Job.id, Job.cpus, Job.gpus, Job.memory, Job.workers, Job.engine, Job.priority, Job.queued_at, label)
+    query = select(*columns).where(
+        Job.status == S.queued.value,
+        Job.engine.in_(runner.engines),
+        Job.cpus * Job.workers <= whole.cpus,
+        Job.gpus * Job.workers <= whole.gpus,
+        Job.memory * Job.workers <= whole.memory,
+    )
+    found = session.execute(query.order_by(Job.priority.desc(), Job.queued_at, Job.id).limit(LOOKED_AT))
+    return [
+        Waiting(
+            id,
+            Room(cpus * workers, gpus * workers, memory * workers),
+            engine,
+            priority,
+            since,
+            None if asked is None else str(asked),
+        )
+        for id, cpus, gpus, memory, workers, engine, priority, since, asked in found
+    ]
 
 
 def _give(desk: Desk, unit: Unit, job: Job, runner: Runner) -> None:
@@ -203,7 +213,7 @@ def _orders(session: Session, runner: Runner, message: ReportProgress) -> list[J
                 cancelled=job.cancelled or [],
             )
         )
-    return orders + [_stop(each) for each in named.values()]
+    return orders + [_stop(session, each) for each in named.values()]
 
 
 def _order(job: Job, runner: Runner) -> Order:
@@ -212,8 +222,11 @@ def _order(job: Job, runner: Runner) -> Order:
     return Order.pause if job.status == S.pausing or runner.draining else Order.run
 
 
-def _stop(report: JobReport) -> JobOrder:
-    return JobOrder(job_id=report.job_id, attempt=report.attempt, order=Order.stop, accepted=report.next_offset)
+def _stop(session: Session, report: JobReport) -> JobOrder:
+    """Not this runner's any more; what was taken in of an attempt that has ended is told."""
+    job = session.get(Job, report.job_id)
+    accepted = job.accepted if job is not None and job.attempt == report.attempt else 0
+    return JobOrder(job_id=report.job_id, attempt=report.attempt, order=Order.stop, accepted=accepted)
 
 
 @handles(DrainRunner)
@@ -225,7 +238,6 @@ def drain_runner(message: DrainRunner, unit: Unit, world: RealWorld) -> RunnerRe
         text = f"runner {runner.host} is draining" if message.draining else f"runner {runner.host} takes work again"
         unit.emit("RunnerDraining", "runners", runner.id, text, host=runner.host, draining=message.draining)
         world.desk.wake(unit, runner.id)
-        wake_runners(world.desk, unit)
     return RunnerReply(runner=metadata(runner, _held(unit.session, runner.id)))
 
 
@@ -242,10 +254,10 @@ def list_runners(message: ListRunners, session: Session, world: RealWorld) -> Ru
 def metadata(runner: Runner, held: list[Job]) -> RunnerMetadata:
     """The row as it is answered."""
     status = "online"
-    if not runner.trusted:
-        status = "no shared artifacts"
-    elif runner.lost:
+    if runner.lost:
         status = "lost"
+    elif not runner.trusted:
+        status = "no shared artifacts"
     elif runner.draining:
         status = "draining"
     free = free_room(runner, held)
@@ -255,5 +267,9 @@ def metadata(runner: Runner, held: list[Job]) -> RunnerMetadata:
         "jobs": [job.id for job in held],
         "telemetry": runner.telemetry or {},
     }
-    fields["free"] = {"cpus": free.cpus, "gpus": free.gpus, "memory": round(free.memory - 0.5, 2)}
+    fields["free"] = {
+        "cpus": max(0, free.cpus),
+        "gpus": max(0, free.gpus),
+        "memory": round(max(0, free.memory - SLACK), 2),
+    }
     return RunnerMetadata.model_validate(fields)

@@ -31,29 +31,36 @@ class Room:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A queued job; `since` in unix seconds."""
+    """A queued job; `since` in unix seconds; `label` is the accelerator label it asks for."""
 
     id: str
     room: Room
     engine: str
     priority: int
     since: float
+    label: str | None = None
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A runner's whole capacity, what of it is free, and the engines it runs."""
+    """A runner's whole capacity, what of it is free, the engines it runs, and its accelerator label."""
 
     capacity: Room
     free: Room
     engines: frozenset[str]
+    label: str | None = None
+
+    def can_ever_run(self, job: Waiting) -> bool:
+        """Whether the job fits the runner when it is empty."""
+        labelled = job.label is None or job.label == self.label
+        return labelled and job.engine in self.engines and self.capacity.holds(job.room)
 
 
 def choose(queued: Sequence[Waiting], offer: Offer, now: float) -> list[str]:
     """Return the ids of the jobs that the runner gets now, in order; never more than its free room holds."""
     chosen, free = [], offer.free
     for job in sorted(queued, key=lambda each: (-each.priority, each.since, each.id)):
-        if job.engine not in offer.engines or not offer.capacity.holds(job.room):
+        if not offer.can_ever_run(job):
             continue
         if free.holds(job.room):
             chosen.append(job.id)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, tuple_, update
 
 from actors.desk import Desk
 from actors.jobs import requeue
 from actors.runners import HELD
 from core.store.session import Unit
 from core.store.tables import EventRow, Inbox, Job, Meta, Metric, Runner
-from core.types import JobStatus
 
 BATCH = 5_000  # rows that retention deletes in one transaction
 RETAIN_EVERY = 60.0  # seconds
@@ -50,16 +49,17 @@ def _expire(desk: Desk, unit: Unit) -> None:
         unit.session.execute(update(Job).where(Job.status.in_(HELD)).values(lease_expires_at=unit.now + lease))
         unit.session.execute(update(Runner).where(Runner.lost.is_(False)).values(last_seen_at=unit.now))
         return
-    overdue = select(Job).where(Job.status.in_(HELD), Job.lease_expires_at < unit.now)
+    overdue = select(Job).where(Job.status.in_(HELD), Job.lease_expires_at < unit.now).with_for_update(skip_locked=True)
     for job in unit.session.scalars(overdue):
         runner = unit.session.get(Runner, job.runner_id) if job.runner_id else None
         where = runner.host if runner else "its runner"
-        cancelled = job.status == JobStatus.cancel_requested
         requeue(
+            desk,
             unit,
             job,
             f"{where} has said nothing for {lease:g} s",
-            **({} if cancelled else {"event": "JobLost", "runner_id": runner.id if runner else None}),
+            event="JobLost",
+            runner_id=job.runner_id,
         )
     silent = select(Runner).where(Runner.lost.is_(False), Runner.last_seen_at < unit.now - lease)
     for runner in unit.session.scalars(silent):
@@ -85,4 +85,6 @@ def retain(desk: Desk, now: float) -> None:
         stale = select(Inbox.key).where(Inbox.at < now - settings.keep_inbox_hours * 3600).limit(BATCH)
         unit.session.execute(delete(Inbox).where(Inbox.key.in_(stale)))
         old = select(Job.id).where(Job.finished_at < now - settings.keep_metrics_days * 86_400)
-        unit.session.execute(delete(Metric).where(Metric.job_id.in_(old)))
+        key = (Metric.job_id, Metric.name, Metric.step)
+        some = select(*key).where(Metric.job_id.in_(old)).limit(BATCH)
+        unit.session.execute(delete(Metric).where(tuple_(*key).in_(some)).execution_options(synchronize_session=False))

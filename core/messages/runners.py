@@ -35,7 +35,7 @@ class RunnerMetadata(Value):
     gpus: list[Gpu] = []
     labels: dict[str, str] = {}
     engines: list[str] = []
-    status: str = Field("online", description="online, draining or lost")
+    status: str = Field("online", description="online, draining, lost, or 'no shared artifacts': it gets no work then")
     jobs: list[str] = []
     free: dict[str, float] = {}
     telemetry: dict[str, Any] = {}
@@ -117,6 +117,7 @@ class ReportProgress(Message[ReportReply]):
 
     QUEUE: ClassVar[str] = "runners"
     EXAMPLE: ClassVar[dict[str, Any]] = {"runner_id": "r", "incarnation": 1}
+    FOREIGN: ClassVar[bool] = True
 
     runner_id: str
     incarnation: int

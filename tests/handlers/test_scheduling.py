@@ -24,7 +24,11 @@ queues = st.lists(jobs, max_size=12, unique_by=lambda job: job.id)
 @st.composite
 def offers(draw: st.DrawFn) -> Offer:
     capacity = draw(rooms)
-    free = Room(draw(st.integers(0, int(capacity.cpus))), draw(st.integers(0, capacity.gpus)), draw(st.integers(0, int(capacity.memory))))
+    free = Room(
+        draw(st.integers(0, int(capacity.cpus))),
+        draw(st.integers(0, capacity.gpus)),
+        draw(st.integers(0, int(capacity.memory))),
+    )
     return Offer(capacity, free, frozenset({"legacy", "evaluation"}), draw(st.sampled_from([None, "1"])))
 
 
@@ -52,7 +56,9 @@ def test_the_chosen_come_by_priority_and_then_by_age(queued: list[Waiting], offe
 
 
 @given(queues, offers())
-def test_whoever_is_passed_over_while_a_later_one_gets_room_has_patience_left(queued: list[Waiting], offer: Offer) -> None:
+def test_whoever_is_passed_over_while_a_later_one_gets_room_has_patience_left(
+    queued: list[Waiting], offer: Offer
+) -> None:
     chosen = set(choose(queued, offer, NOW))
     turns = sorted(queued, key=lambda job: (-job.priority, job.since, job.id))
     for place, job in enumerate(turns):

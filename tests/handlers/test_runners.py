@@ -1,0 +1,313 @@
+"""What runners say: each record once, by whoever holds the job, and nothing of anyone else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from actors.answering import answer
+from actors.desk import Desk
+from actors.runners import HELD
+from actors.ticking import tick
+from core.queue import stream
+from core.store.tables import Metric
+from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, change, folded, job, say, start, types
+
+
+@pytest.fixture(autouse=True)
+def inputs(desk: Desk) -> None:
+    add_inputs(desk.store)
+
+
+def metrics(step: int, **values: float) -> dict[str, Any]:
+    return {"type": "metrics", "at": float(step), "step": step, "values": values or {"loss": 1.0 / step}}
+
+
+def loss(desk: Desk) -> dict[int, float]:
+    with desk.store.read() as session:
+        rows = session.execute(select(Metric.step, Metric.value).where(Metric.name == "loss"))
+        return {step: value for step, value in rows}
+
+
+def test_a_job_goes_its_way_from_the_queue_to_its_end(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    [order] = a.report()["jobs"]
+    assert (order["job_id"], order["attempt"], order["order"], order["accepted"]) == (id, 1, "run", 0)
+    assert order["spec"]["job_id"] == id
+    assert a.tell(id, STARTED, metrics(1))["accepted"] == 20
+    assert job(desk, id).status == "running"
+    assert a.tell(id, metrics(2), SUCCEEDED, begin=20)["order"] == "stop"
+    assert job(desk, id).status == "succeeded"
+    assert types(desk, id) == ["JobQueued", "JobAssigned", "JobStarted", "JobSucceeded"]
+    assert loss(desk) == {1: 1.0, 2: 0.5}
+
+
+def test_a_lost_reply_is_healed_by_the_next(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.report()
+    [again] = a.report()["jobs"]
+    assert (again["job_id"], again["attempt"]) == (id, 1)
+    assert again["spec"] is not None
+    assert a.tell(id, has_spec=False)["spec"] is not None
+    assert a.tell(id)["spec"] is None
+
+
+def test_a_report_told_twice_counts_once_and_a_longer_one_adds_what_is_new(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    warning = {"type": "warning", "at": 1.0, "text": "w"}
+    for _ in range(2):
+        assert a.tell(id, warning, begin=10)["accepted"] == 20
+    assert a.tell(id, warning, warning, begin=10)["accepted"] == 30
+    assert types(desk, id).count("JobWarning") == 2
+
+
+def test_a_gap_is_not_taken_and_the_reply_says_where_to_begin(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    assert a.tell(id, metrics(5), begin=50)["accepted"] == 10
+    assert a.tell(id, begin=50, alive=False)["order"] == "run"
+    assert loss(desk) == {}
+
+
+def test_a_stopped_runner_that_comes_back_changes_nothing_and_is_told_to_stop(desk: Desk) -> None:
+    id, a, b = start(desk), Speaker(desk), Speaker(desk, host="b")
+    a.begin(id)
+    now = time.time()
+    tick(desk, now)
+    for second in range(1, 32):  # a says nothing, b does; the clock is ours
+        tick(desk, now + second)
+    assert job(desk, id).status == "queued"
+    assert "JobLost" in types(desk, id)
+    assert [each["attempt"] for each in b.report()["jobs"]] == [2]
+    b.tell(id, STARTED, attempt=2)
+    before = types(desk, id)
+    order = a.tell(id, metrics(7), SUCCEEDED, begin=10)
+    assert (order["order"], order["attempt"]) == ("stop", 1)
+    row = job(desk, id)
+    assert (row.status, row.attempt, row.runner_id, row.accepted) == ("running", 2, b.id, 10)
+    assert types(desk, id) == before
+    assert loss(desk) == {}
+
+
+def test_an_older_daemon_is_refused_and_its_jobs_are_the_newer_ones(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    old = a.incarnation
+    a.register()
+    told = {
+        "runner_id": a.id,
+        "incarnation": old,
+        "jobs": [{"job_id": id, "attempt": 1, "offset": 0, "next_offset": 0}],
+    }
+    assert answer(desk, "ReportProgress", told)["code"] == "conflict"
+    assert a.tell(id, metrics(1), begin=10)["order"] == "run"
+
+
+def test_a_runner_that_the_store_does_not_know_or_knows_as_younger_registers_again(desk: Desk) -> None:
+    a = Speaker(desk)
+    assert not say(desk, "ReportProgress", runner_id="x", incarnation=1)["known"]
+    assert not say(desk, "ReportProgress", runner_id=a.id, incarnation=a.incarnation + 1)["known"]
+
+
+def test_a_child_that_dies_is_run_again_until_it_keeps_dying(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    for attempt in (1, 2, 3):
+        a.report()
+        a.tell(id, STARTED, attempt=attempt)
+        a.tell(id, attempt=attempt, begin=10, alive=False, exit_code=-9)
+    row = job(desk, id)
+    assert (row.status, row.attempt, row.losses) == ("failed", 3, 3)
+    assert row.error is not None
+    assert "SIGKILL" in row.error["message"]
+    assert "batch size" in row.error["hint"]
+
+
+def test_only_a_checkpoint_that_is_further_forgives_deaths(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+
+    def die(attempt: int, step: int) -> int:
+        a.report()
+        saved = {"type": "checkpoint", "at": 1.0, "step": step, "path": f"c-{step}"}
+        a.tell(id, STARTED, saved, attempt=attempt)
+        a.tell(id, attempt=attempt, begin=20, alive=False, exit_code=1)
+        return job(desk, id).losses
+
+    assert [die(1, 5), die(2, 5), die(3, 9)] == [1, 2, 1]
+
+
+def test_a_resumed_attempt_cuts_what_comes_again(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    a.tell(id, *[metrics(step) for step in range(1, 9)], begin=10)
+    a.tell(id, begin=90, alive=False)
+    a.report()
+    resumed = {"type": "resumed", "at": 1.0, "from_step": 5, "path": "c"}
+    a.tell(id, resumed, STARTED, metrics(6, loss=9.0), attempt=2)
+    assert sorted(loss(desk)) == [1, 2, 3, 4, 5, 6]
+    assert loss(desk)[6] == 9.0
+    assert "JobResumed" in types(desk, id)
+
+
+def test_what_a_child_writes_can_not_keep_its_runner_from_being_heard(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    hostile: list[dict[str, Any]] = [
+        {"type": "warning", "at": 1.0, "text": "a\0b"},
+        {"type": "log", "at": 1.0, "text": "\0"},
+        {"type": "metrics", "at": 1.0, "step": 1, "values": {"loss": float("nan"), "eval_loss": float("inf")}},
+        {"type": "metrics", "at": 1.0, "step": 2**70, "values": {"loss": 1.0}},
+        {"type": "progress", "at": 1.0, "step": 2**70, "total_steps": 3},
+        {"type": "metrics", "at": 1.0, "step": "one", "values": []},
+        {"type": "no such thing"},
+        {},
+        metrics(3),
+        SUCCEEDED,
+        SUCCEEDED,
+        {"type": "finished", "at": 1.0, "outcome": "failed"},
+        metrics(4),
+    ]
+    assert a.tell(id, *hostile, begin=10)["order"] == "stop"
+    assert job(desk, id).status == "succeeded"
+    assert loss(desk) == {3: 1 / 3}
+
+
+def test_a_runner_without_the_studios_artifacts_gets_no_work_and_the_list_says_so(desk: Desk) -> None:
+    id = start(desk)
+    other = Speaker(desk, extra={"marker": "another studio's"})
+    assert other.report()["jobs"] == []
+    assert [each["status"] for each in say(desk, "ListRunners")["runners"]] == ["no shared artifacts"]
+    waiting = say(desk, "GetFineTuningJob", id=id)["fine_tuning_job"]["waiting_for"]
+    assert waiting == "a runner that sees the studio's artifacts directory"
+
+
+def test_a_draining_runner_pauses_its_jobs_and_another_goes_on(desk: Desk, client: Any, ns: str) -> None:
+    id, a, b = start(desk), Speaker(desk), Speaker(desk, host="b")
+    a.begin(id)
+    say(desk, "DrainRunner", id=a.id)
+    assert stream.await_wake(client, ns, a.id, 1)
+    start(desk, "other")
+    assert a.tell(id, begin=10)["order"] == "pause"
+    client.delete(f"{ns}:wake:{b.id}")
+    a.tell(id, {"type": "finished", "at": 1.0, "outcome": "paused"}, begin=10)
+    assert stream.await_wake(client, ns, b.id, 1)
+    assert a.report()["jobs"] == []
+    assert {(each["job_id"], each["attempt"]) for each in b.report()["jobs"]} >= {(id, 2)}
+    say(desk, "DrainRunner", id=a.id, draining=False)
+    assert [each["status"] for each in say(desk, "ListRunners")["runners"]] == ["online", "online"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"num_gpu": 1}, "a runner with 1 GPU: the largest has 0"),
+        ({"num_cpu": 2, "num_workers": 2}, "a runner with 4 CPU cores: the largest has 2"),
+        ({"num_memory": 99}, "a runner with 99 GiB of memory: the largest has 16.5"),
+        ({"user_script": "s.py"}, "a runner that offers user_script: none does"),
+        ({"gpu_label_id": 3}, "a runner with accelerator label 3: none has it"),
+    ],
+)
+def test_a_job_that_no_runner_can_take_stays_and_says_why(desk: Desk, asked: dict[str, Any], why: str) -> None:
+    id, a = start(desk, **asked), Speaker(desk)
+    assert a.report()["jobs"] == []
+    assert say(desk, "ListFineTuningJobs")["fine_tuning_jobs"][0]["waiting_for"] == why
+    assert job(desk, id).status == "queued"
+
+
+def test_room_is_what_the_store_and_the_runner_both_call_free(desk: Desk) -> None:
+    ids = [start(desk, name) for name in ("one", "two", "three")]
+    a = Speaker(desk)
+    assert a.report(free={"cpus": 0, "memory": 9, "gpus": 0})["jobs"] == []
+    assert [each["job_id"] for each in a.report(free={"cpus": 1, "memory": 9, "gpus": 0})["jobs"]] == ids[:1]
+    assert len(a.report(free={"cpus": 99, "memory": 99, "gpus": 9})["jobs"]) == 2
+    waiting = say(desk, "GetFineTuningJob", id=ids[2])["fine_tuning_job"]["waiting_for"]
+    assert waiting == "room on a"
+
+
+def test_jobs_that_no_one_can_take_do_not_hide_one_that_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.runners.LOOKED_AT", 3)
+    for number in range(4):
+        start(desk, f"large-{number}", num_gpu=4)
+    id = start(desk, "small")
+    assert [each["job_id"] for each in Speaker(desk).report()["jobs"]] == [id]
+
+
+def test_a_hundred_reports_at_once_lose_and_double_nothing(desk: Desk) -> None:
+    runners = [Speaker(desk, host=f"h{number}", cpus=1) for number in range(10)]
+    ids = [start(desk, f"job-{number}") for number in range(10)]
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda runner: runner.report(), runners * 10))
+    held = {job(desk, id).runner_id for id in ids}
+    assert held == {runner.id for runner in runners}
+    assert all(job(desk, id).attempt == 1 and job(desk, id).status in HELD for id in ids)
+    assert {id: state.value for id, state in folded(desk).items()} == dict.fromkeys(ids, "assigned")
+
+
+def test_cancelling_races_with_the_end_and_the_log_agrees_with_the_row(desk: Desk) -> None:
+    for number in range(5):
+        id, a = start(desk, f"race-{number}"), Speaker(desk, host=f"h{number}")
+        a.begin(id)
+        barrier = threading.Barrier(2)
+
+        def cancel(id: str = id, barrier: threading.Barrier = barrier) -> dict[str, Any]:
+            barrier.wait()
+            return answer(desk, "CancelJob", {"id": id}, None)
+
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(cancel)
+            barrier.wait()
+            a.tell(id, SUCCEEDED, begin=10)
+            reply = asked.result()
+        assert job(desk, id).status == "succeeded"
+        assert reply["ok"] or reply["code"] == "conflict"
+        assert folded(desk)[id] == "succeeded"
+
+
+def test_a_thousand_metrics_are_taken_in_a_few_milliseconds(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    took = []
+    for batch in range(5):
+        records = [metrics(batch * 1000 + step, loss=0.5) for step in range(1, 1001)]
+        began = time.perf_counter()
+        a.tell(id, *records, begin=10 + batch * 10_000)
+        took.append(time.perf_counter() - began)
+    with desk.store.read() as session:
+        assert session.scalar(select(func.count()).select_from(Metric)) == 5000
+    print(f"{min(took) * 1000:.1f} ms for a report of 1,000 records")
+    assert min(took) < 0.25
+
+
+def test_a_watcher_gets_the_records_and_where_to_follow_from(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    place = say(desk, "GetJobMetrics", id=id)
+    a.tell(id, metrics(1), begin=10)
+    [(_, entry)] = stream.read_records(desk.redis, desk.settings.namespace, id, place["records_id"], block=1000)
+    assert (entry["attempt"], entry["from"], entry["to"]) == (1, place["offset"], 20)
+    assert say(desk, "GetJobMetrics", id=id)["series"][0]["steps"] == [1]
+
+
+def test_a_lost_runner_comes_back_with_an_event(desk: Desk) -> None:
+    a = Speaker(desk)
+    now = time.time()
+    for second in range(0, 60, 5):
+        tick(desk, now + second)
+    assert say(desk, "ListRunners")["runners"][0]["status"] == "lost"
+    a.report()
+    assert types(desk, a.id) == ["RunnerRegistered", "RunnerLost", "RunnerBack"]
+
+
+def test_a_renewed_lease_keeps_the_job(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    change(desk, id, lease_expires_at=1.0)
+    a.tell(id, begin=10)
+    expires = job(desk, id).lease_expires_at
+    assert expires is not None
+    assert expires > time.time() + 25
