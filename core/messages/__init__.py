@@ -1,6 +1,18 @@
 """The messages of the studio. Importing this package registers all of them; `REGISTRY` maps their names to their classes."""
 
-from core.messages import adapters, configs, datasets, evaluation, events, fine_tuning, jobs, models, prompts, runners
+from core.messages import (
+    adapters,
+    configs,
+    datasets,
+    evaluation,
+    events,
+    fine_tuning,
+    fine_tuning_rules,
+    jobs,
+    models,
+    prompts,
+    runners,
+)
 from core.messages.base import REGISTRY, AsOf, Command, Message, Query, Reply, parse
 
 __all__ = [
@@ -16,6 +28,7 @@ __all__ = [
     "evaluation",
     "events",
     "fine_tuning",
+    "fine_tuning_rules",
     "jobs",
     "models",
     "parse",

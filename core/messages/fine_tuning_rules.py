@@ -1,0 +1,358 @@
+"""The rules of StartFineTuningJob: the guide's FT-001 to FT-016, and ours from FT-101 on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from core.facts import renamed, wrong
+from core.messages.common import exists, filled, one_of, positive
+from core.messages.configs import ConfigTextError, parse_config
+from core.messages.fine_tuning import CONFIG_FIELDS, StartFineTuningJob
+from core.rules import Breach, Example, Need, NoWorld, World, rule
+from core.types import ConfigType, FineTuningFrameworkType, JobStatus, LossOn, Severity
+
+_NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9-]+", re.ASCII)
+
+
+@rule(StartFineTuningJob, "FT-001", "framework_type", passes=[{}], fails=[{"framework_type": "deepspeed"}])
+def _framework(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """framework_type must be legacy or axolotl"""
+    yield from one_of(message.framework_type, FineTuningFrameworkType, "framework_type")
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-002",
+    "adapter_name",
+    passes=[{"adapter_name": "a-1"}],
+    fails=[{"adapter_name": name} for name in ("", "a b", "a_1", "-", "a\n", "é")],
+)
+def _adapter_name(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """adapter_name must be letters, digits and hyphens"""
+    if not _NAME.fullmatch(message.adapter_name):
+        yield f"adapter_name must be letters, digits and hyphens (^[a-zA-Z0-9-]+$), not {message.adapter_name!r}"
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-002",
+    "adapter_name",
+    need=Need.store,
+    passes=[
+        {},
+        Example(
+            {},
+            NoWorld(
+                {
+                    "fine_tuning_jobs": [{"id": "j", "adapter_name": "tickets-1"}],
+                    "jobs": [{"id": "j", "status": "failed"}],
+                }
+            ),
+        ),
+    ],
+    fails=[
+        Example({}, NoWorld({"adapters": [{"id": "a", "name": "tickets-1"}]})),
+        Example(
+            {},
+            NoWorld(
+                {
+                    "fine_tuning_jobs": [{"id": "j", "adapter_name": "tickets-1"}],
+                    "jobs": [{"id": "j", "status": "queued"}],
+                }
+            ),
+        ),
+    ],
+)
+def _adapter_name_free(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """adapter_name is unique among adapters and unfinished jobs"""
+    if rows := world.find("adapters", name=message.adapter_name):
+        yield f"an adapter named {message.adapter_name!r} already exists (id {rows[0]['id']})"
+    for row in world.find("fine_tuning_jobs", adapter_name=message.adapter_name):
+        job = world.get("jobs", row["id"])
+        if job is not None and not JobStatus(job["status"]).finished:
+            yield f"job {row['id']} is already training an adapter named {message.adapter_name!r}"
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-003",
+    "out_dir",
+    need=Need.files,
+    passes=[{}, Example({"out_dir": "out"}, NoWorld(directories=frozenset({"out"})))],
+    fails=[{"out_dir": "nowhere"}],
+)
+def _out_dir(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """out_dir must exist as a directory when it is given"""
+    if message.out_dir is None:
+        return
+    try:
+        path = world.path(message.out_dir)
+    except ValueError as error:
+        yield f"out_dir: {error}"
+        return
+    if path.is_absolute() and not path.is_dir():
+        yield f"out_dir {message.out_dir!r} does not exist as a directory"
+
+
+@rule(StartFineTuningJob, "FT-004", "num_cpu", passes=[{"num_cpu": 1}], fails=[{"num_cpu": 0}])
+def _cpu(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """num_cpu must be greater than 0"""
+    yield from positive(message.num_cpu, "num_cpu")
+
+
+@rule(StartFineTuningJob, "FT-005", "num_gpu", passes=[{"num_gpu": 0}], fails=[{"num_gpu": -1}])
+def _gpu(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """num_gpu must be at least 0"""
+    if message.num_gpu < 0:
+        yield f"num_gpu must be at least 0, not {message.num_gpu}"
+
+
+@rule(StartFineTuningJob, "FT-006", "num_memory", passes=[{"num_memory": 1}], fails=[{"num_memory": 0}])
+def _memory(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """num_memory must be greater than 0"""
+    yield from positive(message.num_memory, "num_memory")
+
+
+@rule(StartFineTuningJob, "FT-007", "num_workers", passes=[{"num_workers": 2}], fails=[{"num_workers": 0}])
+def _workers(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """num_workers must be greater than 0"""
+    yield from positive(message.num_workers, "num_workers")
+
+
+@rule(StartFineTuningJob, "FT-008", "num_epochs", passes=[{}, {"num_epochs": 3}], fails=[{"num_epochs": 0}])
+def _epochs(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """num_epochs must be greater than 0"""
+    if message.num_epochs is not None:
+        yield from positive(message.num_epochs, "num_epochs")
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-009",
+    "learning_rate",
+    passes=[{}, {"learning_rate": 2e-4}],
+    fails=[{"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"learning_rate": float("inf")}],
+)
+def _learning_rate(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """learning_rate must be a finite number greater than 0"""
+    if message.learning_rate is not None:
+        yield from positive(message.learning_rate, "learning_rate")
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-010",
+    "dataset_fraction",
+    passes=[{"dataset_fraction": 0.5}],
+    fails=[{"dataset_fraction": value} for value in (0.0, 1.1, float("nan"))],
+)
+def _fraction(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """dataset_fraction must be in (0, 1]"""
+    if not 0 < message.dataset_fraction <= 1:
+        yield f"dataset_fraction must be greater than 0 and at most 1, not {message.dataset_fraction}"
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-011",
+    "train_test_split",
+    passes=[{"train_test_split": 1.0}],
+    fails=[{"train_test_split": value} for value in (0.0, 1.1, float("nan"))],
+)
+def _split(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """train_test_split must be in (0, 1]; 1 means no rows are held out"""
+    if not 0 < message.train_test_split <= 1:
+        yield f"train_test_split must be greater than 0 and at most 1, not {message.train_test_split}"
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-012",
+    "axolotl_config_id",
+    passes=[{"framework_type": "axolotl", "axolotl_config_id": "c"}],
+    fails=[{"framework_type": "axolotl"}],
+)
+def _axolotl_config(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """axolotl_config_id is required when framework_type is axolotl"""
+    if message.framework_type == FineTuningFrameworkType.axolotl:
+        yield from filled(message.axolotl_config_id, "axolotl_config_id")
+
+
+def _known(table: str) -> NoWorld:
+    return NoWorld({table: [{"id": table[0], "name": "x", "type": "axolotl"}]})
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-013",
+    "base_model_id",
+    need=Need.store,
+    passes=[Example({}, _known("models"))],
+    fails=[{}, {"base_model_id": ""}],
+)
+def _model_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """base_model_id must exist"""
+    yield from filled(message.base_model_id, "base_model_id")
+    yield from exists(world, "models", message.base_model_id, "model")
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-014",
+    "dataset_id",
+    need=Need.store,
+    passes=[Example({}, _known("datasets"))],
+    fails=[{}, {"dataset_id": ""}],
+)
+def _dataset_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """dataset_id must exist"""
+    yield from filled(message.dataset_id, "dataset_id")
+    yield from exists(world, "datasets", message.dataset_id, "dataset")
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-015",
+    "prompt_id",
+    need=Need.store,
+    passes=[Example({}, _known("prompts"))],
+    fails=[{}, {"prompt_id": None}],
+)
+def _prompt_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """prompt_id must exist; the legacy framework requires one"""
+    if message.framework_type == FineTuningFrameworkType.legacy:
+        yield from filled(message.prompt_id, "prompt_id")
+    yield from exists(world, "prompts", message.prompt_id, "prompt")
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-016",
+    "axolotl_config_id",
+    need=Need.store,
+    passes=[{}, Example({"axolotl_config_id": "c"}, _known("configs"))],
+    fails=[
+        {"axolotl_config_id": "c"},
+        Example({"axolotl_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config"}]})),
+    ],
+)
+def _axolotl_config_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """axolotl_config_id must exist and be of type axolotl when it is given"""
+    yield from _config_of(world, message.axolotl_config_id, ConfigType.axolotl)
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-101",
+    "configs",
+    need=Need.store,
+    passes=[
+        {},
+        Example(
+            {"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config", "config": '{"r": 8}'}]})
+        ),
+    ],
+    fails=[
+        {"lora_config_id": "gone"},
+        Example({"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "custom", "config": "{}"}]})),
+        Example(
+            {"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config", "config": '{"rank": 8}'}]})
+        ),
+    ],
+)
+def _configs_exist(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
+    """config ids must exist, be of the field's type, and hold keys that the libraries know and the studio allows"""
+    for stem, kind in CONFIG_FIELDS:
+        id = getattr(message, f"{stem}_id")
+        if id and getattr(message, stem) is None:
+            row = world.get("configs", id)
+            complaints = list(_config_of(world, id, kind)) or (list(_content(kind, row["config"])) if row else [])
+            yield from (Breach(rule="FT-101", field=f"{stem}_id", message=text) for text in complaints)
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-102",
+    "configs",
+    passes=[{"lora_config": '{"r": 8}'}, {"training_arguments_config": '{"warmup_ratio": 0.03}'}],
+    fails=[
+        {"lora_config": "{"},
+        {"lora_config": '{"rank": 8}'},
+        {"training_arguments_config": '{"push_to_hub": true}'},
+    ],
+)
+def _inline_configs(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
+    """inline configs must be JSON objects of keys that the libraries know and the studio allows"""
+    for stem, kind in CONFIG_FIELDS:
+        text = getattr(message, stem)
+        if text is not None:
+            yield from (Breach(rule="FT-102", field=stem, message=found) for found in _content(kind, text))
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-103",
+    "training_arguments_config",
+    severity=Severity.INFO,
+    passes=[{}],
+    fails=[{"training_arguments_config": '{"warmup_ratio": 0.03}'}],
+)
+def _older_keys(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """keys of older libraries are accepted and translated at launch"""
+    if message.training_arguments_config is not None:
+        try:
+            content = parse_config(ConfigType.training_arguments, message.training_arguments_config)
+        except ConfigTextError:
+            return  # told by FT-102
+        yield from renamed(ConfigType.training_arguments, content)
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-104",
+    "max_length",
+    passes=[{"max_length": 8}],
+    fails=[{"max_length": 7}, {"max_length": 2_000_000}],
+)
+def _max_length(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """max_length must be between 8 and 1,048,576 tokens"""
+    if not 8 <= message.max_length <= 1_048_576:
+        yield f"max_length must be between 8 and 1048576 tokens, not {message.max_length}"
+
+
+@rule(StartFineTuningJob, "FT-105", "loss_on", passes=[{"loss_on": "completion"}], fails=[{"loss_on": "prompt"}])
+def _loss_on(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """loss_on must be all or completion"""
+    yield from one_of(message.loss_on, LossOn, "loss_on")
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-106",
+    "dist",
+    passes=[{"dist_cpu": 1, "dist_gpu": 0, "dist_mem": 1}],
+    fails=[{"dist_cpu": 0}, {"dist_gpu": -1}, {"dist_mem": 0}],
+)
+def _dist(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
+    """dist_cpu and dist_mem must be greater than 0, dist_gpu at least 0, when given"""
+    for name, least in (("dist_cpu", 1), ("dist_gpu", 0), ("dist_mem", 1)):
+        value = getattr(message, name)
+        if value is not None and value < least:
+            yield Breach(rule="FT-106", field=name, message=f"{name} must be at least {least}, not {value}")
+
+
+def _config_of(world: World, id: str | None, kind: ConfigType) -> Iterator[str]:
+    yield from exists(world, "configs", id, "config")
+    row = world.get("configs", id) if id else None
+    if row is not None and row["type"] != kind:
+        yield f"config {id!r} is of type {row['type']}, not {kind}"
+
+
+def _content(kind: ConfigType, text: str) -> Iterator[str]:
+    try:
+        content = parse_config(kind, text)
+    except ConfigTextError as error:
+        yield str(error)
+        return
+    yield from wrong(kind, content)
