@@ -59,7 +59,9 @@ class Studio:
         """Start the actors of some queues; the process, and the seconds until it served."""
         said, begun = self.said(), time.perf_counter()
         process = self.start("-m", "actors.app", *queues)
-        until(lambda: b"ready:" in self.said()[len(said) :] or process.poll() is not None, "the actors serve", pause=0.002)
+        until(
+            lambda: b"ready:" in self.said()[len(said) :] or process.poll() is not None, "the actors serve", pause=0.002
+        )
         if process.poll() is not None:
             raise RuntimeError(self.said().decode())
         return process, time.perf_counter() - begun

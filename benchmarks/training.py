@@ -28,7 +28,10 @@ def make_spec(job_id: str, home: Path, model: Path, **arguments: Any) -> dict[st
     if not rows.exists():
         words = "w1 w2 w3 w4 w5 w6 w7 w8 w9 w1 w2 w3 w4 w5 w6 w7"
         rows.write_text(
-            "".join(json.dumps({"question": f"{words} w{n % 90 + 10}", "answer": f"c w{n % 80 + 10}"}) + "\n" for n in range(ROWS))
+            "".join(
+                json.dumps({"question": f"{words} w{n % 90 + 10}", "answer": f"c w{n % 80 + 10}"}) + "\n"
+                for n in range(ROWS)
+            )
         )
     made = tiny_spec(job_id, home, model, rows, sampling={"split": 1.0}, max_length=64)
     made["training_arguments"] |= arguments
