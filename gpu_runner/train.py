@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
@@ -36,6 +36,7 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     """Run the job to its end, or to the checkpoint that a pause asks for. Raises JobError, Cancelled."""
     began, spool = time.monotonic(), context.spool
     transformers_logging.disable_progress_bar()
+    disable_progress_bars()
     warnings.filterwarnings("ignore", category=FutureWarning)
     torch.set_num_threads(spec.resources.cpus)
 
@@ -86,7 +87,7 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
 
     # ─── training ─────────────────────────────────────────────────────────────────────────────────
     spool.phase("training")
-    result = trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     if reporter.stopped == "cancel":
         raise Cancelled
     if reporter.stopped == "pause":
@@ -97,10 +98,13 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     location = _save(trainer.model, tokenizer, spec, context)
     summary = {
         "steps": trainer.state.global_step,
-        "train_loss": result.training_loss,
+        **_losses(trainer.state.log_history),
         "seconds": round(time.monotonic() - began, 2),
         "tokens": train_set.tokens,
         "rows": len(train_set.input_ids),
+        "cut": train_set.cut,
+        "dropped": train_set.dropped,
+        "parameters": total,
         "trained_parameters": trained,
         "location": str(location),
     }
@@ -113,6 +117,17 @@ def parameters(model: Any) -> tuple[int, int]:
     """(all parameters, trained ones) of a model."""
     total = sum(each.numel() for each in model.parameters())
     return total, sum(each.numel() for each in model.parameters() if each.requires_grad)
+
+
+def _losses(history: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean training loss of all steps, those of earlier attempts too, and the last held-out loss; from the trainer's log."""
+    before, total = 0, 0.0
+    for entry in (each for each in history if "loss" in each):
+        total += entry["loss"] * (entry["step"] - before)
+        before = entry["step"]
+    found = {"train_loss": total / before} if before else {}
+    held_out = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    return found | ({"eval_loss": held_out[-1]} if held_out else {})
 
 
 def _tell_tokens(spec: FineTuningSpec, context: Context, train_set: Tokenized, eval_set: Tokenized) -> None:
@@ -213,7 +228,8 @@ def _save(model: Any, tokenizer: Any, spec: FineTuningSpec, context: Context) ->
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     model.peft_config["default"].base_model_name_or_path = spec.model.hub_name or spec.model.location
-    model.save_pretrained(str(draft), safe_serialization=True)
+    # The base's embeddings are never changed; looking whether they were would ask the Hub.
+    model.save_pretrained(str(draft), safe_serialization=True, save_embedding_layers=False)
     tokenizer.save_pretrained(str(draft))
     (draft / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
     shutil.rmtree(final, ignore_errors=True)

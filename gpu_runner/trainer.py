@@ -13,6 +13,7 @@ from trl import SFTTrainer
 from core.spec import FineTuningSpec
 from gpu_runner import checkpoint
 from gpu_runner.child import Context
+from gpu_runner.sampling import EpochSampler, roll
 
 EVERY = 60.0  # seconds between checkpoints when the job does not say otherwise
 SHARE = 20  # a checkpoint is not made before that many times its own duration has passed
@@ -24,6 +25,16 @@ class StudioTrainer(SFTTrainer):  # type: ignore[misc]
     context: Context
     identity: checkpoint.Identity
     saving: float = 0.0
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        strategy = self.args.train_sampling_strategy
+        if strategy not in ("random", "group_by_length"):
+            return super()._get_train_sampler(train_dataset)
+        group = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return EpochSampler(
+            [len(ids) for ids in rows["input_ids"]], self.args.seed, group if strategy != "random" else None
+        )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         began, step = time.monotonic(), self.state.global_step
@@ -59,6 +70,10 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         """The pace is measured from here."""
         self.pace = Pace(step=state.global_step)
         self.saved = time.monotonic()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """The step's dice."""
+        roll(args.seed, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
         """Progress, orders, and whether it is time for a checkpoint."""
