@@ -54,8 +54,9 @@ def renamed(kind: ConfigType, content: Mapping[str, Any]) -> Iterator[str]:
     known = facts(kind) or {"renamed": {}}
     for key in content:
         if key in known["renamed"]:
-            new = known["renamed"][key]
-            yield f"{key} is called {new['to']} today; it is translated at launch" + (f" ({new['note']})" if new.get("note") else "")
+            to, note = known["renamed"][key]["to"], known["renamed"][key].get("note")
+            told = f"is called {to} today; it is translated at launch" if to else "is not used any more"
+            yield f"{key} {told}" + (f": {note}" if note else "")
 
 
 def _nearest(key: str, known: Mapping[str, Any]) -> str:

@@ -10,7 +10,9 @@ from core.types import ConfigType
 TRAINING = ConfigType.training_arguments
 
 
-@pytest.mark.parametrize("kind", [TRAINING, ConfigType.lora_config, ConfigType.bitsandbytes_config, ConfigType.generation_config])
+@pytest.mark.parametrize(
+    "kind", [TRAINING, ConfigType.lora_config, ConfigType.bitsandbytes_config, ConfigType.generation_config]
+)
 def test_the_shipped_defaults_are_legal(kind: ConfigType) -> None:
     assert default(kind)
     assert list(wrong(kind, default(kind))) == []
@@ -32,7 +34,9 @@ def test_what_would_fail_or_harm_is_told(content: dict[str, object], said: str) 
     assert said in text
 
 
-@pytest.mark.parametrize("content", [{"learning_rate": 1}, {"learning_rate": 1e-4, "max_steps": 10}, {"gradient_checkpointing": True}])
+@pytest.mark.parametrize(
+    "content", [{"learning_rate": 1}, {"learning_rate": 1e-4, "max_steps": 10}, {"gradient_checkpointing": True}]
+)
 def test_legal_arguments_pass(content: dict[str, object]) -> None:
     assert list(wrong(TRAINING, content)) == []
     assert list(renamed(TRAINING, content)) == []
