@@ -55,6 +55,8 @@ def _owned(spec: FineTuningSpec, device: Device, drafts: Path) -> dict[str, Any]
         "packing": spec.packing,
         "eval_packing": False if spec.packing else None,
         "save_total_limit": None,
+        "save_only_model": False,  # a checkpoint without the optimizer's state can't be gone on from
+        "packing_strategy": "bfd",  # the one that keeps rows apart
         "load_best_model_at_end": False,
         "push_to_hub": False,
     }

@@ -36,9 +36,14 @@ def load_rows(dataset: DatasetSource, token: str | None = None) -> Splits:
         raise JobError(
             f"{path} changed since the dataset was added", "Add the changed file as a new dataset, and use that."
         )
-    rows = _parse(dataset.type, raw.decode("utf-8-sig"))
+    try:
+        rows = _parse(dataset.type, raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise JobError(
+            f"{path} can't be read as {dataset.type}: {error}", "Mend the file and add it as a new dataset."
+        ) from error
     if not rows:
-        raise JobError(f"{path} has no rows")
+        raise JobError(f"{path} has no rows", "Add a dataset that has some.")
     return {"train": rows}
 
 
@@ -46,8 +51,12 @@ def _parse(kind: str, text: str) -> list[Row]:
     if kind == DatasetType.project_csv:
         return list(csv.DictReader(io.StringIO(text, newline="")))
     if kind == DatasetType.project_jsonl:
-        return [json.loads(line) for line in text.split("\n") if line.strip()]
-    return list(json.loads(text))
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    else:
+        rows = json.loads(text)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("its rows are not objects")
+    return rows
 
 
 def _loaded(dataset: DatasetSource, token: str | None) -> Splits:
@@ -79,14 +88,19 @@ def sample_and_split(splits: Splits, sampling: Sampling) -> tuple[list[Row], lis
     train = splits["train"]
     chosen = list(range(len(train)))
     if sampling.fraction < 1:
-        chosen, _ = _parted(chosen, 1 - sampling.fraction, sampling.seed)
+        chosen, _ = _parted(chosen, _rest(sampling.fraction), sampling.seed)
     own = next((splits[name] for name in HELD_OUT if name in splits), None)
     if own is not None:
         return [train[index] for index in chosen], list(own)
     if sampling.split >= 1:
         return [train[index] for index in chosen], []
-    kept, held_out = _parted(chosen, 1 - sampling.split, sampling.seed)
+    kept, held_out = _parted(chosen, _rest(sampling.split), sampling.seed)
     return [train[index] for index in kept], [train[index] for index in held_out]
+
+
+def _rest(share: float) -> float:
+    """1 - share as people reckon it: 1 - 0.7 is a little more than 0.3, and would hold out 4 rows of 10."""
+    return round(1 - share, 12)
 
 
 def _parted(indices: list[int], share: float, seed: int) -> tuple[list[int], list[int]]:

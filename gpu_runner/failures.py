@@ -34,11 +34,19 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(
             kind="out_of_memory", message=f"memory ran out: {_first_line(error)}", hint=hint, traceback=trace
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _disk_full(error):
         hint = "Free room on the disk of the artifacts directory and retry: the job goes on from its last checkpoint."
         return Failure(kind="disk_full", message=f"the disk is full: {error}", hint=hint, traceback=trace)
     hint = "The traceback is in the job's log; if the cause is not in the job's inputs, it is a fault of the studio's."
     return Failure(kind="internal", message=f"{type(error).__name__}: {_first_line(error)}", hint=hint, traceback=trace)
+
+
+def _disk_full(error: BaseException) -> bool:
+    """Whether a write failed for want of room; torch and safetensors say it in words of their own."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    text = str(error).lower()
+    return any(part in text for part in ("no space left", "disk quota exceeded", "file too large", "file write failed"))
 
 
 def _first_line(error: BaseException) -> str:

@@ -83,9 +83,11 @@ def _for_device(bnb: dict[str, Any], device: Device) -> dict[str, Any]:
 
 
 def _reading(name: str, read: Any) -> Any:
+    from safetensors import SafetensorError
+
     try:
         return read()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise JobError(
             f"{name} can't be loaded: {error}", "Check the model's files, its name on the Hub and the token."
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -10,7 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-BUFFERED = 10_000  # records kept in memory while the disk is full; the oldest numbers go first
+BUFFERED = 10_000  # records kept in memory while the disk is full; beyond that numbers go first, then the oldest
+NUMBERS = (b'{"type": "metrics"', b'{"type": "progress"')
 
 
 class Spool:
@@ -33,7 +35,7 @@ class Spool:
     def write(self, type: str, **fields: Any) -> None:
         """Append a record; `at` is now."""
         record = {"type": type, "at": round(time.time(), 6), **fields}
-        self.waiting.append(json.dumps(record, ensure_ascii=False, default=str, allow_nan=False).encode() + b"\n")
+        self.waiting.append(_line(record))
         self.flush()
 
     def flush(self) -> bool:
@@ -56,10 +58,13 @@ class Spool:
             raise OSError("the disk is full")
 
     def _full(self, error: OSError) -> None:
-        del self.waiting[:-BUFFERED]
+        if len(self.waiting) > BUFFERED:
+            self.waiting = [line for line in self.waiting if not line.startswith(NUMBERS)]
+            del self.waiting[:-BUFFERED]
         if not self.told:
             self.told = True
-            sys.stderr.write(f"the spool can't be written ({error}); training goes on\n")
+            with contextlib.suppress(OSError):  # the log is often on the same disk
+                sys.stderr.write(f"the spool can't be written ({error}); training goes on\n")
 
     def sync(self) -> None:
         """Bring everything to the disk."""
@@ -87,6 +92,23 @@ class Spool:
             self.warn(f"{name} is {values[name]} at step {step}: the training has diverged")
         if finite:
             self.write("metrics", step=step, epoch=epoch, values=finite)
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    """A record as its line. What JSON or UTF-8 can't hold is told as null or ?, for a record must never end a job."""
+    try:
+        text = json.dumps(record, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(record), ensure_ascii=False, default=str)
+    return text.encode(errors="replace") + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_records(path: Path, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
@@ -118,7 +140,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
         if isinstance(record, dict) and "type" in record:
             return record
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return {
         "type": "log",
