@@ -9,6 +9,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 
 from tui.pump import JobRecords, Lost, Restored, StudioChanged
+from tui.screens.base import StudioScreen
 from tui.screens.listing import ListScreen
 from tui.studio import Client, Studio, connect
 from tui.theme import DARK, LIGHT
@@ -163,8 +164,8 @@ class Dashboard(App[None]):
 
     def action_leave(self) -> None:
         """q: out of a screen, or out of the dashboard."""
-        if len(self.screen_stack) > 2:
-            self.pop_screen()
+        if isinstance(self.screen, StudioScreen) and len(self.screen_stack) > 2:
+            self.screen.action_back()
         else:
             self.exit()
 

@@ -6,11 +6,12 @@ Nothing here is imported before the first frame: the client brings pydantic and 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from tui.pump import Coalescer, JobRecords, Lost, Restored, StudioChanged
+
+FIRST = 3  # seconds that the watcher waits for the first answer, to begin where that one ends
 
 
 class Client(Protocol):
@@ -43,6 +44,8 @@ class Studio:
         self.lock = threading.Lock()
         self.made: Client | None = None
         self.closing = threading.Event()
+        self.asked = threading.Event()
+        self.seen: Any = None  # the state that the first answer reflects: events are followed from there
 
     @property
     def client(self) -> Client:
@@ -56,7 +59,11 @@ class Studio:
         """Send the message `name`; an answer with value and breaches. Blocks: call it in a thread. Raises core.errors."""
         from core.messages import parse
 
-        return self.client.ask(parse(name, fields), timeout=timeout)
+        answer = self.client.ask(parse(name, fields), timeout=timeout)
+        if not self.asked.is_set():
+            self.seen = answer.as_of
+            self.asked.set()
+        return answer
 
     def rows(self, name: str, field: str, **fields: Any) -> tuple[list[dict[str, Any]], bool]:
         """The rows of a list message as plain data, and whether there are more."""
@@ -72,9 +79,10 @@ class Studio:
         from core.events import Event
 
         changes = Coalescer(lambda events: self.post(StudioChanged(events)))
+        self.asked.wait(FIRST)
         while not self.closing.is_set():
             try:
-                for seen in self.client.follow():
+                for seen in self.client.follow(self.seen):
                     if self.closing.is_set():
                         return
                     if isinstance(seen, Event):
@@ -85,18 +93,24 @@ class Studio:
                         self.post(Restored())
             except Exception as error:  # the dashboard outlives whatever the connection throws
                 self.post(Lost(str(error)))
-                time.sleep(1)
+                self.closing.wait(1)
+                self.seen = None
+                self.post(Restored())
 
     def watch_job(self, job_id: str, records_id: str, stop: threading.Event) -> None:
         """Follow a job's records in a thread, until `stop` is set."""
 
         def watch() -> None:
             records = Coalescer(lambda entries: self.post(JobRecords(job_id, entries)))
-            for entry in self.client.follow_job(job_id, records_id, block=0.5):
-                if stop.is_set() or self.closing.is_set():
-                    return
-                if entry is not None:
-                    records.add([entry])
+            while not (stop.is_set() or self.closing.is_set()):
+                try:
+                    for entry in self.client.follow_job(job_id, records_id, block=0.5):
+                        if stop.is_set() or self.closing.is_set():
+                            return
+                        if entry is not None:
+                            records.add([entry])
+                except Exception:  # offsets tell what was seen before, so it begins again
+                    stop.wait(1)
 
         threading.Thread(target=watch, name=f"records {job_id[:8]}", daemon=True).start()
 

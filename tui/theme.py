@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.text import Text
 from textual.theme import Theme
 
 DARK = Theme(
@@ -32,3 +33,20 @@ LIGHT = Theme(
     panel="#e4e4e4",
     dark=False,
 )
+
+# What a piece of text means -> (its style on dark, its style on light)
+PAINT = {
+    "good": ("bold #87d7af", "bold #005f3a"),
+    "bad": ("bold #ff8787", "bold #af0000"),
+    "busy": ("bold #5fafd7", "bold #005f87"),
+    "bar": ("#5fafd7", "#005f87"),
+    "wait": ("#d7af5f", "#875f00"),
+    "second": ("bold #d7875f", "bold #af5f00"),
+    "right": ("#87d7af", "#005f3a"),
+    "wrong": ("#d7875f", "#af5f00"),
+}
+
+
+def painted(text: str, meaning: str, *, dark: bool) -> Text:
+    """Text in the style of what it means; other styles (bold, dim) as they are."""
+    return Text(text, style=PAINT[meaning][0 if dark else 1] if meaning in PAINT else meaning)

@@ -282,7 +282,7 @@ async def test_an_error_of_any_kind_does_not_close_it(studio: FakeStudio) -> Non
         await until(pilot, lambda: "something of ours broke" in shown(pilot.app))
         studio.broken = None
         await pilot.press("r")
-        await until(pilot, lambda: "something of ours broke" not in pilot.app.screen.query_one(Banner).away)
+        await until(pilot, lambda: "something of ours broke" not in pilot.app.screen.query_one(Banner).trouble)
 
 
 def test_opening_it_imports_nothing_heavy() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Static
 
 from tui.pump import Lost, Restored
@@ -14,12 +15,18 @@ from tui.view.kinds import KINDS
 from tui.widgets.banner import Banner
 from tui.widgets.prompt import PromptLine
 
+AGAIN = 2  # seconds until a question that failed is asked again
+
 if TYPE_CHECKING:
     from tui.app import Dashboard
 
 
 class StudioScreen(Screen[Any]):
-    """A screen of the dashboard. `keys_shown` is its line at the bottom, at most 78 characters."""
+    """A screen of the dashboard. `keys_shown` is its line at the bottom, at most 78 characters.
+
+    What it shows comes from `fetch`, called in a thread, and is drawn by `got`. One question is under way at a time; what
+    happens meanwhile leads to another one, so that the last state is never missed.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("colon", "command", "command", show=False),
@@ -27,6 +34,11 @@ class StudioScreen(Screen[Any]):
         Binding("r", "again", "reload", show=False),
     ]
     keys_shown = ":command  ?help  esc back"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asking = self.again_soon = False
+        self.retry: Timer | None = None
 
     @property
     def dashboard(self) -> Dashboard:
@@ -42,8 +54,50 @@ class StudioScreen(Screen[Any]):
         """The widgets at the bottom."""
         return [PromptLine([*KINDS, "help", "quit"]), Static(Content(self.keys_shown), id="keys", markup=False)]
 
+    def fetch(self) -> Any:
+        """What is shown, asked for in a thread; None when there is nothing to ask."""
+
+    def got(self, found: Any) -> None:
+        """Draw what was fetched."""
+
     def again(self) -> None:
         """Ask for everything that is shown."""
+        if self.asking:
+            self.again_soon = True
+            return
+        if self.retry is not None:
+            self.retry.stop()
+        self.asking, self.again_soon = True, False
+        self.run_worker(self._ask, thread=True, exit_on_error=False)
+
+    def _ask(self) -> None:
+        try:
+            found = self.fetch()
+        except Exception as error:  # whatever it is, it is shown and asked again
+            self.in_app(self._failed, error)
+        else:
+            self.in_app(self._fetched, found)
+
+    def _fetched(self, found: Any) -> None:
+        self.asking = False
+        self.banner.outage("")
+        if found is not None:
+            self.got(found)
+        if self.again_soon:
+            self.retry = self.set_timer(0.1, self.again)
+
+    def _failed(self, error: Exception) -> None:
+        from core.errors import NotFound, Unavailable
+
+        self.asking = False
+        self.banner.outage(str(error) or type(error).__name__, away=isinstance(error, Unavailable))
+        if not isinstance(error, NotFound):
+            self.retry = self.set_timer(AGAIN, self.again)
+
+    def in_app(self, do: Any, *values: Any) -> None:
+        """Call from a thread; nothing when the screen has gone."""
+        if self.app.is_running and self.is_mounted:
+            self.app.call_from_thread(do, *values)
 
     def action_again(self) -> None:
         """r."""

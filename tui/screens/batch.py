@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from core.text import plain
 from tui.pump import StudioChanged
 from tui.screens.base import StudioScreen
+from tui.screens.listing import UNFINISHED
 from tui.view import words
 from tui.view.kinds import Cell
 from tui.widgets.banner import Banner
@@ -34,7 +35,7 @@ class BatchScreen(StudioScreen):
         self.jobs: list[dict[str, Any]] = []
         self.answers: list[dict[str, Any]] = []
         self.names: dict[str, str] = {}
-        self.differing = self.asking = False
+        self.differing = False
 
     def compose(self) -> ComposeResult:
         """Scores on top, answers below."""
@@ -54,39 +55,21 @@ class BatchScreen(StudioScreen):
         self.query_one("#answers", StudioTable).focus()
 
     def _live(self) -> None:
-        if any(job["status"] in ("queued", "assigned", "running") for job in self.jobs):
+        if any(job["status"] in UNFINISHED for job in self.jobs):
             self.again()
 
-    def again(self) -> None:
-        """Ask for the scores and the answers in a thread."""
-        if not self.asking:
-            self.asking = True
-            self.run_worker(self._ask, thread=True, exit_on_error=False)
-
-    def _ask(self) -> None:
+    def fetch(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
+        """The combinations, the answers, and the adapters' names by id."""
         studio = self.dashboard.studio
-        try:
-            jobs, _ = studio.rows("ListEvaluationJobs", "evaluation_jobs", parent_job_id=self.parent_job)
-            fields = {"parent_job_id": self.parent_job, "limit": ANSWERS, "differing": self.differing}
-            answers = studio.ask("GetEvaluationAnswers", fields, timeout=10).value.model_dump(mode="json")["rows"]
-            adapters, _ = studio.rows("ListAdapters", "adapters", limit=1000)
-        except Exception as error:
-            self._in_app(self._failed, error)
-        else:
-            self._in_app(self._got, jobs, answers, {row["id"]: row["name"] for row in adapters})
+        jobs, _ = studio.rows("ListEvaluationJobs", "evaluation_jobs", parent_job_id=self.parent_job)
+        fields = {"parent_job_id": self.parent_job, "limit": ANSWERS, "differing": self.differing}
+        answers = studio.ask("GetEvaluationAnswers", fields, timeout=10).value.model_dump(mode="json")["rows"]
+        adapters, _ = studio.rows("ListAdapters", "adapters", limit=1000)
+        return jobs, answers, {row["id"]: row["name"] for row in adapters}
 
-    def _in_app(self, do: Any, *values: Any) -> None:
-        if self.app.is_running and self.is_mounted:
-            self.app.call_from_thread(do, *values)
-
-    def _failed(self, error: Exception) -> None:
-        self.asking = False
-        self.banner.outage(str(error) or type(error).__name__)
-        self.set_timer(2, self.again)
-
-    def _got(self, jobs: list[dict[str, Any]], answers: list[dict[str, Any]], names: dict[str, str]) -> None:
-        self.asking, self.jobs, self.answers, self.names = False, jobs, answers, names
-        self.banner.outage("")
+    def got(self, found: tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]) -> None:
+        """Scores on top, answers below."""
+        self.jobs, self.answers, self.names = jobs, answers, _ = found
         running = next((job for job in jobs if job.get("total_steps") and job["status"] == "running"), None)
         self.banner.tell(
             f"{words.bar(words.share(running), 20)} {running['step']}/{running['total_steps']} rows"
@@ -112,7 +95,7 @@ class BatchScreen(StudioScreen):
         said = [
             (
                 plain(row["answers"].get(id, "").replace("\n", " "), limit=22),
-                "#87d7af" if row["correct"].get(id) else "#d7875f",
+                "right" if row["correct"].get(id) else "wrong",
             )
             for id in order[:2]
         ]

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Input, Select, Static, TextArea
+from textual.widgets import Input, Select, SelectionList, Static, TextArea
 
 from core.errors import StudioError
 from core.messages import REGISTRY
@@ -55,7 +55,7 @@ class FormScreen(StudioScreen):
         yield from self.bottom()
 
     def _field(self, field: Field) -> Widget:
-        label = Static(Content(field.name.replace("_", " ")), classes="label", markup=False)
+        label = Static(Content(field.name.removesuffix("_id").replace("_", " ")), classes="label", markup=False)
         line = Horizontal(label, self._input(field), classes="line")
         hint = Static(Content(plain(field.hint)), classes="hint" if field.hint else "hint empty", markup=False)
         breach = Static("", classes="breach", id=f"breach-{_id(field)}", markup=False)
@@ -69,30 +69,48 @@ class FormScreen(StudioScreen):
             if field.kind == "switch":
                 options, value = [(Content("yes"), "yes"), (Content("no"), "no")], "yes" if value else "no"
             chosen = value if value in [option for _, option in options] else Select.NULL
-            return Select(options, prompt="…", allow_blank=True, value=chosen, id=id, compact=True)
-        text = "" if value is None else str(value)
+            return Select(
+                options,
+                prompt="the default" if field.name in CONFIG_KINDS else "choose one",
+                allow_blank=True,
+                value=chosen,
+                id=id,
+                compact=True,
+            )
+        if field.kind == "pairs":
+            return SelectionList[str](id=id, compact=True)
+        text = "" if value in (None, []) else str(value)
         if field.kind == "long":
             return TextArea(text, id=id, tab_behavior="focus")
         return Input(text, id=id, compact=True)
 
     def on_mount(self) -> None:
         """The lists that fields choose from come after the frame."""
-        self.query("Input, Select, TextArea").first().focus()
+        self.query("Input, Select, TextArea, SelectionList").first().focus()
         self.call_after_refresh(lambda: self.run_worker(self._fill, thread=True, exit_on_error=False))
+
+    def action_back(self) -> None:
+        """Escape, q: what was typed is not lost by one key."""
+        if self.touched and not self.sending:
+            self.dashboard.confirm("Leave the form? What was typed is lost.", super().action_back)
+        else:
+            super().action_back()
 
     def focus_first(self) -> None:
         """The first field."""
-        self.query("Input, Select, TextArea").first().focus()
+        self.query("Input, Select, TextArea, SelectionList").first().focus()
 
     # ─── what to choose from ──────────────────────────────────────────────────────────────────────
 
     def _fill(self) -> None:
         studio = self.dashboard.studio
         for field in self.form:
-            if field.kind != "reference":
+            if field.kind not in ("reference", "pairs"):
                 continue
             try:
-                if field.name in CONFIG_KINDS:
+                if field.kind == "pairs":
+                    options = self._pairs()
+                elif field.name in CONFIG_KINDS:
                     rows, _ = studio.rows("ListConfigs", "configs", type=CONFIG_KINDS[field.name], limit=500)
                     options = [(row["description"] or row["config"], row["id"]) for row in rows]
                 else:
@@ -100,12 +118,33 @@ class FormScreen(StudioScreen):
                     rows, _ = studio.rows(message, many, limit=500)
                     options = [(row[column] or row["id"], row["id"]) for row in rows]
             except Exception as error:
-                self._in_app(self._tell, f"the lists can't be filled: {error}")
+                self.in_app(self._tell, f"the lists can't be filled: {error}")
                 return
-            self._in_app(self._offer, field, options)
-        self._in_app(self._gpus, None)
+            self.in_app(self._offer, field, options)
+        self.in_app(self._gpus, None)
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        """Every base model, and below it its adapters, as (what is shown, "model:adapter")."""
+        models, _ = self.dashboard.studio.rows("ListModels", "models", limit=500)
+        adapters, _ = self.dashboard.studio.rows("ListAdapters", "adapters", limit=500)
+        return [
+            choice
+            for model in models
+            for choice in (
+                (f"{model['name']}  (the base model)", f"{model['id']}:"),
+                *(
+                    (f"{model['name']} + {each['name']}", f"{model['id']}:{each['id']}")
+                    for each in adapters
+                    if each["model_id"] == model["id"]
+                ),
+            )
+        ]
 
     def _offer(self, field: Field, options: list[tuple[str, str]]) -> None:
+        if field.kind == "pairs":
+            pairs = self.query_one(f"#input-{_id(field)}", SelectionList)
+            pairs.add_options([(Content(plain(name, limit=100)), pair) for name, pair in options])
+            return
         select = self.query_one(f"#input-{_id(field)}", Select)
         wanted = self.values.get(field.key)
         select.set_options([(Content(plain(name, limit=60)), id) for name, id in options])
@@ -127,10 +166,6 @@ class FormScreen(StudioScreen):
 
         self.dashboard.ask("ListRunners", {}, got, lambda error: None)
 
-    def _in_app(self, do: Any, *values: Any) -> None:
-        if self.app.is_running and self.is_mounted:
-            self.app.call_from_thread(do, *values)
-
     # ─── checking ─────────────────────────────────────────────────────────────────────────────────
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -140,6 +175,10 @@ class FormScreen(StudioScreen):
     def on_select_changed(self, event: Select.Changed) -> None:
         """A field changed."""
         self._changed(event.select.id)
+
+    def on_selection_list_selected_changed(self, event: SelectionList.SelectedChanged[str]) -> None:
+        """A field changed."""
+        self._changed(event.selection_list.id)
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """A field changed."""
@@ -164,6 +203,8 @@ class FormScreen(StudioScreen):
 
     def _value(self, field: Field) -> Any:
         widget = self.query_one(f"#input-{_id(field)}")
+        if isinstance(widget, SelectionList):
+            return " ".join(widget.selected)
         if isinstance(widget, Select):
             value = None if widget.value is Select.NULL else widget.value
             return value == "yes" if field.kind == "switch" else value

@@ -15,6 +15,7 @@ from textual.widgets import Log, Static
 from core.text import plain
 from tui.pump import JobRecords, StudioChanged
 from tui.screens.base import StudioScreen
+from tui.theme import painted
 from tui.view import words
 from tui.view.jobview import JobView
 from tui.widgets.banner import Banner
@@ -35,6 +36,9 @@ class JobScreen(StudioScreen):
         Binding("c", "cancel", "cancel", show=False),
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "yaml", show=False),
+        Binding("j", "scroll(1)", "down", show=False),
+        Binding("k", "scroll(-1)", "up", show=False),
+        Binding("g", "top", "top", show=False),
         Binding("G", "end", "end", show=False),
     ]
     keys_shown = "l log  e events  o configs  L log axis  c cancel  d describe  esc back  ? help"
@@ -46,7 +50,8 @@ class JobScreen(StudioScreen):
         self.pane = "log"
         self.happened: list[dict[str, Any]] = []
         self.stop = threading.Event()
-        self.following = self.asking = False
+        self.following = False
+        self.written: list[str] = []
 
     def compose(self) -> ComposeResult:
         """Head, trouble, curve and numbers, pane."""
@@ -77,50 +82,29 @@ class JobScreen(StudioScreen):
 
     # ─── asking ───────────────────────────────────────────────────────────────────────────────────
 
-    def again(self) -> None:
-        """Ask for the job, its numbers, its log and its events in a thread."""
-        if not self.asking:
-            self.asking = True
-            self.run_worker(self._ask, thread=True, exit_on_error=False)
-
-    def _ask(self) -> None:
+    def fetch(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+        """The numbers, the job, its log and its events. The numbers first: what comes later is newer, never older."""
         studio = self.dashboard.studio
-        try:
-            metrics = studio.ask("GetJobMetrics", {"id": self.job_id}, timeout=10).value.model_dump(mode="json")
-            job = studio.ask("GetFineTuningJob", {"id": self.job_id}, timeout=10).value.fine_tuning_job.model_dump(
-                mode="json"
-            )
-            log = studio.ask("GetJobLog", {"id": self.job_id, "limit": 500}, timeout=10).value.model_dump(mode="json")
-            events, _ = studio.rows("ListEvents", "events", resource_id=self.job_id, last=True, limit=500)
-        except Exception as error:
-            self._in_app(self._failed, error)
-        else:
-            self._in_app(self._got, metrics, job, log, events)
+        metrics = self._value("GetJobMetrics")
+        job = self._value("GetFineTuningJob")["fine_tuning_job"]
+        log = self._value("GetJobLog", limit=500)
+        events, _ = studio.rows("ListEvents", "events", resource_id=self.job_id, last=True, limit=500)
+        return metrics, job, log, events
 
-    def _in_app(self, do: Any, *values: Any) -> None:
-        if self.app.is_running and self.is_mounted:
-            self.app.call_from_thread(do, *values)
+    def _value(self, name: str, **fields: Any) -> dict[str, Any]:
+        answer = self.dashboard.studio.ask(name, {"id": self.job_id, **fields}, timeout=10)
+        return answer.value.model_dump(mode="json")  # type: ignore[no-any-return]
 
-    def _failed(self, error: Exception) -> None:
-        self.asking = False
-        self.banner.outage(str(error) or type(error).__name__)
-        if type(error).__name__ != "NotFound":
-            self.set_timer(2, self.again)
-
-    def _got(
-        self, metrics: dict[str, Any], job: dict[str, Any], log: dict[str, Any], events: list[dict[str, Any]]
-    ) -> None:
-        self.asking = False
-        self.view.job = job
+    def got(self, found: tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[dict[str, Any]]]) -> None:
+        """All anew; the records that follow are folded in."""
+        metrics, self.view.job, log, self.happened = found
         self.view.take_metrics(metrics)
         self.view.log = [
             f"{words.clock(line['at'])} {text}"
             for line in log["lines"]
             for text in plain(line["text"], limit=20_000, lines=True).splitlines()
         ]
-        self.happened = events
-        self.banner.outage("")
-        self.banner.name_it(f"Job {job.get('adapter_name') or words.short(self.job_id)}")
+        self.banner.name_it(f"Job {self.view.job.get('adapter_name') or words.short(self.job_id)}")
         self.query_one(Curve).draw_now(self.view.curves())
         self._draw()
         self._pane()
@@ -144,7 +128,7 @@ class JobScreen(StudioScreen):
         self.query_one(Curve).set(self.view.curves())
         self._draw()
         if self.pane == "log" and new:
-            self.query_one("#pane", Log).write_lines(new)
+            self._pane()
 
     def studio_changed(self, message: StudioChanged) -> None:
         """Something happened to the job: its state is asked for again."""
@@ -165,35 +149,52 @@ class JobScreen(StudioScreen):
         if self.view.job:
             made = Text()
             for index, (line, style) in enumerate(self.view.head(self.size.width - 2)):
-                made.append(("\n" if index else "") + line, style=style)
+                made.append_text(painted(("\n" if index else "") + line, style, dark=self.app.current_theme.dark))
             self.query_one("#head", Static).update(made)
 
     def _title(self) -> None:
         shown = "   ".join(f"[{text}]" if name == self.pane else f" {text} " for name, text in PANES.items())
         self.query_one("#pane-title", Static).update(Content(shown))
 
-    def _pane(self) -> None:
-        pane = self.query_one("#pane", Log)
-        pane.clear()
+    def _lines(self) -> list[str]:
         if self.pane == "log":
-            pane.write_lines(self.view.log or ["the log begins when a runner has the job"])
-        elif self.pane == "events":
-            pane.write_lines(
-                [
-                    plain(f"{words.clock(event['at'])} {event['type']:<20} {event['message']}", limit=400)
-                    for event in self.happened
-                ]
-            )
+            return self.view.log or ["the log begins when a runner has the job"]
+        if self.pane == "configs":
+            return self.view.configs().splitlines()
+        return [
+            plain(f"{words.clock(event['at'])} {event['type']:<20} {event['message']}", limit=400)
+            for event in self.happened
+        ]
+
+    def _pane(self) -> None:
+        """Write what is new. Only another text is written whole, and then who had scrolled up stays there."""
+        pane, lines = self.query_one("#pane", Log), self._lines()
+        known = len(self.written)
+        if known and lines[:known] == self.written:
+            pane.write_lines(lines[known:])
         else:
-            pane.write_lines(self.view.configs().splitlines())
+            at_end, top = pane.is_vertical_scroll_end, pane.scroll_y
+            pane.clear()
+            pane.write_lines(lines, scroll_end=False)
+            pane.scroll_to(y=pane.max_scroll_y if at_end or not known else top, animate=False, immediate=True)
+        self.written = lines[:]
 
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     def action_pane(self, name: str) -> None:
         """l, e, o: what the lower pane shows."""
         self.pane = name
+        self.written = []
         self._title()
         self._pane()
+
+    def action_scroll(self, lines: int) -> None:
+        """j and k."""
+        self.query_one("#pane", Log).scroll_relative(y=lines, animate=False)
+
+    def action_top(self) -> None:
+        """g: the beginning of the pane."""
+        self.query_one("#pane", Log).scroll_home(animate=False)
 
     def action_end(self) -> None:
         """G: the end of the pane."""

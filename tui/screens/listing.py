@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -20,7 +19,7 @@ from tui.widgets.table import StudioTable
 
 PAGE = 200
 MOST = 1_000  # rows that a table shows
-UNFINISHED = {"queued", "assigned", "running", "pausing", "cancel_requested"}
+UNFINISHED = {"queued", "assigned", "running", "pausing", "cancel_requested"}  # these change by themselves
 
 
 class ListScreen(StudioScreen):
@@ -45,8 +44,7 @@ class ListScreen(StudioScreen):
         self.wanted = ""
         self.limit = PAGE
         self.more = False
-        self.asking = self.again_soon = False
-        self.asked = 0.0
+        self.asked = False
 
     def compose(self) -> ComposeResult:
         """Banner, table, and what an empty list says."""
@@ -74,42 +72,18 @@ class ListScreen(StudioScreen):
 
     # ─── rows ─────────────────────────────────────────────────────────────────────────────────────
 
-    def again(self) -> None:
-        """Ask for the rows in a thread; one question at a time."""
-        if self.asking:
-            self.again_soon = True
-            return
-        self.asking, self.asked = True, time.monotonic()
-        self.run_worker(self._ask, thread=True, exit_on_error=False)
-
-    def _ask(self) -> None:
+    def fetch(self) -> tuple[list[dict[str, Any]], bool]:
+        """The rows, and whether there are more."""
         extra = {"last": True} if self.kind.name == "events" else {}
         fields: dict[str, Any] = {} if self.kind.name == "runners" else {"limit": self.limit, **extra}
-        try:
-            rows, more = self.dashboard.studio.rows(self.kind.message, self.kind.field, **fields)
-        except Exception as error:
-            self._in_app(self._failed, error)
-        else:
-            self._in_app(self._got, rows, more)
+        self.asked = True
+        return self.dashboard.studio.rows(self.kind.message, self.kind.field, **fields)
 
-    def _in_app(self, do: Any, *values: Any) -> None:
-        if self.app.is_running and self.is_mounted:
-            self.app.call_from_thread(do, *values)
-
-    def _failed(self, error: Exception) -> None:
-        self.asking = False
-        self.banner.outage(str(error) or type(error).__name__)
-        self.set_timer(2, self.again)
-
-    def _got(self, rows: list[Row], more: bool) -> None:
-        self.asking = False
+    def got(self, found: tuple[list[Row], bool]) -> None:
+        """Newest events first; the rest as the studio orders them."""
+        rows, self.more = found
         self.rows = rows[::-1] if self.kind.name == "events" else rows
-        self.more = more
-        self.banner.outage("")
         self.draw()
-        if self.again_soon:
-            self.again_soon = False
-            self.set_timer(0.1, self.again)
 
     def draw(self) -> None:
         """Show the rows that the filter leaves."""

@@ -15,6 +15,7 @@ n  new                               r  ask again         ]  more rows
 l  a job's log                       c  cancel a job
 ctrl+d  delete a finished job        D  drain a runner, or let it work again""",
     "JobScreen": """\
+j k g G, arrows   scroll the lower pane
 l  log      e  events     o  configs       the lower pane
 L  logarithmic axis       c  cancel the job
 d  describe               y  as YAML       r  ask again""",
@@ -23,6 +24,7 @@ j k g G, arrows   move    enter  one row's prompt and every answer
 f  only rows on which the combinations differ     c  cancel the batch     r  ask again""",
     "FormScreen": """\
 tab, shift+tab  next or previous field       ctrl+s  send
+enter           open a choice                space   mark one of several
 ctrl+o  the same as CLI, Python and JSON     esc  leave""",
 }
 

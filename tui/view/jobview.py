@@ -100,7 +100,7 @@ class JobView:
                 f"  {words.duration(job['eta_seconds'])} left" if job.get("eta_seconds") and status == "running" else ""
             )
             room = max(10, width - len(steps) - len(left) - 2)
-            lines.append((f"{words.bar(share, room)}{steps}{left}", "#5fafd7"))
+            lines.append((f"{words.bar(share, room)}{steps}{left}", "bar"))
         return lines
 
     def facts(self) -> list[tuple[str, object, str]]:

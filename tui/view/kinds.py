@@ -55,7 +55,7 @@ def _progress(row: Row) -> Cell:
     share = words.share(row)
     if row.get("status") == "queued":
         return plain(row.get("waiting_for") or "", limit=34), "dim"
-    return (f"{words.bar(share, 12)} {share:4.0%}", "cyan") if share is not None else ("", "")
+    return (f"{share:4.0%} {words.bar(share, 8)}", "bar") if share is not None else ("", "")
 
 
 def _steps(row: Row) -> Cell:
@@ -68,6 +68,10 @@ def _eta(row: Row) -> Cell:
 
 def _age(row: Row) -> Cell:
     return words.age(row.get("created_at")), "dim"
+
+
+def _runner(row: Row) -> Cell:
+    return words.short(row.get("runner_id")), "dim"
 
 
 def _id(row: Row) -> Cell:
@@ -139,6 +143,7 @@ KINDS: dict[str, Kind] = {
                 Column("loss", _loss),
                 Column("left", _eta),
                 AGE,
+                Column("runner", _runner),
                 ID,
             ),
             JOB_EVENTS,

@@ -8,23 +8,23 @@ from typing import Any
 
 from core.text import plain
 
-STATES: dict[str, tuple[str, str]] = {  # state -> (symbol, style)
-    "queued": ("◌", "yellow"),
-    "assigned": ("◔", "cyan"),
-    "running": ("●", "bold cyan"),
-    "pausing": ("◑", "yellow"),
-    "paused": ("Ⅱ", "yellow"),
-    "cancel_requested": ("◑", "yellow"),
-    "succeeded": ("✓", "bold green"),
-    "failed": ("✗", "bold red"),
+STATES: dict[str, tuple[str, str]] = {  # state -> (symbol, meaning)
+    "queued": ("◌", "wait"),
+    "assigned": ("◔", "busy"),
+    "running": ("●", "busy"),
+    "pausing": ("◑", "wait"),
+    "paused": ("Ⅱ", "wait"),
+    "cancel_requested": ("◑", "wait"),
+    "succeeded": ("✓", "good"),
+    "failed": ("✗", "bad"),
     "cancelled": ("⊘", "dim"),
-    "online": ("●", "bold green"),
-    "draining": ("◑", "yellow"),
-    "lost": ("✗", "bold red"),
-    "no shared artifacts": ("✗", "bold red"),
+    "online": ("●", "good"),
+    "draining": ("◑", "wait"),
+    "lost": ("✗", "bad"),
+    "no shared artifacts": ("✗", "bad"),
     "info": ("·", "dim"),
-    "warning": ("▲", "yellow"),
-    "error": ("✗", "bold red"),
+    "warning": ("▲", "wait"),
+    "error": ("✗", "bad"),
 }
 
 
@@ -35,7 +35,7 @@ def state(value: str) -> str:
 
 
 def style(value: str) -> str:
-    """A state's style."""
+    """What a state means, as a name of theme.PAINT."""
     return STATES.get(value, ("", ""))[1]
 
 
@@ -70,12 +70,11 @@ def clock(at: float | None) -> str:
 
 
 def bar(share: float | None, width: int) -> str:
-    """A progress bar of `width` cells, an eighth of a cell fine."""
+    """A progress bar of `width` cells, half a cell fine, with a thin line where it has yet to come."""
     if share is None:
         return " " * width
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)[:width]
+    full, half = divmod(int(max(0.0, min(1.0, share)) * width * 2), 2)
+    return "━" * full + "╸" * half + "─" * (width - full - half)
 
 
 def share(job: Mapping[str, Any]) -> float | None:

@@ -13,7 +13,7 @@ class Banner(Static):
 
     def __init__(self, title: str) -> None:
         super().__init__(Content(title), id="banner", markup=False)
-        self.title, self.note, self.away = title, "", ""
+        self.title, self.note, self.trouble = title, "", ""
 
     def name_it(self, title: str) -> None:
         """Change the title."""
@@ -25,14 +25,12 @@ class Banner(Static):
         self.note = plain(note, limit=200)
         self._draw()
 
-    def outage(self, reason: str) -> None:
-        """Say that the studio is away, or with empty text that it is back."""
-        self.away = plain(reason, limit=200)
+    def outage(self, reason: str, *, away: bool = True) -> None:
+        """Say that the studio is `away`, or what else is wrong; with empty text, that all is well again."""
+        said = plain(reason, limit=200)
+        self.trouble = f"▲ not connected, trying again: {said}" if reason and away else f"▲ {said}" if reason else ""
         self.set_class(bool(reason), "away")
         self._draw()
 
     def _draw(self) -> None:
-        if self.away:
-            self.update(Content(f"▲ not connected, trying again: {self.away}"))
-        else:
-            self.update(Content(f"{self.title}   {self.note}".rstrip()))
+        self.update(Content(self.trouble or f"{self.title}   {self.note}".rstrip()))

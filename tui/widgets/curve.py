@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from rich.text import Text
 from textual.widget import Widget
 
+from tui.theme import painted
 from tui.view.plot import Series, plot
 
-STYLES = {"loss": "#5fafd7", "eval_loss": "bold #d7875f", "": "dim"}
+MEANINGS = {"loss": "bar", "eval_loss": "second", "": "dim"}
 
 
 class Curve(Widget):
@@ -45,12 +46,13 @@ class Curve(Widget):
     def render(self) -> Text:
         """The chart as text."""
         width, height = self.size
+        dark = self.app.current_theme.dark
         made = Text(no_wrap=True, end="")
         for index, line in enumerate(plot(self.series, width, height - 1, log=self.log_axis)):
             made.append("\n" if index else "")
             for piece, name in line:
-                made.append(piece, style=STYLES.get(name, "#87afaf"))
+                made.append_text(painted(piece, MEANINGS.get(name, ""), dark=dark))
         made.append("\n" + " " * 9)
         for name in self.series:
-            made.append(f"── {name}  ", style=STYLES.get(name, "#87afaf"))
+            made.append_text(painted(f"── {name}  ", MEANINGS.get(name, ""), dark=dark))
         return made

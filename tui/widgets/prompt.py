@@ -14,7 +14,10 @@ from textual.widgets import Input
 class PromptLine(Input):
     """Hidden until it is opened; enter submits, escape puts it away."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "back", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "back", show=False),
+        Binding("tab", "complete", "complete", show=False),
+    ]
 
     class Done(Message):
         """Something was entered, or the line was put away (text None)."""
@@ -31,15 +34,18 @@ class PromptLine(Input):
             self.text = text
 
     def __init__(self, commands: Iterable[str]) -> None:
-        super().__init__(id="prompt", suggester=SuggestFromList(sorted(commands)), compact=True)
+        super().__init__(id="prompt", compact=True)
+        self.commands = SuggestFromList(sorted(commands), case_sensitive=False)
         self.mode = ":"
         self.display = False
 
     def open(self, mode: str, text: str = "") -> None:
         """Show the line for a command (`:`) or a filter (`/`)."""
         self.mode = mode
-        self.placeholder = "command (jobs, datasets, models … tab completes)" if mode == ":" else "filter"
-        self.border_title = mode
+        self.suggester = self.commands if mode == ":" else None
+        self.placeholder = (
+            ": jobs, datasets, models …   tab completes" if mode == ":" else "/ words that a row must hold"
+        )
         self.value = text
         self.display = True
         self.focus()
@@ -53,6 +59,10 @@ class PromptLine(Input):
         """Enter."""
         self.display = False
         self.post_message(self.Done(self.mode, event.value))
+
+    def action_complete(self) -> None:
+        """Tab takes what is suggested."""
+        self.action_cursor_right()
 
     def action_leave(self) -> None:
         """Escape."""

@@ -10,6 +10,8 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
+from tui.theme import painted
+from tui.view.fit import cut, widths
 from tui.view.kinds import Cell
 
 Line = tuple[str, Sequence[Cell]]  # key, cells
@@ -27,45 +29,64 @@ class StudioTable(DataTable[Text]):
     ]
 
     def __init__(self, titles: Sequence[str], id: str | None = None) -> None:
-        super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=1)
+        super().__init__(id=id, cursor_type="row", cell_padding=1, cursor_foreground_priority="renderable")
         self.titles = titles
         self.lines: dict[str, list[Cell]] = {}
-
-    def on_mount(self) -> None:
-        """Columns by their titles."""
-        for title in self.titles:
-            self.add_column(Text(title, style="bold"), key=title, width=max(1, cell_len(title)))
+        self.fitted: tuple[list[int], bool] = ([], True)
 
     def show(self, lines: Sequence[Line]) -> None:
         """Show these lines, in this order; the cursor stays on its row, or near its place when that is gone."""
         wanted = {key: list(cells) for key, cells in lines}
-        self._fit(wanted)
-        if list(wanted) == list(self.lines):
-            self._change(wanted)
-        else:
+        if self._fit(wanted) or list(wanted) != list(self.lines):
             self._replace(wanted)
+        else:
+            self._change(wanted)
         self.lines = wanted
 
-    def _fit(self, wanted: dict[str, list[Cell]]) -> None:
-        """Make every column as wide as its widest cell; measuring all cells is left to us, so that rows that come at
-        once with the table are not cut to the width of its titles."""
-        for index, (title, column) in enumerate(zip(self.titles, self.ordered_columns, strict=True)):
-            column.width = max(1, cell_len(title), *(cell_len(cells[index][0]) for cells in wanted.values()))
-        self._clear_caches()
-        self._require_update_dimensions = True
+    def on_resize(self) -> None:
+        """Another width fits other columns."""
+        if self.lines:
+            self.show(list(self.lines.items()))
+
+    def on_mount(self) -> None:
+        """Another theme paints other colours."""
+        self.app.theme_changed_signal.subscribe(self, lambda theme: self.on_resize())
+
+    def _fit(self, wanted: dict[str, list[Cell]]) -> bool:
+        """Choose the columns' widths for the terminal (a table that is still hidden has none of its own); whether they, or the colours, are others than before."""
+        natural = [
+            max(1, cell_len(title), *(cell_len(cells[index][0]) for cells in wanted.values()))
+            for index, title in enumerate(self.titles)
+        ]
+        before, self.fitted = self.fitted, (widths(natural, self.app.size.width - 1), self.app.current_theme.dark)
+        return before != self.fitted
+
+    def _line(self, cells: Sequence[Cell]) -> list[Text]:
+        wide, dark = self.fitted
+        return [
+            painted(cut(text, width), style, dark=dark)
+            for (text, style), width in zip(cells, wide, strict=True)
+            if width
+        ]
 
     def _change(self, wanted: dict[str, list[Cell]]) -> None:
+        titles = [title for title, width in zip(self.titles, self.fitted[0], strict=True) if width]
         for key, cells in wanted.items():
-            for title, old, new in zip(self.titles, self.lines[key], cells, strict=True):
-                if old != new:
-                    self.update_cell(key, title, Text(*new))
+            if cells != self.lines[key]:
+                old = self._line(self.lines[key])
+                for title, was, now in zip(titles, old, self._line(cells), strict=True):
+                    if was != now or was.style != now.style:
+                        self.update_cell(key, title, now)
 
     def _replace(self, wanted: dict[str, list[Cell]]) -> None:
         key, row, offset = self.cursor_key, self.cursor_row, self.scroll_offset
         with self.app.batch_update():
-            self.clear()
+            self.clear(columns=True)
+            for title, width in zip(self.titles, self.fitted[0], strict=True):
+                if width:
+                    self.add_column(Text(cut(title, width), style="bold"), key=title, width=width)
             for name, cells in wanted.items():
-                self.add_row(*(Text(*cell) for cell in cells), key=name)
+                self.add_row(*self._line(cells), key=name)
             keys = list(wanted)
             if keys:
                 self.move_cursor(

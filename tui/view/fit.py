@@ -1,0 +1,40 @@
+"""Columns that fit the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+LEAST = 13  # cells that a column keeps when room is short
+GAP = 2  # cells that a table puts around a column
+
+
+def widths(natural: Sequence[int], room: int) -> list[int]:
+    """How wide columns of these widths are shown in `room` cells: the widest give way first, then the last ones go (0)."""
+    fitted = list(natural)
+    while fitted and sum(fitted) + GAP * sum(width > 0 for width in fitted) > room:
+        widest = max(fitted)
+        if widest > LEAST:
+            fitted[fitted.index(widest)] -= 1
+        elif sum(width > 0 for width in fitted) > 1:
+            fitted[max(index for index, width in enumerate(fitted) if width)] = 0
+        else:
+            break
+    return _given_back(natural, fitted, room)
+
+
+def _given_back(natural: Sequence[int], fitted: list[int], room: int) -> list[int]:
+    """What a column that went left over goes to those that gave way, the first one first."""
+    left = room - sum(fitted) - GAP * sum(width > 0 for width in fitted)
+    for index, width in enumerate(fitted):
+        more = min(left, natural[index] - width) if width else 0
+        if more > 0:
+            fitted[index] += more
+            left -= more
+    return fitted
+
+
+def cut(text: str, width: int) -> str:
+    """Text in `width` cells; an ellipsis where it was longer."""
+    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + "…"
