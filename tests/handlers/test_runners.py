@@ -310,3 +310,14 @@ def test_a_renewed_lease_keeps_the_job(desk: Desk) -> None:
     expires = job(desk, id).lease_expires_at
     assert expires is not None
     assert expires > time.time() + 25
+
+
+def test_an_earlier_attempt_on_the_same_runner_is_stale_too(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    a.tell(id, begin=10, alive=False)
+    a.report()
+    assert a.tell(id, metrics(1), SUCCEEDED)["order"] == "stop"
+    row = job(desk, id)
+    assert (row.status, row.attempt, row.accepted) == ("assigned", 2, 0)
+    assert loss(desk) == {}
