@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, SelectionList, Static
 
+from core.messages.adapters import AdapterMetadata
+from core.messages.jobs import LogLine
 from core.rules import Breach
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, FakeStudio, failed, filled, job
+from tests.tui.fake import HOSTILE, NOW, FakeStudio, failed, filled, job
 from tui.app import Dashboard
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
 from tui.screens.listing import ListScreen
+from tui.theme import PAINT
+from tui.view.fit import widths
 from tui.view.kinds import KINDS
 from tui.widgets.banner import Banner
 from tui.widgets.table import StudioTable
@@ -225,6 +231,11 @@ async def test_every_form_opens(studio: FakeStudio, name: str, size: tuple[int, 
         await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
 
 
+def _hostile_list(dashboard: Dashboard, kind: str) -> bool:
+    screen = dashboard.screen
+    return isinstance(screen, ListScreen) and screen.kind.name == kind and "[red]" in shown(dashboard)
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_hostile_text_is_shown_and_does_nothing(size: tuple[int, int]) -> None:
     studio = filled()
@@ -236,14 +247,7 @@ async def test_hostile_text_is_shown_and_does_nothing(size: tuple[int, int]) -> 
     async with dashboard.run_test(size=size) as pilot:
         for kind in ("jobs", "datasets", "models", "prompts", "runners"):
             dashboard.obey(kind)
-            await until(
-                pilot,
-                lambda kind=kind: (
-                    isinstance(dashboard.screen, ListScreen)
-                    and dashboard.screen.kind.name == kind
-                    and "[red]" in shown(dashboard)
-                ),
-            )
+            await until(pilot, partial(_hostile_list, dashboard, kind))
             assert "\x1b" not in shown(dashboard) and "\u202e" not in shown(dashboard)
             await pilot.press("d")
             await until(pilot, lambda: "[red]" in shown(dashboard))
@@ -256,6 +260,109 @@ async def test_hostile_text_is_shown_and_does_nothing(size: tuple[int, int]) -> 
             ),
         )
         assert "\x1b" not in shown(dashboard) and "\u202e" not in shown(dashboard)
+
+
+async def test_what_happens_while_the_studio_is_asked_is_asked_for_again(studio: FakeStudio) -> None:
+    asked = threading.Event()
+    go_on = threading.Event()
+    ask = studio.ask
+
+    def slowly(message: Any, **how: Any) -> Any:
+        answer = ask(message, **how)
+        if type(message).__name__ == "ListEvents" and not asked.is_set():
+            asked.set()
+            go_on.wait(5)
+        return answer
+
+    studio.ask = slowly  # type: ignore[method-assign]
+    async with app(studio, open_job="run").run_test(size=(100, 30)) as pilot:
+        await until(pilot, asked.is_set)
+        studio.job("run").status = JobStatus.succeeded
+        studio.happened("fine_tuning_jobs", "run")
+        await pilot.pause(0.3)
+        go_on.set()
+        await until(pilot, lambda: "✓ succeeded" in shown(pilot.app))
+
+
+async def test_a_log_that_is_read_stays_where_it_is_while_the_job_goes_on(studio: FakeStudio) -> None:
+    studio.log = [LogLine(attempt=1, offset=n, at=NOW, text=f"line {n}.") for n in range(200)]
+    async with app(studio, open_job="run").run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "line 199." in shown(pilot.app))
+        await pilot.press("g")
+        await until(pilot, lambda: "line 0." in shown(pilot.app))
+        studio.log.append(LogLine(attempt=1, offset=201, at=NOW, text="line 200."))
+        before = len(studio.asked)
+        studio.happened("fine_tuning_jobs", "run")
+        await until(pilot, lambda: len(studio.asked) >= before + 4)
+        await pilot.pause(0.2)
+        assert "line 0." in shown(pilot.app)
+        await pilot.press("G")
+        await until(pilot, lambda: "line 200." in shown(pilot.app))
+
+
+async def test_a_form_that_was_typed_into_asks_before_it_goes(studio: FakeStudio) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(100, 30)) as pilot:
+        dashboard.show_form("AddDataset")
+        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+        dashboard.screen.query(Input).first().focus()
+        await pilot.press("a", "escape")
+        await until(pilot, lambda: "What was typed is lost" in shown(dashboard))
+        await pilot.press("n")
+        assert isinstance(dashboard.screen, FormScreen)
+        await pilot.press("escape", "y")
+        await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
+
+
+async def test_an_evaluation_chooses_models_and_adapters_by_their_names(studio: FakeStudio) -> None:
+    studio.rows["adapters"] = [AdapterMetadata(id="a1", type="project", name="tickets-lora", model_id="m1")]
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(100, 40)) as pilot:
+        dashboard.show_form("StartEvaluationJob")
+        await until(pilot, lambda: "SmolLM2 + tickets-lora" in shown(dashboard))
+        dashboard.screen.query_one(SelectionList).select_all()
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: [each for each in studio.asked if type(each).__name__ == "StartEvaluationJob"])
+        sent: Any = [each for each in studio.asked if type(each).__name__ == "StartEvaluationJob"][-1]
+        pairs = [(each.base_model_id, each.adapter_id) for each in sent.model_adapter_combinations]
+        assert pairs == [("m1", None), ("m1", "a1")] and sent.selected_features == []
+
+
+async def test_tab_completes_a_command(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press("colon", *"pro")
+        await until(pilot, lambda: "prompts" in shown(pilot.app))
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: "actions" in shown(pilot.app))
+
+
+async def test_what_is_not_there_is_not_called_an_outage(studio: FakeStudio) -> None:
+    async with app(studio, open_job="gone").run_test(size=(100, 24)) as pilot:
+        await until(pilot, lambda: "there is no fine-tuning job" in shown(pilot.app))
+        assert "not connected" not in shown(pilot.app)
+
+
+@pytest.mark.parametrize("theme", ["studio-dark", "studio-light"])
+async def test_both_themes_paint_states_with_their_own_contrast(studio: FakeStudio, theme: str) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(100, 24)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(dashboard))
+        dashboard.theme = theme
+        wanted = PAINT["good"][0 if theme == "studio-dark" else 1]
+        table = dashboard.screen.query_one(StudioTable)
+        await until(pilot, lambda: table.get_cell("done", "status").style == wanted)
+
+
+@pytest.mark.parametrize("room", [40, 78, 158])
+def test_columns_fit_the_terminal_and_the_first_stay_longest(room: int) -> None:
+    natural = [11, 24, 34, 7, 7, 6, 7, 8, 8]
+    fitted = widths(natural, room)
+    assert sum(fitted) + 2 * sum(width > 0 for width in fitted) <= room
+    assert all(width <= most for width, most in zip(fitted, natural, strict=True))
+    kept = [width > 0 for width in fitted]
+    assert kept == sorted(kept, reverse=True)
+    assert room < 150 or fitted == natural
 
 
 async def test_help_lists_the_keys_of_the_screen(studio: FakeStudio) -> None:

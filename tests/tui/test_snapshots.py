@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from tests.tui.fake import HOSTILE, FakeStudio, failed, filled, job
 from tests.tui.test_dashboard import shown, until
@@ -78,10 +79,24 @@ def test_hostile_rows(snap_compare: Compare, size: tuple[int, int]) -> None:
 def test_form_with_breaches(snap_compare: Compare, size: tuple[int, int]) -> None:
     async def ready(pilot: Pilot[None]) -> None:
         await at("adapter-run", "n")(pilot)
-        await until(pilot, lambda: "SmolLM2" in shown(pilot.app))
-        pilot.app.screen.query("Input").first().value = "not a name"
+        await until(pilot, lambda: "SmolLM2" in shown(pilot.app) and "actions" in shown(pilot.app))
+        await until(pilot, lambda: pilot.app.screen.query_one("#input-num_gpu", Input).value == "0")
+        name = pilot.app.screen.query(Input).first()
+        name.cursor_blink = False
+        name.value = "not a name"
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "FT-002" in shown(pilot.app))
         await pilot.pause(0.7)
+
+    assert snap_compare(Dashboard(make=timeless), terminal_size=size, run_before=ready)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("kind", "text"), [("datasets", "tickets"), ("runners", "gpu-host"), ("prompts", "actions")])
+def test_lists(snap_compare: Compare, size: tuple[int, int], kind: str, text: str) -> None:
+    async def ready(pilot: Pilot[None]) -> None:
+        await pilot.pause()
+        await pilot.press("colon", *kind, "enter")
+        await at(text)(pilot)
 
     assert snap_compare(Dashboard(make=timeless), terminal_size=size, run_before=ready)

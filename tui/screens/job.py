@@ -176,7 +176,10 @@ class JobScreen(StudioScreen):
             at_end, top = pane.is_vertical_scroll_end, pane.scroll_y
             pane.clear()
             pane.write_lines(lines, scroll_end=False)
-            pane.scroll_to(y=pane.max_scroll_y if at_end or not known else top, animate=False, immediate=True)
+            if at_end or not known:
+                pane.scroll_end(animate=False, x_axis=False)
+            else:
+                pane.scroll_to(y=top, animate=False)
         self.written = lines[:]
 
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
