@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from math import isfinite
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from core.errors import StudioError
 from core.rules import Breach, World
+from core.template import problems
 
 Limit = Annotated[int, Field(ge=1, le=1000, description="At most this many rows.")]
 After = Annotated[str | None, Field(description="The id after which the page begins; none: the first page.")]
@@ -50,6 +52,17 @@ def unique(world: World, table: str, column: str, value: str | None, what: str) 
     """Complain when a row of the table already has `value` in `column`."""
     if value and (rows := world.find(table, **{column: value.strip()})):
         yield f"a {what} with {column} {value.strip()!r} already exists (id {rows[0]['id']})"
+
+
+def fitting(world: World, prompt_id: str | None, dataset_id: str | None) -> Iterator[str]:
+    """Complain of columns that the prompt's templates name and the dataset lacks: told before a runner meets them."""
+    prompt = world.get("prompts", prompt_id) if prompt_id else None
+    dataset = world.get("datasets", dataset_id) if dataset_id else None
+    if prompt is None or dataset is None:
+        return  # told by the rules that require them
+    known = json.loads(dataset.get("features") or "[]")
+    for name in ("prompt_template", "input_template", "completion_template"):
+        yield from (f"{name}: {found}" for found in problems(prompt.get(name) or "", known))
 
 
 def inspected(world: World, kind: str, message: object) -> Iterator[str | Breach]:

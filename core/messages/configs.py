@@ -99,9 +99,11 @@ def content_hash(kind: str, family: str | None, content: dict[str, Any]) -> str:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twice)
+        content = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twice)
+        json.dumps(content, allow_nan=False)  # a number such as 1e400 is read as infinity
     except (ValueError, RecursionError) as error:
         raise ConfigTextError(f"not valid JSON: {error}") from None
+    return content
 
 
 def _no_constant(name: str) -> Any:
@@ -132,7 +134,13 @@ def _type(message: AddConfig, world: World) -> Iterator[str]:
     yield from one_of(message.type, ConfigType, "type")
 
 
-@rule(AddConfig, "CF-002", "config", passes=[{}], fails=[{"config": "{"}, {"config": "[1]"}, {"config": ""}])
+@rule(
+    AddConfig,
+    "CF-002",
+    "config",
+    passes=[{}],
+    fails=[{"config": "{"}, {"config": "[1]"}, {"config": ""}, {"config": '{"lora_alpha": 1e400}'}],
+)
 def _valid_json(message: AddConfig, world: World) -> Iterator[str]:
     """config must be a JSON object (all types but axolotl)"""
     if message.type != ConfigType.axolotl:

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field
 
 from core.facts import wrong
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Limit, exists, filled, one_of, positive
+from core.messages.common import After, Limit, exists, filled, fitting, one_of, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.jobs import JobState
 from core.rules import Breach, Example, Need, NoWorld, World, rule
@@ -333,3 +333,36 @@ def _features(message: StartEvaluationJob, world: World) -> Iterator[str]:
     for name in message.selected_features:
         if name not in known:
             yield f"{name!r} is not a column of the dataset; its columns: {', '.join(known)}"
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-107",
+    "prompt_id",
+    need=Need.store,
+    passes=[
+        Example(
+            {},
+            NoWorld(
+                {
+                    "datasets": [{"id": "d", "features": '["text"]'}],
+                    "prompts": [{"id": "p", "input_template": "{text}"}],
+                }
+            ),
+        )
+    ],
+    fails=[
+        Example(
+            {},
+            NoWorld(
+                {
+                    "datasets": [{"id": "d", "features": '["text"]'}],
+                    "prompts": [{"id": "p", "input_template": "{other}"}],
+                }
+            ),
+        )
+    ],
+)
+def _prompt_fits(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """the prompt may name only columns of the dataset"""
+    yield from fitting(world, message.prompt_id, message.dataset_id)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from core.facts import renamed, wrong
-from core.messages.common import exists, filled, one_of, positive
+from core.messages.common import exists, filled, fitting, one_of, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.fine_tuning import CONFIG_FIELDS, StartFineTuningJob
 from core.rules import Breach, Example, Need, NoWorld, World, rule
@@ -356,3 +356,36 @@ def _content(kind: ConfigType, text: str) -> Iterator[str]:
         yield str(error)
         return
     yield from wrong(kind, content)
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-108",
+    "prompt_id",
+    need=Need.store,
+    passes=[
+        Example(
+            {},
+            NoWorld(
+                {
+                    "datasets": [{"id": "d", "features": '["text"]'}],
+                    "prompts": [{"id": "p", "input_template": "{text}"}],
+                }
+            ),
+        )
+    ],
+    fails=[
+        Example(
+            {},
+            NoWorld(
+                {
+                    "datasets": [{"id": "d", "features": '["text"]'}],
+                    "prompts": [{"id": "p", "input_template": "{other}"}],
+                }
+            ),
+        )
+    ],
+)
+def _prompt_fits(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """the prompt may name only columns of the dataset"""
+    yield from fitting(world, message.prompt_id, message.dataset_id)
