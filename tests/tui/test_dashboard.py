@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, SelectionList, Static
 
@@ -326,6 +327,26 @@ async def test_an_evaluation_chooses_models_and_adapters_by_their_names(studio: 
         sent: Any = [each for each in studio.asked if type(each).__name__ == "StartEvaluationJob"][-1]
         pairs = [(each.base_model_id, each.adapter_id) for each in sent.model_adapter_combinations]
         assert pairs == [("m1", None), ("m1", "a1")] and sent.selected_features == []
+
+
+async def test_what_is_typed_at_once_behind_a_colon_reaches_its_line(studio: FakeStudio) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(dashboard))
+        for key, character in [("colon", ":"), *((each, each) for each in "prompts"), ("enter", None)]:
+            dashboard.post_message(Key(key, character))
+        await until(pilot, lambda: "actions" in shown(dashboard))
+
+
+async def test_a_colon_is_a_letter_where_text_is_typed(studio: FakeStudio) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        dashboard.show_form("AddDataset")
+        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+        first = dashboard.screen.query(Input).first()
+        first.focus()
+        await pilot.press("a", "colon", "slash")
+        assert first.value == "a:/"
 
 
 async def test_tab_completes_a_command(studio: FakeStudio) -> None:

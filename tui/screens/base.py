@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Static
+from textual.widgets import Input, Static, TextArea
 
 from tui.pump import Lost, Restored
 from tui.view.kinds import KINDS
@@ -29,7 +29,7 @@ class StudioScreen(Screen[Any]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("colon", "command", "command", show=False),
+        Binding("colon", "command", "command", show=False, priority=True),
         Binding("escape", "back", "back", show=False),
         Binding("r", "again", "reload", show=False),
     ]
@@ -53,6 +53,11 @@ class StudioScreen(Screen[Any]):
     def bottom(self) -> list[Any]:
         """The widgets at the bottom."""
         return [PromptLine([*KINDS, "help", "quit"]), Static(Content(self.keys_shown), id="keys", markup=False)]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """`:` and `/` come before everything, so that what is typed at once behind them reaches their line, but are
+        letters like others where text is typed."""
+        return action not in ("command", "filter") or not isinstance(self.focused, Input | TextArea)
 
     def fetch(self) -> Any:
         """What is shown, asked for in a thread; None when there is nothing to ask."""

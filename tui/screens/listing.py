@@ -26,7 +26,7 @@ class ListScreen(StudioScreen):
     """Rows of one kind; they change under the cursor without moving it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", show=False),
+        Binding("slash", "filter", "filter", show=False, priority=True),
         Binding("n", "new", "new", show=False),
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "yaml", show=False),

@@ -48,7 +48,7 @@ class PromptLine(Input):
         )
         self.value = text
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)  # at once: focus() would let the keys behind `:` go elsewhere
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """A filter works as it is typed."""
