@@ -6,8 +6,10 @@ started is stopped. A target that is missed is said so; the figures are never an
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from typing import Any
 
 from core.queue import embedded
 from core.settings import Settings
+from gpu_runner.processes import started_at
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # the tests' tiny model and stand-ins
@@ -28,6 +31,7 @@ for variable in [name for name in os.environ if name.startswith("FTS_")]:
     del os.environ[variable]
 
 Row = Sequence[object]
+MIB = 1 << 20
 
 
 class Studio:
@@ -44,6 +48,7 @@ class Studio:
             "FTS_TRACKING": "false",
             "PYTHONPATH": str(ROOT),
         }
+        stack.callback(self._end_jobs)
         stack.callback(stop, embedded.start(self.settings.root))
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
@@ -65,6 +70,13 @@ class Studio:
         if process.poll() is not None:
             raise RuntimeError(self.said().decode())
         return process, time.perf_counter() - begun
+
+    def _end_jobs(self) -> None:
+        """Jobs outlive their daemon: end those of this studio."""
+        for path in self.settings.artifacts_root.glob("jobs/*/*/child.json"):
+            child = json.loads(path.read_text())
+            if started_at(child["pid"]) == child["started"]:
+                os.killpg(child["pid"], signal.SIGKILL)
 
     @property
     def log(self) -> Path:

@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from uuid import uuid4
 
 from common import Studio, heading, interleaved, percentile, studio, table, target
@@ -73,16 +74,17 @@ def main() -> None:
     parser.add_argument("--stored", type=int, default=10_000)
     parser.add_argument("--spacing", type=float, default=0.05, help="seconds before each command")
     given = parser.parse_args()
-    with studio() as small, studio() as large:
-        with StudioClient(small.settings) as few, StudioClient(large.settings) as many:
-            ways = {
-                f"new, {FEW} stored": adding(small, few, FEW),
-                f"new, {given.stored:,} stored": adding(large, many, given.stored),
-                f"known, {FEW} stored": again(few),
-                f"known, {given.stored:,} stored": again(many),
-            }
-            heading(f"AddConfig, {given.rounds} of each, {1000 * given.spacing:.0f} ms apart")
-            took = interleaved(ways, given.rounds, given.spacing)
+    with ExitStack() as stack:
+        small, large = stack.enter_context(studio()), stack.enter_context(studio())
+        few, many = (stack.enter_context(StudioClient(each.settings)) for each in (small, large))
+        ways = {
+            f"new, {FEW} stored": adding(small, few, FEW),
+            f"new, {given.stored:,} stored": adding(large, many, given.stored),
+            f"known, {FEW} stored": again(few),
+            f"known, {given.stored:,} stored": again(many),
+        }
+        heading(f"AddConfig, {given.rounds} of each, {1000 * given.spacing:.0f} ms apart")
+        took = interleaved(ways, given.rounds, given.spacing)
     p50 = [statistics.median(each) for each in took.values()]
     table(["way", "p50 ms", "p99 ms"], [[name, statistics.median(e), percentile(e, 0.99)] for name, e in took.items()])
     target("new: many / few", p50[1] / p50[0], at_most=1.2)

@@ -10,27 +10,19 @@ resident memory then. Ratios are of the medians, both against the bare app's fir
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
-import os
-import pty
 import statistics
-import struct
-import subprocess
-import sys
-import termios
-import threading
 import time
 from typing import Any
 
 import psutil
-from common import Studio, heading, milliseconds, stop, studio, table, target, until
+from common import MIB, Studio, heading, milliseconds, stop, studio, table, target
+from terminal import Terminal
 
 from core.settings import Settings
 
 JOBS = 40
 NAME = "benched-adapter"
-MIB = 1 << 20
 
 _BARE = """
 from textual.app import App
@@ -58,49 +50,6 @@ def add_jobs(settings: Settings) -> None:
                     cpus=1, gpus=0, memory=1, **times)
             )  # fmt: skip
     store.close()
-
-
-class Terminal:
-    """A program on a pseudo-terminal: what it writes is read in a thread, with the time at which a word first came."""
-
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
-        self.master, self.written = master, b""
-        self.begun = time.perf_counter()
-        self.process = subprocess.Popen(
-            [sys.executable, *command], stdin=slave, stdout=slave, stderr=slave,
-            env={**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}, start_new_session=True,
-        )  # fmt: skip
-        os.close(slave)
-        self.came: dict[bytes, float] = {}
-        self.awaited: list[bytes] = []
-        self.reader = threading.Thread(target=self._read)
-
-    def run(self, *words: str) -> tuple[list[float], float]:
-        """Seconds until each word was written, and MiB resident then; ends the program."""
-        self.awaited = [word.encode() for word in words]
-        self.reader.start()
-        try:
-            until(lambda: len(self.came) == len(words), f"{words} on the terminal", 20)
-            resident = psutil.Process(self.process.pid).memory_info().rss / MIB
-        finally:
-            stop(self.process)
-            self.reader.join()
-            os.close(self.master)
-        return [self.came[word] - self.begun for word in self.awaited], resident
-
-    def _read(self) -> None:
-        while True:
-            try:
-                data = os.read(self.master, 1 << 16)
-            except OSError:  # the program is gone
-                return
-            now = time.perf_counter()
-            self.written += data
-            for word in self.awaited:
-                if word not in self.came and word in self.written:
-                    self.came[word] = now
 
 
 def measure(running: Studio, rounds: int) -> dict[str, list[float]]:

@@ -48,8 +48,9 @@ def attempt(home: Path, job_id: str, spec: dict[str, Any]) -> Path:
 
 def medium_model(directory: Path) -> Path:
     """A Llama with steps of some tens of milliseconds, and the tests' tokenizer."""
-    from tests.runner.tiny import WORDS, make_model
     from transformers import LlamaConfig, LlamaForCausalLM
+
+    from tests.runner.tiny import WORDS, make_model
 
     make_model(directory)
     config = LlamaConfig(
