@@ -15,7 +15,7 @@ from typing import Any
 
 from core.events import Finished
 from core.spec import SPEC, EvaluationSpec, FineTuningSpec
-from gpu_runner.failures import Cancelled, failure_of
+from gpu_runner.failures import Cancelled, JobError, failure_of
 from gpu_runner.files import Files, read_json, write_json
 from gpu_runner.spool import Spool
 
@@ -83,9 +83,19 @@ def _do(raw: dict[str, Any], context: Context) -> Finished:
         from gpu_runner.evaluate import evaluate
 
         return evaluate(spec, context)
+    _check_engine(spec)
     from gpu_runner.train import train
 
     return train(spec, context)
+
+
+def _check_engine(spec: FineTuningSpec) -> None:
+    """Refuse what this runner would otherwise train in another way than asked. Raises JobError."""
+    asked = "a user's script" if spec.user_script else f"the framework {spec.framework}"
+    if spec.user_script or spec.framework != "legacy":
+        raise JobError(
+            f"{asked} can't be run by this runner", "Start the job with the framework legacy, and no script."
+        )
 
 
 def _end(files: Files, context: Context, finished: Finished) -> int:

@@ -46,7 +46,10 @@ def _disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     text = str(error).lower()
-    return any(part in text for part in ("no space left", "disk quota exceeded", "file too large", "file write failed"))
+    return any(
+        part in text
+        for part in ("no space left", "disk quota exceeded", "file too large", "file write failed", "unexpected pos")
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -75,7 +75,12 @@ def _where(source: ModelSource, token: str | None) -> dict[str, Any]:
 
 
 def _for_device(bnb: dict[str, Any], device: Device) -> dict[str, Any]:
-    """The quantisation as this device computes it best: on a CPU 4-bit layers compute in fp32."""
+    """The quantisation as this device computes it best: on a CPU 4-bit layers compute in fp32. Raises JobError."""
+    if not (bnb.get("load_in_4bit") or bnb.get("load_in_8bit")):
+        raise JobError(
+            f"the bitsandbytes config asks for neither load_in_4bit nor load_in_8bit: {', '.join(bnb)}",
+            "Set one of them to true, or start the job without that config.",
+        )
     config = {name: value for name, value in bnb.items() if name != "quant_method"}
     if device.kind == "cpu" and config.get("load_in_4bit"):
         config["bnb_4bit_compute_dtype"] = "float32"
