@@ -27,6 +27,7 @@ from gpu_runner.processes import started_at
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # the tests' tiny model and stand-ins
 os.environ["HF_HUB_OFFLINE"] = "1"
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped then, too
 for variable in [name for name in os.environ if name.startswith("FTS_")]:
     del os.environ[variable]
 

@@ -50,7 +50,7 @@ def forked(way: str, directory: Path) -> float:
     if os.waitpid(pid, 0)[1]:
         raise RuntimeError((directory / "log.txt").read_text()[-3000:])
     took = json.loads((directory / "took.json").read_text())
-    return float(took["cpu"]) / took["steps"]
+    return float(took["cpu"] / took["steps"])
 
 
 def pairs(home: Path, model: Path, count: int, steps: int) -> dict[str, list[float]]:

@@ -89,7 +89,7 @@ def run_daemon() -> None:
     def command(given: launch.Launch) -> list[str]:
         return [sys.executable, __file__, "--write", given.to_json()]
 
-    launch.cold_command = command
+    vars(launch)["cold_command"] = command
     from gpu_runner import daemon  # late: it starts jobs with the command that was there when it was imported
 
     vars(daemon)["WARM_COMMAND"] = None
