@@ -38,7 +38,8 @@ class FormScreen(StudioScreen):
         self.values = values
         self.form = forms.fields(message)
         self.touched: set[str] = set()
-        self.sending = self.sent = False
+        self.sending = False
+        self.refused: dict[str, tuple[Any, list[str]]] = {}  # field -> the value that the studio refused, and why
         self.checking: Any = None
 
     def compose(self) -> ComposeResult:
@@ -226,7 +227,8 @@ class FormScreen(StudioScreen):
 
     def _show(self, found: dict[str, list[str]]) -> None:
         for field in self.form:
-            texts = found.get(field.key, [])
+            value, refused = self.refused.get(field.key, (None, []))
+            texts = found.get(field.key, []) or (refused if value == self._value(field) else [])
             box = self.query_one(f"#breach-{_id(field)}", Static)
             box.display = bool(texts)
             box.update(Content("\n".join(f"✗ {plain(text, limit=300)}" for text in texts)))
@@ -245,7 +247,7 @@ class FormScreen(StudioScreen):
             self._first_breach()
             return
         made, _ = self._payload()
-        self.sending = True
+        self.sending, self.refused = True, {}
         self._tell("sending …")
         self.dashboard.ask(self.message, made, self._done, self._refused)
 
@@ -272,7 +274,9 @@ class FormScreen(StudioScreen):
         if not self.is_mounted:
             return
         if isinstance(error, StudioError) and error.breaches:
-            self._show(forms.by_field(self.form, error.breaches))
+            found = forms.by_field(self.form, error.breaches)
+            self.refused = {field.key: (self._value(field), found.get(field.key, [])) for field in self.form}
+            self._show(found)
             self._first_breach()
         else:
             self._tell(f"✗ {error}")
