@@ -326,7 +326,7 @@ class Daemon:
 def engines() -> list[str]:
     """What this host can run: the training libraries may be missing on a machine that only looks on."""
     trains = all(find_spec(name) is not None for name in ("torch", "transformers", "trl", "peft", "datasets"))
-    return ["legacy", "user_script", "evaluation"] if trains else []
+    return ["legacy", "evaluation"] if trains else []
 
 
 def main() -> None:

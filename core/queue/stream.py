@@ -131,7 +131,9 @@ def read_records(
     yield from _entries(found)
 
 
-async def read_records_async(client: AsyncRedis, ns: str, job_id: str, after: str, block: int = NOTICE) -> list[tuple[str, dict[str, Any]]]:
+async def read_records_async(
+    client: AsyncRedis, ns: str, job_id: str, after: str, block: int = NOTICE
+) -> list[tuple[str, dict[str, Any]]]:
     """The asyncio twin of `read_records`."""
     found: Any = await client.xread({f"{ns}:job:{job_id}": after}, count=500, block=block)
     return list(_entries(found))

@@ -17,14 +17,45 @@ from core.messages import REGISTRY
 from core.store.tables import EVERY_TABLE
 
 SCHEMAS = {name: message.model_json_schema() for name, message in REGISTRY.items()}
-QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+QUIET = [
+    HealthCheck.function_scoped_fixture,
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+]
 TEXT = st.text(max_size=20)
 # Words that mean something, so that payloads get past the first rules.
-WORDS = {"huggingface", "project", "project_csv", "project_jsonl", "custom", "lora_config", "axolotl", "training_arguments"}
-WORDS |= {"legacy", "in_place", "model_registry", "t.csv", ".", "..", "/etc/passwd", "~nobody", "{}", '{"r": 1}', "a: 1", "{a}", "m", "d"}
+WORDS = {
+    "huggingface",
+    "project",
+    "project_csv",
+    "project_jsonl",
+    "custom",
+    "lora_config",
+    "axolotl",
+    "training_arguments",
+}
+WORDS |= {
+    "legacy",
+    "in_place",
+    "model_registry",
+    "t.csv",
+    ".",
+    "..",
+    "/etc/passwd",
+    "~nobody",
+    "{}",
+    '{"r": 1}',
+    "a: 1",
+    "{a}",
+    "m",
+    "d",
+}
 WORDS |= {"x" * 5000, "/" + "y" * 300, "org/name@main"}
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
-ANYTHING = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6)
+ANYTHING = st.recursive(
+    SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
+)
 
 
 @st.composite
@@ -88,7 +119,9 @@ def well_shaped(draw: st.DrawFn) -> tuple[str, Any]:
 
 def stored(desk: Desk) -> dict[str, int]:
     with desk.store.read() as session:
-        return {name: session.scalar(select(func.count()).select_from(table)) or 0 for name, table in EVERY_TABLE.items()}
+        return {
+            name: session.scalar(select(func.count()).select_from(table)) or 0 for name, table in EVERY_TABLE.items()
+        }
 
 
 def test_a_thousand_broken_payloads_are_refused_with_breaches_and_leave_nothing(desk: Desk) -> None:

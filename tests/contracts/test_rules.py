@@ -46,7 +46,9 @@ def test_every_rule_says_what_it_asks() -> None:
 
 
 @pytest.mark.parametrize(("message", "rule"), RULES, ids=NAMES)
-def test_a_breach_names_a_field_of_the_message_so_that_a_form_can_show_it_there(message: type[Message[Any]], rule: Rule) -> None:
+def test_a_breach_names_a_field_of_the_message_so_that_a_form_can_show_it_there(
+    message: type[Message[Any]], rule: Rule
+) -> None:
     fields = set(message.model_fields)
     for info in message.model_fields.values():
         fields |= {str(choice) for choice in getattr(info.validation_alias, "choices", [])}

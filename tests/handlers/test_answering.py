@@ -42,8 +42,12 @@ def test_the_key_order_of_a_payload_makes_no_other_request(desk: Desk) -> None:
     assert answer(desk, "AddConfig", dict(reversed(LORA.items())), "k") == first
 
 
-@pytest.mark.parametrize(("name", "payload"), [("AddConfig", {**LORA, "config": '{"r": 6}'}), ("CancelJob", {"id": "x"})])
-def test_a_key_used_for_something_else_is_a_conflict_that_changes_nothing(desk: Desk, name: str, payload: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "payload"), [("AddConfig", {**LORA, "config": '{"r": 6}'}), ("CancelJob", {"id": "x"})]
+)
+def test_a_key_used_for_something_else_is_a_conflict_that_changes_nothing(
+    desk: Desk, name: str, payload: dict[str, Any]
+) -> None:
     assert answer(desk, "AddConfig", LORA, "k")["ok"]
     before = count(desk, EventRow)
     reply = answer(desk, name, payload, "k")
@@ -144,7 +148,9 @@ def test_events_are_on_the_stream_when_the_reply_comes_and_after_a_second_delive
     assert stream.top(desk.redis, desk.settings.namespace, at["epoch"]) == at["event"]
 
 
-def test_no_write_lock_is_held_while_files_are_read(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_write_lock_is_held_while_files_are_read(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "t.csv").write_text("a\n1\n")
     begun, go_on = threading.Event(), threading.Event()
 

@@ -104,7 +104,9 @@ def test_a_message_that_is_only_sent_is_done(studio: StudioClient, desk: Desk) -
     assert studio.call(LORA, key=key).deduplicated is False
 
 
-def test_a_list_is_read_through_all_its_pages(studio: StudioClient, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_is_read_through_all_its_pages(
+    studio: StudioClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("core.client.PAGE", 2)
     (desk.settings.roots[0] / "t.csv").write_text("a\n1\n")
     for index in range(5):
@@ -122,11 +124,16 @@ def test_a_studio_that_is_not_running_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_actors_that_are_away_are_said_after_the_timeout(studio_settings: Settings) -> None:
-    with StudioClient(studio_settings) as nobody, pytest.raises(Unavailable, match=r"no reply to AddConfig within 0\.2 s"):
+    with (
+        StudioClient(studio_settings) as nobody,
+        pytest.raises(Unavailable, match=r"no reply to AddConfig within 0\.2 s"),
+    ):
         nobody.call(LORA, timeout=0.2)
 
 
-def test_a_watcher_sees_every_event_once_and_in_order(studio: StudioClient, studio_settings: Settings, desk: Desk) -> None:
+def test_a_watcher_sees_every_event_once_and_in_order(
+    studio: StudioClient, studio_settings: Settings, desk: Desk
+) -> None:
     watcher = Watcher(studio_settings, studio.ask(ListConfigs()).as_of)
     first = studio.ask(ListEvents(last=True, limit=1)).as_of
     assert first is not None
@@ -136,7 +143,9 @@ def test_a_watcher_sees_every_event_once_and_in_order(studio: StudioClient, stud
     assert watcher.ids() == list(range(first.event + 1, first.event + 30))
 
 
-def test_what_fell_out_of_the_stream_comes_from_the_log(studio: StudioClient, studio_settings: Settings, desk: Desk) -> None:
+def test_what_fell_out_of_the_stream_comes_from_the_log(
+    studio: StudioClient, studio_settings: Settings, desk: Desk
+) -> None:
     start = studio.ask(ListConfigs()).as_of
     assert start is not None
     for index in range(1, 21):
@@ -146,7 +155,9 @@ def test_what_fell_out_of_the_stream_comes_from_the_log(studio: StudioClient, st
     assert [each.id for each in found if isinstance(each, Event)] == list(range(start.event + 1, start.event + 21))
 
 
-def test_a_watcher_goes_on_when_the_streams_are_lost(studio: StudioClient, studio_settings: Settings, desk: Desk) -> None:
+def test_a_watcher_goes_on_when_the_streams_are_lost(
+    studio: StudioClient, studio_settings: Settings, desk: Desk
+) -> None:
     start = studio.ask(ListConfigs()).as_of
     assert start is not None
     watcher = Watcher(studio_settings, start)
@@ -172,7 +183,9 @@ def test_a_log_that_no_longer_reaches_back_is_said(studio: StudioClient, desk: D
     assert seen.as_of == AsOf(epoch=start.epoch, event=start.event + 10)
 
 
-def test_watchers_go_on_when_the_store_was_restored(studio: StudioClient, studio_settings: Settings, desk: Desk) -> None:
+def test_watchers_go_on_when_the_store_was_restored(
+    studio: StudioClient, studio_settings: Settings, desk: Desk
+) -> None:
     """The stream lived on: its top is above the restored store's last event."""
     before = studio.ask(ListConfigs()).as_of
     assert before is not None
@@ -260,11 +273,15 @@ async def _first(seen: Any, number: int) -> Any:
 
 def test_records_of_a_job_are_followed(studio: StudioClient, desk: Desk) -> None:
     for index in range(3):
-        stream.publish_records(desk.redis, desk.settings.namespace, "job", {"attempt": 1, "from": index, "to": index + 1, "records": []})
+        stream.publish_records(
+            desk.redis, desk.settings.namespace, "job", {"attempt": 1, "from": index, "to": index + 1, "records": []}
+        )
     found = list(islice(studio.follow_job("job", block=0.05), 4))
     assert [each and each["from"] for each in found] == [0, 1, 2, None]
 
 
 def test_a_client_loads_neither_database_nor_worker_and_no_connection_before_it_is_needed() -> None:
     code = "import core.client, sys; print([m for m in ('redis','dramatiq','sqlalchemy','torch') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -23,7 +23,9 @@ def add(desk: Desk) -> dict[str, Any]:
     return answer(desk, "AddDataset", {"type": "project", "name": "d", "location": "data"}, None)
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.csv", "x,y\n1,2\n3,4\n"), ("a.jsonl", '{"x": 1, "y": 2}\n{"x": 3, "y": 4}\n')])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.csv", "x,y\n1,2\n3,4\n"), ("a.jsonl", '{"x": 1, "y": 2}\n{"x": 3, "y": 4}\n')]
+)
 def test_a_directory_of_files_is_read(desk: Desk, tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).write_text(content)

@@ -38,7 +38,9 @@ def put(path: Path, content: str | bytes) -> Path:
         ("a.jsonl", '{"a": 1, "ü": "ß"}\n\n{"a": 2, "ü": "\\u0041"}', ["a", "ü"], 2),
     ],
 )
-def test_what_a_good_file_holds(tmp_path: Path, name: str, content: str | bytes, features: list[str], rows: int) -> None:
+def test_what_a_good_file_holds(
+    tmp_path: Path, name: str, content: str | bytes, features: list[str], rows: int
+) -> None:
     path = put(tmp_path / name, content)
     facts = inspect_file(path)
     assert (facts.features, facts.rows) == (features, rows)
@@ -87,7 +89,9 @@ def test_what_is_wrong_is_named(desk: Desk, tmp_path: Path, name: str, content: 
     assert said in breach["message"]
 
 
-@pytest.mark.parametrize("location", ["none.csv", "sub", "../outside.csv", "/etc/passwd.csv", "~root/x.csv", "x" * 300 + ".csv", "loop.csv"])
+@pytest.mark.parametrize(
+    "location", ["none.csv", "sub", "../outside.csv", "/etc/passwd.csv", "~root/x.csv", "x" * 300 + ".csv", "loop.csv"]
+)
 def test_files_that_cannot_be_used_are_refused(desk: Desk, tmp_path: Path, location: str) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "loop.csv").symlink_to("loop.csv")
@@ -96,7 +100,9 @@ def test_files_that_cannot_be_used_are_refused(desk: Desk, tmp_path: Path, locat
     assert {each["rule"] for each in reply["breaches"]} == {"DS-003"}
 
 
-def test_a_link_out_of_the_project_is_refused(desk: Desk, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_link_out_of_the_project_is_refused(
+    desk: Desk, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     put(tmp_path_factory.mktemp("other") / "secret.csv", "a\n1\n")
     (tmp_path / "link.csv").symlink_to(tmp_path_factory.getbasetemp() / "other0" / "secret.csv")
     reply = answer(desk, "AddDataset", {"type": "project_csv", "name": "t", "location": "link.csv"}, "k")
@@ -105,7 +111,7 @@ def test_a_link_out_of_the_project_is_refused(desk: Desk, tmp_path: Path, tmp_pa
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64])
 def test_a_list_is_the_same_however_it_is_cut(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = [{"a": "x\n\\\" ü 😀", "b": [True, None, {"c": -1.5e-7}]}, {"d": 12345678901}, 17, [], "", {"e": {}}]
+    content = [{"a": 'x\n\\" ü 😀', "b": [True, None, {"c": -1.5e-7}]}, {"d": 12345678901}, 17, [], "", {"e": {}}]
     for indent in (None, 2):
         path = put(tmp_path / "a.json", json.dumps(content, indent=indent, ensure_ascii=indent is None))
         monkeypatch.setattr(jsonlist, "CHUNK", chunk)
@@ -129,7 +135,9 @@ def test_a_large_list_does_not_fill_the_memory(tmp_path: Path) -> None:
     assert peak < 12_000_000
 
 
-def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "LONGEST_LINE", 1000)
     with pytest.raises(BadFile, match="line 2 is longer"):
         inspect_file(put(tmp_path / "a.jsonl", '{"a": 1}\n{"a": "' + "x" * 5000))

@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 COMMIT = "c0ffee" + "0" * 34
-MODEL: dict[str, Any] = {"id": "org/m", "modelId": "org/m", "sha": COMMIT, "siblings": [], "config": {"architectures": ["LlamaForCausalLM"]}}
+MODEL: dict[str, Any] = {
+    "id": "org/m",
+    "modelId": "org/m",
+    "sha": COMMIT,
+    "siblings": [],
+    "config": {"architectures": ["LlamaForCausalLM"]},
+}
 ADAPTER: dict[str, Any] = {
     "id": "org/a",
     "modelId": "org/a",
@@ -22,7 +28,10 @@ ADAPTER: dict[str, Any] = {
     "siblings": [{"rfilename": "adapter_config.json"}, {"rfilename": "adapter_model.safetensors"}],
     "cardData": {"base_model": "org/m"},
 }
-PICKLED: dict[str, Any] = {**ADAPTER, "siblings": [{"rfilename": "adapter_config.json"}, {"rfilename": "adapter_model.bin"}]}
+PICKLED: dict[str, Any] = {
+    **ADAPTER,
+    "siblings": [{"rfilename": "adapter_config.json"}, {"rfilename": "adapter_model.bin"}],
+}
 ANSWERS: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {
     "/api/models/org/m": (200, {}, MODEL),
     "/api/models/org/m/revision/v2": (200, {}, {**MODEL, "sha": "f" * 40}),
@@ -72,8 +81,16 @@ def endpoint() -> Iterator[str]:
 
 
 def ask(endpoint: str, function: str, name: str, token: str = "") -> str:
-    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1", "PYTHONPATH": "."}
-    done = subprocess.run([sys.executable, "-c", ASK, function, name, token], env=environment, capture_output=True, text=True, timeout=60)
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": endpoint,
+        "HF_HUB_OFFLINE": "0",
+        "NO_PROXY": "127.0.0.1",
+        "PYTHONPATH": ".",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, function, name, token], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
 

@@ -63,7 +63,12 @@ def test_the_stream_has_every_event_in_order_without_a_gap(desk: Desk) -> None:
     with desk.store.read() as session:
         start = as_of(session)
     desk.publish()
-    together(12, lambda index: [answer(desk, "AddConfig", {"type": "custom", "config": f'{{"x": [{index}, {n}]}}'}, None) for n in range(5)])
+    together(
+        12,
+        lambda index: [
+            answer(desk, "AddConfig", {"type": "custom", "config": f'{{"x": [{index}, {n}]}}'}, None) for n in range(5)
+        ],
+    )
     found, gap = stream.read_events(desk.redis, desk.settings.namespace, start.epoch, start.event)
     assert gap is None
     assert len(found) == 60

@@ -34,7 +34,12 @@ HERE = Path(__file__).parent
 def running(environment: dict[str, str], *command: str) -> Iterator[subprocess.Popen[str]]:
     """A process of ours, once it says that it is ready."""
     process = subprocess.Popen(
-        [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=HERE.parent.parent
+        [sys.executable, *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=HERE.parent.parent,
     )
     assert process.stdout is not None
     said = []
@@ -54,14 +59,24 @@ def running(environment: dict[str, str], *command: str) -> Iterator[subprocess.P
 
 def environment_of(home: Path, url: str, ns: str) -> dict[str, str]:
     found = {name: value for name, value in os.environ.items() if not name.startswith("FTS_")}
-    return {**found, "FTS_HOME": str(home / ".app"), "FTS_PROJECT": str(home), "FTS_REDIS_URL": url, "FTS_NAMESPACE": ns, "PYTHONPATH": "."}
+    return {
+        **found,
+        "FTS_HOME": str(home / ".app"),
+        "FTS_PROJECT": str(home),
+        "FTS_REDIS_URL": url,
+        "FTS_NAMESPACE": ns,
+        "PYTHONPATH": ".",
+    }
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[tuple[Path, Settings]]:
     home, ns = tmp_path_factory.mktemp("served"), f"t{uuid4().hex[:12]}"
     environment = environment_of(home, valkey_url, ns)
-    with running(environment, "-m", "actors.app", "commands", "runners"), running(environment, "-m", "actors.app", "slow"):
+    with (
+        running(environment, "-m", "actors.app", "commands", "runners"),
+        running(environment, "-m", "actors.app", "slow"),
+    ):
         yield home, Settings(home=home / ".app", project=home, namespace=ns, FTS_REDIS_URL=SecretStr(valkey_url))
 
 
@@ -97,14 +112,25 @@ async def test_a_hundred_senders_with_one_key_get_one_answer(served: tuple[Path,
 
 
 def test_what_its_sender_gave_up_on_is_not_done(studio: StudioClient) -> None:
-    message = wire.new_message("AddConfig", "commands", {"type": "custom", "config": '{"late": 1}'}, expires_at=time.time() - 1)
+    message = wire.new_message(
+        "AddConfig", "commands", {"type": "custom", "config": '{"late": 1}'}, expires_at=time.time() - 1
+    )
     reply = wire.ask(studio.redis, studio.ns, message, 10)
     assert reply is not None
     assert (reply["ok"], reply["code"]) == (False, "expired")
     assert not [each for each in studio.call(ListConfigs(type="custom")).configs if "late" in each.config]
 
 
-@pytest.mark.parametrize("kwargs", [{}, {"payload": None}, {"payload": {"type": 7}}, {"payload": {"type": "custom", "config": "{}"}, "more": 1}, {"fields": {}}])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"payload": None},
+        {"payload": {"type": 7}},
+        {"payload": {"type": "custom", "config": "{}"}, "more": 1},
+        {"fields": {}},
+    ],
+)
 def test_hostile_arguments_get_a_reply_with_breaches(studio: StudioClient, kwargs: dict[str, Any]) -> None:
     assert_refused(studio, args=[], kwargs=kwargs)
 
@@ -191,7 +217,9 @@ def test_the_actors_are_up_quickly_and_stay_small(tmp_path: Path, valkey_url: st
     assert best < 1.5
 
 
-@pytest.mark.parametrize("module", ["datasets", "mlflow", "huggingface_hub", "torch", "transformers", "textual", "pandas", "numpy"])
+@pytest.mark.parametrize(
+    "module", ["datasets", "mlflow", "huggingface_hub", "torch", "transformers", "textual", "pandas", "numpy"]
+)
 def test_the_actors_load_nothing_heavy(module: str) -> None:
     assert module not in loaded()
 
@@ -199,7 +227,9 @@ def test_the_actors_load_nothing_heavy(module: str) -> None:
 def loaded(cache: list[set[str]] = []) -> set[str]:  # noqa: B006  # one fresh interpreter serves every case
     if not cache:
         code = "import sys, actors.app; actors.app.handlers.load(); print(' '.join(sys.modules))"
-        cache.append(set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()))
+        cache.append(
+            set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+        )
     return cache[0]
 
 
@@ -218,7 +248,10 @@ def test_a_client_that_loses_the_queue_sends_again_and_it_is_done_once(tmp_path:
     server = embedded.start(home)
     settings = Settings(home=tmp_path / ".app", namespace=ns, FTS_REDIS_URL=SecretStr(url))
     found: list[Any] = []
-    with StudioClient(settings) as studio, running(environment_of(tmp_path, url, ns), "-m", "actors.app", "commands") as actors:
+    with (
+        StudioClient(settings) as studio,
+        running(environment_of(tmp_path, url, ns), "-m", "actors.app", "commands") as actors,
+    ):
         studio.call(ListConfigs())
         actors.send_signal(signal.SIGSTOP)
         waiting = threading.Thread(target=lambda: found.append(studio.ask(AddConfig(type="custom", config='{"b": 1}'))))

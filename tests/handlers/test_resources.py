@@ -84,12 +84,16 @@ def test_a_model_without_a_name_gets_its_directorys_once(desk: Desk, model_direc
         (lambda path: (path / "config.json").write_text("{"), "not valid JSON"),
         (lambda path: (path / "config.json").write_text("[]"), "must hold an object"),
         (
-            lambda path: (path / "model.safetensors.index.json").write_text('{"weight_map": {"w": "model-2.safetensors"}}'),
+            lambda path: (path / "model.safetensors.index.json").write_text(
+                '{"weight_map": {"w": "model-2.safetensors"}}'
+            ),
             "model-2.safetensors, which the index",
         ),
     ],
 )
-def test_a_directory_that_is_no_model_is_refused_with_what_it_lacks(desk: Desk, model_directory: Path, spoil: Any, said: str) -> None:
+def test_a_directory_that_is_no_model_is_refused_with_what_it_lacks(
+    desk: Desk, model_directory: Path, spoil: Any, said: str
+) -> None:
     spoil(model_directory)
     (breach,) = refused(desk, "AddModel", **MODEL)
     assert breach["rule"] == "MD-103"
@@ -106,7 +110,9 @@ def test_the_hub_that_is_switched_off_is_unavailable_and_not_a_fault_of_the_requ
         assert "HF_HUB_OFFLINE" in reply["message"]
 
 
-def test_an_adapter_is_recorded_and_may_name_its_base_by_any_path(desk: Desk, model_directory: Path, adapter_directory: Path) -> None:
+def test_an_adapter_is_recorded_and_may_name_its_base_by_any_path(
+    desk: Desk, model_directory: Path, adapter_directory: Path
+) -> None:
     model = done(desk, "AddModel", **MODEL)["model"]["id"]
     reply = answer(desk, "AddAdapter", {"name": "a", "model_id": model, "location": "adapters/a"}, None)
     assert reply["ok"]
@@ -115,7 +121,9 @@ def test_an_adapter_is_recorded_and_may_name_its_base_by_any_path(desk: Desk, mo
     assert done(desk, "ListAdapters", model_id="other")["adapters"] == []
 
 
-def test_an_adapter_of_an_unknown_base_is_stored_with_a_note(desk: Desk, model_directory: Path, adapter_directory: Path) -> None:
+def test_an_adapter_of_an_unknown_base_is_stored_with_a_note(
+    desk: Desk, model_directory: Path, adapter_directory: Path
+) -> None:
     model = done(desk, "AddModel", **MODEL)["model"]["id"]
     (adapter_directory / "adapter_config.json").write_text('{"base_model_name_or_path": "org/unknown"}')
     reply = answer(desk, "AddAdapter", {"name": "a", "model_id": model, "location": "adapters/a"}, None)
@@ -123,7 +131,9 @@ def test_an_adapter_of_an_unknown_base_is_stored_with_a_note(desk: Desk, model_d
     assert reply["ok"]
 
 
-def test_an_adapter_of_another_model_of_the_studio_is_refused(desk: Desk, model_directory: Path, adapter_directory: Path) -> None:
+def test_an_adapter_of_another_model_of_the_studio_is_refused(
+    desk: Desk, model_directory: Path, adapter_directory: Path
+) -> None:
     model = done(desk, "AddModel", **MODEL)["model"]["id"]
     other = model_directory.parent / "other"
     model_directory.rename(other)
@@ -141,7 +151,12 @@ def test_pickled_adapters_are_refused(desk: Desk, model_directory: Path, adapter
 
 
 def prompt(dataset: str, **fields: str) -> dict[str, Any]:
-    given = {"name": "p", "prompt_template": "{text} {intent}", "input_template": "{text}", "completion_template": "{intent}"}
+    given = {
+        "name": "p",
+        "prompt_template": "{text} {intent}",
+        "input_template": "{text}",
+        "completion_template": "{intent}",
+    }
     return {"prompt": {"dataset_id": dataset, **given, **fields}}
 
 
@@ -154,7 +169,11 @@ def test_a_prompt_is_stored_under_the_id_its_sender_chose(desk: Desk, dataset: s
 
 
 def test_every_template_that_names_a_strange_column_is_told(desk: Desk, dataset: str) -> None:
-    found = refused(desk, "AddPrompt", **prompt(dataset, prompt_template="{x}", input_template="{text.y}", completion_template="{z}"))
+    found = refused(
+        desk,
+        "AddPrompt",
+        **prompt(dataset, prompt_template="{x}", input_template="{text.y}", completion_template="{z}"),
+    )
     assert [(each["rule"], each["field"]) for each in found] == [
         ("PR-004", "prompt.input_template"),
         ("PR-003", "prompt.prompt_template"),
@@ -177,7 +196,9 @@ def test_contents_that_differ_are_stored_apart(desk: Desk, other: str) -> None:
     assert second["config"]["id"] != first["config"]["id"]
 
 
-def test_a_config_belongs_to_the_family_of_the_model_that_its_description_names(desk: Desk, model_directory: Path) -> None:
+def test_a_config_belongs_to_the_family_of_the_model_that_its_description_names(
+    desk: Desk, model_directory: Path
+) -> None:
     done(desk, "AddModel", **MODEL)
     plain = done(desk, "AddConfig", type="custom", config='{"x": 1}', description="for nobody")["config"]
     family = done(desk, "AddConfig", type="custom", config='{"x": 1}', description="tiny")["config"]
@@ -188,7 +209,12 @@ def test_a_config_belongs_to_the_family_of_the_model_that_its_description_names(
 def test_the_defaults_are_shipped_once(desk: Desk) -> None:
     ship_defaults(desk.store)
     found = done(desk, "ListConfigs")["configs"]
-    assert sorted(each["type"] for each in found) == ["bitsandbytes_config", "generation_config", "lora_config", "training_arguments"]
+    assert sorted(each["type"] for each in found) == [
+        "bitsandbytes_config",
+        "generation_config",
+        "lora_config",
+        "training_arguments",
+    ]
     assert all(each["is_default"] == 1 and each["description"] for each in found)
 
 
@@ -196,7 +222,16 @@ def test_defaults_of_the_models_family_come_first_on_the_first_page(desk: Desk, 
     model = done(desk, "AddModel", **MODEL)["model"]["id"]
     mine = done(desk, "AddConfig", type="custom", config='{"x": 1}')["config"]["id"]
     with desk.store.write() as unit:
-        unit.session.add(Config(id="own", type="custom", config="{}", model_family="LlamaForCausalLM", is_default=1, created_at=unit.now + 9))
+        unit.session.add(
+            Config(
+                id="own",
+                type="custom",
+                config="{}",
+                model_family="LlamaForCausalLM",
+                is_default=1,
+                created_at=unit.now + 9,
+            )
+        )
     seen: list[str] = []
     while True:
         found = done(desk, "ListConfigs", model_id=model, limit=2, after=seen[-1] if seen else None)
@@ -210,7 +245,10 @@ def test_defaults_of_the_models_family_come_first_on_the_first_page(desk: Desk, 
 
 def test_pages_of_rows_of_one_moment_miss_and_repeat_none(desk: Desk) -> None:
     with desk.store.write() as unit:
-        rows = [{"id": f"m{index:02}", "name": f"n{index}", "type": "project", "created_at": 5.0 if index % 3 else None} for index in range(20)]
+        rows = [
+            {"id": f"m{index:02}", "name": f"n{index}", "type": "project", "created_at": 5.0 if index % 3 else None}
+            for index in range(20)
+        ]
         unit.session.execute(insert(Model), rows)
     seen: list[str] = []
     while True:
@@ -229,7 +267,13 @@ def test_a_page_after_an_unknown_row_is_refused(desk: Desk, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("GetDataset", "dataset"), ("GetModel", "model"), ("GetAdapter", "adapter"), ("GetPrompt", "prompt"), ("GetConfig", "config")],
+    [
+        ("GetDataset", "dataset"),
+        ("GetModel", "model"),
+        ("GetAdapter", "adapter"),
+        ("GetPrompt", "prompt"),
+        ("GetConfig", "config"),
+    ],
 )
 def test_what_is_not_there_is_named(desk: Desk, name: str, kind: str) -> None:
     reply = answer(desk, name, {"id": "nope"})
@@ -248,7 +292,12 @@ def test_a_config_costs_the_same_with_ten_thousand_stored(desk: Desk) -> None:
     few = cost(0)
     with desk.store.write() as unit:
         rows = [
-            {"id": f"c{index}", "type": "custom", "config": f'{{"m": {index}}}', "content_hash": content_hash("custom", None, {"m": index})}
+            {
+                "id": f"c{index}",
+                "type": "custom",
+                "config": f'{{"m": {index}}}',
+                "content_hash": content_hash("custom", None, {"m": index}),
+            }
             for index in range(10_000)
         ]
         unit.session.execute(insert(Config), rows)

@@ -116,7 +116,9 @@ class JobView:
             ("epochs", job.get("num_epochs"), ""),
             (
                 "rows",
-                f"{job.get('dataset_fraction', 1):.0%}, {job.get('train_test_split', 1):.0%} trained" if job else "",
+                f"{job.get('dataset_fraction') or 1:.0%}, {job.get('train_test_split') or 1:.0%} trained"
+                if job
+                else "",
                 "",
             ),
             ("loss on", job.get("loss_on"), ""),
