@@ -7,6 +7,7 @@ retried down here: who fetches or sends knows whether doing it twice is right.
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,22 @@ _SECRET = re.compile(r"(?<=://)(?:(?<=unix://)[^@/]*|(?<!unix://).*)@|\?.*")
 
 def connect(url: str) -> redis.Redis:
     """Return a client for unix://, redis:// or rediss://; nothing is sent before the first command."""
+    _load()
     import redis  # late: a dashboard's first frame comes before its first connection
 
     return redis.Redis.from_url(url, **_options(url))
+
+
+def _load() -> None:
+    """Import redis-py without OpenTelemetry's SDK, which it loads wherever that is installed (MLflow brings it): nothing here
+    reads what it would measure, and it takes half of the time to the first connection."""
+    if "redis" in sys.modules or "opentelemetry" in sys.modules:
+        return
+    sys.modules["opentelemetry"] = None  # type: ignore[assignment]  # what the import system documents for "absent"
+    try:
+        import redis  # noqa: F401
+    finally:
+        del sys.modules["opentelemetry"]
 
 
 def connect_async(url: str) -> AsyncRedis:

@@ -22,7 +22,7 @@ from tests.whole import Whole, until
 
 ARGUMENTS = json.dumps(
     {
-        "num_train_epochs": 6,
+        "num_train_epochs": 30,  # long enough that the fastest machine is still at it when the last one is killed
         "per_device_train_batch_size": 4,
         "learning_rate": 0.001,
         "optim": "adamw_torch",
@@ -64,11 +64,12 @@ def test_a_job_survives_the_death_of_everything_with_the_same_adapter(whole: Who
     assert undisturbed.status is JobStatus.succeeded, undisturbed.error
 
     id = whole.train("stormy", ids, ARGUMENTS)
-    for step, name in ((60, "actors"), (180, "valkey"), (300, "runner")):
+    whole.step(id, 60)
+    kill_child(whole, id, 1)
+    for step, name in ((200, "actors"), (400, "runner"), (600, "valkey")):
         whole.step(id, step)
+        assert not whole.job(id).status.finished, f"{name} can't be killed in the middle of what has ended"
         os.kill(whole.pid(name), signal.SIGKILL)
-    whole.step(id, 450)
-    kill_child(whole, id, whole.job(id).attempt)
     stormy = whole.end(id)
 
     assert stormy.status is JobStatus.succeeded, stormy.error
