@@ -184,9 +184,9 @@ def _compare(client: StudioClient, batch: str, began: float) -> int:
     shown += [row for row in answers if not row.correct[adapter.id]][:1]
     table: list[dict[str, Any]] = [
         {
-            "ticket": row.prompt.split("\n")[0].removeprefix("Support ticket: "),
+            "ticket": plain(row.prompt.split("\n")[0].removeprefix("Support ticket: "), limit=48),
             "expected": row.expected,
-            "base model": plain(row.answers[base.id], limit=30),
+            "base model": plain(row.answers[base.id], limit=26),
             "adapter": row.answers[adapter.id],
         }
         for row in shown
