@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,18 @@ class Whole:
         for path in self.settings.artifacts_root.glob("jobs/*/*/child.json"):
             subprocess.run(["pkill", "-9", "-f", str(path.parent)], check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def left(self) -> list[str]:
+        """The processes of this studio that run, whoever started them."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            with suppress(psutil.Error):
+                if (
+                    process.environ().get("FTS_HOME") == str(self.settings.root)
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
+                    found.append(" ".join(process.info["cmdline"] or []))
+        return found
 
     def pid(self, name: str) -> int:
         """The pid of one of the supervisor's processes, once it has one."""

@@ -95,6 +95,8 @@ def test_a_supervisor_that_is_killed_leaves_what_the_next_one_takes_over(whole: 
     until(lambda: whole.fts("status", check=False).returncode == 0, 20, "all processes run")
     assert {name: whole.pid(name) for name in before} == before
     whole.fts("down")
+    assert not whole.home.supervised()
+    assert whole.left() == []
     assert not any(
         psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in before.values()
     )

@@ -68,6 +68,7 @@ class Supervisor:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._adopt()
+        self._tell()  # at once: until then the file names the supervisor before, and `fts down` would not find this one
         while not self.stopping:
             self._look()
             time.sleep(LOOK)

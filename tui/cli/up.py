@@ -9,6 +9,8 @@ import sys
 import time
 from typing import Any
 
+import psutil
+
 from core.errors import StudioError
 from core.settings import Settings, settings
 from tui.cli import output
@@ -112,8 +114,7 @@ def run_down(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.drain:
         _drain(using)
-    supervisor = alive(told["pid"], told["started"])
-    stop(supervisor, sum(GRACE.values()) + 10)
+    stop(_supervisor(home), sum(GRACE.values()) + 10)
     for name, process in reversed(list(home.read().get("processes", {}).items())):
         if process.get("pid"):
             stop(alive(process["pid"], process["started"]), GRACE.get(name, 10))
@@ -124,6 +125,17 @@ def run_down(arguments: argparse.Namespace) -> int:
             f"{left} training process{'es' if left > 1 else ''} on this host will go on; the next `fts up` takes them over"
         )
     return 0
+
+
+def _supervisor(home: Home) -> psutil.Process | None:
+    """The supervisor, when there is one; one that has only now begun gets the time to say who it is."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        told = home.read()
+        found = alive(told["pid"], told["started"]) if told else None
+        if found is not None or not home.supervised() or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def _drain(using: Settings) -> None:
