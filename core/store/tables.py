@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING = {
@@ -24,7 +24,7 @@ class Base(DeclarativeBase):
     """Every table."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, float: Double}
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[Any]: JSON, float: Double}
 
 
 def _origin(target: str, *, use_alter: bool = False) -> Any:
@@ -58,7 +58,10 @@ class Model(Base):
 
 
 class Dataset(Base):
-    """A dataset. `features` is a JSON list of column names."""
+    """A dataset. `features` is a JSON list of column names, `column_types` maps them to their types' names.
+
+    `config_name` is empty where the Hub's dataset has no configs: NULLs would not be alike to its UNIQUE constraint.
+    """
 
     __tablename__ = "datasets"
 
@@ -66,14 +69,20 @@ class Dataset(Base):
     type: Mapped[str | None]
     name: Mapped[str | None] = mapped_column(String, unique=True)
     description: Mapped[str | None] = mapped_column(Text)
-    huggingface_name: Mapped[str | None] = mapped_column(String, unique=True)
+    huggingface_name: Mapped[str | None]
+    config_name: Mapped[str] = mapped_column(String, default="", server_default="")
     location: Mapped[str | None] = mapped_column(Text)
     features: Mapped[str | None] = mapped_column(Text)
+    column_types: Mapped[dict[str, Any] | None]
+    preview: Mapped[list[Any] | None]
+    is_chat: Mapped[bool | None]
     rows: Mapped[int | None] = mapped_column(BigInteger)
     bytes: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[str | None]
     revision: Mapped[str | None]
     created_at: Mapped[float | None]
+
+    __table_args__ = (UniqueConstraint("huggingface_name", "config_name"),)
 
 
 class Prompt(Base):
@@ -218,6 +227,7 @@ class Job(Base):
     id: Mapped[str] = mapped_column(String, primary_key=True)
     kind: Mapped[str]
     name: Mapped[str]
+    description: Mapped[str | None] = mapped_column(Text)
     engine: Mapped[str]
     status: Mapped[str]
     spec: Mapped[dict[str, Any]]

@@ -84,7 +84,7 @@ def _check_known(revision: str | None) -> None:
 
 
 def _alembic(connection: Connection) -> None:
-    command.upgrade(_config(connection), "head")
+    command.upgrade(_config(connection), _head() or "head")
     if connection.dialect.name == "sqlite" and (
         broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
     ):

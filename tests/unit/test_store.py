@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.settings import Settings
 from core.store.session import Store, as_of
-from core.store.tables import Base, Config, EventRow, Meta
+from core.store.tables import Base, Config, Dataset, EventRow, Meta, Prompt
 from core.store.upgrade import TooNew, upgrade
 
 
@@ -79,20 +79,45 @@ def test_a_failed_unit_leaves_nothing(fresh: Store) -> None:
     assert not done
 
 
+def _at_revision(settings: Settings, revision: str) -> Store:
+    """A store as an older studio left it."""
+    store = Store(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.store.upgrade._head", lambda: revision)
+        upgrade(store)
+    return store
+
+
 def test_a_file_is_backed_up_before_its_tables_change(tmp_path: Path) -> None:
-    store = Store(Settings(home=tmp_path))
-    upgrade(store)
+    store = _at_revision(Settings(home=tmp_path), "0001")
     with store.write() as unit:
         unit.session.add(Meta(key="mine", value="kept"))
-        unit.session.execute(text("UPDATE alembic_version SET version_num='0001'"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("core.store.upgrade._head", lambda: "0002")
-        assert upgrade(store)
+    assert upgrade(store)
     store.close()
     (backup,) = (tmp_path / "backups").glob("state-0001-*.db")
     with sqlite3.connect(backup) as copy:
         assert copy.execute("SELECT value FROM meta WHERE key='mine'").fetchone() == ("kept",)
     copy.close()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_rows_and_their_links_survive_every_revision(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    settings = Settings(home=tmp_path)
+    if database == "postgresql":
+        settings = settings.model_copy(update={"database_url": SecretStr(request.getfixturevalue("fresh_postgres"))})
+    store = _at_revision(settings, "0001")
+    with store.write() as unit:
+        unit.session.execute(text("INSERT INTO datasets (id, name, huggingface_name) VALUES ('d', 'n', 'org/n')"))
+        unit.session.execute(text("INSERT INTO prompts (id, name, dataset_id) VALUES ('p', 'n', 'd')"))
+    assert upgrade(store)
+    with store.read() as session:
+        dataset, prompt = session.get_one(Dataset, "d"), session.get_one(Prompt, "p")
+        assert (dataset.huggingface_name, dataset.config_name, prompt.dataset_id) == ("org/n", "", "d")
+        connection = session.connection()
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    store.close()
 
 
 def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> None:
@@ -111,16 +136,19 @@ def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> None:
 def test_the_newest_five_backups_are_kept_and_nothing_else_is_touched(tmp_path: Path) -> None:
     store = Store(Settings(home=tmp_path))
     upgrade(store)
+    with store.read() as session:
+        made = session.scalar(text("SELECT version_num FROM alembic_version"))
     (tmp_path / "backups").mkdir()
     (tmp_path / "backups" / "mine.db").write_text("keep")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("core.store.upgrade._head", lambda: "0002")
+        patch.setattr("core.store.upgrade._head", lambda: "later")
+        patch.setattr("core.store.upgrade._alembic", lambda connection: None)
         for hour in range(7):
             patch.setattr("time.strftime", lambda _, hour=hour: f"20300101-{hour:02}0000")
             upgrade(store)
     store.close()
     kept = sorted(path.name for path in (tmp_path / "backups").iterdir())
-    assert kept == ["mine.db", *(f"state-0001-20300101-{hour:02}0000.db" for hour in range(2, 7))]
+    assert kept == ["mine.db", *(f"state-{made}-20300101-{hour:02}0000.db" for hour in range(2, 7))]
 
 
 def test_a_store_of_a_newer_studio_is_left_alone(tmp_path: Path) -> None:
