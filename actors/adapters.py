@@ -10,7 +10,7 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
-from actors.pages import every, found, page
+from actors.pages import containing, equal, every, found, page
 from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
 from core.messages.adapters import AdapterMetadata, AdapterReply, AdaptersReply, AddAdapter, GetAdapter, ListAdapters
@@ -88,9 +88,13 @@ def get_adapter(message: GetAdapter, session: Session, world: RealWorld) -> Adap
 @handles(ListAdapters)
 def list_adapters(message: ListAdapters, session: Session, world: RealWorld) -> AdaptersReply:
     """A page of adapters."""
-    query = every(Adapter)
-    if message.model_id is not None:
-        query = query.where(Adapter.model_id == message.model_id)
+    query = equal(
+        containing(every(Adapter), message.name_contains, Adapter.name),
+        (Adapter.type, message.type),
+        (Adapter.model_id, message.model_id),
+        (Adapter.prompt_id, message.prompt_id),
+        (Adapter.fine_tuning_job_id, message.fine_tuning_job_id),
+    )
     rows, more = page(session, query, Adapter, message.after, message.limit)
     return AdaptersReply(adapters=[metadata(row) for row in rows], has_more=more)
 

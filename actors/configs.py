@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, and_, case, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
-from actors.pages import FIRST, every, found, page
+from actors.pages import containing, equal, every, found, page
 from actors.world import RealWorld, as_dict
 from core.facts import default
 from core.messages.configs import (
@@ -97,14 +97,17 @@ def get_config(message: GetConfig, session: Session, world: RealWorld) -> Config
 @handles(ListConfigs)
 def list_configs(message: ListConfigs, session: Session, world: RealWorld) -> ConfigsReply:
     """A page of configs; those of the model's family first, users' never hidden (docs/decisions.md)."""
-    query = every(Config)
-    rank: ColumnElement[int] = FIRST
-    if message.type is not None:
-        query = query.where(Config.type == message.type)
+    query = equal(
+        containing(every(Config), message.name_contains, Config.description),
+        (Config.type, message.type),
+        (Config.model_family, message.model_family),
+        (Config.is_default, None if message.is_default is None else int(message.is_default)),
+    )
+    first: ColumnElement[bool] | None = None
     if message.model_id is not None:
         family = found(session, Model, message.model_id, "model").family
-        rank = case((and_(Config.model_family == family, Config.is_default == SHIPPED), 0), else_=1)
-    rows, more = page(session, query, Config, message.after, message.limit, rank=rank)
+        first = and_(Config.model_family == family, Config.is_default == SHIPPED)
+    rows, more = page(session, query, Config, message.after, message.limit, first=first)
     return ConfigsReply(configs=[metadata(row) for row in rows], has_more=more)
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
-from actors.pages import every, found, page
+from actors.pages import containing, equal, every, found, page
 from actors.tables import BadFile, inspect_file
 from actors.world import RealWorld, as_dict, inspects
 from core.messages.datasets import (
@@ -76,7 +76,8 @@ def get_dataset(message: GetDataset, session: Session, world: RealWorld) -> Data
 @handles(ListDatasets)
 def list_datasets(message: ListDatasets, session: Session, world: RealWorld) -> DatasetsReply:
     """A page of datasets."""
-    rows, more = page(session, every(Dataset), Dataset, message.after, message.limit)
+    query = equal(containing(every(Dataset), message.name_contains, Dataset.name), (Dataset.type, message.type))
+    rows, more = page(session, query, Dataset, message.after, message.limit)
     return DatasetsReply(datasets=[metadata(row) for row in rows], has_more=more)
 
 

@@ -6,14 +6,14 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select, tuple_
 from sqlalchemy.orm import Session, defer
 
 from actors import freezing
 from actors.answers import read_answers
 from actors.handlers import handles
 from actors.jobs import all_runners, state, submit
-from actors.pages import found
+from actors.pages import containing, equal, found, gone
 from actors.world import RealWorld, as_dict
 from core.errors import NotFound, Refused
 from core.events import Failure
@@ -36,6 +36,9 @@ from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job, Runner
 from core.types import ConfigType, JobKind, JobStatus
 
 SEED = 420  # guide: EVAL_RANDOM_SEED
+# An evaluation's place in the list: that of its batch, newest first, and its own in the batch.
+BATCH = (Job.created_at, Job.id)
+NUMBER = (func.coalesce(EvaluationJob.run_number, 0), EvaluationJob.id)
 
 
 @handles(StartEvaluationJob)
@@ -169,24 +172,44 @@ def get_evaluation_job(message: GetEvaluationJob, session: Session, world: RealW
 @handles(ListEvaluationJobs)
 def list_evaluation_jobs(message: ListEvaluationJobs, session: Session, world: RealWorld) -> EvaluationJobsReply:
     """A page of combinations, newest batch first, in the order of the batch."""
-    place = (-Job.created_at, Job.id, EvaluationJob.run_number)
     query = select(EvaluationJob, Job).join(Job, Job.id == EvaluationJob.parent_job_id).options(defer(Job.spec))
-    if message.parent_job_id is not None:
-        query = query.where(EvaluationJob.parent_job_id == message.parent_job_id)
+    query = equal(
+        containing(query, message.name_contains, Job.name),
+        (Job.kind, JobKind.evaluation.value),
+        (EvaluationJob.parent_job_id, message.parent_job_id),
+        (EvaluationJob.adapter_id, message.adapter_id),
+        (EvaluationJob.dataset_id, message.dataset_id),
+        (EvaluationJob.base_model_id, message.base_model_id),
+    )
+    if message.status is not None:
+        query = query.where(_in_state(message.status))
     if message.after is not None:
-        last = session.execute(
-            select(*place)
-            .join(EvaluationJob, Job.id == EvaluationJob.parent_job_id)
-            .where(EvaluationJob.id == message.after)
-        ).one_or_none()
-        if last is None:
-            text = f"there is no evaluation job with id {message.after!r} to go on from"
-            raise Refused.because([Breach(rule="MS-105", field="after", message=text)])
-        query = query.where(tuple_(*place) > tuple_(*map(literal, last)))
-    rows = session.execute(query.order_by(*place).limit(message.limit + 1)).all()
+        query = query.where(_later(session, message.after))
+    order = (Job.created_at.desc(), Job.id.desc(), *NUMBER)
+    rows = session.execute(query.order_by(*order).limit(message.limit + 1)).all()
     runners = all_runners(session)
     shown = [metadata(row, job, runners) for row, job in rows[: message.limit]]
     return EvaluationJobsReply(evaluation_jobs=shown, has_more=len(rows) > message.limit)
+
+
+def _later(session: Session, id: str) -> ColumnElement[bool]:
+    """What comes after an evaluation in the list: the rest of its batch, and older batches; raises Refused."""
+    query = select(*BATCH, *NUMBER).join(EvaluationJob, Job.id == EvaluationJob.parent_job_id)
+    last = session.execute(query.where(EvaluationJob.id == id)).one_or_none()
+    if last is None:
+        raise gone(id, "evaluation job")
+    batch, number = tuple_(*map(literal, last[:2])), tuple_(*map(literal, last[2:]))
+    return and_(tuple_(*BATCH) <= batch, or_(Job.id != last[1], tuple_(*NUMBER) > number))
+
+
+def _in_state(status: str) -> ColumnElement[bool]:
+    """Evaluations that are shown in this state: of a batch that a runner holds, the queued ones are assigned."""
+    held = Job.status.in_([each.value for each in JobStatus if each.held])
+    waiting = EvaluationJob.status == JobStatus.queued.value
+    if status == JobStatus.queued:
+        return and_(waiting, not_(held))
+    own = EvaluationJob.status == status
+    return or_(own, and_(waiting, held)) if status == JobStatus.assigned else own
 
 
 @handles(GetEvaluationAnswers)

@@ -16,8 +16,9 @@ from core.store.tables import EventRow
 def list_events(message: ListEvents, session: Session, world: RealWorld) -> EventsReply:
     """A page of the log."""
     oldest = session.scalar(select(func.min(EventRow.id))) or 0
+    only = message.model_dump(include={"type", "level", "kind", "resource_id"})
     if message.last:
-        found = last_events(session, message.limit, kind=message.kind, resource_id=message.resource_id)
+        found = last_events(session, message.limit, **only)
         return EventsReply(events=found, oldest=oldest)
-    found = events_after(session, message.after, message.limit + 1, kind=message.kind, resource_id=message.resource_id)
+    found = events_after(session, message.after, message.limit + 1, **only)
     return EventsReply(events=found[: message.limit], oldest=oldest, has_more=len(found) > message.limit)

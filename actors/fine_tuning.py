@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, select
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session, defer
 
 from actors import freezing
 from actors.handlers import handles
 from actors.jobs import all_runners, state, submit
-from actors.pages import found
+from actors.pages import containing, equal, found, gone
 from actors.world import RealWorld, as_dict
-from core.errors import Refused
 from core.messages.fine_tuning import (
     CONFIG_FIELDS,
     FineTuningJobMetadata,
@@ -24,15 +23,12 @@ from core.messages.fine_tuning import (
     FineTuningJobsReply,
     GetFineTuningJob,
     ListFineTuningJobs,
-    RemovedReply,
-    RemoveFineTuningJob,
     StartFineTuningJob,
 )
-from core.rules import Breach
 from core.spec import FineTuningSpec, PromptSource, Sampling
 from core.store.session import Unit
-from core.store.tables import FineTuningJob, Job, Metric, Runner
-from core.types import JobKind, JobStatus, LossOn
+from core.store.tables import FineTuningJob, Job, Runner
+from core.types import JobKind, LossOn
 
 Configs = dict[str, tuple[str | None, dict[str, Any] | None]]
 NO_PROMPT = PromptSource(id="", name="", prompt_template="", input_template="", completion_template="")
@@ -136,44 +132,23 @@ def get_fine_tuning_job(message: GetFineTuningJob, session: Session, world: Real
 def list_fine_tuning_jobs(message: ListFineTuningJobs, session: Session, world: RealWorld) -> FineTuningJobsReply:
     """A page of jobs, newest first."""
     query = select(FineTuningJob, Job).join(Job, Job.id == FineTuningJob.id).options(defer(Job.spec))
-    if message.status is not None:
-        query = query.where(Job.status == message.status)
+    query = equal(
+        containing(query, message.name_contains, Job.name, FineTuningJob.adapter_name),
+        (Job.kind, JobKind.fine_tuning.value),
+        (Job.status, message.status),
+        (FineTuningJob.dataset_id, message.dataset_id),
+        (FineTuningJob.base_model_id, message.base_model_id),
+        (FineTuningJob.framework_type, message.framework_type),
+    )
     if message.after is not None:
         last = session.get(Job, message.after)
         if last is None:
-            raise Refused.because(
-                [
-                    Breach(
-                        rule="MS-105", field="after", message=f"there is no job with id {message.after!r} to go on from"
-                    )
-                ]
-            )
-        query = query.where(
-            (Job.created_at < last.created_at) | ((Job.created_at == last.created_at) & (Job.id < last.id))
-        )
+            raise gone(message.after, "job")
+        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(last.created_at), literal(last.id)))
     rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
     runners = all_runners(session)
     jobs = [metadata(row, job, runners) for row, job in rows[: message.limit]]
     return FineTuningJobsReply(fine_tuning_jobs=jobs, has_more=len(rows) > message.limit)
-
-
-@handles(RemoveFineTuningJob)
-def remove_fine_tuning_job(message: RemoveFineTuningJob, unit: Unit, world: RealWorld) -> RemovedReply:
-    """Remove a finished job's record; its adapter stays, without the link."""
-    job = unit.session.get(Job, message.id)
-    row = unit.session.get(FineTuningJob, message.id)
-    if row is None:
-        return RemovedReply(id=message.id, removed=False)
-    if job is not None and not JobStatus(job.status).finished:
-        text = f"the job is {job.status.replace('_', ' ')}; cancel it and wait for its end first"
-        raise Refused.because([Breach(rule="FT-107", field="id", message=text)])
-    unit.session.execute(delete(Metric).where(Metric.job_id == message.id))
-    unit.session.delete(row)
-    if job is not None:
-        unit.session.delete(job)
-    unit.session.flush()
-    unit.emit("ResourceRemoved", "jobs", message.id, f"job {row.adapter_name} was removed", name=row.adapter_name)
-    return RemovedReply(id=message.id, removed=True)
 
 
 def metadata(row: FineTuningJob, job: Job | None, runners: list[Runner] | None = None) -> FineTuningJobMetadata:

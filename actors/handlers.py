@@ -23,6 +23,8 @@ DOMAINS = (
     "jobs",
     "metrics",
     "runners",
+    "removal",
+    "editing",
 )
 H = TypeVar("H", bound=Handler)
 

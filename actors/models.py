@@ -10,7 +10,7 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
-from actors.pages import every, found, page
+from actors.pages import containing, equal, every, found, page
 from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
 from core.errors import Unavailable
@@ -117,7 +117,12 @@ def get_model(message: GetModel, session: Session, world: RealWorld) -> ModelRep
 @handles(ListModels)
 def list_models(message: ListModels, session: Session, world: RealWorld) -> ModelsReply:
     """A page of models."""
-    rows, more = page(session, every(Model), Model, message.after, message.limit)
+    query = equal(
+        containing(every(Model), message.name_contains, Model.name),
+        (Model.type, message.type),
+        (Model.family, message.family),
+    )
+    rows, more = page(session, query, Model, message.after, message.limit)
     return ModelsReply(models=[metadata(row) for row in rows], has_more=more)
 
 

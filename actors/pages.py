@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, case, func, literal, literal_column, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound, Refused
 from core.rules import Breach
 from core.store.tables import Base
 
-FIRST = literal(0)  # every row alike
+NEVER: ColumnElement[float] = literal_column(
+    "0.0"
+)  # as the index has it: a parameter would not be known to be the same
 
 
 def found(session: Session, model: type[Base], id: str, what: str) -> Any:
@@ -23,19 +25,49 @@ def found(session: Session, model: type[Base], id: str, what: str) -> Any:
 
 
 def page(
-    session: Session, query: Select[Any], model: Any, after: str | None, limit: int, *, rank: ColumnElement[int] = FIRST
+    session: Session,
+    query: Select[Any],
+    model: Any,
+    after: str | None,
+    limit: int,
+    *,
+    first: ColumnElement[bool] | None = None,
 ) -> tuple[list[Any], bool]:
-    """Rows of `query` after the row `after`, by rank, time of creation (unknown: first) and id; and whether there are more."""
-    place = (rank, func.coalesce(model.created_at, 0.0), model.id)
+    """Rows of `query` after the row `after`, by time of creation (unknown: first) and id; and whether there are more.
+
+    Those that `first` is true of come before all others. An index of every table serves the order, so that a page costs
+    the same wherever it lies.
+    """
+    place = (func.coalesce(model.created_at, NEVER), model.id)
+    is_first = literal(0) if first is None else case((first, 1), else_=0)
+    groups = [query] if first is None else [query.where(first), query.where(is_first == 0)]
     if after is not None:
-        last = session.execute(select(*place).where(model.id == after)).one_or_none()
+        last = session.execute(select(*place, is_first).where(model.id == after)).one_or_none()
         if last is None:
-            raise Refused.because(
-                [Breach(rule="MS-105", field="after", message=f"there is no row with id {after!r} to go on from")]
-            )
-        query = query.where(tuple_(*place) > tuple_(*map(literal, last)))
-    rows = list(session.scalars(query.order_by(*place[1:] if rank is FIRST else place).limit(limit + 1)))
+            raise gone(after, "row")
+        groups = groups[-1:] if not last[2] else groups
+        groups[0] = groups[0].where(tuple_(*place) > tuple_(*map(literal, last[:2])))
+    rows: list[Any] = []
+    for group in groups:
+        if len(rows) <= limit:
+            rows += session.scalars(group.order_by(*place).limit(limit + 1 - len(rows)))
     return rows[:limit], len(rows) > limit
+
+
+def gone(id: str, what: str) -> Refused:
+    """The refusal of a page that was to begin after a row that is not there."""
+    text = f"there is no {what} with id {id!r} to go on from"
+    return Refused.because([Breach(rule="MS-105", field="after", message=text)])
+
+
+def containing(query: Any, text: str | None, *columns: Any) -> Any:
+    """The rows that have the text in one of the columns, in upper or lower case; % and _ mean themselves."""
+    return query.where(or_(*(column.icontains(text, autoescape=True) for column in columns))) if text else query
+
+
+def equal(query: Any, *pairs: tuple[Any, Any]) -> Any:
+    """The rows whose columns have the values given as (column, value); None asks for nothing."""
+    return query.where(*(column == value for column, value in pairs if value is not None))
 
 
 def every(model: type[Base]) -> Select[Any]:

@@ -7,7 +7,7 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
-from actors.pages import every, found, page
+from actors.pages import containing, equal, every, found, page
 from actors.world import RealWorld, as_dict
 from core.messages.prompts import AddPrompt, GetPrompt, ListPrompts, PromptMetadata, PromptReply, PromptsReply
 from core.store.session import Unit
@@ -35,9 +35,8 @@ def get_prompt(message: GetPrompt, session: Session, world: RealWorld) -> Prompt
 @handles(ListPrompts)
 def list_prompts(message: ListPrompts, session: Session, world: RealWorld) -> PromptsReply:
     """A page of prompts."""
-    query = every(Prompt)
-    if message.dataset_id is not None:
-        query = query.where(Prompt.dataset_id == message.dataset_id)
+    query = containing(every(Prompt), message.name_contains, Prompt.name)
+    query = equal(query, (Prompt.dataset_id, message.dataset_id))
     rows, more = page(session, query, Prompt, message.after, message.limit)
     return PromptsReply(prompts=[metadata(row) for row in rows], has_more=more)
 

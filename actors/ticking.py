@@ -6,6 +6,7 @@ import time
 
 from sqlalchemy import delete, func, select, tuple_, update
 
+from actors import freeing
 from actors.desk import Desk
 from actors.jobs import requeue
 from actors.runners import HELD
@@ -88,3 +89,4 @@ def retain(desk: Desk, now: float) -> None:
         key = (Metric.job_id, Metric.name, Metric.step)
         some = select(*key).where(Metric.job_id.in_(old)).limit(BATCH)
         unit.session.execute(delete(Metric).where(tuple_(*key).in_(some)).execution_options(synchronize_session=False))
+    freeing.sweep(desk)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from actors import references
 from actors.desk import Desk
 from core.messages import Message
 from core.paths import inside_any
@@ -50,6 +51,10 @@ class RealWorld:
         model = EVERY_TABLE[table]
         query = select(model).where(*(getattr(model, name) == value for name, value in equal.items()))
         return [as_dict(row) for row in self.session.scalars(query)]
+
+    def users(self, table: str, ids: Sequence[str]) -> list[Row]:
+        """The unfinished jobs that use one of the rows."""
+        return references.users(self.session, table, ids)
 
     def path(self, text: str) -> Path:
         """The user's path, inside the allowed roots; raises PathRefused."""

@@ -30,6 +30,9 @@ class Event(BaseModel):
     data: dict[str, Any] = {}
 
 
+LEVELS = ("info", "warning", "error")
+# What an event may be about: a resource's table, or one of the studio's own.
+KINDS = ("datasets", "models", "adapters", "prompts", "configs", "evaluation_jobs", "jobs", "runners")
 # Every type of the log, with what its data holds. JobX events carry {"status", "attempt"}; the status is the one it led to.
 EVENT_TYPES: dict[str, str] = {
     "ResourceAdded": "a resource was stored; data: {name}",

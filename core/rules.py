@@ -60,6 +60,9 @@ class World(Protocol):
     def find(self, table: str, **equal: object) -> list[Row]:
         """The rows whose columns equal the values given."""
 
+    def users(self, table: str, ids: Sequence[str]) -> list[Row]:
+        """The unfinished jobs that use one of the rows, each with id, name, kind and status; it keeps new ones off them."""
+
     def path(self, text: str) -> Path:
         """The user's path resolved inside the allowed roots; raises PathRefused (a ValueError)."""
 
@@ -74,6 +77,7 @@ class NoWorld:
     tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     found: Mapping[str, Any] = field(default_factory=dict)
     directories: frozenset[str] = frozenset()
+    jobs_of: Mapping[str, Sequence[Row]] = field(default_factory=dict)  # a row's id -> the unfinished jobs that use it
 
     def get(self, table: str, id: str) -> Row | None:
         """The first row of that id."""
@@ -82,6 +86,10 @@ class NoWorld:
     def find(self, table: str, **equal: object) -> list[Row]:
         """The rows that match."""
         return [row for row in self.tables.get(table, ()) if all(row.get(key) == value for key, value in equal.items())]
+
+    def users(self, table: str, ids: Sequence[str]) -> list[Row]:
+        """The jobs that the example lists."""
+        return [job for id in ids for job in self.jobs_of.get(id, ())]
 
     def path(self, text: str) -> Path:
         """The text as a path when the example lists it; else a refusal."""

@@ -4,6 +4,7 @@ from core.messages import (
     adapters,
     configs,
     datasets,
+    editing,
     evaluation,
     events,
     fine_tuning,
@@ -11,6 +12,7 @@ from core.messages import (
     jobs,
     models,
     prompts,
+    removal,
     runners,
 )
 from core.messages.base import REGISTRY, AsOf, Command, Message, Query, Reply, parse
@@ -25,6 +27,7 @@ __all__ = [
     "adapters",
     "configs",
     "datasets",
+    "editing",
     "evaluation",
     "events",
     "fine_tuning",
@@ -33,5 +36,6 @@ __all__ = [
     "models",
     "parse",
     "prompts",
+    "removal",
     "runners",
 ]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from core.errors import StudioError
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, exists, filled, inspected, one_of, unique
+from core.messages.common import After, Limit, NameContains, exists, filled, inspected, one_of, one_of_or_none, unique
 from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
 from core.types import AdapterType, Severity
 
@@ -80,7 +80,17 @@ class ListAdapters(Query[AdaptersReply]):
 
     after: After = None
     limit: Limit = 100
+    name_contains: NameContains = None
+    type: str | None = Field(None, description="Only adapters of this type.")
     model_id: str | None = Field(None, description="Only the adapters of this base model.")
+    prompt_id: str | None = Field(None, description="Only the adapters that were trained with this prompt.")
+    fine_tuning_job_id: str | None = Field(None, description="Only the adapters that this job trained.")
+
+
+@rule(ListAdapters, "AD-102", "type", passes=[{}, {"type": "huggingface"}], fails=[{"type": "zip"}, {"type": ""}])
+def _listed_type(message: ListAdapters, world: World) -> Iterator[str]:
+    """a list is filtered by a type that there is"""
+    yield from one_of_or_none(message.type, AdapterType, "type")
 
 
 @rule(AddAdapter, "AD-102", "type", passes=[{}], fails=[{"type": "zip"}])

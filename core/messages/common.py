@@ -15,6 +15,9 @@ from core.rules import Breach, World
 from core.template import problems
 
 Limit = Annotated[int, Field(ge=1, le=1000, description="At most this many rows.")]
+NameContains = Annotated[
+    str | None, Field(description="Only those whose name contains this text, in upper or lower case.")
+]
 After = Annotated[str | None, Field(description="The id after which the page begins; none: the first page.")]
 
 
@@ -23,6 +26,12 @@ def one_of(value: str, kind: type[StrEnum], name: str) -> Iterator[str]:
     values = [each.value for each in kind]
     if value not in values:
         yield f"{name} must be one of {', '.join(values)}, not {value!r}"
+
+
+def one_of_or_none(value: str | None, kind: type[StrEnum], name: str) -> Iterator[str]:
+    """Complain when a filter's `value` is given and not a value of the enumeration: nothing could ever match it."""
+    if value is not None:
+        yield from one_of(value, kind, name)
 
 
 def filled(value: str | None, name: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from core.facts import renamed, wrong
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, one_of
+from core.messages.common import After, Limit, one_of, one_of_or_none
 from core.rules import Example, Need, NoWorld, World, rule
 from core.types import ConfigType, Severity
 
@@ -68,8 +68,19 @@ class ListConfigs(Query[ConfigsReply]):
 
     after: After = None
     limit: Limit = 100
+    name_contains: str | None = Field(
+        None, description="Only those whose description contains this text, in upper or lower case."
+    )
     type: str | None = Field(None, description="Only configs of this type.")
+    model_family: str | None = Field(None, description="Only configs of this family.")
+    is_default: bool | None = Field(None, description="Only the ones that the studio ships, or only users'.")
     model_id: str | None = Field(None, description="Put the defaults of this model's family first.")
+
+
+@rule(ListConfigs, "CF-001", "type", passes=[{}, {"type": "axolotl"}], fails=[{"type": "toml"}])
+def _listed_type(message: ListConfigs, world: World) -> Iterator[str]:
+    """a list is filtered by a type that there is"""
+    yield from one_of_or_none(message.type, ConfigType, "type")
 
 
 class ConfigTextError(ValueError):

@@ -8,7 +8,17 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, filled, inspected, one_of, repository, unique
+from core.messages.common import (
+    After,
+    Limit,
+    NameContains,
+    filled,
+    inspected,
+    one_of,
+    one_of_or_none,
+    repository,
+    unique,
+)
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import DatasetType
 
@@ -80,6 +90,14 @@ class ListDatasets(Query[DatasetsReply]):
 
     after: After = None
     limit: Limit = 100
+    name_contains: NameContains = None
+    type: str | None = Field(None, description="Only datasets of this type.")
+
+
+@rule(ListDatasets, "DS-001", "type", passes=[{}, {"type": "huggingface"}], fails=[{"type": "zip"}, {"type": ""}])
+def _listed_type(message: ListDatasets, world: World) -> Iterator[str]:
+    """a list is filtered by a type that there is"""
+    yield from one_of_or_none(message.type, DatasetType, "type")
 
 
 @rule(

@@ -11,11 +11,11 @@ from pydantic import AliasChoices, Field
 
 from core.facts import wrong
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Limit, exists, filled, fitting, one_of, positive
+from core.messages.common import After, Limit, exists, filled, fitting, one_of, one_of_or_none, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.jobs import JobState
 from core.rules import Breach, Example, Need, NoWorld, World, rule
-from core.types import ConfigType, EvaluationJobType
+from core.types import ConfigType, EvaluationJobType, JobStatus
 
 
 class EvaluationJobMetadata(JobState):
@@ -115,7 +115,20 @@ class ListEvaluationJobs(Query[EvaluationJobsReply]):
 
     after: After = None
     limit: Limit = 100
+    name_contains: str | None = Field(
+        None, description="Only those whose batch's name contains this text, in upper or lower case."
+    )
+    status: str | None = Field(None, description="Only evaluations in this state.")
     parent_job_id: str | None = Field(None, description="Only the jobs of this batch.")
+    adapter_id: str | None = Field(None, description="Only evaluations of this adapter.")
+    dataset_id: str | None = Field(None, description="Only evaluations on this dataset.")
+    base_model_id: str | None = Field(None, description="Only evaluations of this base model.")
+
+
+@rule(ListEvaluationJobs, "EV-125", "status", passes=[{}, {"status": "running"}], fails=[{"status": "done"}])
+def _listed_status(message: ListEvaluationJobs, world: World) -> Iterator[str]:
+    """a list is filtered by a state that there is"""
+    yield from one_of_or_none(message.status, JobStatus, "status")
 
 
 class AnswerRow(Value):

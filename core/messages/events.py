@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from pydantic import Field
 
-from core.events import Event
+from core.events import EVENT_TYPES, KINDS, LEVELS, Event
 from core.messages.base import Query, Value
+from core.rules import Breach, World, rule
 
 
 class EventsReply(Value):
@@ -24,5 +26,26 @@ class ListEvents(Query[EventsReply]):
     after: int = Field(0, ge=0)
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
     last: bool = False
-    kind: str | None = Field(None, description="Only events about this table.")
+    type: str | None = Field(None, description="Only events of this type, e.g. JobFailed.")
+    level: str | None = Field(None, description="Only events of this level: info, warning or error.")
+    kind: str | None = Field(None, description="Only events about this table; 'jobs' and 'runners' too.")
     resource_id: str | None = Field(None, description="Only events about this resource.")
+
+
+@rule(
+    ListEvents,
+    "MS-107",
+    "type",
+    passes=[{}, {"type": "JobFailed", "level": "error", "kind": "jobs"}],
+    fails=[{"type": "JobExploded"}, {"level": "fatal"}, {"kind": "dataset"}],
+)
+def _filters(message: ListEvents, world: World) -> Iterator[Breach]:
+    """a log is filtered by types, levels and tables that there are"""
+    for name, known in (("type", EVENT_TYPES), ("level", LEVELS), ("kind", KINDS)):
+        yield from _known(name, getattr(message, name), known)
+
+
+def _known(name: str, value: str | None, known: Iterable[str]) -> Iterator[Breach]:
+    if value is not None and value not in known:
+        text = f"{name} must be one of {', '.join(known)}, not {value!r}"
+        yield Breach(rule="MS-107", field=name, message=text)

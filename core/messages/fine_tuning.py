@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit
+from core.messages.common import After, Limit, one_of_or_none
 from core.messages.jobs import JobState
-from core.types import ConfigType, FineTuningFrameworkType, LossOn
+from core.rules import World, rule
+from core.types import ConfigType, FineTuningFrameworkType, JobStatus, LossOn
 
 
 class FineTuningJobMetadata(JobState):
@@ -65,13 +67,6 @@ class FineTuningJobsReply(Value):
 
     fine_tuning_jobs: list[FineTuningJobMetadata]
     has_more: bool = False
-
-
-class RemovedReply(Value):
-    """Whether there was something to remove."""
-
-    id: str
-    removed: bool
 
 
 def _either(name: str, older: str) -> AliasChoices:
@@ -146,13 +141,31 @@ class ListFineTuningJobs(Query[FineTuningJobsReply]):
 
     after: After = None
     limit: Limit = 100
+    name_contains: str | None = Field(
+        None, description="Only jobs whose name, or adapter's name, contains this text, in upper or lower case."
+    )
     status: str | None = Field(None, description="Only jobs in this state.")
+    dataset_id: str | None = Field(None, description="Only jobs that train on this dataset.")
+    base_model_id: str | None = Field(None, description="Only jobs that train this base model.")
+    framework_type: str | None = Field(None, description="Only jobs of this framework: legacy or axolotl.")
 
 
-class RemoveFineTuningJob(Command[RemovedReply]):
-    """Remove a finished fine-tuning job's record. An unfinished one is refused: cancel it first."""
+@rule(ListFineTuningJobs, "FT-125", "status", passes=[{}, {"status": "queued"}], fails=[{"status": "done"}])
+def _listed_status(message: ListFineTuningJobs, world: World) -> Iterator[str]:
+    """a list is filtered by a state that there is"""
+    yield from one_of_or_none(message.status, JobStatus, "status")
 
-    id: str
+
+@rule(
+    ListFineTuningJobs,
+    "FT-001",
+    "framework_type",
+    passes=[{}, {"framework_type": "axolotl"}],
+    fails=[{"framework_type": "deepspeed"}],
+)
+def _listed_framework(message: ListFineTuningJobs, world: World) -> Iterator[str]:
+    """a list is filtered by a framework that there is"""
+    yield from one_of_or_none(message.framework_type, FineTuningFrameworkType, "framework_type")
 
 
 # Config fields of the request: (stem, type of config). Each has `<stem>_id` and the inline `<stem>`.

@@ -15,6 +15,8 @@ from core.types import JobStatus
 class JobState(Value):
     """The state of a job. Times are unix seconds; `attempt` is the fencing token, 0 before the first assignment."""
 
+    name: str | None = Field(None, description="What the job, or of an evaluation its batch, is called.")
+    description: str | None = None
     status: JobStatus = JobStatus.queued
     attempt: int = 0
     priority: int = 0

@@ -9,7 +9,17 @@ from typing import Any, ClassVar
 from pydantic import AliasChoices, Field
 
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, filled, inspected, one_of, repository, unique
+from core.messages.common import (
+    After,
+    Limit,
+    NameContains,
+    filled,
+    inspected,
+    one_of,
+    one_of_or_none,
+    repository,
+    unique,
+)
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import ModelType
 
@@ -94,6 +104,15 @@ class ListModels(Query[ModelsReply]):
 
     after: After = None
     limit: Limit = 100
+    name_contains: NameContains = None
+    type: str | None = Field(None, description="Only models of this type.")
+    family: str | None = Field(None, description="Only models of this architecture, e.g. LlamaForCausalLM.")
+
+
+@rule(ListModels, "MD-001", "type", passes=[{}, {"type": "huggingface"}], fails=[{"type": "zip"}, {"type": ""}])
+def _listed_type(message: ListModels, world: World) -> Iterator[str]:
+    """a list is filtered by a type that there is"""
+    yield from one_of_or_none(message.type, ModelType, "type")
 
 
 @rule(AddModel, "MD-001", "type", passes=[{}], fails=[{"type": "zip"}])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Limit, exists, filled, one_of, unique
+from core.messages.common import After, Limit, NameContains, exists, filled, one_of, unique
 from core.rules import Example, Need, NoWorld, World, rule
 from core.template import TemplateError, columns, problems
 from core.types import PromptType
@@ -88,6 +88,7 @@ class ListPrompts(Query[PromptsReply]):
 
     after: After = None
     limit: Limit = 100
+    name_contains: NameContains = None
     dataset_id: str | None = Field(None, description="Only the prompts of this dataset.")
 
 

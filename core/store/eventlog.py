@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import redis
@@ -16,30 +17,23 @@ from core.store.tables import EventRow, Meta
 BATCH = 1_000  # events read from the log at once
 
 
-def events_after(
-    session: Session, after: int, limit: int = BATCH, *, kind: str | None = None, resource_id: str | None = None
-) -> list[Event]:
-    """Events with an id above `after`, oldest first, each with its predecessor's id in the whole log."""
-    query = select(EventRow).where(EventRow.id > after).order_by(EventRow.id).limit(limit)
-    if kind is not None:
-        query = query.where(EventRow.kind == kind)
-    if resource_id is not None:
-        query = query.where(EventRow.resource_id == resource_id)
-    rows = list(session.scalars(query))
-    return linked(session, rows, contiguous=kind is None and resource_id is None)
+def events_after(session: Session, after: int, limit: int = BATCH, **equal: str | None) -> list[Event]:
+    """Events with an id above `after`, oldest first, each with its predecessor's id in the whole log.
+
+    `equal` are columns and the values asked for (type, level, kind, resource_id); None asks for nothing.
+    """
+    query = _only(select(EventRow).where(EventRow.id > after).order_by(EventRow.id).limit(limit), equal)
+    return linked(session, list(session.scalars(query)), contiguous=set(equal.values()) <= {None})
 
 
-def last_events(
-    session: Session, limit: int, *, kind: str | None = None, resource_id: str | None = None
-) -> list[Event]:
+def last_events(session: Session, limit: int, **equal: str | None) -> list[Event]:
     """The newest events, oldest first."""
-    query = select(EventRow).order_by(EventRow.id.desc()).limit(limit)
-    if kind is not None:
-        query = query.where(EventRow.kind == kind)
-    if resource_id is not None:
-        query = query.where(EventRow.resource_id == resource_id)
-    rows = list(session.scalars(query))[::-1]
-    return linked(session, rows, contiguous=kind is None and resource_id is None)
+    query = _only(select(EventRow).order_by(EventRow.id.desc()).limit(limit), equal)
+    return linked(session, list(session.scalars(query))[::-1], contiguous=set(equal.values()) <= {None})
+
+
+def _only(query: Any, equal: dict[str, str | None]) -> Any:
+    return query.where(*(getattr(EventRow, name) == value for name, value in equal.items() if value is not None))
 
 
 def linked(session: Session, rows: list[EventRow], *, contiguous: bool) -> list[Event]:

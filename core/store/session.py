@@ -140,5 +140,10 @@ def _engine(settings: Settings, url: Any, begin: str) -> Engine:
 
 def _pragmas(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # the begin event speaks for itself
+    connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows ASCII only
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000", "cache_size=-8000"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
