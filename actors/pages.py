@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, case, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound, Refused
 from core.rules import Breach
 from core.store.tables import Base
-
-NEVER: ColumnElement[float] = literal_column(
-    "0.0"
-)  # as the index has it: a parameter would not be known to be the same
 
 
 def found(session: Session, model: type[Base], id: str, what: str) -> Any:
@@ -35,22 +31,24 @@ def page(
 ) -> tuple[list[Any], bool]:
     """Rows of `query` after the row `after`, by time of creation (unknown: first) and id; and whether there are more.
 
-    Those that `first` is true of come before all others. An index of every table serves the order, so that a page costs
-    the same wherever it lies.
+    Those that `first` is true of come before all others. The parts of the list are asked for one after the other, each
+    in the order of the index on (created_at, id), so that a page costs the same wherever it lies.
     """
-    place = (func.coalesce(model.created_at, NEVER), model.id)
-    is_first = literal(0) if first is None else case((first, 1), else_=0)
-    groups = [query] if first is None else [query.where(first), query.where(is_first == 0)]
+    place = (model.created_at, model.id)
+    is_first = literal(1) if first is None else case((first, 1), else_=0)
+    parts = [query] if first is None else [query.where(first), query.where(is_first == 0)]
+    parts = [part.where(known) for part in parts for known in (place[0].is_(None), place[0].is_not(None))]
     if after is not None:
         last = session.execute(select(*place, is_first).where(model.id == after)).one_or_none()
         if last is None:
             raise gone(after, "row")
-        groups = groups[-1:] if not last[2] else groups
-        groups[0] = groups[0].where(tuple_(*place) > tuple_(*map(literal, last[:2])))
+        here, *later = parts[(0 if last[2] else 2) + (0 if last[0] is None else 1) :]
+        beyond = model.id > after if last[0] is None else tuple_(*place) > tuple_(*map(literal, last[:2]))
+        parts = [here.where(beyond), *later]
     rows: list[Any] = []
-    for group in groups:
+    for part in parts:
         if len(rows) <= limit:
-            rows += session.scalars(group.order_by(*place).limit(limit + 1 - len(rows)))
+            rows += session.scalars(part.order_by(*place).limit(limit + 1 - len(rows)))
     return rows[:limit], len(rows) > limit
 
 

@@ -35,6 +35,11 @@ def _holds(target: str) -> Any:
     return ForeignKey(target, ondelete="NO ACTION", deferrable=True, initially="DEFERRED")
 
 
+def _listed(table: str) -> Index:
+    """What serves the order of a list (actors/pages.py)."""
+    return Index(f"ix_{table}_listed", "created_at", "id")
+
+
 class Model(Base):
     """A base model. `files` maps names of weight files to their SHA-256."""
 
@@ -55,6 +60,8 @@ class Model(Base):
     files: Mapped[dict[str, Any] | None]
     bytes: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[float | None]
+
+    __table_args__ = (_listed("models"),)
 
 
 class Dataset(Base):
@@ -82,7 +89,7 @@ class Dataset(Base):
     revision: Mapped[str | None]
     created_at: Mapped[float | None]
 
-    __table_args__ = (UniqueConstraint("huggingface_name", "config_name"),)
+    __table_args__ = (UniqueConstraint("huggingface_name", "config_name"), _listed("datasets"))
 
 
 class Prompt(Base):
@@ -100,6 +107,8 @@ class Prompt(Base):
     completion_template: Mapped[str | None]
     created_at: Mapped[float | None]
 
+    __table_args__ = (_listed("prompts"),)
+
 
 class Config(Base):
     """A config. `content_hash` (type, family, canonical content) is what keeps equal ones from being stored twice."""
@@ -114,6 +123,8 @@ class Config(Base):
     is_default: Mapped[int | None] = mapped_column(Integer, default=1)
     content_hash: Mapped[str | None] = mapped_column(String, unique=True)
     created_at: Mapped[float | None]
+
+    __table_args__ = (_listed("configs"), Index("ix_configs_model_family", "model_family", "is_default"))
 
 
 class Adapter(Base):
@@ -136,6 +147,8 @@ class Adapter(Base):
     revision: Mapped[str | None]
     files: Mapped[dict[str, Any] | None]
     created_at: Mapped[float | None]
+
+    __table_args__ = (_listed("adapters"),)
 
 
 class FineTuningJob(Base):
@@ -259,6 +272,7 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_status_priority", "status", "priority", "queued_at"),
         Index("ix_jobs_created_at", "created_at"),
+        Index("ix_jobs_kind", "kind", "created_at", "id"),
     )
 
 
