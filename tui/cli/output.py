@@ -82,12 +82,15 @@ def notes(breaches: Sequence[Any], title: str = "") -> None:
 
 
 def _tables(value: Mapping[str, Any]) -> None:
+    several = sum(isinstance(part, list) for part in value.values()) > 1
     for name, part in value.items():
+        if part == [] and several:
+            continue
         if isinstance(part, list) and (not part or isinstance(part[0], dict)):
             table(part, COLUMNS.get(name))
         elif isinstance(part, dict) and len(value) <= 2:
             _card(part)
-        elif part not in (None, False):
+        elif part not in (None, False) or name == "removed":
             print(f"{name}: {cell(name, part)}")
 
 

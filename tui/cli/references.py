@@ -28,6 +28,15 @@ BY_ID = {
     "GetFineTuningJob": "fine_tuning_job_id",
     "GetJobMetrics": "fine_tuning_job_id",
     "CancelJob": "fine_tuning_job_id",
+    "EditDataset": "dataset_id",
+    "EditModel": "model_id",
+    "EditPrompt": "prompt_id",
+    "EditAdapter": "adapter_id",
+    "EditFineTuningJob": "fine_tuning_job_id",
+    "RemoveDataset": "dataset_id",
+    "RemoveModel": "model_id",
+    "RemovePrompt": "prompt_id",
+    "RemoveAdapter": "adapter_id",
     "RemoveFineTuningJob": "fine_tuning_job_id",
 }
 PAGE = 1000
