@@ -29,14 +29,14 @@ def inputs(desk: Desk) -> None:
         unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="/a", prompt_id="p"))
 
 
-def breaches(desk: Desk, name: str, **payload: Any) -> list[dict[str, Any]]:
+def breaches(desk: Desk, name: str, /, **payload: Any) -> list[dict[str, Any]]:
     reply = answer(desk, name, payload, None)
     assert reply["code"] == "refused", reply
     found: list[dict[str, Any]] = reply["breaches"]
     return found
 
 
-def rules(desk: Desk, name: str, **payload: Any) -> list[str]:
+def rules(desk: Desk, name: str, /, **payload: Any) -> list[str]:
     return [each["rule"] for each in breaches(desk, name, **payload)]
 
 

@@ -40,7 +40,7 @@ def add_inputs(store: Store) -> None:
         )
 
 
-def say(desk: Desk, name: str, **payload: Any) -> dict[str, Any]:
+def say(desk: Desk, name: str, /, **payload: Any) -> dict[str, Any]:
     """The value answered to a message that is done."""
     reply = answer(desk, name, payload, None)
     assert reply["ok"], reply
