@@ -1,4 +1,4 @@
-"""Renaming and describing every resource: what changes, what stays, what is refused."""
+"""Renaming and describing every resource: what changes, what stays, what is refused (D-047: unique names)."""
 
 from __future__ import annotations
 
