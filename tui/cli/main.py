@@ -79,15 +79,12 @@ def _send(commands: Any) -> None:
 
 
 def _tools(commands: Any) -> None:
+    from tui.cli import validate
+
     schema = commands.add_parser("schema", help="the JSON Schema of a message, or of all")
     schema.add_argument("name", nargs="?", help="a message's name")
     schema.set_defaults(run=_lazily("schema"))
-    validate = commands.add_parser("validate", help="check a YAML or JSON file of messages without a studio")
-    validate.add_argument(
-        "file", help="a file with {name: ..., payload: {...}} or a list of them; - for standard input"
-    )
-    validate.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
-    validate.set_defaults(run=_lazily("validate"))
+    validate.add(commands)
     doctor = commands.add_parser("doctor", help="look at this machine and say what is missing")
     doctor.set_defaults(run=_lazily("doctor"))
     demo = commands.add_parser("demo", help="the main job, end to end, with a real small model")

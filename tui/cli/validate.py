@@ -1,60 +1,57 @@
-"""`fts validate FILE`: check messages in a file by the rules that need no studio; every breach with its place."""
+"""`fts validate FILE…`: check messages in files by the rules that need no studio; every breach with its place."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from core.errors import Refused
-from core.messages import parse
-from core.rules import Breach, check, refusing
 from core.text import plain
+from core.types import ConfigType, Severity
 from tui.cli import output
 
 
+def add(commands: Any) -> None:
+    """Declare the command."""
+    made = commands.add_parser(
+        "validate",
+        help="check files of messages or configs without a studio; exit code 3 when one breaks a rule",
+        description="Check YAML, JSON or JSON-lines files: {name: …, payload: {…}}, a list of them, several documents, "
+        "or an Axolotl config. Every breach is told with its file, line, rule and field.",
+    )
+    made.add_argument("files", nargs="+", metavar="FILE", help="a file of messages; - for standard input")
+    kinds = made.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--config",
+        choices=[each.value for each in ConfigType],
+        metavar="TYPE",
+        help="take each file as a config of TYPE",
+    )
+    kinds.add_argument(
+        "--axolotl", dest="config", action="store_const", const="axolotl", help="the same as --config axolotl"
+    )
+    forms = ("table", "json", "yaml", "sarif", "github")
+    made.add_argument("-o", "--output", choices=forms, default="table", help="sarif and github are for CI")
+    made.set_defaults(run=run)
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is wrong; 3 when something is, 2 when the file can't be read."""
-    try:
-        messages = read(arguments.file)
-    except ValueError as error:
-        print(plain(error), file=sys.stderr)
+    """Print what is wrong; 3 when something is, 2 when a file can't be opened."""
+    from tui.cli.validate_files import check_file
+    from tui.cli.validate_report import FORMS
+
+    findings, messages, unopened = [], 0, False
+    for path in arguments.files:
+        try:
+            checked = check_file(path, arguments.config)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            print(plain(f"{path} can't be opened: {getattr(error, 'strerror', None) or error}"), file=sys.stderr)
+            unopened = True
+            continue
+        findings += checked.findings
+        messages += checked.messages
+    if told := FORMS[arguments.output](findings, messages):
+        print(told)
+    if unopened:
         return output.EXIT_USAGE
-    found = [
-        (index, name, breach) for index, (name, payload) in enumerate(messages, 1) for breach in breaches(name, payload)
-    ]
-    bad = refusing([breach for _, _, breach in found])
-    if arguments.output == "table":
-        for index, name, breach in found:
-            print(plain(f"{arguments.file}: message {index} ({name}): {breach.severity.value.lower()} {breach}"))
-        print(f"{len(messages)} messages, {len(bad)} breaches")
-    else:
-        rows = [{"message": index, "name": name, **breach.model_dump(mode="json")} for index, name, breach in found]
-        output.show({"messages": len(messages), "breaches": rows}, arguments.output)
-    return output.EXIT_REFUSED if bad else 0
-
-
-def breaches(name: str, payload: object) -> list[Breach]:
-    """What is wrong with one message's shape and values."""
-    try:
-        return check(parse(name, payload))
-    except Refused as error:
-        return error.breaches
-
-
-def read(path: str) -> list[tuple[str, Any]]:
-    """The messages of a file as (name, payload); raises ValueError."""
-    try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        content = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"{path} can't be read: {error}") from None
-    many = content if isinstance(content, list) else [content]
-    for index, each in enumerate(many, 1):
-        if not isinstance(each, dict) or not isinstance(each.get("name"), str):
-            raise ValueError(f"{path}: message {index} must be an object with name and payload")
-    return [(each["name"], each.get("payload", {})) for each in many]
+    return output.EXIT_REFUSED if any(each.breach.severity is Severity.ERROR for each in findings) else 0
