@@ -95,7 +95,7 @@ def sweep(desk: Desk, only: Sequence[str] | None = None) -> None:
 
 
 def _noted() -> Any:
-    return select(Meta).where(Meta.key >= NOTE, Meta.key < NOTE + "\U0010ffff")
+    return select(Meta).where(Meta.key.startswith(NOTE, autoescape=True))
 
 
 def _free(desk: Desk, path: Path, root: Path, places: Sequence[Place]) -> bool:
