@@ -79,12 +79,13 @@ def _send(commands: Any) -> None:
 
 
 def _tools(commands: Any) -> None:
-    from tui.cli import validate
+    from tui.cli import completion, validate
 
     schema = commands.add_parser("schema", help="the JSON Schema of a message, or of all")
     schema.add_argument("name", nargs="?", help="a message's name")
     schema.set_defaults(run=_lazily("schema"))
     validate.add(commands)
+    completion.add(commands)
     doctor = commands.add_parser("doctor", help="look at this machine and say what is missing")
     doctor.set_defaults(run=_lazily("doctor"))
     demo = commands.add_parser("demo", help="the main job, end to end, with a real small model")
