@@ -14,6 +14,7 @@ from pathlib import Path
 from core.errors import StudioError
 from core.settings import Settings, settings
 from core.text import plain
+from tui.cli import output
 
 Finding = tuple[str, str, str]  # ok | note | bad, what, detail
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "mlflow")
@@ -22,6 +23,10 @@ TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes"
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 when something is bad."""
     findings = [finding for look in LOOKS for finding in look(settings())]
+    if arguments.output != "table":
+        rows = [{"state": state, "what": what, "detail": detail} for state, what, detail in findings]
+        output.show({"findings": rows}, arguments.output)
+        return int(any(state == "bad" for state, _, _ in findings))
     for state, what, detail in findings:
         print(plain(f"{ {'ok': '✓', 'note': '•', 'bad': '✗'}[state] } {what:<18} {detail}"))
     return int(any(state == "bad" for state, _, _ in findings))

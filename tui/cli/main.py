@@ -79,14 +79,16 @@ def _send(commands: Any) -> None:
 
 
 def _tools(commands: Any) -> None:
-    from tui.cli import completion, validate
+    from tui.cli import completion, output, validate
 
     schema = commands.add_parser("schema", help="the JSON Schema of a message, or of all")
     schema.add_argument("name", nargs="?", help="a message's name")
+    schema.add_argument("-o", "--output", choices=output.FORMS, default="json", help="table: what there is, in short")
     schema.set_defaults(run=_lazily("schema"))
     validate.add(commands)
     completion.add(commands)
     doctor = commands.add_parser("doctor", help="look at this machine and say what is missing")
+    doctor.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how the findings are shown")
     doctor.set_defaults(run=_lazily("doctor"))
     demo = commands.add_parser("demo", help="the main job, end to end, with a real small model")
     demo.add_argument("--plain", action="store_true", help="progress as lines, even on a terminal")

@@ -11,6 +11,7 @@ from typing import Any
 from core.errors import Conflict, Expired, NotFound, Refused, StudioError, Unavailable
 from core.text import plain
 
+FORMS = ("table", "json", "yaml")
 EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_NOT_FOUND, EXIT_UNREACHABLE = 1, 2, 3, 4, 5
 _EXITS: tuple[tuple[type[StudioError], int], ...] = (
     (Refused, EXIT_REFUSED),
@@ -59,13 +60,9 @@ def show(value: Mapping[str, Any], form: str) -> None:
 
 def fail(error: StudioError, form: str) -> int:
     """Print why a request was not done, every breach on a line of its own; return the exit code."""
-    if form == "json":
+    if form != "table":
         breaches = [each.model_dump(mode="json") for each in error.breaches]
-        print(
-            json.dumps(
-                {"ok": False, "code": error.code.value, "message": error.message, "breaches": breaches}, indent=2
-            )
-        )
+        show({"ok": False, "code": error.code.value, "message": error.message, "breaches": breaches}, form)
     elif error.breaches:
         notes(error.breaches, f"{error.code.value}: nothing was done")
     else:

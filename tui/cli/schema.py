@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
 from core.messages import REGISTRY
+from core.messages.base import find
+from core.text import plain
 from tui.cli import output
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one schema, or all of them by name."""
-    if arguments.name is None:
-        print(json.dumps({name: schema(name) for name in sorted(REGISTRY)}, indent=2))
-        return 0
-    if arguments.name not in REGISTRY:
-        print(f"there is no message named {arguments.name!r}; `fts schema` lists them all", file=sys.stderr)
+    name, form = arguments.name, arguments.output
+    if name is not None and find(name) is None:
+        print(f"there is no message named {plain(name)}; `fts schema` lists them all", file=sys.stderr)
         return output.EXIT_NOT_FOUND
-    print(json.dumps(schema(arguments.name), indent=2))
+    if form == "table":
+        output.table(_fields(name) if name else [_summary(each) for each in sorted(REGISTRY)])
+    else:
+        output.show(schema(name) if name else {each: schema(each) for each in sorted(REGISTRY)}, form)
     return 0
+
+
+def _summary(name: str) -> dict[str, Any]:
+    message = REGISTRY[name]
+    return {"name": name, "queue": message.QUEUE, "fields": list(message.model_fields)}
+
+
+def _fields(name: str) -> list[dict[str, Any]]:
+    fields = REGISTRY[name].model_fields.items()
+    rules = {field: [rule.id for rule in REGISTRY[name].rules if rule.field == field] for field, _ in fields}
+    return [{"field": field, "rules": rules[field], "meaning": info.description or ""} for field, info in fields]
 
 
 def schema(name: str) -> dict[str, Any]:

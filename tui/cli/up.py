@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     )
     down.set_defaults(run=run_down)
     status = commands.add_parser("status", help="which processes run")
-    status.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
+    status.add_argument("-o", "--output", choices=output.FORMS, default="table")
     status.set_defaults(run=run_status)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import StudioError
 from core.messages import REGISTRY, Command, Message, parse
 from core.rules import check, refusing
+from core.text import plain
 from tui.cli import output
 from tui.cli.fields import add_options, payload
 
@@ -87,9 +89,7 @@ NOUNS = {
 
 def common(parser: argparse.ArgumentParser, *, command: bool) -> None:
     """The options that every request takes."""
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json", "yaml"), default="table", help="how the reply is shown"
-    )
+    parser.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how the reply is shown")
     parser.add_argument("--timeout", type=float, default=None, help="seconds to wait for the reply")
     if command:
         parser.add_argument("--key", help="idempotency key: the same key does it once")
@@ -158,7 +158,7 @@ def request(arguments: argparse.Namespace, name: str, fields: dict[str, Any]) ->
     except StudioError as error:
         return output.fail(error, arguments.output)
     except ValueError as error:
-        print(error)
+        print(plain(error), file=sys.stderr)
         return output.EXIT_USAGE
 
 
@@ -184,16 +184,16 @@ def _send(arguments: argparse.Namespace, name: str, fields: dict[str, Any]) -> i
     output.notes(answer.breaches)
     value = answer.value.model_dump(mode="json")
     if getattr(arguments, "wait", False):
-        return _wait(client, value)
+        return _wait(client, value, arguments.output)
     output.show(value, arguments.output)
     return 0
 
 
-def _wait(client: StudioClient, value: dict[str, Any]) -> int:
+def _wait(client: StudioClient, value: dict[str, Any], form: str) -> int:
     from tui.cli.watch import wait_for
 
     job = value.get("fine_tuning_job") or {}
-    return wait_for(client, job.get("id") or value["parent_job_id"], evaluation="parent_job_id" in value)
+    return wait_for(client, job.get("id") or value["parent_job_id"], evaluation="parent_job_id" in value, form=form)
 
 
 def send(arguments: argparse.Namespace) -> int:
@@ -201,6 +201,6 @@ def send(arguments: argparse.Namespace) -> int:
     try:
         fields = json.loads(arguments.json)
     except ValueError as error:
-        print(f"--json is not JSON: {error}")
+        print(f"--json is not JSON: {plain(error)}", file=sys.stderr)
         return output.EXIT_USAGE
     return request(arguments, arguments.name, fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,16 +24,18 @@ def add(verbs: dict[str, Any]) -> None:
     logs.add_argument("id", help="id, or the adapter's name")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as the job does, until it ends")
     logs.add_argument("-n", "--lines", type=int, default=200, help="how many of the last lines")
+    logs.add_argument("-o", "--output", choices=output.FORMS, default="table", help="json: an object a line")
     logs.set_defaults(run=run_logs)
     events = verbs["job"].add_parser("events", help="what happened to a job")
     events.add_argument("id", help="id, or the adapter's name")
-    events.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
+    events.add_argument("-o", "--output", choices=output.FORMS, default="table")
     events.set_defaults(run=run_events)
     for noun in ("job", "evaluation"):
         wait = verbs[noun].add_parser(
             "wait", help="show progress and wait for the end; exit code 1 when it did not succeed"
         )
         wait.add_argument("id", help="id, or the adapter's name" if noun == "job" else "the batch's id")
+        wait.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how its end is shown")
         wait.set_defaults(run=run_wait, evaluation=noun == "evaluation")
 
 
@@ -49,13 +52,14 @@ def run_wait(arguments: argparse.Namespace) -> int:
     try:
         with StudioClient() as client:
             id = arguments.id if arguments.evaluation else _job_id(client, arguments.id)
-            return wait_for(client, id, evaluation=arguments.evaluation)
+            return wait_for(client, id, evaluation=arguments.evaluation, form=arguments.output)
     except StudioError as error:
-        return output.fail(error, "table")
+        return output.fail(error, arguments.output)
 
 
-def wait_for(client: StudioClient, id: str, *, evaluation: bool) -> int:
-    """Print progress until the job has ended; 0 when it succeeded."""
+def wait_for(client: StudioClient, id: str, *, evaluation: bool, form: str = "table") -> int:
+    """Print progress until the job has ended; 0 when it succeeded. JSON and YAML show its end alone, progress is on stderr."""
+    progress = sys.stdout if form == "table" else sys.stderr
     told = ""
     printed = 0.0
     while True:
@@ -64,10 +68,12 @@ def wait_for(client: StudioClient, id: str, *, evaluation: bool) -> int:
         if line != told and (
             time.monotonic() - printed >= EVERY or job.status.finished or told.split(" ")[0] != line.split(" ")[0]
         ):
-            print(line, flush=True)
+            print(line, file=progress, flush=True)
             told, printed = line, time.monotonic()
         if job.status.finished:
-            if job.error is not None:
+            if form != "table":
+                output.show(job.model_dump(mode="json"), form)
+            elif job.error is not None:
                 print(plain(f"{job.error.message}\n{job.error.hint}", lines=True), file=sys.stderr)
             return 0 if job.status.value == "succeeded" else output.EXIT_FAILED
         time.sleep(0.5)
@@ -121,19 +127,19 @@ def run_logs(arguments: argparse.Namespace) -> int:
         with StudioClient() as client:
             id = _job_id(client, arguments.id)
             page = client.call(GetJobLog(id=id, limit=max(1, min(1000, arguments.lines))))
-            _print(page.lines)
+            _print(page.lines, arguments.output)
             attempt, offset = page.attempt, page.offset
             while arguments.follow:
                 ended = _ended(client, id)
                 page = client.call(GetJobLog(id=id, attempt=attempt, offset=offset))
-                _print(page.lines)
+                _print(page.lines, arguments.output)
                 attempt, offset = page.attempt, page.offset
                 if ended and not page.has_more:
                     break
                 if not page.lines:
                     time.sleep(0.3)
     except StudioError as error:
-        return output.fail(error, "table")
+        return output.fail(error, arguments.output)
     return 0
 
 
@@ -143,12 +149,20 @@ def _ended(client: StudioClient, id: str) -> bool:
     return client.call(GetFineTuningJob(id=id)).fine_tuning_job.status.finished
 
 
-def _print(lines: list[Any]) -> None:
+def _print(lines: list[Any], form: str) -> None:
     for line in lines:
-        print(
-            f"{time.strftime('%H:%M:%S', time.localtime(line.at))} {plain(line.text, limit=100_000, lines=True)}",
-            flush=True,
-        )
+        print(_formed(line, form), flush=True)
+
+
+def _formed(line: Any, form: str) -> str:
+    """A line of the log as text, a JSON object, or an item of a YAML list: each is whole, since there may be more to come."""
+    if form == "json":
+        return json.dumps(line.model_dump(mode="json"))
+    if form == "yaml":
+        import yaml
+
+        return str(yaml.safe_dump([line.model_dump(mode="json")], sort_keys=False)).rstrip()
+    return f"{time.strftime('%H:%M:%S', time.localtime(line.at))} {plain(line.text, limit=100_000, lines=True)}"
 
 
 def run_events(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,160 @@
+"""The command line reaches every message, tells in every form, and says by its exit code what happened; shells complete it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from core.messages import REGISTRY, Command
+from tui.cli.completion import SHELLS, nodes, script
+from tui.cli.main import main, parser
+from tui.cli.verbs import VERBS
+
+# What only programs say to the studio; people have better ways, and `fts send` for the rest.
+PROGRAMS = {"RegisterRunner", "ReportProgress"}
+OTHER_WAYS = {"GetJobLog": "job logs"}
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as done:
+        main(list(words))
+    told = capsys.readouterr()
+    return int(done.value.code or 0), told.out, told.err
+
+
+def commands(made: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    groups = [action for action in made._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield path.strip(), made
+    for group in groups:
+        for name, each in group.choices.items():
+            yield from commands(each, f"{path} {name}")
+
+
+COMMANDS = dict(commands(parser()))
+
+
+def options(path: str) -> set[str]:
+    return {name for action in COMMANDS[path]._actions for name in action.option_strings}
+
+
+def test_every_message_for_people_has_a_verb() -> None:
+    verbs = {verb.message for verb in VERBS}
+    assert set(REGISTRY) - verbs - PROGRAMS - set(OTHER_WAYS) == set()
+    assert set(OTHER_WAYS.values()) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in REGISTRY if issubclass(REGISTRY[name], Command)))
+def test_every_command_can_be_sent_by_its_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["send", name, "--json", json.dumps(REGISTRY[name].EXAMPLE), "--dry-run", "-o", "json"]
+    code, out, _ = run(capsys, *words)
+    assert code in ((0,) if REGISTRY[name].EXAMPLE else (0, 3))
+    assert {"ok"} <= set(json.loads(out))
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: f"{verb.noun}-{verb.verb}")
+def test_every_verb_takes_the_options_that_all_have(verb: Any) -> None:
+    told = options(f"{verb.noun} {verb.verb}")
+    assert {"-o", "--output", "--timeout"} <= told
+    assert ({"--key", "--dry-run"} <= told) == issubclass(REGISTRY[verb.message], Command)
+
+
+def test_every_command_that_tells_data_tells_it_as_json_and_yaml() -> None:
+    quiet = {"up", "down", "demo", "completion"}
+    without = {path for path in COMMANDS if not {"-o"} <= options(path)}
+    assert without == quiet
+    for path in set(COMMANDS) - quiet:
+        forms = next(action.choices for action in COMMANDS[path]._actions if "-o" in action.option_strings)
+        assert {"table", "json", "yaml"} <= set(forms or ())
+
+
+@pytest.mark.parametrize("words", [["schema"], ["schema", "AddDataset"], ["doctor"]])
+def test_json_and_yaml_tell_the_same(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    as_json, as_yaml = (run(capsys, *words, "-o", form)[1] for form in ("json", "yaml"))
+    assert yaml.safe_load(as_yaml) == json.loads(as_json)
+    assert run(capsys, *words, "-o", "table")[1].strip()
+
+
+def test_a_refusal_is_told_in_the_form_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["dataset", "add", "--type", "zip", "--dry-run", "-o"]
+    code, out, _ = run(capsys, *words, "yaml")
+    told = yaml.safe_load(out)
+    assert (code, told["ok"], told["code"]) == (3, False, "refused")
+    assert told == json.loads(run(capsys, *words, "json")[1])
+
+
+def test_exit_codes_say_what_happened(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTS_HOME", str(tmp_path / "nowhere"))
+    assert (
+        run(capsys, "dataset", "add", "--type", "project_csv", "--name", "x", "--location", "x.csv", "--dry-run")[0]
+        == 0
+    )
+    assert run(capsys, "no-such-command")[0] == 2
+    assert run(capsys, "send", "AddDataset", "--json", "{")[0] == 2
+    assert run(capsys, "dataset", "add", "--dry-run")[0] == 3
+    assert run(capsys, "schema", "Nothing")[0] == 4
+    assert run(capsys, "dataset", "list")[0] == 5
+    assert run(capsys, "dataset", "list", "-o", "json")[0] == 5
+
+
+def test_what_is_wrong_with_an_option_goes_to_stderr_and_not_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "send", "AddDataset", "--json", "{")
+    assert (code, out) == (2, "")
+    assert "JSON" in err
+
+
+def test_parsing_a_command_line_imports_neither_queue_nor_database_nor_terminal() -> None:
+    heavy = ("dramatiq", "redis", "sqlalchemy", "textual", "torch", "transformers", "mlflow", "datasets", "yaml")
+    code = f"import sys; from tui.cli.main import parser; parser(); print([n for n in {heavy!r} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+EXPECTED = {
+    "fts da": {"dataset"},
+    "fts dataset ": {verb.verb for verb in VERBS if verb.noun == "dataset"},
+    "fts dataset add --hugging": {"--huggingface-name"},
+    "fts dataset list -o ": {"table", "json", "yaml"},
+    "fts validate -o sa": {"sarif"},
+    "fts completion ": set(SHELLS),
+    "fts job submit --adapter-name dataset --auto": {"--auto-add-adapter"},
+}
+ASK = {
+    "bash": "source {script}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); _fts; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+    "zsh": "compdef() {{ :; }}; compadd() {{ shift; printf '%s\\n' \"$@\"; }}; _files() {{ :; }}; "
+    "source {script}; words=({words}); CURRENT=$#words; _fts",
+    "fish": 'source {script}; complete -C "{line}"',
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_commands_options_and_choices(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not on this machine")
+    path = tmp_path / "completion"
+    path.write_text(script(parser(), shell))
+    for line, expected in EXPECTED.items():
+        words = " ".join(f"'{word}'" for word in line.split(" "))
+        code = ASK[shell].format(script=path, words=words, line=line)
+        flags = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
+        done = subprocess.run([shell, *flags, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+        offered = {each.split("\t")[0] for each in done.stdout.splitlines()}
+        assert {each for each in offered if each.startswith(line.rsplit(" ", 1)[1])} == expected, line
+
+
+def test_completion_knows_every_command_and_option() -> None:
+    known = {" ".join(node.path): node for node in nodes(parser())}
+    for path in COMMANDS:
+        assert {name for flag in known[path].flags for name in flag.names} == options(path)
