@@ -21,7 +21,7 @@ from actors.world import RealWorld
 from core.errors import Expired, Internal, Refused, StudioError, Unavailable
 from core.messages import Command, Message, Query, parse
 from core.messages.base import AsOf
-from core.rules import ALL, CHEAP, SLOW, Breach, check, refusing
+from core.rules import ALL, CHEAP, SLOW, Breach, check, refusing, rules_of
 from core.store import inbox
 from core.store.session import Unit, as_of
 
@@ -95,7 +95,7 @@ class Letter:
 
 def _command(desk: Desk, message: Message[Any], payload: object, key: str | None) -> dict[str, Any]:
     letter = Letter(message, key if isinstance(message, Command) else None, inbox.payload_hash(payload))
-    slow = any(rule.need in SLOW for rule in type(message).rules)
+    slow = any(rule.need in SLOW for rule in rules_of(type(message)))
     reply = _before(desk, letter) if slow else None
     if reply is None:
         with desk.store.read() as session:

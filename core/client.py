@@ -19,16 +19,15 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from core import following
 from core.errors import BY_CODE, Unavailable
-from core.following import AGAIN, PAGE, Away, Back, Entry, Reset, Seen
 from core.messages.base import AsOf, Command, Message, Reply
 from core.queue import wire
-from core.queue.connect import away, connect, connect_async, safe_url
+from core.queue.connect import AGAIN, away, connect, connect_async, safe_url
 from core.rules import Breach
 from core.settings import Settings
 
 if TYPE_CHECKING:
+    from core.following import Entry, Seen
     from core.messages.adapters import AdapterMetadata
     from core.messages.datasets import DatasetMetadata
     from core.messages.evaluation import EvaluationJobMetadata
@@ -36,9 +35,8 @@ if TYPE_CHECKING:
     from core.messages.models import ModelMetadata
     from core.messages.prompts import PromptMetadata
 
-__all__ = ["Answer", "AsyncStudioClient", "Away", "Back", "Reset", "Seen", "StudioClient"]
-
 R = TypeVar("R", bound=BaseModel)
+PAGE = 1000  # rows of a list that are asked for at once
 PATIENCE = 3.0  # seconds that the first call waits for a studio that doesn't answer; one that was reached comes back
 
 
@@ -157,8 +155,10 @@ class StudioClient(_Studio):
     def follow(self, after: AsOf | None = None) -> Iterator[Seen]:
         """Every event after `after` (none: from now on), in order and without a gap, for ever.
 
-        What fell out of the stream comes from the log. Away and Back tell of outages, Reset of another store.
+        What fell out of the stream comes from the log. Away and Back (core/following.py) tell of outages, Reset of another store.
         """
+        from core import following  # late: who only asks does not pay for it
+
         return following.follow(self, after)
 
     def follow_job(self, job_id: str, records_id: str = "0-0", *, block: float = 1.0) -> Iterator[Entry | None]:
@@ -166,6 +166,8 @@ class StudioClient(_Studio):
 
         Offsets tell what was seen before: GetJobMetrics gives (attempt, offset, records_id) to begin with.
         """
+        from core import following  # late: who only asks does not pay for it
+
         return following.follow_job(self, job_id, records_id, block)
 
     def get_datasets(self) -> list[DatasetMetadata]:
@@ -240,8 +242,12 @@ class AsyncStudioClient(_Studio):
 
     def follow(self, after: AsOf | None = None) -> AsyncIterator[Seen]:
         """Every event after `after` (none: from now on), in order and without a gap, for ever; like StudioClient's."""
+        from core import following  # late: who only asks does not pay for it
+
         return following.follow_async(self, after)
 
     def follow_job(self, job_id: str, records_id: str = "0-0", *, block: float = 1.0) -> AsyncIterator[Entry | None]:
         """A job's records, live; like StudioClient's."""
+        from core import following  # late: who only asks does not pay for it
+
         return following.follow_job_async(self, job_id, records_id, block)

@@ -16,12 +16,11 @@ from core.events import Event
 from core.messages.base import AsOf
 from core.messages.events import EventsReply, ListEvents
 from core.queue import stream
-from core.queue.connect import away
+from core.queue.connect import AGAIN, away
 
 if TYPE_CHECKING:
     from core.client import Answer, AsyncStudioClient, StudioClient
 
-AGAIN = 0.5  # seconds between tries while the queue is away
 PAUSE = 0.1  # seconds between looks when neither stream nor log can tell what is missing
 PAGE = 1000
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -170,10 +171,17 @@ SLOW = frozenset({Need.files, Need.network})
 ALL = frozenset(Need)
 
 
+def rules_of(kind: type[Message[Any]]) -> list[Rule]:
+    """Return the rules of a message. Those that have a module of their own are imported here: a dashboard's first list needs none."""
+    if kind.RULES is not None:
+        import_module(kind.RULES)
+    return kind.rules
+
+
 def check(message: Message[Any], world: World | None = None, have: frozenset[Need] = LOCAL) -> list[Breach]:
     """Return every breach of the rules of `message` whose need is in `have`, in the order of declaration."""
     at_hand = world if world is not None else NoWorld()
-    return [each for rule in type(message).rules if rule.need in have for each in rule.breaches(message, at_hand)]
+    return [each for rule in rules_of(type(message)) if rule.need in have for each in rule.breaches(message, at_hand)]
 
 
 def refusing(breaches: Iterable[Breach]) -> list[Breach]:

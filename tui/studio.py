@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from tui import settle
 from tui.pump import Coalescer, JobRecords, Lost, Restored, StudioChanged
 
 FIRST = 3  # seconds that the watcher waits for the first answer, to begin where that one ends
@@ -63,6 +64,7 @@ class Studio:
         if not self.asked.is_set():
             self.seen = answer.as_of
             self.asked.set()
+            settle()
         return answer
 
     def rows(self, name: str, field: str, **fields: Any) -> tuple[list[dict[str, Any]], bool]:
@@ -75,11 +77,11 @@ class Studio:
         threading.Thread(target=self._watch, name="events", daemon=True).start()
 
     def _watch(self) -> None:
-        from core.client import Away, Back, Reset
+        self.asked.wait(FIRST)  # before the imports, which would slow the first answer down
         from core.events import Event
+        from core.following import Away, Back, Reset
 
         changes = Coalescer(lambda events: self.post(StudioChanged(events)))
-        self.asked.wait(FIRST)
         while not self.closing.is_set():
             try:
                 for seen in self.client.follow(self.seen):

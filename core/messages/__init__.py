@@ -1,41 +1,22 @@
-"""The messages of the studio. Importing this package registers all of them; `REGISTRY` maps their names to their classes."""
+"""The messages of the studio, a module a domain. `REGISTRY` maps the names of all of them to their classes.
 
-from core.messages import (
-    adapters,
-    configs,
-    datasets,
-    editing,
-    evaluation,
-    events,
-    fine_tuning,
-    fine_tuning_rules,
-    jobs,
-    models,
-    prompts,
-    removal,
-    runners,
-)
-from core.messages.base import REGISTRY, AsOf, Command, Message, Query, Reply, parse
+The domains are imported when a name is first looked up: a dashboard's first list needs one of them. Importing a domain
+brings its rules along.
+"""
 
-__all__ = [
-    "REGISTRY",
-    "AsOf",
-    "Command",
-    "Message",
-    "Query",
-    "Reply",
-    "adapters",
-    "configs",
-    "datasets",
-    "editing",
-    "evaluation",
-    "events",
-    "fine_tuning",
-    "fine_tuning_rules",
-    "jobs",
-    "models",
-    "parse",
-    "prompts",
-    "removal",
-    "runners",
-]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.messages.base import REGISTRY, AsOf, Command, Message, Query, Reply, parse
+
+__all__ = ["REGISTRY", "AsOf", "Command", "Message", "Query", "Reply", "parse"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from core.messages import base
+
+    if name == "REGISTRY":
+        base.load()
+    return getattr(base, name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -41,7 +42,8 @@ class Message(BaseModel, Generic[R]):
     EXAMPLE: ClassVar[dict[str, Any]] = {}  # fields that break no local rule; the rules' examples are laid over it
     FOREIGN: ClassVar[bool] = False  # it carries what a program of a user wrote: its handler makes that storable
     SECONDS: ClassVar[float | None] = None  # how long a reply may take when that is more than the client's default
-    rules: ClassVar[list[Rule]]
+    RULES: ClassVar[str | None] = None  # the module that declares its rules, where that is another one than its own
+    rules: ClassVar[list[Rule]]  # read through core.rules.rules_of
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -63,6 +65,38 @@ class Query(Message[R], Generic[R]):
 
 
 REGISTRY: dict[str, type[Message[Any]]] = {}
+# What a dashboard asks first comes first: looking up a name stops at the domain that has it.
+DOMAINS = (
+    "fine_tuning",
+    "fine_tuning_rules",
+    "adapters",
+    "configs",
+    "datasets",
+    "editing",
+    "evaluation",
+    "events",
+    "jobs",
+    "models",
+    "prompts",
+    "removal",
+    "runners",
+)
+
+
+def load() -> dict[str, type[Message[Any]]]:
+    """Import every domain, so that all messages are registered; return the registry."""
+    for domain in DOMAINS:
+        import_module(f"core.messages.{domain}")
+    return REGISTRY
+
+
+def find(name: str) -> type[Message[Any]] | None:
+    """Return the message of that name, importing no more domains than it takes; None when there is none."""
+    for domain in DOMAINS:
+        if name in REGISTRY:
+            break
+        import_module(f"core.messages.{domain}")
+    return REGISTRY.get(name)
 
 
 def _reply_type(cls: type[BaseModel]) -> type[BaseModel]:
@@ -100,7 +134,7 @@ def parse(name: str, payload: object) -> Message[Any]:
 
     Numbers are not taken from text nor text from numbers: what a sender meant is for the sender to say.
     """
-    kind = REGISTRY.get(name)
+    kind = find(name)
     if kind is None:
         raise Refused.because(
             [Breach(rule="MS-104", field="", message=f"there is no message named {name!r}{_nearest(name)}")]

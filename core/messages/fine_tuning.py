@@ -76,7 +76,7 @@ def _either(name: str, older: str) -> AliasChoices:
 class StartFineTuningJob(Command[FineTuningJobReply]):
     """Train a PEFT LoRA adapter: the job is queued, handed to a runner with room, and its adapter registered at the end."""
 
-    QUEUE: ClassVar[str] = "commands"
+    RULES: ClassVar[str | None] = "core.messages.fine_tuning_rules"
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "adapter_name": "tickets-1",
         "base_model_id": "m",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import redis
     from redis.asyncio import Redis as AsyncRedis
 
+AGAIN = 0.5  # seconds between tries of a client while the queue is away
 LONGEST_BLOCK = 20.0  # seconds that any command of ours blocks for
 _SECRET = re.compile(r"(?<=://)(?:(?<=unix://)[^@/]*|(?<!unix://).*)@|\?.*")
 

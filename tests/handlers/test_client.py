@@ -21,9 +21,10 @@ from sqlalchemy import text
 from actors.answering import answer
 from actors.app import make_broker
 from actors.desk import Desk
-from core.client import AsyncStudioClient, Away, Reset, StudioClient
+from core.client import AsyncStudioClient, StudioClient
 from core.errors import Conflict, NotFound, Refused, Unavailable
 from core.events import Event
+from core.following import Away, Reset
 from core.messages.base import AsOf
 from core.messages.configs import AddConfig, GetConfig, ListConfigs
 from core.messages.events import ListEvents

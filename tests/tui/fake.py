@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from core.client import Answer, Away, Back
+from core.client import Answer
 from core.errors import NotFound, Refused, Unavailable
 from core.events import Event, Failure
+from core.following import Away, Back
 from core.messages.base import Message
 from core.messages.datasets import DatasetMetadata
 from core.messages.fine_tuning import FineTuningJobMetadata, FineTuningJobReply

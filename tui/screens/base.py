@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, Static
 
 from tui.pump import Lost, Restored
 from tui.view.kinds import KINDS
@@ -57,7 +57,11 @@ class StudioScreen(Screen[Any]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`:` and `/` come before everything, so that what is typed at once behind them reaches their line, but are
         letters like others where text is typed."""
-        return action not in ("command", "filter") or not isinstance(self.focused, Input | TextArea)
+        if action not in ("command", "filter"):
+            return True
+        from textual.widgets import TextArea  # late: its editor is a quarter of what the first frame imports
+
+        return not isinstance(self.focused, Input | TextArea)
 
     def fetch(self) -> Any:
         """What is shown, asked for in a thread; None when there is nothing to ask."""
