@@ -1,0 +1,93 @@
+"""Other services at a whole studio: the lines of docs/services.md as printed, and the example of a nightly service."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.messages.configs import GetConfig
+from core.messages.datasets import ListDatasets
+from core.messages.fine_tuning import ListFineTuningJobs
+from tests.runner.tiny import make_model
+from tests.whole import Whole
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PRINTED = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "services.md").read_text(encoding="utf-8"), re.DOTALL)
+ARGUMENTS = {
+    "max_steps": 4,
+    "per_device_train_batch_size": 8,
+    "learning_rate": 0.01,
+    "optim": "adamw_torch",
+    "eval_strategy": "no",
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    made = Whole(make_model(tmp_path_factory.mktemp("models") / "tiny"))
+    made.up()
+    yield made
+    made.down()
+
+
+def python(whole: Whole, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=whole.directory,
+        env={**whole.environment, **environment},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def test_ten_lines_that_import_nothing_of_ours_do_a_command_once_and_read_its_reply(whole: Whole) -> None:
+    (code,) = PRINTED
+    assert len(code.strip().splitlines()) <= 10
+    assert not re.search(r"^\s*(?:from|import)\s+(?:core|actors|tui|gpu_runner)\b", code, re.MULTILINE)
+    script = whole.directory / "service.py"
+    script.write_text(code)
+    done = python(whole, "-I", str(script), FTS_REDIS_URL=whole.settings.redis_url)
+    assert done.returncode == 0, done.stderr
+    config = whole.client.call(GetConfig(id=done.stdout.strip())).config
+    assert json.loads(config.config or "") == {"r": 8, "lora_alpha": 16}
+    assert python(whole, "-I", str(script), FTS_REDIS_URL=whole.settings.redis_url).stdout == done.stdout
+    script.write_text(code.replace('"r": 8', '"rank": 8').replace("nightly-lora", "another"))
+    refused = python(whole, "-I", str(script), FTS_REDIS_URL=whole.settings.redis_url)
+    assert "CF-102" in refused.stdout
+
+
+def nightly(whole: Whole, *words: str) -> subprocess.CompletedProcess[str]:
+    return python(whole, str(ROOT / "examples" / "nightly.py"), *words, PYTHONPATH=os.fspath(ROOT))
+
+
+@pytest.mark.slow
+def test_the_nightly_service_trains_and_its_second_run_finds_what_the_first_did(whole: Whole) -> None:
+    whole.resources()  # the model "tiny", and the prompt "act" whose templates are used
+    (whole.directory / "2025-01-31.csv").write_text((whole.directory / "rows.csv").read_text())
+    (whole.directory / "arguments.json").write_text(json.dumps(ARGUMENTS))
+    words = ["2025-01-31.csv", "--model", "tiny", "--prompt", "act", "--gpus", "0"]
+    words += ["--training-arguments", "arguments.json"]
+    done = nightly(whole, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (job,) = whole.client.call(ListFineTuningJobs()).fine_tuning_jobs
+    assert (job.adapter_name, job.status.value) == ("nightly-2025-01-31", "succeeded")
+    assert f"{job.id} succeeded: adapter {job.adapter_id}" in done.stdout
+    again = nightly(whole, *words)
+    assert again.returncode == 0 and str(job.adapter_id) in again.stdout
+    assert len(whole.client.call(ListFineTuningJobs()).fine_tuning_jobs) == 1
+    assert len(whole.client.call(ListDatasets()).datasets) == 2
+
+
+def test_the_nightly_service_says_what_was_refused(whole: Whole) -> None:
+    done = nightly(whole, "nowhere.csv", "--model", "tiny", "--prompt", "act")
+    assert done.returncode == 2
+    assert "DS-003" in done.stderr
