@@ -1,12 +1,13 @@
 # make demo   the main job from a fresh machine: set up, fine-tune a small model, compare it with its base
 # make test   set up, then run the tests
 # make check  formatting, types, import contracts, generated files
+# make coverage  the tests again, with a report of the lines that they run (htmlcov/, coverage.xml)
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check fix docs bench pins clean
+.PHONY: demo test coverage check fix docs bench pins clean
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on PATH; set PYTHON=... to a Python 3.11"; exit 1; }
@@ -22,6 +23,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q
+
+coverage: $(READY)
+	$(BIN)/python -m pytest -q --cov --cov-report=term --cov-report=xml --cov-report=html
 
 check: $(READY)
 	$(BIN)/ruff check .
