@@ -20,6 +20,8 @@ DOMAINS = (
     "events",
     "fine_tuning",
     "evaluation",
+    "exporting",
+    "splits",
     "jobs",
     "metrics",
     "runners",

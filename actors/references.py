@@ -12,19 +12,28 @@ from sqlalchemy import ColumnElement, Executable, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.rules import Row
-from core.store.tables import EVERY_TABLE, EvaluationJob, FineTuningJob, Job
+from core.store.tables import EVERY_TABLE, EvaluationJob, ExportJob, FineTuningJob, Job
 from core.types import JobStatus
 
 UNFINISHED = tuple(each.value for each in JobStatus if not each.finished)
 CHUNK = 1_000  # ids in one statement: databases bound the number of its parameters
 Link = tuple[InstrumentedAttribute[str | None], ColumnElement[bool]]
 _TRAINS, _EVALUATES = Job.id == FineTuningJob.id, Job.id == EvaluationJob.parent_job_id
+_EXPORTS = Job.id == ExportJob.id
 # The columns by which jobs name a row of each table, and how their rows lead to the job. Indexes serve all of them.
 USES: dict[str, tuple[Link, ...]] = {
-    "models": ((FineTuningJob.base_model_id, _TRAINS), (EvaluationJob.base_model_id, _EVALUATES)),
+    "models": (
+        (FineTuningJob.base_model_id, _TRAINS),
+        (EvaluationJob.base_model_id, _EVALUATES),
+        (ExportJob.base_model_id, _EXPORTS),
+    ),
     "datasets": ((FineTuningJob.dataset_id, _TRAINS), (EvaluationJob.dataset_id, _EVALUATES)),
     "prompts": ((FineTuningJob.prompt_id, _TRAINS), (EvaluationJob.prompt_id, _EVALUATES)),
-    "adapters": ((FineTuningJob.adapter_id, _TRAINS), (EvaluationJob.adapter_id, _EVALUATES)),
+    "adapters": (
+        (FineTuningJob.adapter_id, _TRAINS),
+        (EvaluationJob.adapter_id, _EVALUATES),
+        (ExportJob.adapter_id, _EXPORTS),
+    ),
 }
 
 

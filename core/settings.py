@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("FTS_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"),
         description="SQLite in FTS_HOME without it.",
     )
+    cdsw_project_id: str | None = Field(
+        None,
+        validation_alias=AliasChoices("CDSW_PROJECT_ID"),
+        description="Cloudera ML's own: the project that the studio runs in there.",
+    )
 
     @property
     def root(self) -> Path:

@@ -153,5 +153,22 @@ class EvaluationSpec(Sealed):
     needs_token: bool = False
 
 
-Spec = Annotated[FineTuningSpec | EvaluationSpec, Field(discriminator="kind")]
+class ExportSpec(Sealed):
+    """An adapter to be put where others use it, with its base model. `destination` is a ModelExportType."""
+
+    kind: Literal[JobKind.export] = JobKind.export
+    job_id: str
+    name: str
+    destination: str
+    model: ModelSource
+    adapter: AdapterSource
+    model_name: str = Field(description="The name it is registered or deployed under.")
+    model_description: str = ""
+    artifact_location: str | None = None
+    generation: dict[str, Any]
+    resources: Resources
+    needs_token: bool = False
+
+
+Spec = Annotated[FineTuningSpec | EvaluationSpec | ExportSpec, Field(discriminator="kind")]
 SPEC: TypeAdapter[Spec] = TypeAdapter(Spec, config=ConfigDict(defer_build=True))

@@ -37,6 +37,15 @@ class PromptType(StrEnum):
     in_place = "in_place"
 
 
+class PromptStyle(StrEnum):
+    """How a prompt template is drafted from a dataset."""
+
+    columns = "columns"
+    chat = "chat"
+    instruction = "instruction"
+    classification = "classification"
+
+
 class ConfigType(StrEnum):
     """What a configuration blob parameterises."""
 
@@ -82,6 +91,7 @@ class JobKind(StrEnum):
 
     fine_tuning = "fine_tuning"
     evaluation = "evaluation"
+    export = "export"
 
 
 class JobStatus(StrEnum):

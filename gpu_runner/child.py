@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.events import Finished
-from core.spec import SPEC, EvaluationSpec, FineTuningSpec
+from core.spec import SPEC, EvaluationSpec, ExportSpec, FineTuningSpec, Spec
 from gpu_runner.failures import Cancelled, JobError, failure_of
 from gpu_runner.files import Files, read_json, write_json
 from gpu_runner.spool import Spool
@@ -76,13 +76,15 @@ def run(attempt_dir: Path, token: str | None) -> int:
 
 
 def _do(raw: dict[str, Any], context: Context) -> Finished:
-    spec: FineTuningSpec | EvaluationSpec = SPEC.validate_python(raw)
+    spec: Spec = SPEC.validate_python(raw)
     if context.token:
         os.environ["HF_TOKEN"] = context.token
     if isinstance(spec, EvaluationSpec):
         from gpu_runner.evaluate import evaluate
 
         return evaluate(spec, context)
+    if isinstance(spec, ExportSpec):
+        raise JobError("exports can't be run by this runner", "Take the runner that sent this job out of service.")
     _check_engine(spec)
     from gpu_runner.train import train
 

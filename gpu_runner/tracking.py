@@ -23,7 +23,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before MLflow is im
 from pydantic import ValidationError
 
 from core.events import RECORD, AnyRecord
-from core.spec import SPEC, EvaluationSpec, Spec
+from core.spec import SPEC, EvaluationSpec, FineTuningSpec, Spec
 from gpu_runner.book import Book, EvaluationBook, TrainingBook
 from gpu_runner.files import Files, read_json, write_json
 from gpu_runner.runs import Store, is_final
@@ -145,6 +145,7 @@ def _open(job_dir: Path, uri: str, attempt: int, began: float) -> Book:
     store, root = Store(uri, job_dir / "mlflow"), job_dir.parents[1]
     if isinstance(spec, EvaluationSpec):
         return EvaluationBook(store, spec, attempt, began, root)
+    assert isinstance(spec, FineTuningSpec), "an export writes its own MLflow run"
     return TrainingBook(store, spec, attempt, began, root)
 
 

@@ -74,6 +74,8 @@ DOMAINS = (
     "datasets",
     "editing",
     "evaluation",
+    "export",
+    "splits",
     "events",
     "jobs",
     "models",

@@ -1,4 +1,4 @@
-"""The tables: the guide's seven with its columns (chapter "Data Tier"), what we add to them, and five of our own.
+"""The tables: the guide's seven with its columns (chapter "Data Tier"), what we add to them, and six of our own.
 
 `jobs` holds the state of everything that a runner works on; a fine-tuning job has the id of its job, an evaluation batch
 has its parent_job_id as the id of its job, with one row of evaluation_jobs a combination.
@@ -230,6 +230,25 @@ class EvaluationJob(Base):
     comparison_adapter_id: Mapped[str | None]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
+
+
+class ExportJob(Base):
+    """The request of an export; its state is the row of jobs with the same id."""
+
+    __tablename__ = "export_jobs"
+
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    type: Mapped[str]
+    base_model_id: Mapped[str | None] = mapped_column(_origin("models.id"), index=True)
+    adapter_id: Mapped[str | None] = mapped_column(_origin("adapters.id"), index=True)
+    model_name: Mapped[str]
+    model_description: Mapped[str | None] = mapped_column(Text)
+    artifact_location: Mapped[str | None] = mapped_column(Text)
+    generation_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
+    generation_config: Mapped[str | None] = mapped_column(Text)
+    num_cpu: Mapped[int]
+    num_gpu: Mapped[int]
+    num_memory: Mapped[int]
 
 
 class Job(Base):

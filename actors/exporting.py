@@ -1,0 +1,155 @@
+"""Handlers of exports: what was asked for is frozen and queued; a runner does it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import urlopen
+from uuid import uuid4
+
+from sqlalchemy import literal, select, tuple_
+from sqlalchemy.orm import Session, defer
+
+from actors import freezing
+from actors.handlers import handles
+from actors.jobs import all_runners, state, submit
+from actors.pages import equal, found, gone
+from actors.world import RealWorld, as_dict, inspects
+from core.errors import Unavailable
+from core.facts import default
+from core.messages.export import (
+    ExportJobMetadata,
+    ExportJobReply,
+    ExportJobsReply,
+    ExportModel,
+    ExportModelReply,
+    GetExportJob,
+    ListExportJobs,
+)
+from core.queue.connect import safe_url
+from core.spec import ExportSpec, Resources
+from core.store.session import Unit
+from core.store.tables import ExportJob, Job, Runner
+from core.types import ConfigType, JobKind
+
+PATIENCE = 5  # seconds that the tracking server may take
+
+
+@inspects("registry")
+def _inspect(message: ExportModel, world: RealWorld) -> dict[str, Any]:
+    """Whether the registry is Cloudera's; raises Unavailable when it does not answer (a file or a database of ours always does)."""
+    settings = world.desk.settings
+    if urlsplit(settings.tracking_uri).scheme in ("http", "https"):
+        _reach(settings.tracking_uri)
+    return {"cloudera": settings.cdsw_project_id is not None}
+
+
+def _reach(uri: str) -> None:
+    parts = urlsplit(uri)
+    health = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health", "", ""))
+    try:
+        with urlopen(health, timeout=PATIENCE):
+            return
+    except HTTPError as error:
+        if error.code < 500:
+            return  # it is there; Cloudera's answers 404 or asks for a token
+        reason = f"it answers {error.code}"
+    except (URLError, OSError, ValueError) as error:
+        reason = str(getattr(error, "reason", None) or error)
+    raise Unavailable(
+        f"the MLflow server at {safe_url(uri)} can't be reached ({reason}); start it or set MLFLOW_TRACKING_URI, then send this again"
+    )
+
+
+@handles(ExportModel)
+def export_model(message: ExportModel, unit: Unit, world: RealWorld) -> ExportModelReply:
+    """Freeze every input and queue the export."""
+    row = _row(message, unit, world)
+    spec = _spec(message, unit, row)
+    job = Job(
+        id=row.id,
+        kind=JobKind.export.value,
+        name=spec.name,
+        engine=JobKind.export.value,
+        spec=spec.model_dump(mode="json"),
+        priority=message.priority,
+        cpus=message.num_cpu,
+        gpus=message.num_gpu,
+        memory=message.num_memory,
+        workers=1,
+        attempt=0,
+        accepted=0,
+        losses=0,
+        step=0,
+    )
+    unit.session.add(row)
+    submit(world.desk, unit, job)
+    answered = metadata(row, job, all_runners(unit.session))
+    return ExportModelReply(base_model_id=message.base_model_id, adapter_id=message.adapter_id, export_job=answered)
+
+
+def _row(message: ExportModel, unit: Unit, world: RealWorld) -> ExportJob:
+    given = message.generation_config or json.dumps(default(ConfigType.generation_config))
+    config_id, content = freezing.from_id_or_text(world, unit, ConfigType.generation_config, given)
+    columns = message.model_dump(exclude={"priority", "generation_config", "model_name"})
+    return ExportJob(
+        id=str(uuid4()),
+        model_name=message.model_name.strip(),
+        generation_config_id=config_id,
+        generation_config=json.dumps(content),
+        **columns,
+    )
+
+
+def _spec(message: ExportModel, unit: Unit, row: ExportJob) -> ExportSpec:
+    model = freezing.model_source(unit.session, message.base_model_id)
+    adapter = freezing.adapter_source(unit.session, message.adapter_id)
+    return ExportSpec(
+        job_id=row.id,
+        name=f"export {row.model_name}",
+        destination=message.type,
+        model=model,
+        adapter=adapter,
+        model_name=row.model_name,
+        model_description=message.model_description or "",
+        artifact_location=message.artifact_location,
+        generation=json.loads(row.generation_config or "{}"),
+        resources=Resources(cpus=message.num_cpu, gpus=message.num_gpu, memory=message.num_memory),
+        needs_token=model.location is None or adapter.location is None,
+    )
+
+
+@handles(GetExportJob)
+def get_export_job(message: GetExportJob, session: Session, world: RealWorld) -> ExportJobReply:
+    """One export."""
+    row = found(session, ExportJob, message.id, "export")
+    return ExportJobReply(export_job=metadata(row, session.get_one(Job, row.id), all_runners(session)))
+
+
+@handles(ListExportJobs)
+def list_export_jobs(message: ListExportJobs, session: Session, world: RealWorld) -> ExportJobsReply:
+    """A page of exports, newest first."""
+    query = select(ExportJob, Job).join(Job, Job.id == ExportJob.id).options(defer(Job.spec))
+    query = equal(
+        query,
+        (Job.kind, JobKind.export.value),
+        (Job.status, message.status),
+        (ExportJob.adapter_id, message.adapter_id),
+        (ExportJob.base_model_id, message.base_model_id),
+    )
+    if message.after is not None:
+        last = session.get(Job, message.after)
+        if last is None:
+            raise gone(message.after, "export")
+        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(last.created_at), literal(last.id)))
+    rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
+    runners = all_runners(session)
+    exports = [metadata(row, job, runners) for row, job in rows[: message.limit]]
+    return ExportJobsReply(export_jobs=exports, has_more=len(rows) > message.limit)
+
+
+def metadata(row: ExportJob, job: Job, runners: list[Runner]) -> ExportJobMetadata:
+    """The request and its state as they are answered."""
+    return ExportJobMetadata.model_validate({**as_dict(row), **state(job, runners)})
