@@ -1,5 +1,5 @@
 """Write configs/facts/*.json: which keys the installed training libraries accept, which of them the studio forbids, and
-what older names are called today. `--check` only tells whether the files are stale (exit code 1).
+what older names are called today; and configs/families/*.json (generate_families.py). `--check` only tells whether the files are stale (exit code 1).
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from configs.generate_families import all_families
+
 FACTS = Path(__file__).resolve().parent / "facts"
+FAMILIES = FACTS.parent / "families"
 
 PLACE = "the runner chooses where an attempt's files go"
 HUB = "training never uploads; ExportModel does, when asked"
@@ -90,19 +93,21 @@ SCALARS = {int: "int", float: "float", bool: "bool", str: "str", list: "list", d
 
 def main() -> int:
     """Write the files, or only compare them."""
-    stale = [name for name, made in all_facts().items() if not same(name, made)]
+    files = {FACTS / f"{name}.json": made for name, made in all_facts().items()}
+    files |= {FAMILIES / f"{name}.json": made for name, made in all_families().items()}
+    stale = [path for path, made in files.items() if not same(path, made)]
+    stale += [path for path in (*FACTS.glob("*.json"), *FAMILIES.glob("*.json")) if path not in files]
     if "--check" in sys.argv[1:]:
-        for name in stale:
-            print(f"configs/facts/{name}.json is stale: run `make docs`")
+        for path in stale:
+            print(f"{path.relative_to(FACTS.parent.parent)} is stale: run `make docs`")
         return int(bool(stale))
-    for name, made in all_facts().items():
-        (FACTS / f"{name}.json").write_text(text(made), encoding="utf-8")
+    for path, made in files.items():
+        path.write_text(text(made), encoding="utf-8")
     return 0
 
 
-def same(name: str, made: dict[str, Any]) -> bool:
+def same(path: Path, made: dict[str, Any]) -> bool:
     """Whether the file holds just that."""
-    path = FACTS / f"{name}.json"
     return path.exists() and path.read_text(encoding="utf-8") == text(made)
 
 

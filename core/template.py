@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection, Mapping
 from string import Formatter
 
+from core.chat import conversation
+
 _BARE = re.compile(r"[^{}!:.\[\]]+")
 
 
@@ -44,7 +46,7 @@ def _value(row: Mapping[str, object], name: str) -> str:
     if name not in row:
         raise TemplateError(f"the row has no column {name!r}")
     value = row[name]
-    return "" if value is None else str(value)
+    return "" if value is None else conversation(value) or str(value)
 
 
 def _parts(template: str) -> list[tuple[str, str | None]]:
@@ -61,3 +63,11 @@ def _column(name: str | None, spec: str | None, conversion: str | None) -> str |
     if spec or conversion or not _BARE.fullmatch(name) or name != name.strip():
         raise TemplateError(f"{{{name}}} is not a bare column name (no dots, indexes, conversions or format specs)")
     return name
+
+
+def nameable(column: str) -> bool:
+    """Whether a template can name that column: some names (with braces, dots, colons, ...) no placeholder can hold."""
+    try:
+        return columns("{" + column + "}") == [column]
+    except TemplateError:
+        return False

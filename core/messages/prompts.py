@@ -235,3 +235,6 @@ def _known(message: AddPrompt, world: World, template: str) -> Iterator[str]:
     except TemplateError:
         return  # told by the local rule
     yield from problems(template, json.loads(dataset["features"] or "[]"))
+
+
+import core.messages.prompt_generation  # noqa: E402, F401  # found with the domain
