@@ -12,6 +12,7 @@ from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session, defer
 
 from actors import freezing
+from actors.axolotl import frozen_config, prompted
 from actors.handlers import handles
 from actors.jobs import all_runners, state, submit
 from actors.pages import containing, equal, found, gone
@@ -38,8 +39,10 @@ NO_PROMPT = PromptSource(id="", name="", prompt_template="", input_template="", 
 def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWorld) -> FineTuningJobReply:
     """Freeze every input, store the job, and queue it."""
     id = str(uuid4())
+    asked, message = message, prompted(message, unit, world)
     found_configs = freezing.configs(message, unit)
     spec = _spec(message, unit, world, id, found_configs)
+    spec = spec.model_copy(update={"axolotl_config": frozen_config(message, asked, unit, world)})
     row = FineTuningJob(id=id, **_columns(message, spec, found_configs))
     unit.session.add(row)
     job = Job(
@@ -91,7 +94,6 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
         needs_token=model.location is None or dataset.hub_name is not None,
         user_script=message.user_script,
         user_config=None if user_config is None else json.dumps(user_config),
-        axolotl_config=freezing.config_text(session, message.axolotl_config_id),
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from actors.configs import keep
+from actors.configs import SHIPPED, keep
 from actors.world import RealWorld
 from core.facts import default, facts
 from core.messages.configs import parse_config
@@ -98,7 +99,8 @@ def configs(message: StartFineTuningJob, unit: Unit) -> dict[str, tuple[str | No
     for stem, kind in CONFIG_FIELDS:
         text, id = getattr(message, stem), getattr(message, f"{stem}_id") or None
         if text is None and id is None and kind in DEFAULTED and not message.axolotl_config_id:
-            text = json.dumps(default(kind))
+            id = familys_default(unit.session, kind, message.base_model_id)
+            text = None if id else json.dumps(default(kind))
         if text is not None:
             row, _ = keep(unit, kind, text)
             found[stem] = (row.id, parse_config(kind, text))
@@ -107,6 +109,16 @@ def configs(message: StartFineTuningJob, unit: Unit) -> dict[str, tuple[str | No
         else:
             found[stem] = (None, None)
     return found
+
+
+def familys_default(session: Session, kind: ConfigType, model_id: str) -> str | None:
+    """The id of the default of that type for the model's family, the oldest; None when it has none."""
+    of_family = select(Config.id).join(Model, Model.family == Config.model_family)
+    return session.scalar(
+        of_family.where(Model.id == model_id, Config.type == kind.value, Config.is_default == SHIPPED)
+        .order_by(Config.created_at, Config.id)
+        .limit(1)
+    )
 
 
 def training_arguments(content: dict[str, Any], message: StartFineTuningJob) -> dict[str, Any]:
@@ -144,8 +156,3 @@ def from_id_or_text(
         row, _ = keep(unit, kind, given)
         return row.id, parse_config(kind, given)
     return given, parse_config(kind, unit.session.get_one(Config, given).config or "{}")
-
-
-def config_text(session: Session, id: str | None) -> str | None:
-    """The text of a config, as it was stored."""
-    return session.get_one(Config, id).config if id else None

@@ -17,6 +17,7 @@ DOMAINS = (
     "adapters",
     "prompts",
     "configs",
+    "axolotl",
     "events",
     "fine_tuning",
     "evaluation",

@@ -389,3 +389,6 @@ def _content(kind: ConfigType, text: str) -> Iterator[str]:
 def _prompt_fits(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """the prompt may name only columns of the dataset"""
     yield from fitting(world, message.prompt_id, message.dataset_id)
+
+
+import core.messages.axolotl  # noqa: E402, F401  # its rule on the request
