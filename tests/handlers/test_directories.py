@@ -1,4 +1,4 @@
-"""Datasets that are directories: read by the datasets library, in the slow queue's process alone."""
+"""Datasets that are directories (docs/decisions.md, D-016): read by the datasets library, in the slow queue's process alone."""
 
 from __future__ import annotations
 

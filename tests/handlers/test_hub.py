@@ -1,4 +1,4 @@
-"""The door to the Hub, against a server that answers as the Hub does: what is there, gated, missing, or away."""
+"""The door to the Hub (docs/decisions.md, D-017), against a server that answers as the Hub does: what is there, gated, missing, or away."""
 
 from __future__ import annotations
 
