@@ -87,8 +87,17 @@ def _tables(value: Mapping[str, Any]) -> None:
             table(part, COLUMNS.get(name))
         elif isinstance(part, dict) and len(value) <= 2:
             _card(part)
+        elif isinstance(part, str) and "\n" in part:
+            _block(name, part)
         elif part not in (None, False) or name == "removed":
             print(f"{name}: {cell(name, part)}")
+
+
+def _block(name: str, text: str) -> None:
+    """Text of several lines as it stands, such as a row as the model will see it."""
+    print(f"{name}:")
+    for line in plain(text, limit=20_000, lines=True).split("\n"):
+        print(f"  {line}".rstrip())
 
 
 def _card(fields: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from core.rules import check, refusing
 from core.text import plain
 from tui.cli import output
 from tui.cli.fields import add_options, payload
+from tui.cli.references import REFERENCES
 
 if TYPE_CHECKING:
     from core.client import StudioClient
@@ -34,6 +35,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("dataset", "add", "AddDataset"),
     Verb("dataset", "list", "ListDatasets"),
     Verb("dataset", "show", "GetDataset", "id"),
+    Verb("dataset", "formats", "MatchAxolotlFormats", "dataset_id"),
     Verb("dataset", "edit", "EditDataset", "id"),
     Verb("dataset", "remove", "RemoveDataset", "id"),
     Verb("model", "add", "AddModel"),
@@ -44,6 +46,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("prompt", "add", "AddPrompt"),
     Verb("prompt", "list", "ListPrompts"),
     Verb("prompt", "show", "GetPrompt", "id"),
+    Verb("prompt", "generate", "GeneratePrompt", "dataset_id"),
+    Verb("prompt", "preview", "PreviewPrompt"),
     Verb("prompt", "edit", "EditPrompt", "id"),
     Verb("prompt", "remove", "RemovePrompt", "id"),
     Verb("config", "add", "AddConfig"),
@@ -121,8 +125,8 @@ def _declare(verbs: Any, verb: Verb) -> None:
     if verb.positional:
         parser.add_argument(
             f"positional_{verb.positional}",
-            metavar=verb.positional.upper(),
-            help="id, or name" if verb.positional == "id" else "",
+            metavar=verb.positional.removesuffix("_id").upper(),
+            help="id, or name" if verb.positional == "id" or verb.positional in REFERENCES else "",
         )
     if verb.message == "StartEvaluationJob":
         parser.add_argument(
