@@ -1,4 +1,4 @@
-"""An old message still means the same: what was stored of each is parsed again, field by field."""
+"""An old message (docs/decisions.md, D-111) still means the same: what was stored of each is parsed again, field by field."""
 
 from __future__ import annotations
 
