@@ -312,6 +312,8 @@ def test_annotations_are_escaped_as_github_reads_them(tmp_path: Path, capsys: py
     lines = validate(capsys, path, "-o", "github")[1].splitlines()
     assert len(lines) == 1
     properties, data = unescaped(lines[0])
+    assert properties == {"file": str(path), "line": "1", "col": "7", "title": "MS-104"}
+    assert "x::error file=y::%0A" in data
     twice = written(tmp_path, "twice.yaml", 'name: ListModels\npayload: {}\n"a\\nb%": 1\n"a\\nb%": 1\n')
     (told,) = (line for line in validate(capsys, twice, "-o", "github")[1].splitlines() if "FL-102" in line)
     assert unescaped(told)[1].startswith("a\nb%: ")
