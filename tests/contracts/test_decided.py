@@ -58,6 +58,25 @@ def test_an_adapters_name_is_ascii_letters_digits_and_hyphens_to_its_end(name: s
     assert "FT-002" in train(adapter_name=name)
 
 
+@decision("D-014")
+def test_the_guides_dataset_formats_are_shipped_with_sharegpt_and_completion() -> None:
+    from core.axolotl import Format, format_columns, shipped_formats
+
+    formats = {name: Format(name, format_columns(content)) for name, content in shipped_formats().items()}
+    assert len(formats) == 22 and {"alpaca", "sharegpt", "completion"} <= set(formats)
+    assert all(each.columns for each in formats.values())
+
+
+@decision("D-015")
+def test_the_output_column_is_the_one_whose_name_ranks_first_else_the_last() -> None:
+    from core.output_columns import output_column, ranked
+
+    assert output_column(["response", "text", "answer"])[0] == "answer"
+    assert output_column(["Output_Text", "b"])[0] == "Output_Text"
+    assert output_column(["a", "b"])[0] == "b"
+    assert len(ranked()) > 300 and list(ranked())[:3] == ["answer", "response", "output"]
+
+
 @decision("D-006")
 @pytest.mark.parametrize("field", ["num_epochs", "learning_rate", "dataset_fraction", "train_test_split"])
 def test_only_finite_numbers_are_numbers_and_a_split_of_one_is_legal(field: str) -> None:

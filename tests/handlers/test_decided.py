@@ -10,9 +10,10 @@ import pytest
 
 from actors.answering import answer
 from actors.desk import Desk
+from core.axolotl import shipped_formats
 from core.queue import wire
 from core.spec import EvaluationSpec, FineTuningSpec
-from core.store.tables import Adapter, FineTuningJob, Job, Model, Prompt
+from core.store.tables import Adapter, Dataset, FineTuningJob, Job, Model, Prompt
 from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, job, say, start
 
 decision = pytest.mark.decision
@@ -87,6 +88,45 @@ def test_a_config_comes_by_id_or_inline_and_the_job_keeps_both_id_and_text(desk:
     assert (named["lora_config_id"], json.loads(named["lora_config"])) == (stored["id"], {"r": 5})
     again = say(desk, "GetFineTuningJob", id=start(desk, "a3", lora_config='{ "r":5 }'))["fine_tuning_job"]
     assert again["lora_config_id"] == stored["id"]
+
+
+def axolotl(desk: Desk, **fields: Any) -> dict[str, Any]:
+    """A request for the axolotl framework on a dataset of instructions."""
+    with desk.store.write() as unit:
+        features = json.dumps(["instruction", "input", "output"])
+        unit.session.merge(
+            Dataset(id="i", type="project_csv", name="i", location="/i.csv", features=features, sha256="3")
+        )
+    alpaca = json.dumps(shipped_formats()["alpaca"])
+    say(desk, "AddConfig", type="axolotl_dataset_formats", config=alpaca, description="alpaca")
+    config = say(desk, "AddConfig", type="axolotl", config="base_model: x\nadapter: lora\n")["config"]["id"]
+    asked = {"framework_type": "axolotl", "axolotl_config_id": config, "base_model_id": "m", "dataset_id": "i"}
+    return {"adapter_name": "x", "num_cpu": 1, "num_gpu": 0, "num_memory": 1, **asked, **fields}
+
+
+@decision("D-011")
+def test_a_given_prompt_is_kept_and_one_is_made_only_when_none_is_given(desk: Desk) -> None:
+    fields = {"dataset_id": "i", "prompt_template": "{output}", "input_template": "{input}"}
+    asked = axolotl(desk)
+    given = say(desk, "AddPrompt", prompt={**fields, "name": "g", "completion_template": "{output}"})["prompt"]["id"]
+    kept = say(desk, "StartFineTuningJob", **{**asked, "prompt_id": given})["fine_tuning_job"]
+    made = say(desk, "StartFineTuningJob", **{**asked, "adapter_name": "y"})["fine_tuning_job"]
+    assert kept["prompt_id"] == given
+    assert made["prompt_id"] not in (None, given)
+    told = answer(desk, "StartFineTuningJob", {**asked, "adapter_name": "z", "dataset_id": "d"}, None)
+    assert told["code"] == "refused", (
+        "no format fits the columns q and a: the failure of the prompt refuses the request"
+    )
+
+
+@decision("D-012")
+def test_the_prompt_that_is_made_has_a_line_a_feature_and_serves_evaluation(desk: Desk) -> None:
+    made = say(desk, "StartFineTuningJob", **axolotl(desk))["fine_tuning_job"]["prompt_id"]
+    prompt = say(desk, "GetPrompt", id=made)["prompt"]
+    lines = prompt["prompt_template"].splitlines()
+    assert lines == ["Instruction: {instruction}", "Input: {input}", "Output: {output}"]
+    assert "{output}" not in prompt["input_template"] and prompt["input_template"].endswith("Output:")
+    assert prompt["completion_template"].strip() == "{output}"
 
 
 @decision("D-013")
