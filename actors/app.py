@@ -19,7 +19,7 @@ from dramatiq.middleware import CurrentMessage
 
 from actors import handlers
 from actors.answering import answer, failure
-from actors.configs import ship_defaults
+from actors.defaults import settle
 from actors.desk import Desk
 from actors.ticking import tick
 from core.errors import Refused
@@ -40,8 +40,9 @@ def open_desk(using: Settings) -> Desk:
     """A desk on an upgraded store, with the defaults stored and the artifacts marked."""
     store = Store(using)
     upgrade(store)
-    ship_defaults(store)
     desk = Desk(using, store, connect(using.redis_url), away=_once_a_minute(log.warning))
+    handlers.load()
+    settle(desk)
     desk.mark_artifacts()
     return desk
 

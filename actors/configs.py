@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, and_, select
@@ -25,10 +27,13 @@ from core.messages.configs import (
     parse_config,
 )
 from core.store.session import Store, Unit
-from core.store.tables import Config, Model
+from core.store.tables import Config, Meta, Model
 from core.types import ConfigType
 
 SHIPPED, USERS = 1, 0
+SHIPPED_KEY = "shipped_configs"
+# Whose text is kept as it came: the one for its comments, the other for the order of its columns.
+AS_GIVEN = (ConfigType.axolotl, ConfigType.axolotl_dataset_formats)
 DEFAULTS = (
     ConfigType.training_arguments,
     ConfigType.bitsandbytes_config,
@@ -64,7 +69,7 @@ def keep(
     existing = unit.session.scalar(select(Config).where(Config.content_hash == hash))
     if existing is not None:
         return existing, True
-    shown = text if kind == ConfigType.axolotl else canonical(content)
+    shown = text if kind in AS_GIVEN else canonical(content)
     row = Config(
         id=str(uuid4()),
         type=kind,
@@ -83,9 +88,40 @@ def keep(
 
 def ship_defaults(store: Store) -> None:
     """Store the guide's default configs, once; nothing is ever changed or deleted."""
+    ship(
+        store, [Shipped(kind, json.dumps(default(kind)), f"the default {kind.replace('_', ' ')}") for kind in DEFAULTS]
+    )
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A config that the studio brings along."""
+
+    kind: str
+    text: str
+    description: str
+    family: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """Its content's hash, by which it is remembered."""
+        return content_hash(self.kind, self.family, parse_config(self.kind, self.text))
+
+
+def ship(store: Store, configs: Iterable[Shipped]) -> None:
+    """Store what this studio has not stored before; what a user removed since is not brought back.
+
+    Their hashes are kept in meta: a row that is gone says nothing of why.
+    """
     with store.write() as unit:
-        for kind in DEFAULTS:
-            keep(unit, kind, json.dumps(default(kind)), f"the default {kind.replace('_', ' ')}", is_default=SHIPPED)
+        marker = unit.session.get(Meta, SHIPPED_KEY)
+        before = [] if marker is None else json.loads(marker.value)
+        fresh = [each for each in configs if each.hash not in set(before)]
+        for each in fresh:
+            keep(unit, each.kind, each.text, each.description, family=each.family, is_default=SHIPPED)
+        if fresh:
+            value = json.dumps([*before, *(each.hash for each in fresh)])
+            unit.session.merge(Meta(key=SHIPPED_KEY, value=value))
 
 
 @handles(GetConfig)

@@ -32,12 +32,15 @@ class Event(BaseModel):
 
 LEVELS = ("info", "warning", "error")
 # What an event may be about: a resource's table, or one of the studio's own.
-KINDS = ("datasets", "models", "adapters", "prompts", "configs", "evaluation_jobs", "jobs", "runners")
+KINDS = ("datasets", "models", "adapters", "prompts", "configs", "evaluation_jobs", "jobs", "runners", "database")
 # Every type of the log, with what its data holds. JobX events carry {"status", "attempt"}; the status is the one it led to.
 EVENT_TYPES: dict[str, str] = {
     "ResourceAdded": "a resource was stored; data: {name}",
     "ResourceChanged": "a resource was edited; data: {name}",
     "ResourceRemoved": "a resource was removed; data: {name}",
+    "DefaultNoted": "a project default was taken without asking the Hub, or left out; data: {name}",
+    "DatabaseImported": "a file was imported; data: {inserted, mended, skipped, failed}",
+    "JobImported": "a job came with an import; data: {status, attempt, kind, name}",
     "JobQueued": "a job was accepted, or goes back to the queue; data: {status, attempt, kind, name, reason}",
     "JobAssigned": "a runner got the job under a lease; data: {status, attempt, runner_id}",
     "JobStarted": "the child runs; data: {status, attempt, runner_id}",

@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN"),
         description="Token of the Hugging Face Hub.",
     )
+    project_defaults: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("FTS_PROJECT_DEFAULTS", "FINE_TUNING_STUDIO_PROJECT_DEFAULTS"),
+        description="JSON file of the resources that a new studio begins with; the shipped ones without it.",
+    )
     threads: int = Field(8, description="Worker threads of an actors process.")
     lease_seconds: float = Field(30, description="How long a job stays with a runner that says nothing.")
     report_seconds: float = Field(5, description="How often an idle runner reports.")
@@ -90,6 +95,12 @@ class Settings(BaseSettings):
     def artifacts_root(self) -> Path:
         """The directory of attempts and results, absolute."""
         return (self.artifacts or self.root / "artifacts").expanduser().resolve()
+
+    @property
+    def defaults_file(self) -> Path:
+        """The file of the project defaults."""
+        shipped = Path(__file__).resolve().parent.parent / "configs" / "project_defaults.json"
+        return (self.project_defaults or shipped).expanduser().resolve()
 
     @property
     def roots(self) -> list[Path]:

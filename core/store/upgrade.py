@@ -30,12 +30,13 @@ class TooNew(RuntimeError):
 
 def upgrade(store: Store) -> bool:
     """Upgrade the store to head and name it; tell whether tables changed. A file is backed up first. Raises TooNew."""
-    with _alone(store), _migrating(store) as connection:
+    with alone(store), _migrating(store) as connection:
         current = _current(connection)
         changed = current != _head()
         if changed:
             _check_known(current)
-            _back_up(store, current)
+            if current is not None:  # a fresh store has nothing to lose
+                back_up(store, current)
             _alembic(connection)
         _name(connection)
         connection.commit()
@@ -101,13 +102,14 @@ def _name(connection: Connection) -> None:
             connection.execute(Meta.__table__.insert().values(key=key, value=str(uuid4())))  # type: ignore[attr-defined]
 
 
-def _back_up(store: Store, revision: str | None) -> None:
+def back_up(store: Store, label: str) -> Path | None:
+    """Copy the store's file into backups/ beside it; return the copy, None for a server, which has backups of its own."""
     database = store.url.database
-    if not store.is_sqlite or revision is None or database is None:
-        return  # a fresh store, or a server that has backups of its own
+    if not store.is_sqlite or database is None:
+        return None
     directory = Path(database).parent / "backups"
     directory.mkdir(exist_ok=True, mode=0o700)
-    target = directory / f"{Path(database).stem}-{revision}-{time.strftime('%Y%m%d-%H%M%S')}.db"
+    target = directory / f"{Path(database).stem}-{label}-{time.strftime('%Y%m%d-%H%M%S')}.db"
     with sqlite3.connect(database) as source, sqlite3.connect(target) as copy:
         source.backup(copy)
     source.close()
@@ -116,10 +118,12 @@ def _back_up(store: Store, revision: str | None) -> None:
         :-BACKUPS_KEPT
     ]:
         old.unlink()
+    return target
 
 
 @contextmanager
-def _alone(store: Store) -> Iterator[None]:
+def alone(store: Store) -> Iterator[None]:
+    """Let one process at a time prepare the store: all that start together wait for the first."""
     if store.is_sqlite:
         with Path(f"{store.url.database}.upgrade").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
