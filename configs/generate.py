@@ -5,8 +5,10 @@ what older names are called today; and configs/families/*.json (generate_familie
 from __future__ import annotations
 
 import dataclasses
+import enum
 import inspect
 import json
+import re
 import sys
 import types
 import typing
@@ -123,21 +125,16 @@ def all_facts() -> dict[str, dict[str, Any]]:
     from trl import SFTConfig
 
     arguments = dataclass_keys(SFTConfig)
-    allowed = {name: kind for name, kind in arguments.items() if name not in FORBIDDEN}
-    lora = {name: kind for name, kind in dataclass_keys(LoraConfig).items() if name not in LORA_FORBIDDEN}
+    forbidden = {key: why for key, why in FORBIDDEN.items() if key in arguments}
+    bnb = documented_keys(BitsAndBytesConfig, defaults_of(BitsAndBytesConfig))
+    bnb["quant_method"] = {"type": "str", "default": "bitsandbytes"}
+    generation = documented_keys(GenerationConfig, GenerationConfig().to_dict())
+    trl, peft, transformers = (f"{name} {version(name)}" for name in ("trl", "peft", "transformers"))
     return {
-        "training_arguments": facts(
-            f"trl {version('trl')}", allowed, {key: why for key, why in FORBIDDEN.items() if key in arguments}, RENAMED
-        ),
-        "lora": facts(f"peft {version('peft')}", lora, LORA_FORBIDDEN),
-        "bitsandbytes": facts(
-            f"transformers {version('transformers')}",
-            {**signature_keys(BitsAndBytesConfig), "quant_method": {"type": "str", "default": "bitsandbytes"}},
-            {},
-        ),
-        "generation": facts(
-            f"transformers {version('transformers')}", generation_keys(GenerationConfig()), GENERATION_FORBIDDEN
-        ),
+        "training_arguments": facts("training_arguments", trl, arguments, forbidden, RENAMED),
+        "lora": facts("lora", peft, dataclass_keys(LoraConfig), LORA_FORBIDDEN),
+        "bitsandbytes": facts("bitsandbytes", transformers, bnb, {}),
+        "generation": facts("generation", transformers, generation, GENERATION_FORBIDDEN),
     }
 
 
@@ -159,11 +156,56 @@ LORA_FORBIDDEN = {
 GENERATION_FORBIDDEN = {"_from_model_config": "the library writes it", "transformers_version": "the library writes it"}
 
 
+# What the libraries check only when a job is at it, or not at all: (lowest, highest) value of a key.
+LIMITS: dict[str, dict[str, tuple[float | None, float | None]]] = {
+    "training_arguments": {
+        "num_train_epochs": (0, None),
+        "learning_rate": (0, None),
+        "per_device_train_batch_size": (1, None),
+        "per_device_eval_batch_size": (1, None),
+        "gradient_accumulation_steps": (1, None),
+        "warmup_steps": (0, None),
+        "max_grad_norm": (0, None),
+        "weight_decay": (0, None),
+    },
+    "lora": {"r": (1, None), "lora_alpha": (0, None), "lora_dropout": (0, 1)},
+    "bitsandbytes": {"llm_int8_threshold": (0, None)},
+    "generation": {
+        "max_new_tokens": (1, None),
+        "min_new_tokens": (0, None),
+        "num_beams": (1, None),
+        "num_return_sequences": (1, None),
+        "temperature": (0, None),
+        "top_k": (0, None),
+        "top_p": (0, 1),
+        "min_p": (0, 1),
+        "repetition_penalty": (0, None),
+    },
+}
+CHOICES: dict[str, dict[str, list[str]]] = {
+    "training_arguments": {},
+    "lora": {},
+    "bitsandbytes": {
+        "bnb_4bit_quant_type": ["fp4", "nf4"],
+        "bnb_4bit_compute_dtype": ["float16", "bfloat16", "float32"],
+        "bnb_4bit_quant_storage": ["uint8", "int8", "float16", "bfloat16", "float32", "float64"],
+        "quant_method": ["bitsandbytes"],
+    },
+    "generation": {},
+}
+ARGUMENT = re.compile(r"^ +(\w+) \(([^)]*)\)", re.MULTILINE)
+DOCUMENTED = {name: name for name in ("int", "float", "bool", "str", "list", "dict")}
+DOCUMENTED |= {"tuple": "list", "torch.dtype": "str"}
+
+
 def facts(
-    library: str, keys: dict[str, Any], forbidden: dict[str, str], renamed: dict[str, Any] | None = None
+    file: str, library: str, keys: dict[str, Any], forbidden: dict[str, str], renamed: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """One file's content."""
-    allowed = {name: kind for name, kind in keys.items() if name not in forbidden}
+    allowed = {name: limited(file, name, fact) for name, fact in keys.items() if name not in forbidden}
+    allowed = {
+        name: {key: each for key, each in fact.items() if key != "choices" or each} for name, fact in allowed.items()
+    }
     return {"library": library, "keys": allowed, "forbidden": forbidden, "renamed": renamed or {}}
 
 
@@ -171,39 +213,54 @@ def dataclass_keys(cls: Any) -> dict[str, Any]:
     """Name -> type and default of a dataclass's fields."""
     hints = typing.get_type_hints(cls)
     return {
-        field.name: {"type": kind_of(hints.get(field.name, Any)), "default": plain(field.default)}
+        field.name: {
+            "type": kind_of(hints.get(field.name, Any)),
+            "default": plain(field.default),
+            "choices": choices_of(hints.get(field.name, Any)),
+        }
         for field in dataclasses.fields(cls)
         if field.init
     }
 
 
-def signature_keys(cls: Any) -> dict[str, Any]:
-    """Name -> type and default of a constructor's arguments."""
-    found = {}
-    for name, parameter in inspect.signature(cls.__init__).parameters.items():
-        if name not in {"self", "kwargs"}:
-            default = plain(parameter.default)
-            found[name] = {
-                "type": SCALARS.get(type(default), "any") if default is not None else "any",
-                "default": default,
-            }
-    return found
+def documented_keys(cls: Any, defaults: dict[str, Any]) -> dict[str, Any]:
+    """Name -> type and default of what a class without type hints says of its arguments in its docstring."""
+    told = {name: documented(text) for name, text in ARGUMENT.findall(cls.__doc__ or "")}
+    return {name: {"type": told.get(name, "any"), "default": plain(value)} for name, value in defaults.items()}
 
 
-def generation_keys(config: Any) -> dict[str, Any]:
-    """Name -> type and default of a generation config."""
-    known = {
-        "do_sample": "bool",
-        "temperature": "float",
-        "top_p": "float",
-        "top_k": "int",
-        "num_beams": "int",
-        "max_new_tokens": "int",
-        "repetition_penalty": "float",
-        "max_length": "int|null",
-        "min_new_tokens": "int",
-    }
-    return {name: {"type": known.get(name, "any"), "default": plain(value)} for name, value in config.to_dict().items()}
+def defaults_of(cls: Any) -> dict[str, Any]:
+    """Name -> default of a constructor's arguments."""
+    parameters = inspect.signature(cls.__init__).parameters.items()
+    return {name: each.default for name, each in parameters if name not in {"self", "kwargs"}}
+
+
+def documented(text: str) -> str:
+    """The types that a docstring names, "`int` or `list[int]`, *optional*", as names joined by |."""
+    named = (
+        " ".join(text.replace("`", "").split()).split(", *optional*")[0].split(", default")[0].removeprefix("Union[")
+    )
+    words = (part.split("[")[0].split("(")[0].strip() for part in re.split(r" or |, ", named))
+    return "|".join(sorted({DOCUMENTED.get(word, "any") for word in words}))
+
+
+def limited(file: str, key: str, fact: dict[str, Any]) -> dict[str, Any]:
+    """The fact with the values that are legal, where they are known."""
+    low, high = LIMITS[file].get(key, (None, None))
+    chosen = CHOICES[file].get(key) or fact.get("choices")
+    more = {"at_least": low, "at_most": high, "choices": chosen}
+    return {**fact, **{name: value for name, value in more.items() if value is not None}}
+
+
+def choices_of(hint: Any) -> list[str] | None:
+    """The texts that an enumeration among a hint's types, or a hint of texts only, allows; None: any."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    for part in parts:
+        if isinstance(part, type) and issubclass(part, enum.Enum):
+            return [str(each.value) for each in part]
+    if typing.get_origin(hint) is typing.Literal and all(isinstance(each, str) for each in typing.get_args(hint)):
+        return list(typing.get_args(hint))
+    return None
 
 
 def kind_of(hint: Any) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from core.drafts import label, lines
@@ -59,6 +60,51 @@ def format_columns(content: Mapping[str, Any]) -> Mapping[str, object]:
     """The columns of a config of type axolotl_dataset_formats: its `format`, or all of it in the original's flat form."""
     columns = content.get("format")
     return columns if isinstance(columns, Mapping) else content
+
+
+def format_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    """Tell what is wrong with a dataset format's content."""
+    columns = format_columns(content)
+    if not columns:
+        yield "a dataset format must name at least one column"
+    yield from (f"a column's name can't be blank: {name!r}" for name in columns if not name.strip())
+    if columns is not content:
+        yield from (
+            f"{key} must be text" for key in ("name", "description") if not isinstance(content.get(key, ""), str)
+        )
+        if more := sorted(content.keys() - {"name", "description", "format"}):
+            yield f"beside format there may be name and description only, not {', '.join(more)}"
+
+
+def axolotl_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    """Tell what is wrong with the parts of an Axolotl config that the studio reads or writes over; the rest is Axolotl's."""
+    yield from (f"keys must be texts, not {key!r}" for key in content if not isinstance(key, str))
+    for key in ("num_epochs", "learning_rate", "val_set_size"):
+        value = content.get(key)
+        if value is not None and not _is_number(value):
+            yield f"{key} must be a number, not {value!r}"
+    yield from _datasets_problems(content.get("datasets"))
+
+
+def _is_number(value: object) -> bool:
+    """Whether Axolotl takes it as a number: YAML reads 2e-5 as a text."""
+    try:
+        return not isinstance(value, bool) and isinstance(value, int | float | str) and isfinite(float(value))
+    except (ValueError, OverflowError):
+        return False
+
+
+def _datasets_problems(datasets: object) -> Iterator[str]:
+    if datasets is None:
+        return
+    if not isinstance(datasets, list):
+        yield "datasets must be a list of mappings with path and type"
+        return
+    for number, each in enumerate(datasets):
+        if not isinstance(each, dict):
+            yield f"datasets[{number}] must be a mapping with path and type, not {each!r}"
+        elif not isinstance(each.get("type"), str | dict | None):
+            yield f"datasets[{number}].type must be a format's name or a mapping, not {each['type']!r}"
 
 
 def stored_formats(rows: Iterable[Mapping[str, Any]]) -> list[Format]:

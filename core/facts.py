@@ -47,6 +47,8 @@ def wrong(kind: ConfigType, content: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} is not a key of {known['library']}{_nearest(key, known)}"
         elif key in known["keys"] and not _fits(value, known["keys"][key]["type"]):
             yield f"{key} must be {known['keys'][key]['type'].replace('|', ' or ')}, not {value!r}"
+        elif key in known["keys"] and (told := _outside(value, known["keys"][key])):
+            yield f"{key} must be {told}, not {value!r}"
 
 
 def renamed(kind: ConfigType, content: Mapping[str, Any]) -> Iterator[str]:
@@ -64,6 +66,7 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
     return f"; the nearest known key is {near[0]}" if near else ""
 
 
+_MANY = 8  # of more choices than that, the nearest is named too
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -74,6 +77,22 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
     "any": (object,),
 }
+
+
+def _outside(value: object, fact: Mapping[str, Any]) -> str | None:
+    """What a value of the right type should be instead; None when it is legal."""
+    choices, low, high = fact.get("choices"), fact.get("at_least"), fact.get("at_most")
+    if isinstance(value, str) and choices and value not in choices:
+        near = get_close_matches(value, choices, n=1, cutoff=0.5)
+        return f"one of {', '.join(choices)}" + (
+            f" (the nearest is {near[0]})" if near and len(choices) > _MANY else ""
+        )
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if low is not None and value < low:
+            return f"at least {low}"
+        if high is not None and value > high:
+            return f"at most {high}"
+    return None
 
 
 def _fits(value: object, types: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from core.axolotl import axolotl_problems, format_problems
 from core.facts import renamed, wrong
 from core.messages.base import Command, Query, Value
 from core.messages.common import After, Limit, one_of, one_of_or_none
@@ -185,6 +186,54 @@ def _valid_yaml(message: AddConfig, world: World) -> Iterator[str]:
 def _known_keys(message: AddConfig, world: World) -> Iterator[str]:
     """the keys must be ones that the training libraries know and the studio allows, with values of their types"""
     yield from _about(message, wrong)
+
+
+@rule(
+    AddConfig,
+    "CF-104",
+    "config",
+    passes=[
+        {},
+        {"type": "axolotl", "config": "base_model: x"},
+        {"type": "axolotl", "config": "datasets: [{path: , type: alpaca}]"},
+    ],
+    fails=[
+        {"type": "axolotl", "config": "datasets: rows.jsonl"},
+        {"type": "axolotl", "config": "datasets: [rows.jsonl]"},
+        {"type": "axolotl", "config": "datasets: [{type: 7}]"},
+        {"type": "axolotl", "config": "learning_rate: high"},
+        {"type": "axolotl", "config": "1: 2"},
+    ],
+)
+def _axolotl_shape(message: AddConfig, world: World) -> Iterator[str]:
+    """an axolotl config's keys are texts, its datasets mappings, and what the studio writes over has the right type"""
+    if message.type == ConfigType.axolotl:
+        yield from _about(message, lambda kind, content: axolotl_problems(content))
+
+
+@rule(
+    AddConfig,
+    "CF-105",
+    "config",
+    passes=[
+        {},
+        {"type": "axolotl_dataset_formats", "config": '{"question": "string", "answer": "string"}'},
+        {
+            "type": "axolotl_dataset_formats",
+            "config": '{"name": "Q and A", "description": "qa", "format": {"question": "string"}}',
+        },
+    ],
+    fails=[
+        {"type": "axolotl_dataset_formats", "config": "{}"},
+        {"type": "axolotl_dataset_formats", "config": '{"format": {}}'},
+        {"type": "axolotl_dataset_formats", "config": '{"format": {"a": "string"}, "columns": 1}'},
+        {"type": "axolotl_dataset_formats", "config": '{" ": "string"}'},
+    ],
+)
+def _format_shape(message: AddConfig, world: World) -> Iterator[str]:
+    """a dataset format names its columns: {name, description, format: {column: type}}, or just {column: type}"""
+    if message.type == ConfigType.axolotl_dataset_formats:
+        yield from _about(message, lambda kind, content: format_problems(content))
 
 
 @rule(
