@@ -54,6 +54,8 @@ def show(value: Mapping[str, Any], form: str) -> None:
         import yaml
 
         print(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True), end="")
+    elif isinstance(text := value.get("exported_json"), str):
+        _exported(text)
     else:
         _tables(value)
 
@@ -84,13 +86,19 @@ def _tables(value: Mapping[str, Any]) -> None:
         if part == [] and several:
             continue
         if isinstance(part, list) and (not part or isinstance(part[0], dict)):
-            table(part, COLUMNS.get(name))
+            columns = COLUMNS.get(name, ())
+            table(part, columns if part and set(columns) & set(part[0]) else None)
         elif isinstance(part, dict) and len(value) <= 2:
             _card(part)
         elif isinstance(part, str) and "\n" in part:
             _block(name, part)
         elif part not in (None, False) or name == "removed":
             print(f"{name}: {cell(name, part)}")
+
+
+def _exported(text: str) -> None:
+    """A whole export: as it is into a file or pipe, made safe on a terminal."""
+    print(plain(text, limit=len(text) * 6, lines=True) if sys.stdout.isatty() else text)
 
 
 def _block(name: str, text: str) -> None:

@@ -125,6 +125,7 @@ def _declare(verbs: Any, verb: Verb) -> None:
     if verb.positional:
         parser.add_argument(
             f"positional_{verb.positional}",
+            nargs=None if message.model_fields[verb.positional].is_required() else "?",
             metavar=verb.positional.removesuffix("_id").upper(),
             help="id, or name" if verb.positional == "id" or verb.positional in REFERENCES else "",
         )
@@ -145,8 +146,8 @@ def _declare(verbs: Any, verb: Verb) -> None:
 def _runner(verb: Verb, message: type[Message[Any]]) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         fields = payload(arguments, message)
-        if verb.positional:
-            fields[verb.positional] = getattr(arguments, f"positional_{verb.positional}")
+        if verb.positional and (given := getattr(arguments, f"positional_{verb.positional}")) is not None:
+            fields[verb.positional] = given
         if pairs := getattr(arguments, "pair", []):
             fields["model_adapter_combinations"] = [_pair(text) for text in pairs]
         return request(arguments, verb.message, fields)
