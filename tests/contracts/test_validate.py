@@ -123,6 +123,16 @@ def test_a_config_file_is_checked_with_the_line_of_each_key(tmp_path: Path, caps
     assert found(capsys, path, "--config", "lora_config") == [(3, 11, "CF-102", "config"), (4, 17, "CF-102", "config")]
 
 
+def test_an_axolotl_config_is_checked_with_the_line_of_each_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "base_model: x\nadapter: lora\nlearning_rate: high\ndatasets:\n  - path: a\n    type: 7\n"
+    assert {(line, rule[:2]) for line, _, rule, _ in found(capsys, written(tmp_path, "a.yaml", text))} == {
+        (3, "CF"),
+        (6, "CF"),
+    }
+
+
 def test_advice_is_told_and_refuses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, "t.json", '{"warmup_ratio": 0.1}')
     assert found(capsys, path, "--config", "training_arguments") == [(1, 18, "CF-103", "config")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -216,6 +217,7 @@ def _older(name: str) -> dict[str, list[str]]:
 def _key_of(root: Place, message: str) -> tuple[int, int]:
     """Where the key stands with which the message begins: complaints about a config's content begin with it."""
     word = message.split(maxsplit=1)[0].strip("'\":,") if message.strip() else ""
+    word = re.sub(r"\[(\d+)\]", r".\1", word)
     return where(root, Breach(rule="", field=word, message=""), root, {})
 
 

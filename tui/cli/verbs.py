@@ -79,6 +79,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("export", "list", "ListExportJobs"),
     Verb("export", "show", "GetExportJob", "id"),
     Verb("export", "cancel", "CancelJob", "id"),
+    Verb("database", "export", "ExportDatabase"),
+    Verb("database", "import", "ImportDatabase"),
     Verb("event", "list", "ListEvents"),
     Verb("runner", "list", "ListRunners"),
     Verb("runner", "drain", "DrainRunner", "id"),
@@ -92,6 +94,7 @@ NOUNS = {
     "job": "fine-tuning jobs",
     "evaluation": "evaluation jobs",
     "export": "adapters on their way to a registry or an endpoint",
+    "database": "all resources, out to a file and in again",
     "event": "what happened",
     "runner": "the daemons that train",
 }
