@@ -208,7 +208,7 @@ def _in_state(status: str) -> ColumnElement[bool]:
     waiting = EvaluationJob.status == JobStatus.queued.value
     if status == JobStatus.queued:
         return and_(waiting, not_(held))
-    own = EvaluationJob.status == status
+    own = func.coalesce(EvaluationJob.status, Job.status) == status
     return or_(own, and_(waiting, held)) if status == JobStatus.assigned else own
 
 
@@ -242,6 +242,8 @@ def metadata(row: EvaluationJob, job: Job | None, runners: list[Runner] | None =
         if name not in {"status", "error", "started_at", "finished_at"}
     }
     made = EvaluationJobMetadata.model_validate({**shared, **columns})
+    if row.status is None and job is not None:
+        made.status = JobStatus(job.status)  # an imported row whose end the file did not tell
     if row.error:
         made.error = Failure(kind="evaluation", message=row.error, hint="The batch's log says more.")
     if made.status == JobStatus.queued and job is not None and JobStatus(job.status).held:

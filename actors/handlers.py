@@ -23,6 +23,7 @@ DOMAINS = (
     "evaluation",
     "exporting",
     "splits",
+    "database",
     "jobs",
     "metrics",
     "runners",

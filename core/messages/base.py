@@ -71,6 +71,7 @@ DOMAINS = (
     "fine_tuning_rules",
     "adapters",
     "configs",
+    "database",
     "datasets",
     "editing",
     "evaluation",

@@ -122,7 +122,7 @@ def test_parsing_a_command_line_imports_neither_queue_nor_database_nor_terminal(
 
 
 EXPECTED = {
-    "fts da": {"dataset"},
+    "fts da": {"database", "dataset"},
     "fts dataset ": {verb.verb for verb in VERBS if verb.noun == "dataset"},
     "fts dataset add --hugging": {"--huggingface-name"},
     "fts dataset list -o ": {"table", "json", "yaml"},
