@@ -30,6 +30,13 @@ def test_the_guide_lists_32_messages_and_49_rules() -> None:
     assert (len(IDS), len(set(IDS))) == (49, 49)
 
 
+@pytest.mark.decision("D-001")
+def test_all_of_them_are_there() -> None:
+    assert sorted(set(NAMES) - set(REGISTRY)) == []
+    assert sorted(set(IDS) - {rule.id for _, rule in DECLARED}) == []
+    assert "32 of 32 messages of the guide; 49 of 49 of its rules." in PAGE
+
+
 def test_the_page_counts_what_is_there_and_names_what_is_missing() -> None:
     there, met = [name for name in NAMES if name in REGISTRY], {rule.id for _, rule in DECLARED} & set(IDS)
     assert f"{len(there)} of 32 messages of the guide; {len(met)} of 49 of its rules." in PAGE

@@ -80,7 +80,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("export", "show", "GetExportJob", "id"),
     Verb("export", "cancel", "CancelJob", "id"),
     Verb("database", "export", "ExportDatabase"),
-    Verb("database", "import", "ImportDatabase"),
+    Verb("database", "import", "ImportDatabase", "imported_json_path"),
     Verb("event", "list", "ListEvents"),
     Verb("runner", "list", "ListRunners"),
     Verb("runner", "drain", "DrainRunner", "id"),
@@ -129,7 +129,7 @@ def _declare(verbs: Any, verb: Verb) -> None:
         parser.add_argument(
             f"positional_{verb.positional}",
             nargs=None if message.model_fields[verb.positional].is_required() else "?",
-            metavar=verb.positional.removesuffix("_id").upper(),
+            metavar="FILE" if verb.positional.endswith("_path") else verb.positional.removesuffix("_id").upper(),
             help="id, or name" if verb.positional == "id" or verb.positional in REFERENCES else "",
         )
     if verb.message == "StartEvaluationJob":
