@@ -85,6 +85,7 @@ def test_every_shipped_config_is_one_that_a_user_could_add(desk: Desk, name: str
         (["text"], "completion"),
         (["text", "instruction", "output"], "alpaca"),
         (["INSTRUCTION", "RESPONSE"], "oasst"),
+        (["scores", "critiques", "instruction", "revision"], "creative_acr.load_answer"),
         (["instruction"], None),
         (["a", "b"], None),
     ],

@@ -133,10 +133,18 @@ def test_the_end_is_named_as_the_model_names_it(desk: Desk, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("loss_on", list(LossOn))
-@pytest.mark.parametrize("input_template", ["Q: {text}\nA:", "Q: {text}\nA: ", "Q: {text}"])
-def test_what_is_shown_as_learned_is_what_a_runner_learns(desk: Desk, loss_on: LossOn, input_template: str) -> None:
+@pytest.mark.parametrize(
+    ("whole", "asked"),
+    [
+        ("Q: {text}\nA:{intent}", "Q: {text}\nA:"),
+        ("Q: {text}\nA:{intent}", "Q: {text}\nA: "),
+        ("Q: {text}\nA: {intent}", "Q: {text}\nA: "),
+        ("Q: {text}\nA:{intent}", "Q: {text}"),
+    ],
+)
+def test_what_is_shown_as_learned_is_what_a_runner_learns(desk: Desk, loss_on: LossOn, whole: str, asked: str) -> None:
     add(desk)
-    made = prompt(desk, prompt_template="Q: {text}\nA:{intent}", input_template=input_template)
+    made = prompt(desk, prompt_template=whole, input_template=asked)
     shown = say(desk, "PreviewPrompt", prompt_id="p", loss_on=loss_on.value)
     tokenizer = characters()
     tokens = tokenize([ROWS[0]], PromptSource(id="p", name="p", **made), tokenizer, 512, loss_on)
