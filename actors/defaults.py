@@ -129,7 +129,7 @@ class _Loading:
             self.leave_out(table, key, row, "; ".join(map(str, shape_breaches(error))))
         except StudioError as error:
             self.leave_out(table, key, row, "; ".join(map(str, error.breaches)) or error.message)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             self.leave_out(table, key, row, str(error))
 
     def leave_out(self, table: str, key: str, row: Row, why: str) -> None:

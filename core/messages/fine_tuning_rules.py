@@ -88,10 +88,11 @@ def _out_dir(message: StartFineTuningJob, world: World) -> Iterator[str]:
         return
     try:
         path = world.path(message.out_dir)
-    except ValueError as error:
+        there = path.is_dir() or not path.is_absolute()
+    except (ValueError, OSError) as error:  # OSError: the name is too long, or a directory on the way is closed
         yield f"out_dir: {error}"
         return
-    if path.is_absolute() and not path.is_dir():
+    if not there:
         yield f"out_dir {message.out_dir!r} does not exist as a directory"
 
 

@@ -131,3 +131,9 @@ def test_pages_are_newest_first_and_miss_none(desk: Desk) -> None:
     second = say(desk, "ListFineTuningJobs", limit=3, after=first["fine_tuning_jobs"][-1]["id"])
     assert [each["id"] for page in (first, second) for each in page["fine_tuning_jobs"]] == ids[::-1]
     assert (first["has_more"], second["has_more"]) == (True, False)
+
+
+def test_an_out_dir_that_no_file_system_can_hold_is_refused(desk: Desk) -> None:
+    asked = {"adapter_name": "a", "base_model_id": "m", "dataset_id": "d", "prompt_id": "p", "out_dir": "x" * 300}
+    reply = answer(desk, "StartFineTuningJob", asked)
+    assert [(each["rule"], each["field"]) for each in reply["breaches"]] == [("FT-003", "out_dir")]
