@@ -200,12 +200,13 @@ class _Loading:
 
 
 def _dataset(loading: _Loading, row: Row) -> tuple[Command[Any], dict[str, Any]]:
-    names = ("type", "name", "huggingface_name", "description")
+    names = ("type", "name", "huggingface_name", "config_name", "description")
     message = AddDataset.model_validate({**_only(row, names), "location": loading.location(row)}, strict=True)
     if message.type != "huggingface":
         return message, {}
     features = row.get("features")
-    return message, {"dataset": {"features": json.loads(features) if isinstance(features, str) else features or []}}
+    known = {"features": json.loads(features) if isinstance(features, str) else features or []}
+    return message, {"dataset": {**known, **_only(row, ("revision", "column_types", "is_chat"))}}
 
 
 def _model(loading: _Loading, row: Row) -> tuple[Command[Any], dict[str, Any]]:

@@ -22,6 +22,22 @@ _SHORT, _WORDS = 40, 4  # a label has at most so many characters and words
 _ENOUGH = 3  # rows that must be seen before repeated values say something
 _INSTRUCTION = ("instruction", "prompt", "query", "question", "task")
 _INPUT = ("input", "context", "article", "document")
+# Words in the name of a column that holds one of a few labels.
+_LABELS = frozenset(
+    (
+        "label",
+        "intent",
+        "category",
+        "class",
+        "classification",
+        "sentiment",
+        "toxicity",
+        "emotion",
+        "stance",
+        "topic",
+        "is",
+    )
+)
 _OUTPUT = ("output", "response", "answer", "completion")
 
 
@@ -97,7 +113,7 @@ def _fitting(known: Columns, names: list[str]) -> Iterator[Draft | None]:
         yield _chat(known, names)
     if _one_of(("instruction",), names) and _one_of(_OUTPUT, names):
         yield _instruction(known, names)
-    if _repeated(output_column(names)[0], known.rows):
+    if _why_labels(output_column(names)[0], known.rows):
         yield _classification(known, names)
     yield _columns(known, names)
 
@@ -108,13 +124,9 @@ def _columns(known: Columns, names: list[str]) -> Draft:
 
 
 def _classification(known: Columns, names: list[str]) -> Draft:
-    repeated = [name for name in names if _repeated(name, known.rows)]
-    output, why = output_column(repeated or names)
-    told = (
-        f"the values of {output!r} in the first rows are short and come again: they are labels"
-        if repeated
-        else "no column's values come again in the first rows, so its name decides"
-    )
+    labels = [name for name in names if _why_labels(name, known.rows)]
+    output, why = output_column(labels or names)
+    told = _why_labels(output, known.rows) or "the first rows don't show labels, so the name decides"
     return _asked(PromptStyle.classification, f"{_CLASSIFY}\n\n", names, output, [why, told])
 
 
@@ -146,11 +158,16 @@ def _one_of(wanted: Sequence[str], names: Sequence[str]) -> str | None:
     return next((name for each in wanted for name in names if name.lower() == each), None)
 
 
-def _repeated(column: str, rows: Rows) -> bool:
+def _why_labels(column: str, rows: Rows) -> str | None:
+    """Why the column's values are labels, as far as the first rows tell; None when they are not."""
     values = [row.get(column) for row in rows]
-    return (
-        len(values) >= _ENOUGH and len({str(value) for value in values}) < len(values) and all(map(_is_short, values))
-    )
+    if not values or not all(map(_is_short, values)):
+        return None
+    if len(values) >= _ENOUGH and len({str(value) for value in values}) < len(values):
+        return f"the values of {column!r} in the first rows are short and come again: they are labels"
+    if _LABELS & set(column.lower().replace("-", "_").split("_")):
+        return f"{column!r} is called as labels are, and its values in the first rows are short"
+    return None
 
 
 def _is_short(value: object) -> bool:
