@@ -70,7 +70,7 @@ def test_columns_that_no_template_can_name_are_left_out_and_told() -> None:
         (Columns(["q", "a"], [{"q": f"q{n}", "a": "yes"} for n in range(3)]), PromptStyle.classification),
         (Columns(["text", "intent"]), PromptStyle.columns),
         (Columns(["text", "intent"], [{"text": "t", "intent": "a long text " * 9}] * 3), PromptStyle.columns),
-        (Columns(["messages", "label"], [{"messages": "just text", "label": "x"}]), PromptStyle.columns),
+        (Columns(["messages", "note"], [{"messages": "just text", "note": "x"}]), PromptStyle.columns),
     ],
 )
 def test_the_style_is_what_the_dataset_looks_like(known: Columns, style: PromptStyle) -> None:
