@@ -156,7 +156,9 @@ class _Loading:
             if table != "prompts" and self._there(session, table, row) is None:
                 _inspect(world, kind, message)
         with self.desk.store.write() as unit:
-            id = self._there(unit.session, table, row) or _added(message, unit, world.within(unit.session))
+            id = self._there(unit.session, table, row)
+            if id is None:
+                id = _called(unit, table, _added(message, unit, world.within(unit.session)), row.get("id"))
             if by_name:
                 text = f"{kind} {row.get('name')} was registered by its name: the Hub was not asked"
                 unit.emit("DefaultNoted", table, id, text, name=str(row.get("name")))
@@ -254,6 +256,22 @@ def _added(message: Command[Any], unit: Unit, world: RealWorld) -> str:
         case AddAdapter():
             return add_adapter(message, unit, world).adapter.id
     raise LeftOut(f"{type(message).__name__} brings no default in")
+
+
+def _called(unit: Unit, table: str, id: str, wanted: object) -> str:
+    """Give the new row the entry's own id, when it has one that is free; the row's id is returned.
+
+    So every studio has its defaults by the same ids, and an export of one that is imported by another finds them there.
+    """
+    model: Any = TABLE_TO_MODEL[table]
+    if not isinstance(wanted, str) or not wanted or unit.session.get(model, wanted) is not None:
+        return id
+    unit.session.get_one(model, id).id = wanted
+    unit.session.flush()
+    for event in unit.events:
+        if event.resource_id == id:
+            event.resource_id = wanted
+    return wanted
 
 
 def _config(unit: Unit, world: RealWorld, row: Row) -> Config:

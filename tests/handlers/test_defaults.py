@@ -70,6 +70,10 @@ def test_a_new_studio_begins_with_the_shipped_defaults_without_the_network(offli
         "MistralForCausalLM",
     }
     assert [each["dataset_id"] for each in found["prompts"]] == [tickets["id"], sql["id"]]
+    assert [each["id"] for each in found["prompts"]] == ["default-prompt-tickets", "default-prompt-sql"]
+    with offline.store.read() as session:
+        added = {event.resource_id for event in events_after(session, 0, 10_000) if event.type == "ResourceAdded"}
+    assert {each["id"] for rows in found.values() for each in rows} == added
     assert len(notes(offline)) == 4, "each that is of the Hub is told to be there by name only"
 
 
@@ -205,4 +209,19 @@ def test_processes_that_start_together_bring_everything_in_once(
     begun = Desk(using, store, desk.redis)
     assert (len(names(begun, "datasets")), len(names(begun, "models")), len(names(begun, "prompts"))) == (2, 3, 2)
     assert len(notes(begun)) == 4
+    store.close()
+
+
+def test_what_one_studio_exports_another_has_its_defaults_of_already(offline: Desk, tmp_path: Path) -> None:
+    settle(offline)
+    text = say(offline, "ExportDatabase")["exported_json"]
+    using = offline.settings.model_copy(update={"home": tmp_path / "other"})
+    store = Store(using)
+    upgrade(store)
+    other = Desk(using, store, offline.redis)
+    settle(other)
+    before = everything(other)
+    say(other, "ImportDatabase", imported_json=text)
+    assert {**everything(other), "configs": []} == {**before, "configs": []}
+    assert len(everything(other)["configs"]) == len(before["configs"])
     store.close()
