@@ -13,6 +13,7 @@ from actors.pages import containing, equal, every, found, page
 from actors.tables import BadFile, inspect_file
 from actors.world import RealWorld, as_dict, inspects
 from core.messages.datasets import (
+    FILES,
     AddDataset,
     DatasetMetadata,
     DatasetReply,
@@ -31,13 +32,15 @@ def _inspect(message: AddDataset, world: RealWorld) -> dict[str, Any]:
     if message.type == DatasetType.huggingface:
         from actors.hub import dataset_facts
 
-        return dataset_facts(message.huggingface_name or "", world.desk.settings.hub_token)
+        return dataset_facts(
+            message.huggingface_name or "", world.desk.settings.hub_token, message.config_name.strip() or None
+        )
     path = world.path(message.location or "")
     if message.type == DatasetType.project:
         from actors.hub import directory_facts
 
         return directory_facts(path)
-    if path.suffix.lower() not in {".csv", ".json", ".jsonl"}:
+    if path.suffix.lower() not in FILES.values():
         raise BadFile(f"{path.name} has no extension of a data file")
     facts = inspect_file(path)
     return {**vars(facts), "location": str(path)}
@@ -53,7 +56,11 @@ def add_dataset(message: AddDataset, unit: Unit, world: RealWorld) -> DatasetRep
         name=message.own_name,
         description=message.description or facts.get("description"),
         huggingface_name=message.repository if message.type == DatasetType.huggingface else None,
+        config_name=message.config_name.strip() if message.type == DatasetType.huggingface else "",
         location=facts.get("location"),
+        column_types=facts.get("column_types"),
+        preview=facts.get("preview"),
+        is_chat=facts.get("is_chat"),
         features=json.dumps(facts["features"]),
         rows=facts.get("rows"),
         bytes=facts.get("bytes"),
@@ -78,7 +85,7 @@ def list_datasets(message: ListDatasets, session: Session, world: RealWorld) -> 
     """A page of datasets."""
     query = equal(containing(every(Dataset), message.name_contains, Dataset.name), (Dataset.type, message.type))
     rows, more = page(session, query, Dataset, message.after, message.limit)
-    return DatasetsReply(datasets=[metadata(row) for row in rows], has_more=more)
+    return DatasetsReply(datasets=[metadata(row).model_copy(update={"preview": None}) for row in rows], has_more=more)
 
 
 def metadata(row: Dataset) -> DatasetMetadata:

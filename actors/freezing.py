@@ -53,6 +53,7 @@ def dataset_source(session: Session, id: str) -> DatasetSource:
         type=row.type or "",
         location=row.location,
         hub_name=row.huggingface_name,
+        config_name=row.config_name or None,
         revision=row.revision,
         sha256=row.sha256,
         features=json.loads(row.features or "[]"),

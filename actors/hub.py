@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from actors.looking import CHAT_COLUMNS, PREVIEWED, Look
 from core.errors import Unavailable
 from core.messages.common import repository as repository_of
 
@@ -37,22 +38,25 @@ def adapter_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
     return {"revision": info.sha, "base_model": base if isinstance(base, str) else None}
 
 
-def dataset_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
-    """The commit, columns and size of a dataset on the Hub."""
+def dataset_facts(name: str, token: SecretStr | None, config: str | None = None) -> dict[str, Any]:
+    """The commit, columns with their types, and size of a dataset on the Hub, of one of its configs when it has several."""
     repository, revision = split_revision(name)
     info = _ask("dataset_info", repository, revision, token)
     import datasets
 
     try:
         builder = datasets.load_dataset_builder(
-            repository, revision=info.sha, token=token.get_secret_value() if token else None
+            repository, config, revision=info.sha, token=token.get_secret_value() if token else None
         )
     except ConnectionError as error:
         raise Unavailable(f"the Hugging Face Hub can't be reached: {error}") from error
     except Exception as error:  # whatever a dataset's files cause
         raise ValueError(f"{repository} can't be read: {error}") from error
     train = (builder.info.splits or {}).get("train")
+    types = _types(builder.info.features)
     return {
+        "column_types": types,
+        "is_chat": any(kind.startswith("list<struct<") for name, kind in types.items() if name in CHAT_COLUMNS),
         "features": list(builder.info.features or {}),
         "rows": train.num_examples if train else None,
         "revision": info.sha,
@@ -74,7 +78,16 @@ def directory_facts(path: Path) -> dict[str, Any]:
     train = loaded if isinstance(loaded, datasets.Dataset) else loaded.get("train")
     if train is None:
         raise ValueError(f"{path} has no train split; its splits: {', '.join(loaded)}")
-    return {"features": list(train.column_names), "rows": len(train), "location": str(path)}
+    look = Look()
+    for row in train.select(range(min(PREVIEWED, len(train)))):
+        look.see(row)
+    facts = {"features": list(train.column_names), "rows": len(train), "location": str(path)}
+    return {**facts, **look.facts(), "column_types": _types(train.features)}
+
+
+def _types(features: Any) -> dict[str, str]:
+    """column -> type by Arrow's names; empty when a dataset on the Hub does not tell them."""
+    return {each.name: str(each.type) for each in features.arrow_schema} if features else {}
 
 
 def _ask(method: str, repository: str, revision: str | None, token: SecretStr | None) -> Any:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from actors.jsonlist import NotAList, items
+from actors.looking import PREVIEWED, Look
 
 CHUNK = 1 << 20
+BATCH = 10_000  # rows of a Parquet file that are read at once
 WRONG_SHOWN = 5  # malformed rows that are named; the rest is only counted
 LONGEST_LINE = 64 << 20  # characters of a JSONL line: one file without newlines must not fill the memory
 
@@ -23,12 +25,15 @@ class BadFile(ValueError):
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What inspection of a file found; `bytes` and `sha256` are the file's."""
+    """What inspection of a file found; `bytes` and `sha256` are the file's, the last three what actors.looking tells."""
 
     features: list[str]
     rows: int
     bytes: int
     sha256: str
+    column_types: dict[str, str]
+    preview: list[dict[str, Any]]
+    is_chat: bool
 
 
 @dataclass
@@ -53,22 +58,47 @@ class Wrong:
 
 
 def inspect_file(path: Path) -> FileFacts:
-    """Read a .csv, .json or .jsonl file through; raise BadFile with what is wrong with it, OSError when it can't be read."""
+    """Read a .csv, .json, .jsonl or .parquet file through; raise BadFile with what is wrong with it, OSError when it can't be read."""
     if not path.is_file():
         raise BadFile(f"{path} does not exist as a file")
     if path.stat().st_size == 0:
         raise BadFile(f"{path.name} is empty")
+    look = Look()
+    features, rows = _parquet(path, look) if path.suffix.lower() == ".parquet" else _text(path, look)
+    if rows == 0:
+        raise BadFile(f"{path.name} has columns but no rows")
+    return FileFacts(features, rows, path.stat().st_size, sha256(path), **look.facts())
+
+
+def _text(path: Path, look: Look) -> tuple[list[str], int]:
     read = {".csv": _csv, ".json": _json, ".jsonl": _jsonl}[path.suffix.lower()]
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            features, rows = read(path, file)
+            return read(path, file, look)
     except UnicodeDecodeError as error:
         raise BadFile(
             f"{path.name} is not UTF-8 text ({error.reason}, byte 0x{error.object[error.start]:02x})"
         ) from None
-    if rows == 0:
-        raise BadFile(f"{path.name} has columns but no rows")
-    return FileFacts(features, rows, path.stat().st_size, sha256(path))
+
+
+def _parquet(path: Path, look: Look) -> tuple[list[str], int]:
+    """Every page is read, so that a file whose end is there and whose middle is not is found out."""
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            features = _columns(schema.names, path)
+            for batch in file.iter_batches(BATCH):
+                for row in batch.slice(0, max(0, PREVIEWED - rows)).to_pylist():
+                    look.see(row)
+                rows += batch.num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        raise BadFile(f"{path.name}, after row {rows}: {error}") from None
+    look.kinds = {each.name: str(each.type) for each in schema}
+    return features, rows
 
 
 def sha256(path: Path) -> str:
@@ -80,7 +110,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _csv(path: Path, file: TextIO) -> tuple[list[str], int]:
+def _csv(path: Path, file: TextIO, look: Look) -> tuple[list[str], int]:
     """A header and rows of as many fields; blank lines are passed over, as every reader of CSV does."""
     reader = csv.reader(file, strict=True)
     wrong, rows = Wrong(path), 0
@@ -90,6 +120,10 @@ def _csv(path: Path, file: TextIO) -> tuple[list[str], int]:
             rows += 1
             if len(row) != len(features):
                 wrong.add(f"line {reader.line_num} has {len(row)} fields, the header has {len(features)}")
+            elif any("\0" in each for each in row):
+                wrong.add(f"line {reader.line_num} holds a NUL character: is the file binary, or UTF-16?")
+            elif rows <= PREVIEWED:
+                look.see(dict(zip(features, row, strict=True)))  # every value is text, as it is when it is trained on
     except csv.Error as error:
         raise BadFile(f"{path.name}, line {reader.line_num}: {error}") from None
     wrong.complain()
@@ -109,8 +143,8 @@ def _columns(names: Iterable[Any], path: Path) -> list[str]:
     return columns
 
 
-def _jsonl(path: Path, file: TextIO) -> tuple[list[str], int]:
-    return _objects(path, _lines(path, file))
+def _jsonl(path: Path, file: TextIO, look: Look) -> tuple[list[str], int]:
+    return _objects(path, _lines(path, file), look)
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[tuple[str, Any]]:
@@ -130,14 +164,14 @@ def _parsed(line: str) -> Any:
         return BadFile(str(error))
 
 
-def _json(path: Path, file: TextIO) -> tuple[list[str], int]:
+def _json(path: Path, file: TextIO, look: Look) -> tuple[list[str], int]:
     try:
-        return _objects(path, ((f"line {line}", each) for line, each in items(file)))
+        return _objects(path, ((f"line {line}", each) for line, each in items(file)), look)
     except NotAList as error:
         raise BadFile(f"{path.name}{error}") from None
 
 
-def _objects(path: Path, found: Iterable[tuple[str, Any]]) -> tuple[list[str], int]:
+def _objects(path: Path, found: Iterable[tuple[str, Any]], look: Look) -> tuple[list[str], int]:
     features: list[str] = []
     wrong, rows = Wrong(path), 0
     for where, item in found:
@@ -150,6 +184,9 @@ def _objects(path: Path, found: Iterable[tuple[str, Any]]) -> tuple[list[str], i
             features = _columns(item, path)
         elif item.keys() != set(features):
             wrong.add(f"{where} has the keys {', '.join(item) or 'none'}; the first object has {', '.join(features)}")
+            continue
+        if isinstance(item, dict):
+            look.see(item)
     wrong.complain()
     if not features:
         raise BadFile(f"{path.name} holds no rows")

@@ -74,6 +74,7 @@ class DatasetSource(Sealed):
     type: str
     location: str | None = None
     hub_name: str | None = None
+    config_name: str | None = None
     revision: str | None = None
     sha256: str | None = None
     features: list[str] = []

@@ -13,6 +13,7 @@ class DatasetType(StrEnum):
     project_csv = "project_csv"
     project_json = "project_json"
     project_jsonl = "project_jsonl"
+    project_parquet = "project_parquet"
 
 
 class ModelType(StrEnum):

@@ -37,8 +37,9 @@ def load_rows(dataset: DatasetSource, token: str | None = None) -> Splits:
             f"{path} changed since the dataset was added", "Add the changed file as a new dataset, and use that."
         )
     try:
-        rows = _parse(dataset.type, raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError, csv.Error) as error:
+        parquet = dataset.type == DatasetType.project_parquet
+        rows = _parquet(raw) if parquet else _parse(dataset.type, raw.decode("utf-8-sig"))
+    except (ValueError, OSError, RecursionError, csv.Error) as error:
         raise JobError(
             f"{path} can't be read as {dataset.type}: {error}", "Mend the file and add it as a new dataset."
         ) from error
@@ -59,6 +60,14 @@ def _parse(kind: str, text: str) -> list[Row]:
     return rows
 
 
+def _parquet(raw: bytes) -> list[Row]:
+    import pyarrow
+    from pyarrow import parquet
+
+    rows: list[Row] = parquet.read_table(pyarrow.BufferReader(raw)).to_pylist()
+    return rows
+
+
 def _loaded(dataset: DatasetSource, token: str | None) -> Splits:
     import datasets
 
@@ -66,7 +75,9 @@ def _loaded(dataset: DatasetSource, token: str | None) -> Splits:
     try:
         if dataset.hub_name:
             name = dataset.hub_name.partition("@")[0]
-            loaded: Any = datasets.load_dataset(name, revision=dataset.revision, token=token or False)
+            loaded: Any = datasets.load_dataset(
+                name, dataset.config_name, revision=dataset.revision, token=token or False
+            )
         elif (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
             loaded = datasets.load_from_disk(str(path))
         else:

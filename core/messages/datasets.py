@@ -22,7 +22,12 @@ from core.messages.common import (
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import DatasetType
 
-FILES = {DatasetType.project_csv: ".csv", DatasetType.project_json: ".json", DatasetType.project_jsonl: ".jsonl"}
+FILES = {
+    DatasetType.project_csv: ".csv",
+    DatasetType.project_json: ".json",
+    DatasetType.project_jsonl: ".jsonl",
+    DatasetType.project_parquet: ".parquet",
+}
 
 
 class DatasetMetadata(Value):
@@ -34,7 +39,13 @@ class DatasetMetadata(Value):
     description: str | None = None
     huggingface_name: str | None = None
     location: str | None = None
+    config_name: str = Field("", description="Which of its configs, of a dataset on the Hub that has several.")
     features: list[str] = []
+    column_types: dict[str, str] | None = Field(None, description="column -> type by Arrow's names; a CSV's are text.")
+    is_chat: bool | None = Field(None, description="Whether rows are conversations (messages, or conversations).")
+    preview: list[dict[str, Any]] | None = Field(
+        None, description="The first rows, long texts cut; in the replies to one dataset only, not in lists."
+    )
     rows: int | None = None
     bytes: int | None = None
     sha256: str | None = None
@@ -56,16 +67,19 @@ class DatasetsReply(Value):
 
 
 class AddDataset(Command[DatasetReply]):
-    """Register a dataset: a CSV, JSON or JSONL file, a project directory, or one on the Hugging Face Hub."""
+    """Register a dataset: a CSV, JSON, JSONL or Parquet file, a project directory, or one on the Hugging Face Hub."""
 
     QUEUE: ClassVar[str] = "slow"
     SECONDS: ClassVar[float | None] = 120
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project_csv", "name": "tickets", "location": "tickets.csv"}
 
-    type: str = Field("", description="huggingface, project, project_csv, project_json or project_jsonl")
+    type: str = Field(
+        "", description="huggingface, project, project_csv, project_json, project_jsonl or project_parquet"
+    )
     name: str = Field("", description="A unique name; the Hub's name when left out for huggingface.")
     location: str | None = Field(None, description="The file or directory, in the project.")
     huggingface_name: str | None = Field(None, description="org/name[@revision] on the Hub.")
+    config_name: str = Field("", description="Which of its configs, when the dataset on the Hub has several.")
     description: str | None = None
 
     @property
@@ -76,7 +90,8 @@ class AddDataset(Command[DatasetReply]):
     @property
     def own_name(self) -> str:
         """The name that the dataset gets."""
-        return self.name.strip() or self.repository
+        config = self.config_name.strip()
+        return self.name.strip() or (f"{self.repository}/{config}" if config else self.repository)
 
 
 class GetDataset(Query[DatasetReply]):
@@ -104,7 +119,7 @@ def _listed_type(message: ListDatasets, world: World) -> Iterator[str]:
     AddDataset, "DS-001", "type", passes=[{"type": "project_json", "location": "a.json"}], fails=[{"type": "parquet"}]
 )
 def _type(message: AddDataset, world: World) -> Iterator[str]:
-    """type must be one of huggingface, project, project_csv, project_json, project_jsonl"""
+    """type must be one of huggingface, project, project_csv, project_json, project_jsonl, project_parquet"""
     yield from one_of(message.type, DatasetType, "type")
 
 
@@ -191,15 +206,24 @@ def _unique_name(message: AddDataset, world: World) -> Iterator[str]:
     "DS-101",
     "huggingface_name",
     need=Need.store,
-    passes=[{}],
+    passes=[
+        {},
+        Example(
+            {"type": "huggingface", "huggingface_name": "o/d", "config_name": "b"},
+            NoWorld({"datasets": [{"id": "1", "name": "x", "huggingface_name": "o/d", "config_name": "a"}]}),
+        ),
+    ],
     fails=[
         Example(
             {"type": "huggingface", "huggingface_name": "o/d@v2"},
-            NoWorld({"datasets": [{"id": "1", "name": "x", "huggingface_name": "o/d"}]}),
+            NoWorld({"datasets": [{"id": "1", "name": "x", "huggingface_name": "o/d", "config_name": ""}]}),
         )
     ],
 )
 def _unique_hub_name(message: AddDataset, world: World) -> Iterator[str]:
-    """a dataset of the Hub is registered once"""
-    if message.type == DatasetType.huggingface:
-        yield from unique(world, "datasets", "huggingface_name", message.repository, "dataset")
+    """a dataset of the Hub, or each of its configs, is registered once"""
+    if message.type != DatasetType.huggingface:
+        return
+    config = message.config_name.strip()
+    for row in world.find("datasets", huggingface_name=message.repository, config_name=config):
+        yield f"the dataset {message.repository}{f' ({config})' if config else ''} is registered (id {row['id']})"

@@ -38,7 +38,27 @@ def of_job(desk: Desk, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "architecture",
-    ["LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "PhiForCausalLM", "Phi3ForCausalLM", "GPT2LMHeadModel", "GPTNeoXForCausalLM", "GPTJForCausalLM", "BloomForCausalLM", "FalconForCausalLM", "OPTForCausalLM", "MptForCausalLM", "StableLmForCausalLM", "Starcoder2ForCausalLM"],
+    [
+        "LlamaForCausalLM",
+        "MistralForCausalLM",
+        "MixtralForCausalLM",
+        "Qwen2ForCausalLM",
+        "Qwen3ForCausalLM",
+        "GemmaForCausalLM",
+        "Gemma2ForCausalLM",
+        "Gemma3ForCausalLM",
+        "PhiForCausalLM",
+        "Phi3ForCausalLM",
+        "GPT2LMHeadModel",
+        "GPTNeoXForCausalLM",
+        "GPTJForCausalLM",
+        "BloomForCausalLM",
+        "FalconForCausalLM",
+        "OPTForCausalLM",
+        "MptForCausalLM",
+        "StableLmForCausalLM",
+        "Starcoder2ForCausalLM",
+    ],
 )
 def test_the_common_families_are_known_with_legal_lora_configs_and_padding(architecture: str) -> None:
     known = family(architecture)

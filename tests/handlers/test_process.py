@@ -95,7 +95,8 @@ def test_a_dataset_is_added_listed_and_found(studio: StudioClient, project: Path
     (project / "t.csv").write_text("text,intent\nhello,greet\n")
     added = studio.call(AddDataset(type="project_csv", name="tickets", location="t.csv")).dataset
     assert (added.features, added.rows) == (["text", "intent"], 1)
-    assert added in studio.call(ListDatasets()).datasets
+    assert added.preview == [{"text": "hello", "intent": "greet"}]
+    assert added.model_copy(update={"preview": None}) in studio.call(ListDatasets()).datasets
     assert studio.call(GetDataset(id=added.id)).dataset == added
     with pytest.raises(NotFound):
         studio.call(GetDataset(id="nope"))
