@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from tui.cli.main import main
+from tui.cli.main import main, parser
 from tui.cli.validate_places import MAX_BYTES, Malformed, build
 from tui.cli.validate_readers import json_tokens, yaml_tokens
 
@@ -392,3 +392,15 @@ print([name for name in ("dramatiq", "redis", "sqlalchemy", "textual", "yaml", "
 def test_a_request_is_checked_as_a_library_without_queue_or_database() -> None:
     done = subprocess.run([sys.executable, "-c", LIBRARY], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_page_about_validation_says_what_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "validation.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL)
+    request = next(text for kind, text in blocks if kind == "yaml" and text.startswith("name:"))
+    assert found(capsys, written(tmp_path, "a.yaml", request)) == []
+    code = next(text for kind, text in blocks if kind == "python")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["FT-002", "FT-004"]
+    for words in re.findall(r"^fts (validate [^#\n]*?) *#", page, re.MULTILINE):
+        parser().parse_args(words.split())
