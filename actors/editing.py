@@ -9,7 +9,7 @@ from sqlalchemy import select
 from actors import adapters, configs, datasets, evaluation, fine_tuning, models, prompts
 from actors.handlers import handles
 from actors.jobs import all_runners
-from actors.pages import found
+from actors.pages import found, locked
 from actors.world import RealWorld
 from core.errors import NotFound
 from core.messages.adapters import AdapterReply
@@ -36,7 +36,7 @@ from core.types import JobKind
 @handles(EditDataset)
 def edit_dataset(message: EditDataset, unit: Unit, world: RealWorld) -> DatasetReply:
     """Change a dataset."""
-    row = found(unit.session, Dataset, message.id, "dataset")
+    row = found(unit.session, Dataset, message.id, "dataset", lock=True)
     _change(unit, row, "dataset", name=message.name, description=message.description)
     return DatasetReply(dataset=datasets.metadata(row))
 
@@ -44,7 +44,7 @@ def edit_dataset(message: EditDataset, unit: Unit, world: RealWorld) -> DatasetR
 @handles(EditModel)
 def edit_model(message: EditModel, unit: Unit, world: RealWorld) -> ModelReply:
     """Change a model."""
-    row = found(unit.session, Model, message.id, "model")
+    row = found(unit.session, Model, message.id, "model", lock=True)
     _change(unit, row, "model", name=message.name, description=message.description)
     return ModelReply(model=models.metadata(row))
 
@@ -52,7 +52,7 @@ def edit_model(message: EditModel, unit: Unit, world: RealWorld) -> ModelReply:
 @handles(EditAdapter)
 def edit_adapter(message: EditAdapter, unit: Unit, world: RealWorld) -> AdapterReply:
     """Change an adapter."""
-    row = found(unit.session, Adapter, message.id, "adapter")
+    row = found(unit.session, Adapter, message.id, "adapter", lock=True)
     _change(unit, row, "adapter", name=message.name, description=message.description)
     return AdapterReply(adapter=adapters.metadata(row))
 
@@ -60,7 +60,7 @@ def edit_adapter(message: EditAdapter, unit: Unit, world: RealWorld) -> AdapterR
 @handles(EditPrompt)
 def edit_prompt(message: EditPrompt, unit: Unit, world: RealWorld) -> PromptReply:
     """Change a prompt."""
-    row = found(unit.session, Prompt, message.id, "prompt")
+    row = found(unit.session, Prompt, message.id, "prompt", lock=True)
     _change(unit, row, "prompt", name=message.name, description=message.description)
     return PromptReply(prompt=prompts.metadata(row))
 
@@ -68,7 +68,7 @@ def edit_prompt(message: EditPrompt, unit: Unit, world: RealWorld) -> PromptRepl
 @handles(EditConfig)
 def edit_config(message: EditConfig, unit: Unit, world: RealWorld) -> ConfigReply:
     """Change a config's description; what it is found again by, its content and family, stays."""
-    row = found(unit.session, Config, message.id, "config")
+    row = found(unit.session, Config, message.id, "config", lock=True)
     _change(unit, row, "config", description=message.description)
     return ConfigReply(config=configs.metadata(row))
 
@@ -77,7 +77,7 @@ def edit_config(message: EditConfig, unit: Unit, world: RealWorld) -> ConfigRepl
 def edit_fine_tuning_job(message: EditFineTuningJob, unit: Unit, world: RealWorld) -> FineTuningJobReply:
     """Change what a job is called."""
     row = found(unit.session, FineTuningJob, message.id, "fine-tuning job")
-    job = found(unit.session, Job, row.id, "fine-tuning job")
+    job = found(unit.session, Job, row.id, "fine-tuning job", lock=True)
     _change(unit, job, "job", name=message.name, description=message.description)
     return FineTuningJobReply(fine_tuning_job=fine_tuning.metadata(row, job, all_runners(unit.session)))
 
@@ -86,7 +86,7 @@ def edit_fine_tuning_job(message: EditFineTuningJob, unit: Unit, world: RealWorl
 def edit_evaluation_job(message: EditEvaluationJob, unit: Unit, world: RealWorld) -> EvaluationBatchReply:
     """Change what a batch is called."""
     one = unit.session.get(EvaluationJob, message.id)
-    job = unit.session.get(Job, message.id if one is None else one.parent_job_id or "")
+    job = locked(unit.session, Job, message.id if one is None else one.parent_job_id or "")
     if job is None or job.kind != JobKind.evaluation:
         raise NotFound(f"there is no evaluation job with id {message.id!r}")
     _change(unit, job, "evaluation", name=message.name, description=message.description)

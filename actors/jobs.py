@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from actors.desk import Desk
 from actors.handlers import handles
+from actors.pages import locked
 from actors.scheduling import Room
 from actors.world import RealWorld
 from core.errors import Conflict, NotFound
@@ -235,20 +236,21 @@ def all_runners(session: Session) -> list[Runner]:
 @handles(CancelJob)
 def cancel_job(message: CancelJob, unit: Unit, world: RealWorld) -> JobStateReply:
     """A queued or paused job ends now; a held one when its runner has stopped it."""
-    job, child = target(unit.session, message.id)
+    job, child = target(unit.session, message.id, lock=True)
     if child is not None and (reply := _cancel_child(world.desk, unit, job, child)) is not None:
         return reply
     _cancel(world.desk, unit, job)
     return JobStateReply(id=message.id, status=JobStatus(job.status))
 
 
-def target(session: Session, id: str) -> tuple[Job, EvaluationJob | None]:
+def target(session: Session, id: str, *, lock: bool = False) -> tuple[Job, EvaluationJob | None]:
     """The job that an id of a job or of one evaluation of a batch means, and that evaluation; raises NotFound."""
-    job = session.get(Job, id)
+    look = locked if lock else Session.get
+    job: Job | None = look(session, Job, id)
     if job is not None:
         return job, None
     child = session.get(EvaluationJob, id)
-    job = session.get(Job, child.parent_job_id) if child is not None and child.parent_job_id else None
+    job = look(session, Job, child.parent_job_id) if child is not None and child.parent_job_id else None
     if job is None:
         raise NotFound(f"there is no job with id {id!r}")
     return job, child

@@ -12,12 +12,21 @@ from core.rules import Breach
 from core.store.tables import Base
 
 
-def found(session: Session, model: type[Base], id: str, what: str) -> Any:
-    """The row of that id; raises NotFound that names it."""
-    row = session.get(model, id)
+def found(session: Session, model: type[Base], id: str, what: str, *, lock: bool = False) -> Any:
+    """The row of that id, locked if it is to be changed; raises NotFound that names it."""
+    row = locked(session, model, id) if lock else session.get(model, id)
     if row is None:
         raise NotFound(f"there is no {what} with id {id!r}")
     return row
+
+
+def locked(session: Session, model: type[Base], id: str) -> Any:
+    """The row of that id as it is now, kept from other writers until the unit ends; None when there is none.
+
+    Where writers run at once, what the session read before may be another's by now: a change that is made of it would
+    undo the other's. Where they take turns (SQLite) this is the row, no more.
+    """
+    return session.get(model, id, with_for_update=True, populate_existing=True)
 
 
 def page(

@@ -14,6 +14,7 @@ from actors import freeing
 from actors.desk import Desk
 from actors.freeing import Candidate
 from actors.handlers import handles
+from actors.pages import locked
 from actors.world import RealWorld
 from core.messages.removal import (
     KeptFiles,
@@ -47,14 +48,14 @@ WORDS = {
 def remove_dataset(message: RemoveDataset, unit: Unit, world: RealWorld) -> RemovedReply:
     """Remove the dataset, and its prompts when that was asked for: else the rules found none."""
     prompts = select(Prompt).where(Prompt.dataset_id == message.id)
-    return _with_dependents(unit, unit.session.get(Dataset, message.id), message.id, prompts)
+    return _with_dependents(unit, locked(unit.session, Dataset, message.id), message.id, prompts)
 
 
 @handles(RemoveModel)
 def remove_model(message: RemoveModel, unit: Unit, world: RealWorld) -> RemovedReply:
     """Remove the model, and its adapters when that was asked for: else the rules found none."""
     adapters = select(Adapter).where(Adapter.model_id == message.id)
-    return _with_dependents(unit, unit.session.get(Model, message.id), message.id, adapters)
+    return _with_dependents(unit, locked(unit.session, Model, message.id), message.id, adapters)
 
 
 def _with_dependents(unit: Unit, row: Any, id: str, dependents: Any) -> RemovedReply:
@@ -67,13 +68,13 @@ def _with_dependents(unit: Unit, row: Any, id: str, dependents: Any) -> RemovedR
 @handles(RemovePrompt)
 def remove_prompt(message: RemovePrompt, unit: Unit, world: RealWorld) -> RemovedReply:
     """Remove the prompt."""
-    return _alone(unit, unit.session.get(Prompt, message.id), message.id)
+    return _alone(unit, locked(unit.session, Prompt, message.id), message.id)
 
 
 @handles(RemoveConfig)
 def remove_config(message: RemoveConfig, unit: Unit, world: RealWorld) -> RemovedReply:
     """Remove the config."""
-    return _alone(unit, unit.session.get(Config, message.id), message.id)
+    return _alone(unit, locked(unit.session, Config, message.id), message.id)
 
 
 def _alone(unit: Unit, row: Base | None, id: str) -> RemovedReply:
@@ -84,7 +85,7 @@ def _alone(unit: Unit, row: Base | None, id: str) -> RemovedReply:
 @handles(RemoveAdapter)
 def remove_adapter(message: RemoveAdapter, unit: Unit, world: RealWorld) -> RemovedReply:
     """Remove the adapter, and its directory if asked and it is the studio's to remove."""
-    row = unit.session.get(Adapter, message.id)
+    row = locked(unit.session, Adapter, message.id)
     if row is None:
         return RemovedReply(id=message.id, removed=False)
     candidates: list[Candidate] = []
@@ -112,7 +113,7 @@ def _root_of(settings: Settings, session: Session, row: Adapter, path: Path) -> 
 @handles(RemoveFineTuningJob)
 def remove_fine_tuning_job(message: RemoveFineTuningJob, unit: Unit, world: RealWorld) -> RemovedReply:
     """Remove a finished job's record; its adapter stays, without the link."""
-    row = unit.session.get(FineTuningJob, message.id)
+    row = locked(unit.session, FineTuningJob, message.id)
     if row is None:
         return RemovedReply(id=message.id, removed=False)
     job = _job(unit.session, row.id, JobKind.fine_tuning)
@@ -129,10 +130,10 @@ def remove_evaluation_job(message: RemoveEvaluationJob, unit: Unit, world: RealW
     """Remove a batch that is over, or one evaluation of it; the batch goes with its last one."""
     one = unit.session.get(EvaluationJob, message.id)
     parent = message.id if one is None else one.parent_job_id or ""
-    batch = list(unit.session.scalars(select(EvaluationJob).where(EvaluationJob.parent_job_id == parent)))
-    rows = [one] if one is not None else sorted(batch, key=lambda row: row.run_number or 0)
     job = _job(unit.session, parent, JobKind.evaluation)
-    if not rows and job is None:
+    batch = list(unit.session.scalars(select(EvaluationJob).where(EvaluationJob.parent_job_id == parent)))
+    rows = [row for row in sorted(batch, key=lambda row: row.run_number or 0) if one is None or row is one]
+    if not rows and (one is not None or job is None):
         return RemovedReply(id=message.id, removed=False)
     whole = job is not None and len(rows) >= len(batch)
     settings = world.desk.settings
@@ -143,7 +144,7 @@ def remove_evaluation_job(message: RemoveEvaluationJob, unit: Unit, world: RealW
 
 def _job(session: Session, id: str, kind: JobKind) -> Job | None:
     """The state of a job of that kind; an imported row may have the id of another kind's."""
-    job = session.get(Job, id)
+    job: Job | None = locked(session, Job, id)
     return job if job is not None and job.kind == kind else None
 
 

