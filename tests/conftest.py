@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,11 +60,21 @@ def studio_settings(tmp_path: Path, valkey_url: str, ns: str) -> Settings:
     return Settings(home=tmp_path / ".app", project=tmp_path, namespace=ns, FTS_REDIS_URL=url)
 
 
-@pytest.fixture
-def store(studio_settings: Settings) -> Iterator[Store]:
-    made = Store(studio_settings)
+@pytest.fixture(scope="session")
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a new studio's store: a copy takes a hundredth of the time that making one does."""
+    made = Store(Settings(home=tmp_path_factory.mktemp("upgraded")))
     upgrade(made)
     ship_defaults(made)
+    made.close()
+    return Path(made.url.database or "")
+
+
+@pytest.fixture
+def store(studio_settings: Settings, upgraded: Path) -> Iterator[Store]:
+    made = Store(studio_settings)
+    if made.is_sqlite:
+        shutil.copyfile(upgraded, made.url.database or "")
     yield made
     made.close()
 
