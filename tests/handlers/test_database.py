@@ -1,4 +1,4 @@
-"""Resources go out and come back whole, whatever else a file holds (docs/decisions.md, D-036 and D-037)."""
+"""Resources go out and come back whole, whatever else a file holds (docs/decisions.md, D-036, D-037 and D-114)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Families: each architecture's LoRA config is shipped, listed first for its models, and what a job takes by itself."""
+"""Families (docs/decisions.md, D-113): each architecture's LoRA config is shipped, listed first for its models, and what a job takes by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists: what each filter lets through and refuses, and one stable order (D-042) in pages that cost the same."""
+"""Lists: what each filter lets through and refuses (D-116), and one stable order (D-042) in pages that cost the same."""
 
 from __future__ import annotations
 

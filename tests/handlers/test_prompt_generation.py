@@ -1,4 +1,4 @@
-"""GeneratePrompt and PreviewPrompt: what is drafted can be stored, and what is shown is what a runner trains on."""
+"""GeneratePrompt and PreviewPrompt (docs/decisions.md, D-112): what is drafted can be stored, and what is shown is what a runner trains on."""
 
 from __future__ import annotations
 

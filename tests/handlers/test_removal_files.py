@@ -1,4 +1,4 @@
-"""Files of what is removed: freed when asked for, only the studio's own, and never those that another row needs."""
+"""Files of what is removed (docs/decisions.md, D-115): freed when asked for, only the studio's own, and never those that another row needs."""
 
 from __future__ import annotations
 
