@@ -30,6 +30,7 @@ from core.messages.evaluation import (
     StartEvaluationJob,
 )
 from core.rules import Breach
+from core.settings import Settings
 from core.spec import Combination, EvaluationSpec, Sampling
 from core.store.session import Unit
 from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job, Runner
@@ -47,7 +48,7 @@ def start_evaluation_job(message: StartEvaluationJob, unit: Unit, world: RealWor
     parent = str(uuid4())
     columns = _shared(message, unit, world, parent)
     rows = [_row(message, columns, number) for number, _ in enumerate(message.model_adapter_combinations, 1)]
-    spec = _spec(message, unit, parent, rows)
+    spec = _spec(message, unit, world.desk.settings, parent, rows)
     job = Job(
         id=parent,
         kind=JobKind.evaluation.value,
@@ -119,10 +120,12 @@ def _row(message: StartEvaluationJob, columns: dict[str, Any], number: int) -> E
     )
 
 
-def _spec(message: StartEvaluationJob, unit: Unit, parent: str, rows: list[EvaluationJob]) -> EvaluationSpec:
+def _spec(
+    message: StartEvaluationJob, unit: Unit, settings: Settings, parent: str, rows: list[EvaluationJob]
+) -> EvaluationSpec:
     session, first = unit.session, rows[0]
-    dataset = freezing.dataset_source(session, message.dataset_id)
-    combinations = [_combination(session, row) for row in rows]
+    dataset = freezing.dataset_source(settings, session, message.dataset_id)
+    combinations = [_combination(settings, session, row) for row in rows]
     return EvaluationSpec(
         job_id=parent,
         name=f"evaluation on {dataset.name}",
@@ -141,12 +144,12 @@ def _spec(message: StartEvaluationJob, unit: Unit, parent: str, rows: list[Evalu
     )
 
 
-def _combination(session: Session, row: EvaluationJob) -> Combination:
+def _combination(settings: Settings, session: Session, row: EvaluationJob) -> Combination:
     return Combination(
         job_id=row.id,
         run_number=row.run_number or 0,
-        model=freezing.model_source(session, row.base_model_id or ""),
-        adapter=freezing.adapter_source(session, row.adapter_id) if row.adapter_id else None,
+        model=freezing.model_source(settings, session, row.base_model_id or ""),
+        adapter=freezing.adapter_source(settings, session, row.adapter_id) if row.adapter_id else None,
     )
 
 

@@ -29,6 +29,7 @@ from core.messages.export import (
     ListExportJobs,
 )
 from core.queue.connect import safe_url
+from core.settings import Settings
 from core.spec import ExportSpec, Resources
 from core.store.session import Unit
 from core.store.tables import ExportJob, Job, Runner
@@ -67,7 +68,7 @@ def _reach(uri: str) -> None:
 def export_model(message: ExportModel, unit: Unit, world: RealWorld) -> ExportModelReply:
     """Freeze every input and queue the export."""
     row = _row(message, unit, world)
-    spec = _spec(message, unit, row)
+    spec = _spec(message, unit, world.desk.settings, row)
     job = Job(
         id=row.id,
         kind=JobKind.export.value,
@@ -103,9 +104,9 @@ def _row(message: ExportModel, unit: Unit, world: RealWorld) -> ExportJob:
     )
 
 
-def _spec(message: ExportModel, unit: Unit, row: ExportJob) -> ExportSpec:
-    model = freezing.model_source(unit.session, message.base_model_id)
-    adapter = freezing.adapter_source(unit.session, message.adapter_id)
+def _spec(message: ExportModel, unit: Unit, settings: Settings, row: ExportJob) -> ExportSpec:
+    model = freezing.model_source(settings, unit.session, message.base_model_id)
+    adapter = freezing.adapter_source(settings, unit.session, message.adapter_id)
     return ExportSpec(
         job_id=row.id,
         name=f"export {row.model_name}",

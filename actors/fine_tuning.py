@@ -68,8 +68,8 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
 def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, configs: Configs) -> FineTuningSpec:
     session = unit.session
     model, dataset = (
-        freezing.model_source(session, message.base_model_id),
-        freezing.dataset_source(session, message.dataset_id),
+        freezing.model_source(world.desk.settings, session, message.base_model_id),
+        freezing.dataset_source(world.desk.settings, session, message.dataset_id),
     )
     prompt = freezing.prompt_source(session, message.prompt_id) if message.prompt_id else NO_PROMPT
     user_config = configs["user_config"][1]

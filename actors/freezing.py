@@ -10,10 +10,14 @@ from sqlalchemy.orm import Session
 
 from actors.configs import SHIPPED, keep
 from actors.world import RealWorld
+from core.errors import Refused
 from core.facts import default, facts
 from core.messages.configs import parse_config
 from core.messages.evaluation import StartEvaluationJob
 from core.messages.fine_tuning import CONFIG_FIELDS, StartFineTuningJob
+from core.paths import PathRefused, inside_any
+from core.rules import Breach
+from core.settings import Settings
 from core.spec import AdapterSource, DatasetSource, ModelSource, PromptSource, Resources
 from core.store.session import Unit
 from core.store.tables import Adapter, Config, Dataset, Model, Prompt
@@ -23,41 +27,57 @@ from core.types import ConfigType
 DEFAULTED = (ConfigType.training_arguments, ConfigType.lora_config)
 
 
-def model_source(session: Session, id: str) -> ModelSource:
-    """The model as it was recorded."""
+def model_source(settings: Settings, session: Session, id: str) -> ModelSource:
+    """The model as it was recorded; raises Refused when it lies outside the allowed directories."""
     row = session.get_one(Model, id)
     return ModelSource(
         id=row.id,
         name=row.name or "",
-        location=row.location,
+        location=_place(settings, "base_model", row),
         hub_name=row.huggingface_model_name,
         revision=row.revision,
         files=row.files or {},
     )
 
 
-def adapter_source(session: Session, id: str) -> AdapterSource:
-    """The adapter as it was recorded."""
+def adapter_source(settings: Settings, session: Session, id: str) -> AdapterSource:
+    """The adapter as it was recorded; raises Refused when it lies outside the allowed directories."""
     row = session.get_one(Adapter, id)
     return AdapterSource(
-        id=row.id, name=row.name or "", location=row.location, hub_name=row.huggingface_name, revision=row.revision
+        id=row.id,
+        name=row.name or "",
+        location=_place(settings, "adapter", row),
+        hub_name=row.huggingface_name,
+        revision=row.revision,
     )
 
 
-def dataset_source(session: Session, id: str) -> DatasetSource:
-    """The dataset as it was recorded."""
+def dataset_source(settings: Settings, session: Session, id: str) -> DatasetSource:
+    """The dataset as it was recorded; raises Refused when it lies outside the allowed directories."""
     row = session.get_one(Dataset, id)
     return DatasetSource(
         id=row.id,
         name=row.name or "",
         type=row.type or "",
-        location=row.location,
+        location=_place(settings, "dataset", row),
         hub_name=row.huggingface_name,
         config_name=row.config_name or None,
         revision=row.revision,
         sha256=row.sha256,
         features=json.loads(row.features or "[]"),
     )
+
+
+def _place(settings: Settings, what: str, row: Model | Adapter | Dataset) -> str | None:
+    """Where the row's files are, absolute. An imported row may name any place: those of users and the studio's own are read."""
+    if row.location is None:
+        return None
+    own = (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()
+    try:
+        return str(inside_any([*settings.roots, own, settings.artifacts_root], row.location))
+    except PathRefused as error:
+        text = f"{row.name!r} can't be used: {error}"
+        raise Refused.because([Breach(rule="MS-108", field=f"{what}_id", message=text)]) from None
 
 
 def prompt_source(session: Session, id: str) -> PromptSource:

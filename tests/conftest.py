@@ -87,8 +87,12 @@ def desk(studio_settings: Settings, store: Store, client: redis.Redis) -> Desk:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
-    with serving(tmp_path_factory.mktemp("pg")) as server:
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server whose files no other test session can take for old ones of its own and remove."""
+    with (
+        tempfile.TemporaryDirectory(prefix="fts-pg-", ignore_cleanup_errors=True) as directory,
+        serving(Path(directory) / "data") as server,
+    ):
         yield server
 
 

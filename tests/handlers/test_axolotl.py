@@ -23,14 +23,14 @@ ALPACA = ["instruction", "input", "output"]
 def shipped(desk: Desk) -> Desk:
     ship_library(desk.store)
     with desk.store.write() as unit:
-        unit.session.add(Model(id="m", type="project", name="tiny", location="/m"))
+        unit.session.add(Model(id="m", type="project", name="tiny", location="m"))
     return desk
 
 
 def dataset(desk: Desk, features: list[str], id: str = "d") -> None:
     with desk.store.write() as unit:
         unit.session.add(
-            Dataset(id=id, type="project_csv", name=f"rows {id}", location="/d.csv", features=json.dumps(features))
+            Dataset(id=id, type="project_csv", name=f"rows {id}", location="d.csv", features=json.dumps(features))
         )
 
 

@@ -315,6 +315,18 @@ def test_every_table_of_the_guide_is_exported_with_all_its_columns(desk: Desk) -
         assert list(content[name]["data"][0]) == [column.name for column in inspect(model).columns]
 
 
+def test_an_imported_row_leads_no_job_to_files_outside_the_project(desk: Desk, tmp_path: Path) -> None:
+    add_inputs(desk.store)
+    (tmp_path / "link").symlink_to("/etc")
+    for number, location in enumerate(("/etc/passwd", "../../x.csv", "link/passwd")):
+        row = {"id": f"e{number}", "type": "project_csv", "name": f"e{number}", "location": location}
+        do_import(desk, {"datasets": [{**row, "features": '["q", "a"]'}]})
+        asked = {"adapter_name": f"x{number}", "base_model_id": "m", "dataset_id": row["id"], "prompt_id": "p"}
+        reply = answer(desk, "StartFineTuningJob", asked, None)
+        assert [(each["rule"], each["field"]) for each in reply["breaches"]] == [("MS-108", "dataset_id")], reply
+    assert say(desk, "ListFineTuningJobs")["fine_tuning_jobs"] == []
+
+
 def test_imported_jobs_stand_in_the_log_as_in_their_rows(desk: Desk) -> None:
     do_import(desk, {"fine_tuning_jobs": [{"id": "j", "adapter_name": "x"}], "evaluation_jobs": [{"id": "e"}]})
     from core.events import fold_status

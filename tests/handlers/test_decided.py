@@ -41,7 +41,7 @@ def sealed(desk: Desk, id: str) -> FineTuningSpec:
 
 def add_adapter(desk: Desk, id: str = "a", model: str = "m") -> None:
     with desk.store.write() as unit:
-        unit.session.add(Adapter(id=id, type="project", name=id, model_id=model, location=f"/{id}"))
+        unit.session.add(Adapter(id=id, type="project", name=id, model_id=model, location=f"{id}"))
 
 
 def evaluate(desk: Desk, *pairs: tuple[str, str | None], **fields: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def axolotl(desk: Desk, **fields: Any) -> dict[str, Any]:
     with desk.store.write() as unit:
         features = json.dumps(["instruction", "input", "output"])
         unit.session.merge(
-            Dataset(id="i", type="project_csv", name="i", location="/i.csv", features=features, sha256="3")
+            Dataset(id="i", type="project_csv", name="i", location="i.csv", features=features, sha256="3")
         )
     alpaca = json.dumps(shipped_formats()["alpaca"])
     say(desk, "AddConfig", type="axolotl_dataset_formats", config=alpaca, description="alpaca")
@@ -188,7 +188,7 @@ def test_a_configs_description_is_stored_and_finds_the_family_of_the_model_it_na
 @decision("D-026")
 def test_an_evaluated_adapter_exists_and_is_one_of_its_base_model(desk: Desk) -> None:
     with desk.store.write() as unit:
-        unit.session.add(Model(id="n", type="project", name="other", location="/n"))
+        unit.session.add(Model(id="n", type="project", name="other", location="n"))
     add_adapter(desk)
     assert refused(desk, "StartEvaluationJob", **evaluate(desk, ("m", "gone"))) == {"EV-006"}
     assert refused(desk, "StartEvaluationJob", **evaluate(desk, ("n", "a"))) == {"EV-006"}
@@ -216,9 +216,9 @@ def test_rows_are_held_out_by_the_job_that_trained_the_adapter_and_not_by_a_name
     say(desk, "CancelJob", id=trained)
     with desk.store.write() as unit:
         unit.session.add(
-            Adapter(id="a", type="project", name="renamed", model_id="m", location="/a", fine_tuning_job_id=trained)
+            Adapter(id="a", type="project", name="renamed", model_id="m", location="a", fine_tuning_job_id=trained)
         )
-        unit.session.add(Adapter(id="b", type="project", name="trained", model_id="m", location="/b"))
+        unit.session.add(Adapter(id="b", type="project", name="trained", model_id="m", location="b"))
 
     def sampled(adapter: str) -> Any:
         parent = say(desk, "StartEvaluationJob", **evaluate(desk, ("m", adapter)))["parent_job_id"]

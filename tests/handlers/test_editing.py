@@ -21,10 +21,10 @@ def inputs(desk: Desk) -> None:
     """Of each named resource one to edit, and one that has the name `taken`."""
     add_inputs(desk.store)
     with desk.store.write() as unit:
-        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="/a"))
-        unit.session.add(Adapter(id="a2", type="project", name="taken", model_id="m", location="/a2"))
-        unit.session.add(Dataset(id="d2", type="project_csv", name="taken", location="/d2", features="[]"))
-        unit.session.add(Model(id="m2", type="project", name="taken", location="/m2"))
+        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="a"))
+        unit.session.add(Adapter(id="a2", type="project", name="taken", model_id="m", location="a2"))
+        unit.session.add(Dataset(id="d2", type="project_csv", name="taken", location="d2", features="[]"))
+        unit.session.add(Model(id="m2", type="project", name="taken", location="m2"))
         unit.session.add(Prompt(id="p2", type="in_place", name="taken", dataset_id="d", prompt_template="x"))
 
 

@@ -30,7 +30,7 @@ def add_adapter(desk: Desk, **trained: Any) -> None:
     """The adapter `a`, trained by a job of its own."""
     id = start(desk, "trained", **trained)
     with desk.store.write() as unit:
-        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="/a", fine_tuning_job_id=id))
+        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="a", fine_tuning_job_id=id))
     say(desk, "CancelJob", id=id)
 
 
@@ -58,7 +58,7 @@ def test_a_batch_answers_all_its_children_and_is_one_job(desk: Desk) -> None:
 def test_only_the_rows_held_out_by_the_adapters_own_job_are_scored(desk: Desk) -> None:
     add_adapter(desk, train_test_split=0.8, dataset_fraction=0.5)
     with desk.store.write() as unit:
-        unit.session.add(Dataset(id="e", type="project_csv", name="e", location="/e.csv", features='["q", "a"]'))
+        unit.session.add(Dataset(id="e", type="project_csv", name="e", location="e.csv", features='["q", "a"]'))
     own = EvaluationSpec.model_validate(job(desk, batch(desk)[0]).spec).sampling
     assert own is not None
     assert (own.fraction, own.split, own.seed) == (0.5, 0.8, 42)

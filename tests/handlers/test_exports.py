@@ -21,8 +21,8 @@ def pair(desk: Desk) -> None:
     add_inputs(desk.store)
     with desk.store.write() as unit:
         unit.session.add(Model(id="h", type="huggingface", name="hub", huggingface_model_name="org/m", revision="c0"))
-        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="/a"))
-        unit.session.add(Adapter(id="ha", type="project", name="ha", model_id="h", location="/ha"))
+        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="a"))
+        unit.session.add(Adapter(id="ha", type="project", name="ha", model_id="h", location="ha"))
         unit.session.add(Adapter(id="hub", type="huggingface", name="hub", model_id="h", huggingface_name="org/a"))
 
 
@@ -41,7 +41,9 @@ def test_an_export_is_queued_with_its_inputs_frozen(desk: Desk) -> None:
     assert (reply["base_model_id"], reply["adapter_id"], export["status"]) == ("m", "a", "queued")
     with desk.store.read() as session:
         spec = session.get_one(Job, export["id"]).spec
-    assert (spec["model"]["location"], spec["adapter"]["location"], spec["model_name"]) == ("/m", "/a", "tickets")
+    project = desk.settings.project
+    assert (spec["model"]["location"], spec["adapter"]["location"]) == (str(project / "m"), str(project / "a"))
+    assert spec["model_name"] == "tickets"
     assert spec["generation"] == {"max_new_tokens": 8} and spec["destination"] == "model_registry"
     assert say(desk, "GetExportJob", id=export["id"])["export_job"] == export
 

@@ -27,7 +27,7 @@ def shipped(desk: Desk) -> Desk:
 
 def model(desk: Desk, architecture: str, id: str = "f") -> str:
     with desk.store.write() as unit:
-        unit.session.add(Model(id=id, type="project", name=id, location="/f", family=architecture))
+        unit.session.add(Model(id=id, type="project", name=id, location="f", family=architecture))
     return id
 
 

@@ -138,8 +138,8 @@ def test_configs_are_found_by_type_family_and_whose_they_are(desk: Desk) -> None
 def test_jobs_are_found_by_state_inputs_and_name(desk: Desk) -> None:
     add_inputs(desk.store)
     with desk.store.write() as unit:
-        unit.session.add(Model(id="m2", type="project", name="m2", location="/m2"))
-        unit.session.add(Dataset(id="d2", type="project_csv", name="d2", location="/d2", features='["q", "a"]'))
+        unit.session.add(Model(id="m2", type="project", name="m2", location="m2"))
+        unit.session.add(Dataset(id="d2", type="project_csv", name="d2", location="d2", features='["q", "a"]'))
     one, two = start(desk, "one"), start(desk, "two", base_model_id="m2", dataset_id="d2")
     change(desk, one, status="failed", name="renamed")
     assert listed(desk, "ListFineTuningJobs", status="failed") == [one]
@@ -165,9 +165,9 @@ def evaluate(desk: Desk, *pairs: tuple[str, str | None], **asked: Any) -> tuple[
 def test_evaluations_are_found_by_the_state_they_are_shown_in_and_by_what_they_compare(desk: Desk) -> None:
     add_inputs(desk.store)
     with desk.store.write() as unit:
-        unit.session.add(Model(id="m2", type="project", name="m2", location="/m2"))
-        unit.session.add(Dataset(id="d2", type="project_csv", name="d2", location="/d2", features='["q", "a"]'))
-        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="/a"))
+        unit.session.add(Model(id="m2", type="project", name="m2", location="m2"))
+        unit.session.add(Dataset(id="d2", type="project_csv", name="d2", location="d2", features='["q", "a"]'))
+        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="a"))
     first, (bare, tuned) = evaluate(desk, ("m", None), ("m", "a"))
     a = Speaker(desk)
     a.begin(first)

@@ -294,7 +294,7 @@ def test_an_adapter_name_that_was_taken_meanwhile_gets_a_suffix_and_a_warning(st
     studio.report(runner)
     with studio.desk.store.write() as unit:
         unit.session.add(Adapter(id="x", name="taken", created_at=1.0))
-    studio.report(runner, told(id, 1, 0, STARTED, {"type": "artifact", "kind": "adapter", "path": "/o"}, done()))
+    studio.report(runner, told(id, 1, 0, STARTED, {"type": "artifact", "kind": "adapter", "path": "o"}, done()))
     adapter = studio.say("GetAdapter", id=studio.job(id)["adapter_id"])["adapter"]
     assert adapter["name"] == f"taken-{id[:8]}" and "JobWarning" in studio.events()
 
@@ -358,7 +358,7 @@ def evaluate(studio: Studio, *adapters: str | None, **fields: Any) -> Any:
 def trained(studio: Studio) -> tuple[str, tuple[str, int]]:
     id, runner = studio.submit(train_test_split=0.5), studio.runner()
     studio.report(runner)
-    studio.report(runner, told(id, 1, 0, STARTED, {"type": "artifact", "kind": "adapter", "path": "/o"}, done()))
+    studio.report(runner, told(id, 1, 0, STARTED, {"type": "artifact", "kind": "adapter", "path": "o"}, done()))
     return str(studio.job(id)["adapter_id"]), runner
 
 
@@ -382,7 +382,7 @@ def test_a_batch_has_a_row_a_combination_and_one_job_for_the_runner(studio: Stud
 def test_rows_that_an_adapter_was_trained_on_are_never_scored_as_held_out(studio: Studio) -> None:
     id, runner = studio.submit("whole", train_test_split=1.0), studio.runner()
     studio.report(runner)
-    studio.report(runner, told(id, 1, 0, STARTED, {"type": "artifact", "kind": "adapter", "path": "/o"}, done()))
+    studio.report(runner, told(id, 1, 0, STARTED, {"type": "artifact", "kind": "adapter", "path": "o"}, done()))
     pair = {"base_model_id": studio.ids["base_model_id"], "adapter_id": studio.job(id)["adapter_id"]}
     ids = {name: studio.ids[name] for name in ("dataset_id", "prompt_id")}
     assert (

@@ -21,7 +21,7 @@ from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, change,
 def inputs(desk: Desk) -> None:
     add_inputs(desk.store)
     with desk.store.write() as unit:
-        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="/a", prompt_id="p"))
+        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="a", prompt_id="p"))
 
 
 def breaches(desk: Desk, name: str, /, **payload: Any) -> list[dict[str, Any]]:
@@ -116,7 +116,7 @@ def test_every_user_is_named_up_to_a_bound_and_the_rest_is_counted(desk: Desk) -
 
 def test_a_prompt_that_an_unfinished_job_uses_on_another_dataset_keeps_its_own_dataset(desk: Desk) -> None:
     with desk.store.write() as unit:
-        unit.session.add(Dataset(id="d2", type="project_csv", name="t2", location="/d2", features='["q", "a"]'))
+        unit.session.add(Dataset(id="d2", type="project_csv", name="t2", location="d2", features='["q", "a"]'))
     id = start(desk, dataset_id="d2")
     assert rules(desk, "RemoveDataset", id="d", remove_prompts=True) == ["PR-121"]
     say(desk, "CancelJob", id=id)
@@ -158,8 +158,8 @@ def test_a_model_with_adapters_is_kept_unless_they_may_go_too(desk: Desk) -> Non
 
 def test_a_cascade_that_meets_a_job_changes_nothing(desk: Desk) -> None:
     with desk.store.write() as unit:
-        unit.session.add(Model(id="m2", type="project", name="m2", location="/m2"))
-        unit.session.add(Adapter(id="a2", type="project", name="a2", model_id="m2", location="/a2"))
+        unit.session.add(Model(id="m2", type="project", name="m2", location="m2"))
+        unit.session.add(Adapter(id="a2", type="project", name="a2", model_id="m2", location="a2"))
     batch(desk, "a")
     with desk.store.write() as unit:  # its row says another model than its adapter's: only the adapter is used
         unit.session.scalars(select(EvaluationJob)).one().base_model_id = "m2"

@@ -187,7 +187,7 @@ def test_an_evaluation_that_names_anothers_batch_takes_neither_its_row_nor_its_f
 
 
 def test_the_answers_of_one_evaluation_go_and_all_of_the_batch_with_its_last(desk: Desk) -> None:
-    add(desk, Adapter(id="a", type="project", name="a", model_id="m", location="/a"))
+    add(desk, Adapter(id="a", type="project", name="a", model_id="m", location="a"))
     parent, (one, two) = batch(desk, None, "a")
     own = fill(desk.settings.artifacts_root / "jobs" / parent / "1")
     for child in (one, two):

@@ -21,11 +21,9 @@ SUCCEEDED = {"type": "finished", "at": 2.0, "outcome": "succeeded"}
 def add_inputs(store: Store) -> None:
     """A model, a dataset and a prompt."""
     with store.write() as unit:
-        unit.session.add(Model(id="m", type="project", name="tiny", location="/m", files={"w": "1"}))
+        unit.session.add(Model(id="m", type="project", name="tiny", location="m", files={"w": "1"}))
         unit.session.add(
-            Dataset(
-                id="d", type="project_csv", name="t", location="/d.csv", features=json.dumps(["q", "a"]), sha256="2"
-            )
+            Dataset(id="d", type="project_csv", name="t", location="d.csv", features=json.dumps(["q", "a"]), sha256="2")
         )
         unit.session.add(
             Prompt(
