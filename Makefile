@@ -1,5 +1,6 @@
 # make demo   the main job from a fresh machine: set up, fine-tune a small model, compare it with its base
 # make test   set up, then run the tests
+# make nightly  the long forms of tests: more senders, more steps, more templates
 # make check  formatting, types, import contracts, generated files
 # make coverage  the tests again, with a report of the lines that they run (htmlcov/, coverage.xml)
 PYTHON ?= python3.11
@@ -7,7 +8,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test coverage check fix docs bench pins clean
+.PHONY: demo test nightly coverage check fix docs bench pins clean
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on PATH; set PYTHON=... to a Python 3.11"; exit 1; }
@@ -26,6 +27,9 @@ test: $(READY)
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -q --cov --cov-report=term --cov-report=xml --cov-report=html
+
+nightly: $(READY)
+	FTS_TEST_PROFILE=nightly $(BIN)/python -m pytest -q -m nightly
 
 check: $(READY)
 	$(BIN)/ruff check .

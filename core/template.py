@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from string import Formatter
 
 from core.chat import conversation
 
-_BARE = re.compile(r"[^{}!:.\[\]]+")
+# Literal braces, a bare name between braces (no blanks at its ends), or text.
+_TOKEN = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<name>(?!\s)[^{}!:.\[\]]+(?<!\s))\}|[^{}]+")
 
 
 class TemplateError(ValueError):
@@ -50,19 +50,28 @@ def _value(row: Mapping[str, object], name: str) -> str:
 
 
 def _parts(template: str) -> list[tuple[str, str | None]]:
-    try:
-        parsed = list(Formatter().parse(template))
-    except ValueError as error:
-        raise TemplateError(f"{error}; write {{{{ and }}}} for literal braces") from None
-    return [(text, _column(name, spec, conversion)) for text, name, spec, conversion in parsed]
+    """(text, the column behind it or None) from left to right."""
+    parts: list[tuple[str, str | None]] = []
+    text, place = "", 0
+    while place < len(template):
+        token = _TOKEN.match(template, place)
+        if token is None:
+            raise TemplateError(_wrong(template, place))
+        if token["name"] is None:
+            text += token[0][0] if token["brace"] else token[0]
+        else:
+            parts.append((text, token["name"]))
+            text = ""
+        place = token.end()
+    return [*parts, (text, None)]
 
 
-def _column(name: str | None, spec: str | None, conversion: str | None) -> str | None:
-    if name is None:
-        return None
-    if spec or conversion or not _BARE.fullmatch(name) or name != name.strip():
-        raise TemplateError(f"{{{name}}} is not a bare column name (no dots, indexes, conversions or format specs)")
-    return name
+def _wrong(template: str, place: int) -> str:
+    """Why nothing legal stands at `place`, where a brace is."""
+    name, end, _ = template[place + 1 :].partition("}")
+    if template[place] == "{" and end:
+        return f"{{{name}}} is not a bare column name (no dots, indexes, conversions or format specs)"
+    return f"a single {template[place]} at character {place + 1}; write {{{{ and }}}} for literal braces"
 
 
 def nameable(column: str) -> bool:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from hypothesis import settings as profiles
 from pydantic import SecretStr
 
 from actors import handlers
@@ -24,6 +25,9 @@ from core.store.upgrade import upgrade
 from tests.databases import BOTH, PostgreSQL, serving
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+profiles.register_profile("nightly", max_examples=1_000, deadline=None)
+if os.environ.get("FTS_TEST_PROFILE"):
+    profiles.load_profile(os.environ["FTS_TEST_PROFILE"])
 for name in [name for name in os.environ if name.startswith("FTS_")]:
     del os.environ[name]
 

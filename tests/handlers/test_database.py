@@ -167,6 +167,21 @@ def test_a_preview_tells_row_by_row_and_changes_nothing(studio: NewStudio) -> No
         assert [each for each in events_after(session, 0) if each.type != "ResourceAdded"] == []
 
 
+def test_an_imported_prompt_names_only_the_columns_of_its_dataset(studio: NewStudio) -> None:
+    desk = studio("first")
+    dataset = {"id": "d", "type": "project_csv", "name": "d", "location": "d.csv", "features": '["q", "a"]'}
+    prompts = [
+        {"id": "good", "name": "good", "dataset_id": "d", "prompt_template": "{q}{a}"},
+        {"id": "bad", "name": "bad", "dataset_id": "d", "prompt_template": "{q}{b}"},
+        {"id": "spec", "name": "spec", "dataset_id": "d", "prompt_template": "{q:}"},
+        {"id": "alone", "name": "alone", "dataset_id": "nowhere", "prompt_template": "{b}"},
+    ]
+    told = reasons(do_import(desk, {"prompts": prompts, "datasets": [dataset]}))
+    assert told["bad"].startswith("failed: prompt_template: {b} is not a column of the dataset")
+    assert told["spec"].startswith("failed: prompt_template: {q:} is not a bare column name")
+    assert {each["id"] for each in say(desk, "ListPrompts")["prompts"]} == {"good", "alone"}
+
+
 def test_names_links_and_configs_that_clash_are_mended_and_told(studio: NewStudio) -> None:
     desk = studio("first")
     add_inputs(desk.store)

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.messages.configs import ConfigTextError, canonical, content_hash, parse_config
 from core.store.transfer.reading import Unusable
-from core.template import TemplateError, columns
+from core.template import TemplateError, columns, problems
 from core.types import AdapterType, ConfigType, DatasetType, JobStatus, ModelType
 
 Values = dict[str, Any]
@@ -89,6 +89,13 @@ def _templates(values: Values) -> list[str]:
         if not (template or "").strip():
             raise Unusable(f"{name} is empty ({rule})")
     return []
+
+
+def name_only(values: Values, known: list[str]) -> None:
+    """Raise Unusable when a prompt's templates name columns that its dataset lacks."""
+    for name, rule in TEMPLATES.items():
+        if wrong := problems(values.get(name) or "", known):
+            raise Unusable(f"{name}: {wrong[0]} ({rule})")
 
 
 def _config(values: Values) -> list[str]:

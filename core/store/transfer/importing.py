@@ -6,6 +6,7 @@ rows that they mean now. So the order of rows and tables in a file does not matt
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from sqlalchemy import inspect, select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from core.store.tables import TABLE_TO_MODEL, Base
-from core.store.transfer.fitting import fit
+from core.store.tables import TABLE_TO_MODEL, Base, Dataset
+from core.store.transfer.fitting import fit, name_only
 from core.store.transfer.reading import Tables, Unusable, values_of
 
 INSERTED, MENDED, SKIPPED, FAILED = "inserted", "mended", "skipped", "failed"
@@ -122,6 +123,8 @@ class Import:
                 [f"it is the one that exists with id {same}, which takes its place"],
             )
             return
+        if table == "prompts":
+            self._check_columns(values)
         mended += self._name(table, values)
         links = {name: values.pop(name) for name in LINKS[table] if values.get(name)}
         self._insert(model(**values))
@@ -129,6 +132,13 @@ class Import:
         outcome.mend(*mended)
         if links:
             self.links.append((outcome, model, links))
+
+    def _check_columns(self, values: dict[str, Any]) -> None:
+        """Datasets are stored before prompts: of one that is nowhere there are no columns to compare with."""
+        wanted = values.get("dataset_id") or ""
+        dataset = self.session.get(Dataset, self.meant.get(("datasets", wanted), wanted))
+        if dataset is not None and dataset.features:
+            name_only(values, json.loads(dataset.features))
 
     def _insert(self, row: Base) -> None:
         try:
