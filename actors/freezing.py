@@ -69,12 +69,16 @@ def dataset_source(settings: Settings, session: Session, id: str) -> DatasetSour
 
 
 def _place(settings: Settings, what: str, row: Model | Adapter | Dataset) -> str | None:
-    """Where the row's files are, absolute. An imported row may name any place: those of users and the studio's own are read."""
+    """Where the row's files are, absolute. An imported row may name any place: those of users and the studio's own are read.
+
+    What lies beside the file of the project defaults is the studio's own too.
+    """
     if row.location is None:
         return None
-    own = (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()
+    adapters = (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()
+    own = [adapters, settings.artifacts_root, settings.defaults_file.parent]
     try:
-        return str(inside_any([*settings.roots, own, settings.artifacts_root], row.location))
+        return str(inside_any([*settings.roots, *own], row.location))
     except PathRefused as error:
         text = f"{row.name!r} can't be used: {error}"
         raise Refused.because([Breach(rule="MS-108", field=f"{what}_id", message=text)]) from None

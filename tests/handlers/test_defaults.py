@@ -18,6 +18,7 @@ from actors.desk import Desk
 from core.settings import Settings
 from core.store.eventlog import events_after
 from core.store.session import Store
+from core.store.tables import Job
 from core.store.upgrade import upgrade
 from tests.handlers.work import say
 
@@ -118,6 +119,15 @@ def test_files_are_found_beside_the_defaults_and_nowhere_outside(offline: Desk, 
     load_project_defaults(desk)
     assert names(offline, "datasets") == ["in"]
     assert any("out was left out: DS-003" in note for note in notes(offline))
+
+
+def test_the_shipped_dataset_is_trained_on_wherever_the_project_lies(offline: Desk) -> None:
+    settle(offline)
+    (dataset,) = (each for each in everything(offline)["datasets"] if each["type"] == "project_csv")
+    asked = {"base_model_id": "default-model-bloom", "prompt_id": "default-prompt-tickets", "adapter_name": "tickets"}
+    job = say(offline, "StartFineTuningJob", dataset_id=dataset["id"], **asked)["fine_tuning_job"]
+    with offline.store.read() as session:
+        assert session.get_one(Job, job["id"]).spec["dataset"]["location"] == dataset["location"]
 
 
 @pytest.mark.parametrize(
