@@ -9,30 +9,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, Double, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s",
-    "pk": "pk_%(table_name)s",
-}
+from core.store.base import Base, holds, origin
+from core.store.work import Job, Metric, Runner
 
-
-class Base(DeclarativeBase):
-    """Every table."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[Any]: JSON, float: Double}
-
-
-def _origin(target: str, *, use_alter: bool = False) -> Any:
-    return ForeignKey(target, ondelete="SET NULL", deferrable=True, initially="DEFERRED", use_alter=use_alter)
-
-
-def _holds(target: str) -> Any:
-    return ForeignKey(target, ondelete="NO ACTION", deferrable=True, initially="DEFERRED")
+# Whoever needs a table finds it here.
+__all__ = [
+    "EVERY_TABLE",
+    "TABLE_TO_MODEL",
+    "Adapter",
+    "Base",
+    "Config",
+    "Dataset",
+    "EvaluationJob",
+    "EventRow",
+    "ExportJob",
+    "FineTuningJob",
+    "Inbox",
+    "Job",
+    "Meta",
+    "Metric",
+    "Model",
+    "Prompt",
+    "Runner",
+]
 
 
 def _listed(table: str) -> Index:
@@ -101,7 +103,7 @@ class Prompt(Base):
     type: Mapped[str | None]
     name: Mapped[str | None] = mapped_column(String, unique=True)
     description: Mapped[str | None]
-    dataset_id: Mapped[str | None] = mapped_column(_holds("datasets.id"), index=True)
+    dataset_id: Mapped[str | None] = mapped_column(holds("datasets.id"), index=True)
     prompt_template: Mapped[str | None]
     input_template: Mapped[str | None]
     completion_template: Mapped[str | None]
@@ -137,10 +139,10 @@ class Adapter(Base):
     name: Mapped[str | None] = mapped_column(String, unique=True)
     description: Mapped[str | None]
     huggingface_name: Mapped[str | None]
-    model_id: Mapped[str | None] = mapped_column(_holds("models.id"), index=True)
+    model_id: Mapped[str | None] = mapped_column(holds("models.id"), index=True)
     location: Mapped[str | None] = mapped_column(Text)
-    fine_tuning_job_id: Mapped[str | None] = mapped_column(_origin("fine_tuning_jobs.id"), index=True)
-    prompt_id: Mapped[str | None] = mapped_column(_origin("prompts.id"), index=True)
+    fine_tuning_job_id: Mapped[str | None] = mapped_column(origin("fine_tuning_jobs.id"), index=True)
+    prompt_id: Mapped[str | None] = mapped_column(origin("prompts.id"), index=True)
     cml_registered_model_id: Mapped[str | None]
     mlflow_experiment_id: Mapped[str | None]
     mlflow_run_id: Mapped[str | None]
@@ -157,22 +159,22 @@ class FineTuningJob(Base):
     __tablename__ = "fine_tuning_jobs"
 
     id: Mapped[str] = mapped_column(String, primary_key=True)
-    base_model_id: Mapped[str | None] = mapped_column(_origin("models.id"), index=True)
-    dataset_id: Mapped[str | None] = mapped_column(_origin("datasets.id"), index=True)
-    prompt_id: Mapped[str | None] = mapped_column(_origin("prompts.id"), index=True)
+    base_model_id: Mapped[str | None] = mapped_column(origin("models.id"), index=True)
+    dataset_id: Mapped[str | None] = mapped_column(origin("datasets.id"), index=True)
+    prompt_id: Mapped[str | None] = mapped_column(origin("prompts.id"), index=True)
     num_workers: Mapped[int | None]
     cml_job_id: Mapped[str | None]
-    adapter_id: Mapped[str | None] = mapped_column(_origin("adapters.id", use_alter=True), index=True)
+    adapter_id: Mapped[str | None] = mapped_column(origin("adapters.id", use_alter=True), index=True)
     num_cpu: Mapped[int | None]
     num_gpu: Mapped[int | None]
     num_memory: Mapped[int | None]
     num_epochs: Mapped[int | None]
     learning_rate: Mapped[float | None]
     out_dir: Mapped[str | None]
-    training_arguments_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
-    model_bnb_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
-    adapter_bnb_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
-    lora_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
+    training_arguments_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
+    model_bnb_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
+    adapter_bnb_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
+    lora_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
     training_arguments_config: Mapped[str | None]
     model_bnb_config: Mapped[str | None]
     adapter_bnb_config: Mapped[str | None]
@@ -180,9 +182,9 @@ class FineTuningJob(Base):
     dataset_fraction: Mapped[float | None]
     train_test_split: Mapped[float | None]
     user_script: Mapped[str | None]
-    user_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
+    user_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
     framework_type: Mapped[str | None]
-    axolotl_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
+    axolotl_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
     gpu_label_id: Mapped[int | None]
     adapter_name: Mapped[str | None] = mapped_column(String, index=True)
     auto_add_adapter: Mapped[bool | None]
@@ -204,18 +206,18 @@ class EvaluationJob(Base):
     type: Mapped[str | None]
     cml_job_id: Mapped[str | None]
     parent_job_id: Mapped[str | None] = mapped_column(String, index=True)
-    base_model_id: Mapped[str | None] = mapped_column(_origin("models.id"), index=True)
-    dataset_id: Mapped[str | None] = mapped_column(_origin("datasets.id"), index=True)
-    prompt_id: Mapped[str | None] = mapped_column(_origin("prompts.id"), index=True)
+    base_model_id: Mapped[str | None] = mapped_column(origin("models.id"), index=True)
+    dataset_id: Mapped[str | None] = mapped_column(origin("datasets.id"), index=True)
+    prompt_id: Mapped[str | None] = mapped_column(origin("prompts.id"), index=True)
     num_workers: Mapped[int | None]
-    adapter_id: Mapped[str | None] = mapped_column(_origin("adapters.id"), index=True)
+    adapter_id: Mapped[str | None] = mapped_column(origin("adapters.id"), index=True)
     num_cpu: Mapped[int | None]
     num_gpu: Mapped[int | None]
     num_memory: Mapped[int | None]
     evaluation_dir: Mapped[str | None]
-    model_bnb_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
-    adapter_bnb_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
-    generation_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
+    model_bnb_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
+    adapter_bnb_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
+    generation_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
     model_bnb_config: Mapped[str | None]
     adapter_bnb_config: Mapped[str | None]
     generation_config: Mapped[str | None]
@@ -239,83 +241,16 @@ class ExportJob(Base):
 
     id: Mapped[str] = mapped_column(String, primary_key=True)
     type: Mapped[str]
-    base_model_id: Mapped[str | None] = mapped_column(_origin("models.id"), index=True)
-    adapter_id: Mapped[str | None] = mapped_column(_origin("adapters.id"), index=True)
+    base_model_id: Mapped[str | None] = mapped_column(origin("models.id"), index=True)
+    adapter_id: Mapped[str | None] = mapped_column(origin("adapters.id"), index=True)
     model_name: Mapped[str]
     model_description: Mapped[str | None] = mapped_column(Text)
     artifact_location: Mapped[str | None] = mapped_column(Text)
-    generation_config_id: Mapped[str | None] = mapped_column(_origin("configs.id"), index=True)
+    generation_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
     generation_config: Mapped[str | None] = mapped_column(Text)
     num_cpu: Mapped[int]
     num_gpu: Mapped[int]
     num_memory: Mapped[int]
-
-
-class Job(Base):
-    """The state of a piece of work for a runner. `attempt` is the fencing token; `accepted` the offset taken of its spool."""
-
-    __tablename__ = "jobs"
-
-    id: Mapped[str] = mapped_column(String, primary_key=True)
-    kind: Mapped[str]
-    name: Mapped[str]
-    description: Mapped[str | None] = mapped_column(Text)
-    engine: Mapped[str]
-    status: Mapped[str]
-    spec: Mapped[dict[str, Any]]
-    priority: Mapped[int] = mapped_column(Integer, default=0)
-    cpus: Mapped[int]
-    gpus: Mapped[int]
-    memory: Mapped[int]
-    workers: Mapped[int] = mapped_column(Integer, default=1)
-    attempt: Mapped[int] = mapped_column(Integer, default=0)
-    accepted: Mapped[int] = mapped_column(BigInteger, default=0)
-    losses: Mapped[int] = mapped_column(Integer, default=0)
-    runner_id: Mapped[str | None] = mapped_column(String, index=True)
-    lease_expires_at: Mapped[float | None]
-    created_at: Mapped[float]
-    queued_at: Mapped[float]
-    started_at: Mapped[float | None]
-    finished_at: Mapped[float | None]
-    error: Mapped[dict[str, Any] | None]
-    phase: Mapped[str | None]
-    step: Mapped[int] = mapped_column(Integer, default=0)
-    total_steps: Mapped[int | None]
-    eta_seconds: Mapped[float | None]
-    tokens_per_second: Mapped[float | None]
-    last_metrics: Mapped[dict[str, Any] | None]
-    checkpoint: Mapped[str | None]
-    summary: Mapped[dict[str, Any] | None]
-    cancelled: Mapped[list[str] | None]
-
-    __table_args__ = (
-        Index("ix_jobs_status_priority", "status", "priority", "queued_at"),
-        Index("ix_jobs_created_at", "created_at"),
-        Index("ix_jobs_kind", "kind", "created_at", "id"),
-    )
-
-
-class Runner(Base):
-    """A runner daemon. A report of another incarnation than this is refused."""
-
-    __tablename__ = "runners"
-
-    id: Mapped[str] = mapped_column(String, primary_key=True)
-    incarnation: Mapped[int]
-    host: Mapped[str]
-    kind: Mapped[str]
-    cpus: Mapped[int]
-    memory: Mapped[float]
-    gpus: Mapped[dict[str, Any]]
-    labels: Mapped[dict[str, Any]]
-    engines: Mapped[list[str]]
-    trusted: Mapped[bool]
-    draining: Mapped[bool]
-    lost: Mapped[bool]
-    free: Mapped[dict[str, Any] | None]
-    telemetry: Mapped[dict[str, Any] | None]
-    registered_at: Mapped[float]
-    last_seen_at: Mapped[float]
 
 
 class EventRow(Base):
@@ -333,19 +268,6 @@ class EventRow(Base):
     data: Mapped[dict[str, Any]]
 
     __table_args__ = (Index("ix_events_resource_id", "resource_id", "id"), {"sqlite_autoincrement": True})
-
-
-class Metric(Base):
-    """One number of a job at an optimiser step; a step that comes again after a resume takes the place of the first."""
-
-    __tablename__ = "metrics"
-
-    job_id: Mapped[str] = mapped_column(String, primary_key=True)
-    name: Mapped[str] = mapped_column(String, primary_key=True)
-    step: Mapped[int] = mapped_column(Integer, primary_key=True)
-    value: Mapped[float]
-    at: Mapped[float]
-    attempt: Mapped[int]
 
 
 class Inbox(Base):

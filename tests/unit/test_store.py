@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.settings import Settings
 from core.store.session import Store, as_of
-from core.store.tables import Base, Config, Dataset, EventRow, Meta, Prompt
+from core.store.tables import Base, Config, Dataset, EventRow, Job, Meta, Prompt
 from core.store.upgrade import TooNew, upgrade
 
 
@@ -111,10 +111,18 @@ def test_rows_and_their_links_survive_every_revision(
     with store.write() as unit:
         unit.session.execute(text("INSERT INTO datasets (id, name, huggingface_name) VALUES ('d', 'n', 'org/n')"))
         unit.session.execute(text("INSERT INTO prompts (id, name, dataset_id) VALUES ('p', 'n', 'd')"))
+        unit.session.execute(
+            text(
+                "INSERT INTO jobs (id, kind, name, engine, status, spec, priority, cpus, gpus, memory, workers, attempt,"
+                " accepted, losses, step, created_at, queued_at) VALUES ('j', 'fine_tuning', 'n', 'legacy', 'queued',"
+                """ '{"resources": {"gpu_label_id": 3}}', 0, 1, 2, 4, 2, 0, 0, 0, 0, 1, 1)"""
+            )
+        )
     assert upgrade(store)
     with store.read() as session:
         dataset, prompt = session.get_one(Dataset, "d"), session.get_one(Prompt, "p")
         assert (dataset.huggingface_name, dataset.config_name, prompt.dataset_id) == ("org/n", "", "d")
+        assert session.get_one(Job, "j").shape == '["legacy",1,2,4,2,3]'
         connection = session.connection()
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     store.close()

@@ -1,0 +1,110 @@
+"""The tables of work: jobs, the runners that do them, and the numbers that come of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.store.base import Base
+
+
+def shape_text(asked: dict[str, Any]) -> str:
+    """What a job asks of its runners, from its columns: equal for jobs that differ only in whose turn it is."""
+    label = asked["spec"].get("resources", {}).get("gpu_label_id")
+    amounts = (asked["cpus"], asked["gpus"], asked["memory"], asked.get("workers") or 1)
+    return json.dumps([asked["engine"], *amounts, label], separators=(",", ":"))
+
+
+class Job(Base):
+    """The state of a piece of work for a runner. `attempt` is the fencing token; `accepted` the offset taken of its spool.
+
+    `shape` and `priority` make the lane that it waits in (actors/lanes.py).
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    kind: Mapped[str]
+    name: Mapped[str]
+    description: Mapped[str | None] = mapped_column(Text)
+    engine: Mapped[str]
+    status: Mapped[str]
+    spec: Mapped[dict[str, Any]]
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    cpus: Mapped[int]
+    gpus: Mapped[int]
+    memory: Mapped[int]
+    workers: Mapped[int] = mapped_column(Integer, default=1)
+    shape: Mapped[str] = mapped_column(
+        String, default=lambda context: shape_text(context.get_current_parameters()), server_default=""
+    )
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    accepted: Mapped[int] = mapped_column(BigInteger, default=0)
+    losses: Mapped[int] = mapped_column(Integer, default=0)
+    runner_id: Mapped[str | None] = mapped_column(String, index=True)
+    lease_expires_at: Mapped[float | None]
+    created_at: Mapped[float]
+    queued_at: Mapped[float]
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    error: Mapped[dict[str, Any] | None]
+    phase: Mapped[str | None]
+    step: Mapped[int] = mapped_column(Integer, default=0)
+    total_steps: Mapped[int | None]
+    eta_seconds: Mapped[float | None]
+    tokens_per_second: Mapped[float | None]
+    last_metrics: Mapped[dict[str, Any] | None]
+    checkpoint: Mapped[str | None]
+    summary: Mapped[dict[str, Any] | None]
+    cancelled: Mapped[list[str] | None]
+
+    __table_args__ = (
+        Index("ix_jobs_lane", "status", "shape", "priority", "queued_at", "id"),
+        Index("ix_jobs_finished_at", "finished_at"),
+        Index("ix_jobs_created_at", "created_at"),
+        Index("ix_jobs_kind", "kind", "created_at", "id"),
+    )
+
+
+class Runner(Base):
+    """A runner daemon. A report of another incarnation than this is refused.
+
+    `kept_for` is the queued job that it keeps room for, `kept_workers` how many of its workers.
+    """
+
+    __tablename__ = "runners"
+
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    incarnation: Mapped[int]
+    host: Mapped[str]
+    kind: Mapped[str]
+    cpus: Mapped[int]
+    memory: Mapped[float]
+    gpus: Mapped[dict[str, Any]]
+    labels: Mapped[dict[str, Any]]
+    engines: Mapped[list[str]]
+    trusted: Mapped[bool]
+    draining: Mapped[bool]
+    lost: Mapped[bool]
+    free: Mapped[dict[str, Any] | None]
+    telemetry: Mapped[dict[str, Any] | None]
+    kept_for: Mapped[str | None] = mapped_column(String, index=True)
+    kept_workers: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    registered_at: Mapped[float]
+    last_seen_at: Mapped[float]
+
+
+class Metric(Base):
+    """One number of a job at an optimiser step; a step that comes again after a resume takes the place of the first."""
+
+    __tablename__ = "metrics"
+
+    job_id: Mapped[str] = mapped_column(String, primary_key=True)
+    name: Mapped[str] = mapped_column(String, primary_key=True)
+    step: Mapped[int] = mapped_column(Integer, primary_key=True)
+    value: Mapped[float]
+    at: Mapped[float]
+    attempt: Mapped[int]
