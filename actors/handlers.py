@@ -25,6 +25,7 @@ DOMAINS = (
     "splits",
     "database",
     "jobs",
+    "verbs",
     "metrics",
     "runners",
     "removal",

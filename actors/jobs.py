@@ -1,9 +1,11 @@
-"""The states of jobs, and what moves them: the one table of legal transitions, leases, cancelling.
+"""The states of jobs, and what moves them: the one table of legal transitions, leases, running again.
 
 queued ──> assigned ──> running ──> succeeded | failed | cancelled
-  ^           │            │ └──> cancel_requested ──> cancelled | succeeded | failed
-  │           │            └────> pausing ──> paused | queued (drained) | ...
-  └───────────┴── lost: the runner is gone, or the child died and may be run again
+ │ ^ ^        │            │ └──> cancel_requested ──> cancelled | succeeded | failed
+ │ │ │        │            └────> pausing ──> paused | running (taken back) | queued (drained) | ...
+ │ │ └────────┴── lost: the runner is gone, or the child died and may be run again
+ │ └── failed | cancelled: someone asked to run it again
+ └──> paused ──> queued
 """
 
 from __future__ import annotations
@@ -14,31 +16,29 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors.desk import Desk
-from actors.handlers import handles
 from actors.pages import locked
 from actors.scheduling import Room
-from actors.world import RealWorld
-from core.errors import Conflict, NotFound
+from core.errors import NotFound
 from core.events import Failure
-from core.messages.jobs import CancelJob, JobState, JobStateReply
+from core.messages.jobs import JobState
 from core.store.session import Unit
 from core.store.tables import EvaluationJob, Job, Runner
-from core.types import JobKind, JobStatus
+from core.types import FailureClass, JobKind, JobStatus
 
 S = JobStatus
 SLACK = 0.5  # GiB
 ENDS = {S.succeeded, S.failed, S.cancelled}
 
 LEGAL: dict[JobStatus, set[JobStatus]] = {
-    S.queued: {S.assigned, S.cancelled, S.failed},
+    S.queued: {S.assigned, S.paused, S.cancelled, S.failed},
     S.assigned: {S.running, S.queued, S.cancel_requested, S.pausing, *ENDS},
     S.running: {S.queued, S.cancel_requested, S.pausing, *ENDS},
-    S.pausing: {S.paused, S.queued, S.cancel_requested, *ENDS},
+    S.pausing: {S.paused, S.running, S.queued, S.cancel_requested, *ENDS},
     S.paused: {S.queued, S.cancelled},
     S.cancel_requested: ENDS,
     S.succeeded: set(),
-    S.failed: set(),
-    S.cancelled: set(),
+    S.failed: {S.queued},
+    S.cancelled: {S.queued},
 }
 EVENT: dict[JobStatus, str] = {
     S.queued: "JobQueued",
@@ -88,6 +88,7 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
 def fail(unit: Unit, job: Job, failure: Failure) -> None:
     """End a job with the reason and what to do next."""
     job.error = failure.model_dump()
+    job.failure_class = failure.kind if failure.kind in set(FailureClass) else FailureClass.bug.value
     move(unit, job, S.failed, f"{job.name} failed: {failure.message}", error=job.error)
 
 
@@ -233,16 +234,6 @@ def all_runners(session: Session) -> list[Runner]:
     return list(session.scalars(select(Runner)))
 
 
-@handles(CancelJob)
-def cancel_job(message: CancelJob, unit: Unit, world: RealWorld) -> JobStateReply:
-    """A queued or paused job ends now; a held one when its runner has stopped it."""
-    job, child = target(unit.session, message.id, lock=True)
-    if child is not None and (reply := _cancel_child(world.desk, unit, job, child)) is not None:
-        return reply
-    _cancel(world.desk, unit, job)
-    return JobStateReply(id=message.id, status=JobStatus(job.status))
-
-
 def target(session: Session, id: str, *, lock: bool = False) -> tuple[Job, EvaluationJob | None]:
     """The job that an id of a job or of one evaluation of a batch means, and that evaluation; raises NotFound."""
     look = locked if lock else Session.get
@@ -254,32 +245,3 @@ def target(session: Session, id: str, *, lock: bool = False) -> tuple[Job, Evalu
     if job is None:
         raise NotFound(f"there is no job with id {id!r}")
     return job, child
-
-
-def _cancel(desk: Desk, unit: Unit, job: Job) -> None:
-    status = JobStatus(job.status)
-    if status.finished:
-        raise Conflict(f"the job has ended: {status.value}")
-    if status in {S.queued, S.paused}:
-        move(unit, job, S.cancelled, f"{job.name} was cancelled before it ran")
-    elif status is not S.cancel_requested:
-        move(unit, job, S.cancel_requested, f"{job.name}: cancelling was asked for")
-        if job.runner_id:
-            desk.wake(unit, job.runner_id)
-
-
-def _cancel_child(desk: Desk, unit: Unit, job: Job, child: EvaluationJob) -> JobStateReply | None:
-    """Leave one combination out of its batch; None when it is the last one left, and the batch itself is to end."""
-    if child.status in ENDS:
-        raise Conflict(f"the evaluation has ended: {child.status}")
-    siblings = unit.session.scalars(select(EvaluationJob).where(EvaluationJob.parent_job_id == job.id))
-    left_out = {*(job.cancelled or []), child.id}
-    if all(row.status in ENDS or row.id in left_out for row in siblings):
-        return None
-    job.cancelled = sorted(left_out)
-    child.status = S.cancelled.value
-    child.finished_at = unit.now
-    told_end(unit, child, "cancelled")
-    if job.runner_id:
-        desk.wake(unit, job.runner_id)
-    return JobStateReply(id=child.id, status=S.cancelled)

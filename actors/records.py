@@ -70,8 +70,9 @@ class Intake:
         self.metrics.clear()
 
     def started(self, record: Started) -> None:
-        """The child runs."""
+        """The child runs; what it saves from here on may be gone on from, also in a job that began anew."""
         job = self.job
+        job.fresh = False
         job.started_at = job.started_at or record.at
         job.total_steps = record.total_steps or job.total_steps
         if job.status == S.assigned:

@@ -203,7 +203,7 @@ def _waiting(session: Session, runner: Runner, whole: Room) -> list[Waiting]:
 
 def _give(desk: Desk, unit: Unit, job: Job, runner: Runner) -> None:
     job.attempt += 1
-    job.accepted, job.runner_id = 0, runner.id
+    job.accepted, job.runner_id, job.checkpoints_asked = 0, runner.id, 0
     _renew(desk, job, unit.now)
     move(unit, job, S.assigned, f"{job.name} goes to {runner.host}", runner_id=runner.id)
 
@@ -221,6 +221,8 @@ def _orders(session: Session, runner: Runner, message: ReportProgress) -> list[J
                 accepted=job.accepted,
                 spec=None if told is not None and told.has_spec else job.spec,
                 cancelled=job.cancelled or [],
+                checkpoint=job.checkpoints_asked,
+                fresh=job.fresh,
             )
         )
     return orders + [_stop(session, each) for each in named.values()]

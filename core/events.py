@@ -54,7 +54,12 @@ EVENT_TYPES: dict[str, str] = {
     "JobFailed": "ended by an error; data: {status, attempt, error}",
     "JobCancelled": "ended on request; data: {status, attempt}",
     "JobPausing": "a checkpoint was asked for, then a stop; data: {status, attempt}",
-    "JobPaused": "stopped with a checkpoint; data: {status, attempt}",
+    "JobPaused": "stopped with a checkpoint, or before it ran; data: {status, attempt}",
+    "JobContinued": "the pause was taken back before it came to it; data: {status, attempt}",
+    "JobRetried": "a failed or cancelled job goes back to the queue; data: {status, attempt, from_checkpoint}",
+    "JobCheckpointAsked": "someone asked for a checkpoint now; data: {attempt}",
+    "JobPriorityChanged": "the job goes before others, or behind; data: {priority, before}",
+    "JobMemoryReduced": "memory ran out, smaller micro-batches follow; data: {attempt, step, batch, accumulation}",
     "EvaluationFinished": "one model-adapter combination is scored; data: {status, job_id, metrics}",
     "RunnerRegistered": "a runner came; data: {host, incarnation}",
     "RunnerLost": "a runner has said nothing for a lease; data: {host}",
@@ -171,14 +176,16 @@ class Scored(Record):
 
 
 class Failure(BaseModel):
-    """Why a job ended badly: whose fault, what happened, what to do next."""
+    """Why a job ended badly: which kind of failure, what happened, why, and what to do next."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
-    kind: str = Field(description="user_error, out_of_memory, disk_full, killed, lost, internal …")
+    kind: str = Field(description="A FailureClass; imported: the job was unfinished where it was exported.")
     message: str
-    hint: str = ""
+    cause: str = Field("", description="What it most likely comes from, for people.")
+    hint: str = Field("", description="The next step.")
     traceback: str = ""
+    log_tail: list[str] = Field([], description="The last lines of the job's log, at most 20.")
 
 
 class Finished(Record):

@@ -110,13 +110,24 @@ class JobStatus(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing can follow."""
+        """Whether nothing follows by itself; only RetryJob brings such a job back."""
         return self in {JobStatus.succeeded, JobStatus.failed, JobStatus.cancelled}
 
     @property
     def held(self) -> bool:
         """Whether a runner holds the job, under a lease."""
         return self in {JobStatus.assigned, JobStatus.running, JobStatus.pausing, JobStatus.cancel_requested}
+
+
+class FailureClass(StrEnum):
+    """Why a job failed, and so what helps (docs/jobs.md)."""
+
+    user_error = "user_error"  # its inputs: data, configs, names
+    out_of_memory = "out_of_memory"
+    disk_full = "disk_full"
+    runner_lost = "runner_lost"  # the host, its network or its daemon
+    killed = "killed"  # the process died without a word
+    bug = "bug"  # a fault of the studio's, or of a library
 
 
 class LossOn(StrEnum):

@@ -79,6 +79,7 @@ DOMAINS = (
     "splits",
     "events",
     "jobs",
+    "job_verbs",
     "models",
     "prompts",
     "removal",

@@ -26,6 +26,8 @@ class JobState(Value):
     started_at: float | None = None
     finished_at: float | None = None
     error: Failure | None = None
+    failure_class: str | None = Field(None, description="A FailureClass, of a job that failed.")
+    retries: int = Field(0, description="How often it was run again after an attempt that ended badly.")
     phase: str | None = Field(None, description="What the child is doing now, for people.")
     step: int = 0
     total_steps: int | None = None

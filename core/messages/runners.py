@@ -101,6 +101,10 @@ class JobOrder(Value):
         None, description="The sealed specification, while the runner does not hold it."
     )
     cancelled: list[str] = Field([], description="Children of an evaluation to leave out.")
+    checkpoint: int = Field(
+        0, description="How many checkpoints were asked for in this attempt: one that grows is saved."
+    )
+    fresh: bool = Field(False, description="The attempt begins anew, whatever earlier ones left.")
 
 
 class ReportReply(Value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.base import Base
@@ -21,7 +21,9 @@ def shape_text(asked: dict[str, Any]) -> str:
 class Job(Base):
     """The state of a piece of work for a runner. `attempt` is the fencing token; `accepted` the offset taken of its spool.
 
-    `shape` and `priority` make the lane that it waits in (actors/lanes.py).
+    `shape` and `priority` make the lane that it waits in (actors/lanes.py). `losses` counts attempts in a row that died or
+    were lost without a further checkpoint, `retries` all that followed one that ended badly. `fresh`: the next attempt
+    begins anew. `checkpoints_asked` counts within the attempt.
     """
 
     __tablename__ = "jobs"
@@ -44,6 +46,9 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     accepted: Mapped[int] = mapped_column(BigInteger, default=0)
     losses: Mapped[int] = mapped_column(Integer, default=0)
+    retries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    fresh: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    checkpoints_asked: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     runner_id: Mapped[str | None] = mapped_column(String, index=True)
     lease_expires_at: Mapped[float | None]
     created_at: Mapped[float]
@@ -51,6 +56,7 @@ class Job(Base):
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     error: Mapped[dict[str, Any] | None]
+    failure_class: Mapped[str | None]
     phase: Mapped[str | None]
     step: Mapped[int] = mapped_column(Integer, default=0)
     total_steps: Mapped[int | None]

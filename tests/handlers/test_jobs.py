@@ -125,9 +125,8 @@ def test_a_job_goes_from_the_queue_to_a_registered_adapter(studio: Studio) -> No
     artifact = {"type": "artifact", "kind": "adapter", "path": "/out/x", "files": {"a": "b"}}
     (order,) = studio.report(runner, told(id, 1, 0, STARTED, loss(1, 0.5)))["jobs"]
     assert order["accepted"] == 20 and order["spec"] is None and studio.job(id)["status"] == "running"
-    assert studio.report(runner, told(id, 1, 20, artifact, done()))["jobs"] == [
-        {"job_id": id, "attempt": 1, "order": "stop", "accepted": 40, "spec": None, "cancelled": []}
-    ]
+    (order,) = studio.report(runner, told(id, 1, 20, artifact, done()))["jobs"]
+    assert (order["job_id"], order["attempt"], order["order"], order["accepted"]) == (id, 1, "stop", 40)
     job = studio.job(id)
     assert job["status"] == "succeeded"
     adapter = studio.say("GetAdapter", id=job["adapter_id"])["adapter"]

@@ -27,7 +27,9 @@ BY_ID = {
     "GetAdapter": "adapter_id",
     "GetFineTuningJob": "fine_tuning_job_id",
     "GetJobMetrics": "fine_tuning_job_id",
-    "CancelJob": "fine_tuning_job_id",
+    **dict.fromkeys(
+        ("CancelJob", "PauseJob", "ResumeJob", "RetryJob", "CheckpointJob", "SetJobPriority"), "fine_tuning_job_id"
+    ),
     "EditDataset": "dataset_id",
     "EditModel": "model_id",
     "EditPrompt": "prompt_id",
