@@ -24,7 +24,7 @@ from core.messages.base import AsOf, Command, Message, Reply
 from core.queue import wire
 from core.queue.connect import AGAIN, away, connect, connect_async, safe_url
 from core.rules import Breach
-from core.settings import Settings
+from core.settings import Settings, read
 
 if TYPE_CHECKING:
     from core.following import Entry, Seen
@@ -53,7 +53,7 @@ class _Studio:
     """What the clients share."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
+        self.settings = settings or read()
         self.url, self.ns = self.settings.redis_url, self.settings.namespace
         self.reached = False
 
@@ -62,7 +62,13 @@ class _Studio:
         return _Sends(self, message, key or (str(uuid4()) if isinstance(message, Command) else None), seconds)
 
     def _away(self, error: Exception) -> Unavailable:
-        return Unavailable(f"no studio answers at {safe_url(self.url)} ({error}); `fts up` starts one")
+        cause = error.__cause__ or error.__context__
+        why = getattr(cause, "strerror", None) or str(error)
+        if self.settings.external_redis_url is not None:
+            return Unavailable(f"no server answers at {safe_url(self.url)} ({why}); FTS_REDIS_URL names it")
+        if isinstance(cause, FileNotFoundError):
+            return Unavailable(f"the studio of {self.settings.root} is not up; `fts up` starts it")
+        return Unavailable(f"the studio of {self.settings.root} does not answer ({why}); `fts up` starts it")
 
 
 class _Sends:

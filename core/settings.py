@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+SCHEMES = ("unix://", "redis://", "rediss://")
+
+
+class BadSettings(ValueError):
+    """Settings that can't be read; tells each by the variable that holds it."""
 
 
 class Settings(BaseSettings):
@@ -70,6 +78,13 @@ class Settings(BaseSettings):
         description="Cloudera ML's own: the project that the studio runs in there.",
     )
 
+    @field_validator("external_redis_url")
+    @classmethod
+    def _known_scheme(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(SCHEMES):
+            raise ValueError(f"it must begin with {', '.join(SCHEMES)}")
+        return value
+
     @property
     def root(self) -> Path:
         """FTS_HOME as an absolute path."""
@@ -113,7 +128,22 @@ class Settings(BaseSettings):
         return self.mlflow_tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
 
 
+def read() -> Settings:
+    """The settings as the environment says now; raises BadSettings."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise BadSettings("; ".join(_told(dict(each)) for each in error.errors())) from None
+
+
+def _told(wrong: dict[str, Any]) -> str:
+    """What is wrong with a setting, without its value: it may be a secret."""
+    name = str(wrong["loc"][0])
+    variable = name if name.isupper() else f"FTS_{name.upper()}"
+    return f"{variable}: {wrong['msg'].removeprefix('Value error, ')} (docs/settings.md)"
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process."""
-    return Settings()
+    """The settings of this process; raises BadSettings."""
+    return read()

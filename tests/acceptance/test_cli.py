@@ -141,7 +141,7 @@ def test_a_file_of_messages_is_validated_with_every_breach(whole: Whole) -> None
 
 def test_the_doctor_finds_the_studio_and_its_runner(whole: Whole) -> None:
     done = whole.fts("doctor")
-    assert "1 runners" in done.stdout
+    assert "; 1 runner\n" in done.stdout and "valkey.sock" in done.stdout
 
 
 def test_hostile_names_do_not_reach_the_terminal(whole: Whole) -> None:

@@ -108,6 +108,57 @@ def test_exit_codes_say_what_happened(
     assert run(capsys, "dataset", "list", "-o", "json")[0] == 5
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("datset list", "dataset"),
+        ("dataset lst", "list"),
+        ("dataset add --nme x", "--name"),
+        ("evaluation submit --pare x", "--pair"),
+        ("runner drain --no-draning x", "--no-draining"),
+    ],
+)
+def test_a_mistyped_word_is_answered_in_a_line_with_what_comes_nearest(
+    words: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *words.split())
+    assert (code, out) == (2, "")
+    assert f"did you mean {told}" in err and "--help" in err
+    assert err.count("\n") == 1
+
+
+def test_a_noun_alone_lists_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "dataset")
+    assert (code, out) == (2, "")
+    assert all(verb.verb in err for verb in VERBS if verb.noun == "dataset")
+
+
+def test_a_setting_that_cant_be_read_is_told_by_its_variable_and_without_its_value(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTS_REPLY_TIMEOUT", "soon")
+    monkeypatch.setenv("FTS_REDIS_URL", "http://:secret@host")
+    code, out, err = run(capsys, "dataset", "list")
+    assert (code, out) == (2, "")
+    assert "FTS_REPLY_TIMEOUT" in err and "FTS_REDIS_URL" in err and "redis://" in err
+    assert "secret" not in err and "Traceback" not in err
+
+
+def test_who_cant_be_reached_is_told_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FTS_HOME", str(tmp_path))
+    assert run(capsys, "dataset", "list")[2].strip() == f"unavailable: the studio of {tmp_path} is not up; `fts up` starts it"
+    monkeypatch.setenv("FTS_REDIS_URL", "redis://:secret@localhost:1/0")
+    code, _, err = run(capsys, "dataset", "list")
+    assert code == 5 and "FTS_REDIS_URL" in err and "refused" in err
+    assert "secret" not in err and "fts up" not in err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version")[:2] == (0, "fts 0.1.0\n")
+
+
 def test_what_is_wrong_with_an_option_goes_to_stderr_and_not_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "send", "AddDataset", "--json", "{")
     assert (code, out) == (2, "")

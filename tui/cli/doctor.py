@@ -84,6 +84,7 @@ def _token(using: Settings) -> Iterator[Finding]:
 def _studio(using: Settings) -> Iterator[Finding]:
     from core.client import StudioClient
     from core.messages.runners import ListRunners
+    from core.queue.connect import safe_url
 
     if using.external_redis_url is None and not Path(using.redis_url.removeprefix("unix://")).exists():
         yield "note", "studio", "not up; `fts up` starts it"
@@ -94,7 +95,8 @@ def _studio(using: Settings) -> Iterator[Finding]:
     except StudioError as error:
         yield "bad", "studio", str(error)
         return
-    yield "ok", "studio", f"answers; {len(runners)} runners"
+    told = f"{len(runners)} runner{'' if len(runners) == 1 else 's'}"
+    yield "ok", "studio", f"answers at {safe_url(using.redis_url)}; {told}"
     for runner in runners:
         state = "ok" if runner.status == "online" else "note"
         yield (

@@ -8,7 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-EPILOG = "exit codes: 0 done, 1 failed, 2 usage, 3 refused (every breach is printed), 4 not found, 5 studio unreachable"
+EPILOG = """\
+A studio belongs to the directory that it was started in, where it keeps its files in .app: run fts there too, or let
+FTS_HOME name another studio's .app. Names work where ids do, and @FILE where a text does.
+
+exit codes: 0 done, 1 failed, 2 usage, 3 refused (every breach is printed), 4 not found, 5 the studio, or something
+that it needs, can't be reached"""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -18,9 +23,21 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(_dashboard() if not words else _command(words))
     except KeyboardInterrupt:
         sys.exit(130)
+    except ValueError as error:
+        sys.exit(_told(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _told(error: ValueError) -> int:
+    """A setting that can't be read is told in a line; any other error is a fault of ours, with its traceback."""
+    from core.settings import BadSettings
+
+    if not isinstance(error, BadSettings):
+        raise error
+    print(error, file=sys.stderr)
+    return 2
 
 
 def _dashboard() -> int:
@@ -54,12 +71,15 @@ def _command(words: list[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     from tui.cli import up, verbs, watch
+    from tui.cli.parsing import Parser, Version
 
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="fts",
         description="Fine Tuning Studio: a control room for fine-tuning language models. Without a command: the dashboard.",
         epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--version", action=Version, help="tell the version and exit")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up.add(commands)
     watch.add(verbs.add_verbs(commands))
@@ -70,8 +90,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _send(commands: Any) -> None:
     from tui.cli import verbs
+    from tui.cli.parsing import add_command
 
-    send = commands.add_parser("send", help="send any message as JSON")
+    send = add_command(commands, "send", "send any message as JSON")
     send.add_argument("name", help="the message's name, such as AddDataset")
     send.add_argument("--json", default="{}", help="its fields")
     verbs.common(send, command=True)
@@ -80,17 +101,18 @@ def _send(commands: Any) -> None:
 
 def _tools(commands: Any) -> None:
     from tui.cli import completion, output, validate
+    from tui.cli.parsing import add_command
 
-    schema = commands.add_parser("schema", help="the JSON Schema of a message, or of all")
+    schema = add_command(commands, "schema", "the JSON Schema of a message, or of all")
     schema.add_argument("name", nargs="?", help="a message's name")
     schema.add_argument("-o", "--output", choices=output.FORMS, default="json", help="table: what there is, in short")
     schema.set_defaults(run=_lazily("schema"))
     validate.add(commands)
     completion.add(commands)
-    doctor = commands.add_parser("doctor", help="look at this machine and say what is missing")
+    doctor = add_command(commands, "doctor", "look at this machine and say what is missing")
     doctor.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how the findings are shown")
     doctor.set_defaults(run=_lazily("doctor"))
-    demo = commands.add_parser("demo", help="the main job, end to end, with a real small model")
+    demo = add_command(commands, "demo", "the main job, end to end, with a real small model")
     demo.add_argument("--plain", action="store_true", help="progress as lines, even on a terminal")
     demo.set_defaults(run=_lazily("demo"))
 

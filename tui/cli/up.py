@@ -13,8 +13,10 @@ import psutil
 
 from core.errors import StudioError
 from core.settings import Settings, settings
+from core.text import plain
 from tui.cli import output
 from tui.cli.home import Home, alive
+from tui.cli.parsing import add_command
 from tui.cli.procfile import GRACE
 from tui.cli.supervisor import stop
 
@@ -23,15 +25,15 @@ READY_SECONDS = 30.0
 
 def add(commands: Any) -> None:
     """Declare the commands."""
-    up = commands.add_parser("up", help="start the studio, and open the dashboard in front")
+    up = add_command(commands, "up", "start the studio, and open the dashboard in front")
     up.add_argument("--detach", action="store_true", help="start it and come back")
     up.set_defaults(run=run_up)
-    down = commands.add_parser("down", help="stop the studio; jobs that train go on unless --drain")
+    down = add_command(commands, "down", "stop the studio; jobs that train go on unless --drain")
     down.add_argument(
         "--drain", action="store_true", help="first let the runners save checkpoints and give their jobs back"
     )
     down.set_defaults(run=run_down)
-    status = commands.add_parser("status", help="which processes run")
+    status = add_command(commands, "status", "which processes run")
     status.add_argument("-o", "--output", choices=output.FORMS, default="table")
     status.set_defaults(run=run_status)
 
@@ -41,7 +43,7 @@ def run_up(arguments: argparse.Namespace) -> int:
     using = settings()
     home = Home(using.root)
     if not arguments.detach and not sys.stdout.isatty() and not home.supervised():
-        return _foreground(using)
+        return _foreground(using) if _possible(using, home) else output.EXIT_UNREACHABLE
     if not start(using, home):
         return output.EXIT_UNREACHABLE
     if arguments.detach or not sys.stdout.isatty():
@@ -60,7 +62,8 @@ def _foreground(using: Settings) -> int:
 
 def start(using: Settings, home: Home) -> bool:
     """Start the supervisor and wait until the studio answers; says what it does, and what to look at when it fails."""
-    home.prepare()
+    if not _possible(using, home):
+        return False
     if home.supervised():
         print(f"the studio of {using.root} is up")
     else:
@@ -72,6 +75,26 @@ def start(using: Settings, home: Home) -> bool:
                 env={**os.environ, "FTS_HOME": str(using.root), "FTS_PROJECT": str(using.project.resolve())},
             )  # fmt: skip
     return _ready(using, home)
+
+
+def _possible(using: Settings, home: Home) -> bool:
+    """Whether there is a place for the studio's files, and the queue's server when that is another one; says what is not."""
+    try:
+        home.prepare()
+    except OSError as error:
+        told = f"can't make {error.filename or using.root}: {error.strerror}; FTS_HOME names another directory"
+        print(plain(told, limit=1_000), file=sys.stderr)
+        return False
+    if using.external_redis_url is None:
+        return True
+    from core.queue.connect import away, connect, safe_url
+
+    try:
+        connect(using.redis_url).ping()
+    except away():
+        print(f"no server answers at {safe_url(using.redis_url)}, which FTS_REDIS_URL names", file=sys.stderr)
+        return False
+    return True
 
 
 def _ready(using: Settings, home: Home) -> bool:
@@ -195,7 +218,7 @@ def _row(home: Home, name: str, told: dict[str, Any]) -> dict[str, Any]:
         "state": "running" if process else "waiting to restart",
         "pid": process.pid if process else None,
         "minutes": minutes,
-        "restarts": str(told.get("restarts", 0)),
+        "restarts": told.get("restarts", 0),
         "memory": f"{process.memory_info().rss >> 20} MiB" if process else None,
         "log": str(home.logs / f"{name}.log"),
     }

@@ -13,6 +13,7 @@ import yaml
 from core.rules import Rule
 from core.text import plain
 from core.types import Severity
+from tui.cli.parsing import version
 from tui.cli.validate_files import Finding
 from tui.cli.validate_places import TEXTS
 
@@ -91,7 +92,7 @@ def sarif(findings: Sequence[Finding], messages: int) -> str:
     """SARIF 2.1.0 with a run; its rules are all that a file can break, so that their numbers stay while findings change."""
     rules = _rules()
     order = {id: index for index, id in enumerate(rules)}
-    driver = {"name": "fts", "version": _version(), "rules": [_described(id, text) for id, text in rules.items()]}
+    driver = {"name": "fts", "version": version(), "rules": [_described(id, text) for id, text in rules.items()]}
     results = [_result(each, order) for each in findings]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
@@ -133,15 +134,6 @@ def _declared() -> list[Rule]:
     from core.messages import REGISTRY
 
     return [rule for message in REGISTRY.values() for rule in message.rules]
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("fine-tuning-studio")
-    except PackageNotFoundError:  # run from a copy that nobody installed
-        return "0"
 
 
 FORMS: dict[str, Callable[[Sequence[Finding], int], str]] = {

@@ -15,6 +15,7 @@ from core.rules import check, refusing
 from core.text import plain
 from tui.cli import output
 from tui.cli.fields import add_options, payload
+from tui.cli.parsing import add_command, add_group
 from tui.cli.references import REFERENCES
 
 if TYPE_CHECKING:
@@ -124,8 +125,7 @@ def add_verbs(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> dic
     """Declare every verb; return the subparsers of each noun, for verbs that are more than a message."""
     made: dict[str, Any] = {}
     for noun, text in NOUNS.items():
-        parser = nouns.add_parser(noun, help=text, description=text)
-        made[noun] = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        made[noun] = add_group(nouns, noun, text)
     for verb in VERBS:
         _declare(made[verb.noun], verb)
     return made
@@ -134,7 +134,7 @@ def add_verbs(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> dic
 def _declare(verbs: Any, verb: Verb) -> None:
     message = REGISTRY[verb.message]
     summary = (message.__doc__ or "").strip().split("\n")[0]
-    parser = verbs.add_parser(verb.verb, help=summary, description=f"{summary} ({verb.message})")
+    parser = add_command(verbs, verb.verb, summary, description=f"{summary} ({verb.message})")
     common(parser, command=issubclass(message, Command))
     if verb.positional:
         parser.add_argument(

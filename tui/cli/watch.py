@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import StudioError
 from core.text import plain
 from tui.cli import output
+from tui.cli.parsing import add_command
 
 if TYPE_CHECKING:
     from core.client import StudioClient
@@ -20,19 +21,19 @@ EVERY = 5.0  # seconds between lines of progress
 
 def add(verbs: dict[str, Any]) -> None:
     """Declare `fts job logs` and `fts job|evaluation wait`."""
-    logs = verbs["job"].add_parser("logs", help="a job's log")
+    logs = add_command(verbs["job"], "logs", "a job's log")
     logs.add_argument("id", help="id, or the adapter's name")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as the job does, until it ends")
     logs.add_argument("-n", "--lines", type=int, default=200, help="how many of the last lines")
     logs.add_argument("-o", "--output", choices=output.FORMS, default="table", help="json: an object a line")
     logs.set_defaults(run=run_logs)
-    events = verbs["job"].add_parser("events", help="what happened to a job")
+    events = add_command(verbs["job"], "events", "what happened to a job")
     events.add_argument("id", help="id, or the adapter's name")
     events.add_argument("-o", "--output", choices=output.FORMS, default="table")
     events.set_defaults(run=run_events)
     for noun in ("job", "evaluation"):
-        wait = verbs[noun].add_parser(
-            "wait", help="show progress and wait for the end; exit code 1 when it did not succeed"
+        wait = add_command(
+            verbs[noun], "wait", "show progress and wait for the end; exit code 1 when it did not succeed"
         )
         wait.add_argument("id", help="id, or the adapter's name" if noun == "job" else "the batch's id")
         wait.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how its end is shown")
