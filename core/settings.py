@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
 SCHEMES = ("unix://", "redis://", "rediss://")
 
 

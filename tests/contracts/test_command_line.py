@@ -148,7 +148,10 @@ def test_who_cant_be_reached_is_told_with_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FTS_HOME", str(tmp_path))
-    assert run(capsys, "dataset", "list")[2].strip() == f"unavailable: the studio of {tmp_path} is not up; `fts up` starts it"
+    assert (
+        run(capsys, "dataset", "list")[2].strip()
+        == f"unavailable: the studio of {tmp_path} is not up; `fts up` starts it"
+    )
     monkeypatch.setenv("FTS_REDIS_URL", "redis://:secret@localhost:1/0")
     code, _, err = run(capsys, "dataset", "list")
     assert code == 5 and "FTS_REDIS_URL" in err and "refused" in err

@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """"; did you mean …?" when something known comes near to the word."""
+    """ "; did you mean …?" when something known comes near to the word."""
     from difflib import get_close_matches
 
     found = get_close_matches(word, list(known), n=2)

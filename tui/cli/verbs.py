@@ -121,7 +121,7 @@ def common(parser: argparse.ArgumentParser, *, command: bool) -> None:
         parser.add_argument("--dry-run", action="store_true", help="check by the local rules and send nothing")
 
 
-def add_verbs(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[str, Any]:
+def add_verbs(nouns: Any) -> dict[str, Any]:
     """Declare every verb; return the subparsers of each noun, for verbs that are more than a message."""
     made: dict[str, Any] = {}
     for noun, text in NOUNS.items():
