@@ -17,6 +17,7 @@ from actors.handlers import handles
 from actors.jobs import all_runners, state, submit
 from actors.pages import containing, equal, found, gone
 from actors.world import RealWorld, as_dict
+from core.errors import Refused
 from core.messages.fine_tuning import (
     CONFIG_FIELDS,
     FineTuningJobMetadata,
@@ -26,6 +27,7 @@ from core.messages.fine_tuning import (
     ListFineTuningJobs,
     StartFineTuningJob,
 )
+from core.rules import Need, check
 from core.spec import FineTuningSpec, PromptSource, Sampling
 from core.store.session import Unit
 from core.store.tables import FineTuningJob, Job, Runner
@@ -38,6 +40,7 @@ NO_PROMPT = PromptSource(id="", name="", prompt_template="", input_template="", 
 @handles(StartFineTuningJob)
 def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWorld) -> FineTuningJobReply:
     """Freeze every input, store the job, and queue it."""
+    _take_name(message, unit, world)
     id = str(uuid4())
     asked, message = message, prompted(message, unit, world)
     found_configs = freezing.configs(message, unit)
@@ -63,6 +66,14 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
     )
     submit(world.desk, unit, job)
     return FineTuningJobReply(fine_tuning_job=metadata(row, job, all_runners(unit.session)))
+
+
+def _take_name(message: StartFineTuningJob, unit: Unit, world: RealWorld) -> None:
+    """Of two jobs that are stored at one moment with one adapter's name the second is refused, too."""
+    unit.alone(f"adapter {message.adapter_name}")
+    taken = [each for each in check(message, world, frozenset({Need.store})) if each.rule == "FT-002"]
+    if taken:
+        raise Refused.because(taken)
 
 
 def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, configs: Configs) -> FineTuningSpec:
