@@ -10,7 +10,9 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          events.jsonl    the spool: one record a line (core/events.py)
                          log.txt         what the child printed
                          exit.json       {"outcome", "code"} when the child ended by itself
-                         control.json    {"order": "cancel" | "pause", "cancelled": [child ids]} written by the daemon
+                         control.json    {"order": "run" | "cancel" | "pause", "cancelled": [child ids],
+                                         "checkpoint": how many were asked for} written by the daemon
+                         fresh           when it is there, nothing before this attempt is gone on from
                          lock            held (flock) as long as the child lives
                          checkpoints/checkpoint-<step>/   with manifest.json
                          adapter/  answers-<child>.jsonl

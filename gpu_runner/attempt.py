@@ -38,6 +38,7 @@ class Attempt:
         self.stage = Stage.waiting
         self.order = Order.run
         self.spec: Spec | None = None
+        self.fresh = False  # it begins anew, whatever earlier attempts left
         self.child: Child | None = None
         self.gpus: tuple[str, ...] = ()
         self.accepted: int | None = None
@@ -74,11 +75,16 @@ class Attempt:
             self.files.directory.mkdir(parents=True, exist_ok=True)
             write_json(self.files.spec, given)
 
+    def begin_anew(self) -> None:
+        """Leave word that neither this attempt nor one after it goes on from those before. Raises OSError."""
+        self.files.fresh.touch()
+
     def adopt(self) -> None:
         """Take over a child that an earlier daemon started, dead or alive."""
         self.child = self.files.child()
         self.gpus = self.child.gpus if self.child else ()
         self.stage = Stage.running
+        self._control = read_json(self.files.control) or {}
         try:
             self.take_spec(None)
         except ValidationError as error:
@@ -114,13 +120,18 @@ class Attempt:
         if self.child is not None:
             signal_group(self.child.pid, self.child.started, number)
 
-    def obey(self, order: Order, cancelled: list[str]) -> None:
-        """Hand the order to the child by its control file; one that can't be written is tried again with the next reply."""
+    def obey(self, order: Order, cancelled: list[str], checkpoint: int = 0) -> None:
+        """Hand orders to the child by its control file; what can't be written is tried again with the next reply.
+
+        `checkpoint` counts the checkpoints that were asked for. An order that is taken back is written too: the child may
+        not have heard of it yet.
+        """
         if order is not self.order:
             log.info("%s: %s", self, order)
             self.order, self.since = order, time.monotonic()
-        control = {"order": str(order), "cancelled": cancelled} if order is not Order.run or cancelled else {}
-        if not control or control == self._control:
+        control = {"order": str(order), "cancelled": cancelled, "checkpoint": checkpoint}
+        nothing = order is Order.run and not cancelled and not checkpoint
+        if control == self._control or (nothing and not self._control):
             return
         try:
             write_json(self.files.control, control)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_runner.failures import JobError
+from gpu_runner.files import earlier_attempts
 
 KEPT = 2
 NEEDED = ("optimizer.pt", "scheduler.pt", "rng_state", "trainer_state.json")
@@ -97,11 +98,7 @@ def newest(attempt_dir: Path, identity: Identity, tell: Tell) -> tuple[Path, int
 
 def _earlier(attempt_dir: Path) -> Iterator[Path]:
     """Checkpoints of earlier attempts, by step, newest first; of equal steps the newer attempt's first."""
-    number = int(attempt_dir.name)
-    attempts = sorted(
-        (int(each.name) for each in attempt_dir.parent.iterdir() if each.name.isdecimal() and int(each.name) < number),
-        reverse=True,
-    )
+    attempts = earlier_attempts(attempt_dir)
     found = [path for attempt in attempts for path in _checkpoints(attempt_dir.parent / str(attempt) / "checkpoints")]
     yield from sorted(found, key=_step, reverse=True)
 

@@ -31,6 +31,7 @@ class Context:
     token: str | None = None
     looked: float = 0.0
     control: dict[str, Any] = field(default_factory=dict)
+    saves: int = 0  # checkpoints that were asked for and are under way or saved
 
     @property
     def root(self) -> Path:
@@ -53,6 +54,12 @@ class Context:
             self.control = read_json(self.directory / "control.json") or {}
         order = self.control.get("order")
         return order if order in ("cancel", "pause") else None
+
+    def save_asked(self) -> bool:
+        """Whether a checkpoint was asked for since this was last called."""
+        self.order()
+        before, self.saves = self.saves, max(self.saves, int(self.control.get("checkpoint", 0)))
+        return self.saves > before
 
     def left_out(self) -> set[str]:
         """The children of an evaluation that were cancelled."""

@@ -187,7 +187,7 @@ class Daemon:
         if attempt is None:
             return
         self.attempts[key] = attempt
-        before, attempt.accepted = attempt.accepted, order.accepted
+        before, attempt.accepted, attempt.fresh = attempt.accepted, order.accepted, order.fresh
         # What one report had no room for goes with the next; what was sent and not accepted waits for the regular one.
         self._news |= order.accepted != before and (
             attempt.stage is Stage.over or attempt.files.spool_size() > order.accepted
@@ -198,7 +198,7 @@ class Daemon:
                 attempt.take_spec(order.spec)
                 self._news |= attempt.spec is None
             if attempt.stage is Stage.running:
-                attempt.obey(wanted, order.cancelled)
+                attempt.obey(wanted, order.cancelled, order.checkpoint)
             elif attempt.stage is Stage.waiting:
                 self._begin(attempt, wanted, now)
         except ValidationError as error:
@@ -241,6 +241,8 @@ class Daemon:
             return  # the next patrol tries again
         self.watch.add(attempt.files.directory)
         try:
+            if attempt.fresh:
+                attempt.begin_anew()
             how = self._launch(attempt, gpus, lock)
         finally:
             os.close(lock)  # the child's own copy holds the lock from here

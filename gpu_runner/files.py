@@ -47,6 +47,7 @@ class Files:
         self.log = directory / "log.txt"
         self.exit = directory / "exit.json"
         self.control = directory / "control.json"
+        self.fresh = directory / "fresh"
         self.lock = directory / "lock"
         self._child = directory / "child.json"
 
@@ -101,6 +102,17 @@ class Files:
             return self.spool.stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return 0
+
+
+def earlier_attempts(directory: Path) -> list[int]:
+    """The attempts before that of `directory` which it may go on from, newest first: none before one that began anew."""
+    numbers = (int(each.name) for each in directory.parent.iterdir() if each.name.isdecimal())
+    found: list[int] = []
+    for number in sorted((each for each in numbers if each <= int(directory.name)), reverse=True):
+        found.append(number)
+        if Files(directory.parent / str(number)).fresh.exists():
+            break
+    return [each for each in found if each != int(directory.name)]
 
 
 def attempts_of(root: Path, runner_id: str) -> list[tuple[str, int, Files]]:

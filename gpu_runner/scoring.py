@@ -11,7 +11,7 @@ from core.template import TemplateError, render
 from gpu_runner.child import Context
 from gpu_runner.data import Row
 from gpu_runner.failures import JobError
-from gpu_runner.files import Files
+from gpu_runner.files import Files, earlier_attempts
 from gpu_runner.generate import Generated
 from gpu_runner.spool import read_records
 
@@ -75,7 +75,7 @@ def answer_lines(questions: Questions, answers: Sequence[Generated], features: S
 def scored_before(context: Context) -> dict[str, dict[str, object]]:
     """What earlier attempts have scored, by the combination's job id: `values`, `rows`, and `answers` that are still there."""
     found: dict[str, dict[str, object]] = {}
-    for number in range(1, context.attempt):
+    for number in reversed(earlier_attempts(context.directory)):
         files = Files(context.directory.parent / str(number))
         records, _ = read_records(files.spool, 0, max(1, files.spool_size()))
         for each in records:

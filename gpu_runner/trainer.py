@@ -86,7 +86,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
             control.should_save = order == "pause"
             control.should_evaluate = False
-        elif self.by_clock and self._time_to_save():
+        elif self.context.save_asked() or (self.by_clock and self._time_to_save()):
             control.should_save = True
         return control
 

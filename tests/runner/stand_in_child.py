@@ -16,6 +16,8 @@ from typing import Any
 from gpu_runner.files import Files, read_json
 from gpu_runner.launch import Launch, enter, read_token
 
+OUTCOMES = {"cancel": "cancelled", "pause": "paused"}  # by order
+
 
 def write(files: Files, **record: Any) -> None:
     with files.spool.open("a", encoding="utf-8") as spool:
@@ -48,9 +50,9 @@ def main() -> None:
                 spool.write(json.dumps({"at": 1.0, "type": "log", "text": f"{number:070d}"}) + "\n")
     for step in range(1, plan.get("records", 1_000_000) + 1):
         write(files, type="metrics", step=step, values={"loss": 1.0})
-        control = read_json(files.control) or {}
-        if control.get("order") and not plan.get("deaf"):
-            end(files, {"cancel": "cancelled", "pause": "paused"}[control["order"]])
+        order = (read_json(files.control) or {}).get("order")
+        if order in OUTCOMES and not plan.get("deaf"):
+            end(files, OUTCOMES[order])
         time.sleep(1 / plan.get("rate", 50))
     end(files, "succeeded")
 

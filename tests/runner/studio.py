@@ -79,14 +79,15 @@ class Studio:
     def back(self) -> None:
         self._open.set()
 
-    def give(self, job_id: str, attempt: int, spec: dict[str, Any]) -> None:
+    def give(self, job_id: str, attempt: int, spec: dict[str, Any], **others: Any) -> None:
         """Assign a job and wake the runner."""
-        self.jobs[job_id, attempt] = {"order": "run", "spec": spec, "accepted": 0}
+        self.jobs[job_id, attempt] = {"order": "run", "spec": spec, "accepted": 0, **others}
         self.records[job_id, attempt] = []
         self.wake()
 
-    def order(self, job_id: str, attempt: int, order: str) -> None:
-        self.jobs[job_id, attempt]["order"] = order
+    def order(self, job_id: str, attempt: int, order: str, **others: Any) -> None:
+        """Say what is to be done with a job from now on: `order`, and any other field of a JobOrder."""
+        self.jobs[job_id, attempt].update(order=order, **others)
         self.wake()
 
     def wake(self) -> None:
@@ -149,7 +150,7 @@ class Studio:
         }
 
     def _order(self, key: tuple[str, int], job: dict[str, Any], held: bool) -> dict[str, Any]:
-        order = {"job_id": key[0], "attempt": key[1], "order": job["order"], "accepted": job["accepted"]}
+        order = {"job_id": key[0], "attempt": key[1], **{name: job[name] for name in job if name != "spec"}}
         return order if held else order | {"spec": job["spec"]}
 
     def _take(self, told: dict[str, Any]) -> None:

@@ -44,6 +44,17 @@ def test_the_furthest_checkpoint_of_earlier_attempts_is_taken_by_number_and_not_
     assert found(tmp_path, 1) is None
 
 
+def test_nothing_before_an_attempt_that_began_anew_is_gone_on_from_not_even_by_those_after_it(tmp_path: Path) -> None:
+    for attempt, step in ((1, 50), (2, 10), (3, 20)):
+        save(tmp_path / str(attempt), step)
+    (tmp_path / "2" / "fresh").touch()
+    assert found(tmp_path, 2) is None
+    assert found(tmp_path, 3) == "2/checkpoint-10"
+    assert found(tmp_path, 4) == "3/checkpoint-20"
+    (tmp_path / "4" / "fresh").touch()
+    assert found(tmp_path, 4) is None and found(tmp_path, 5) is None
+
+
 @pytest.mark.parametrize("harm", ["a byte", "a file", "the manifest", "half the manifest", "odd manifest"])
 def test_what_does_not_hold_is_told_and_the_one_before_it_is_taken(tmp_path: Path, harm: str) -> None:
     save(tmp_path / "1", 2)

@@ -239,6 +239,10 @@ def test_the_next_attempt_takes_over_what_is_scored(spec: Any, tmp_path: Path, m
     (tmp_path / first.scored()["1-one"]["answers"]).unlink()
     Attempt(tmp_path, 3).run(spec("one", "base"))
     assert len(asked) == 2
+    anew = Attempt(tmp_path, 4)
+    (anew.directory / "fresh").touch()
+    anew.run(spec("one", "base"))
+    assert len(asked) == 4
 
 
 def rows_of(tmp_path: Path, spec: dict[str, Any]) -> list[int]:
