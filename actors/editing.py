@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from actors import adapters, configs, datasets, evaluation, fine_tuning, models, prompts
 from actors.handlers import handles
-from actors.jobs import all_runners
 from actors.pages import found, locked
+from actors.waiting import Board
 from actors.world import RealWorld
 from core.errors import NotFound
 from core.messages.adapters import AdapterReply
@@ -79,7 +79,7 @@ def edit_fine_tuning_job(message: EditFineTuningJob, unit: Unit, world: RealWorl
     row = found(unit.session, FineTuningJob, message.id, "fine-tuning job")
     job = found(unit.session, Job, row.id, "fine-tuning job", lock=True)
     _change(unit, job, "job", name=message.name, description=message.description)
-    return FineTuningJobReply(fine_tuning_job=fine_tuning.metadata(row, job, all_runners(unit.session)))
+    return FineTuningJobReply(fine_tuning_job=fine_tuning.metadata(row, job, Board(unit.session, world.desk.settings)))
 
 
 @handles(EditEvaluationJob)
@@ -91,8 +91,8 @@ def edit_evaluation_job(message: EditEvaluationJob, unit: Unit, world: RealWorld
         raise NotFound(f"there is no evaluation job with id {message.id!r}")
     _change(unit, job, "evaluation", name=message.name, description=message.description)
     batch = select(EvaluationJob).where(EvaluationJob.parent_job_id == job.id).order_by(EvaluationJob.run_number)
-    runners = all_runners(unit.session)
-    rows = [evaluation.metadata(row, job, runners) for row in unit.session.scalars(batch)]
+    board = Board(unit.session, world.desk.settings)
+    rows = [evaluation.metadata(row, job, board) for row in unit.session.scalars(batch)]
     return EvaluationBatchReply(parent_job_id=job.id, evaluation_jobs=rows)
 
 

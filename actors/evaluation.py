@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session, defer
 from actors import freezing
 from actors.answers import read_answers
 from actors.handlers import handles
-from actors.jobs import all_runners, state, submit
+from actors.jobs import submit
 from actors.pages import containing, equal, found, gone
+from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
 from core.errors import NotFound, Refused
 from core.events import Failure
@@ -33,7 +34,7 @@ from core.rules import Breach
 from core.settings import Settings
 from core.spec import Combination, EvaluationSpec, Sampling
 from core.store.session import Unit
-from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job, Runner
+from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job
 from core.types import ConfigType, JobKind, JobStatus
 
 SEED = 420  # guide: EVAL_RANDOM_SEED
@@ -67,8 +68,8 @@ def start_evaluation_job(message: StartEvaluationJob, unit: Unit, world: RealWor
     )
     unit.session.add_all(rows)
     submit(world.desk, unit, job)
-    runners = all_runners(unit.session)
-    return EvaluationBatchReply(parent_job_id=parent, evaluation_jobs=[metadata(row, job, runners) for row in rows])
+    board = Board(unit.session, world.desk.settings)
+    return EvaluationBatchReply(parent_job_id=parent, evaluation_jobs=[metadata(row, job, board) for row in rows])
 
 
 def _shared(message: StartEvaluationJob, unit: Unit, world: RealWorld, parent: str) -> dict[str, Any]:
@@ -169,7 +170,9 @@ def _held_out(session: Session, adapter_id: str | None, dataset_id: str) -> Samp
 def get_evaluation_job(message: GetEvaluationJob, session: Session, world: RealWorld) -> EvaluationJobReply:
     """One combination."""
     row = found(session, EvaluationJob, message.id, "evaluation job")
-    return EvaluationJobReply(evaluation_job=metadata(row, session.get(Job, row.parent_job_id), all_runners(session)))
+    return EvaluationJobReply(
+        evaluation_job=metadata(row, session.get(Job, row.parent_job_id), Board(session, world.desk.settings))
+    )
 
 
 @handles(ListEvaluationJobs)
@@ -190,8 +193,8 @@ def list_evaluation_jobs(message: ListEvaluationJobs, session: Session, world: R
         query = query.where(_later(session, message.after))
     order = (Job.created_at.desc(), Job.id.desc(), *NUMBER)
     rows = session.execute(query.order_by(*order).limit(message.limit + 1)).all()
-    runners = all_runners(session)
-    shown = [metadata(row, job, runners) for row, job in rows[: message.limit]]
+    board = Board(session, world.desk.settings)
+    shown = [metadata(row, job, board) for row, job in rows[: message.limit]]
     return EvaluationJobsReply(evaluation_jobs=shown, has_more=len(rows) > message.limit)
 
 
@@ -234,14 +237,14 @@ def get_evaluation_answers(message: GetEvaluationAnswers, session: Session, worl
     )
 
 
-def metadata(row: EvaluationJob, job: Job | None, runners: list[Runner] | None = None) -> EvaluationJobMetadata:
+def metadata(row: EvaluationJob, job: Job | None, board: Board | None = None) -> EvaluationJobMetadata:
     """The row as it is answered: the batch's lease and progress, its own state and scores."""
     columns = {
         name: value for name, value in as_dict(row).items() if value is not None and name not in {"error", "answers"}
     }
     shared = {
         name: value
-        for name, value in state(job, runners).items()
+        for name, value in state(job, board).items()
         if name not in {"status", "error", "started_at", "finished_at"}
     }
     made = EvaluationJobMetadata.model_validate({**shared, **columns})

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session, defer
 
 from actors import freezing
 from actors.handlers import handles
-from actors.jobs import all_runners, state, submit
+from actors.jobs import submit
 from actors.pages import equal, found, gone
+from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict, inspects
 from core.errors import Unavailable
 from core.facts import default
@@ -32,7 +33,7 @@ from core.queue.connect import safe_url
 from core.settings import Settings
 from core.spec import ExportSpec, Resources
 from core.store.session import Unit
-from core.store.tables import ExportJob, Job, Runner
+from core.store.tables import ExportJob, Job
 from core.types import ConfigType, JobKind
 
 PATIENCE = 5  # seconds that the tracking server may take
@@ -87,7 +88,7 @@ def export_model(message: ExportModel, unit: Unit, world: RealWorld) -> ExportMo
     )
     unit.session.add(row)
     submit(world.desk, unit, job)
-    answered = metadata(row, job, all_runners(unit.session))
+    answered = metadata(row, job, Board(unit.session, world.desk.settings))
     return ExportModelReply(base_model_id=message.base_model_id, adapter_id=message.adapter_id, export_job=answered)
 
 
@@ -126,7 +127,7 @@ def _spec(message: ExportModel, unit: Unit, settings: Settings, row: ExportJob) 
 def get_export_job(message: GetExportJob, session: Session, world: RealWorld) -> ExportJobReply:
     """One export."""
     row = found(session, ExportJob, message.id, "export")
-    return ExportJobReply(export_job=metadata(row, session.get_one(Job, row.id), all_runners(session)))
+    return ExportJobReply(export_job=metadata(row, session.get_one(Job, row.id), Board(session, world.desk.settings)))
 
 
 @handles(ListExportJobs)
@@ -146,11 +147,11 @@ def list_export_jobs(message: ListExportJobs, session: Session, world: RealWorld
             raise gone(message.after, "export")
         query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(last.created_at), literal(last.id)))
     rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
-    runners = all_runners(session)
-    exports = [metadata(row, job, runners) for row, job in rows[: message.limit]]
+    board = Board(session, world.desk.settings)
+    exports = [metadata(row, job, board) for row, job in rows[: message.limit]]
     return ExportJobsReply(export_jobs=exports, has_more=len(rows) > message.limit)
 
 
-def metadata(row: ExportJob, job: Job, runners: list[Runner]) -> ExportJobMetadata:
+def metadata(row: ExportJob, job: Job, board: Board) -> ExportJobMetadata:
     """The request and its state as they are answered."""
-    return ExportJobMetadata.model_validate({**as_dict(row), **state(job, runners)})
+    return ExportJobMetadata.model_validate({**as_dict(row), **state(job, board)})

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session, defer
 from actors import freezing
 from actors.axolotl import frozen_config, prompted
 from actors.handlers import handles
-from actors.jobs import all_runners, state, submit
+from actors.jobs import submit
 from actors.pages import containing, equal, found, gone
+from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
 from core.errors import Refused
 from core.messages.fine_tuning import (
@@ -30,7 +31,7 @@ from core.messages.fine_tuning import (
 from core.rules import Need, check
 from core.spec import FineTuningSpec, PromptSource, Sampling
 from core.store.session import Unit
-from core.store.tables import FineTuningJob, Job, Runner
+from core.store.tables import FineTuningJob, Job
 from core.types import JobKind, LossOn
 
 Configs = dict[str, tuple[str | None, dict[str, Any] | None]]
@@ -65,7 +66,7 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
         step=0,
     )
     submit(world.desk, unit, job)
-    return FineTuningJobReply(fine_tuning_job=metadata(row, job, all_runners(unit.session)))
+    return FineTuningJobReply(fine_tuning_job=metadata(row, job, Board(unit.session, world.desk.settings)))
 
 
 def _take_name(message: StartFineTuningJob, unit: Unit, world: RealWorld) -> None:
@@ -138,7 +139,9 @@ def _columns(message: StartFineTuningJob, spec: FineTuningSpec, configs: Configs
 def get_fine_tuning_job(message: GetFineTuningJob, session: Session, world: RealWorld) -> FineTuningJobReply:
     """One job."""
     row = found(session, FineTuningJob, message.id, "fine-tuning job")
-    return FineTuningJobReply(fine_tuning_job=metadata(row, session.get(Job, row.id), all_runners(session)))
+    return FineTuningJobReply(
+        fine_tuning_job=metadata(row, session.get(Job, row.id), Board(session, world.desk.settings))
+    )
 
 
 @handles(ListFineTuningJobs)
@@ -159,12 +162,12 @@ def list_fine_tuning_jobs(message: ListFineTuningJobs, session: Session, world: 
             raise gone(message.after, "job")
         query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(last.created_at), literal(last.id)))
     rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
-    runners = all_runners(session)
-    jobs = [metadata(row, job, runners) for row, job in rows[: message.limit]]
+    board = Board(session, world.desk.settings)
+    jobs = [metadata(row, job, board) for row, job in rows[: message.limit]]
     return FineTuningJobsReply(fine_tuning_jobs=jobs, has_more=len(rows) > message.limit)
 
 
-def metadata(row: FineTuningJob, job: Job | None, runners: list[Runner] | None = None) -> FineTuningJobMetadata:
+def metadata(row: FineTuningJob, job: Job | None, board: Board | None = None) -> FineTuningJobMetadata:
     """The request and its state as they are answered."""
     columns = {name: value for name, value in as_dict(row).items() if value is not None}
-    return FineTuningJobMetadata.model_validate({**columns, **state(job, runners)})
+    return FineTuningJobMetadata.model_validate({**columns, **state(job, board)})

@@ -16,17 +16,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors.desk import Desk
+from actors.hosts import capacity, offer, told_less
 from actors.pages import locked
-from actors.scheduling import Room
+from actors.scheduling import shape_of
 from core.errors import NotFound
 from core.events import Failure
-from core.messages.jobs import JobState
 from core.store.session import Unit
 from core.store.tables import EvaluationJob, Job, Runner
 from core.types import FailureClass, JobKind, JobStatus
 
 S = JobStatus
-SLACK = 0.5  # GiB
+WOKEN = 8  # runners that are woken for a job: the first to report gets it
 ENDS = {S.succeeded, S.failed, S.cancelled}
 
 LEGAL: dict[JobStatus, set[JobStatus]] = {
@@ -153,85 +153,13 @@ def submit(desk: Desk, unit: Unit, job: Job) -> None:
 
 
 def wake_runners(desk: Desk, unit: Unit, job: Job) -> None:
-    """Wake the runners that could take the job."""
+    """Wake some of the runners that have room for the job, as far as they told; one that gets room later reports then."""
+    shape, woken = shape_of(job.shape), 0
     for runner in unit.session.scalars(select(Runner).where(Runner.lost.is_(False), Runner.draining.is_(False))):
-        if runner.trusted and job.engine in runner.engines:
+        free = told_less(capacity(runner), runner.free or {})
+        if woken < WOKEN and runner.trusted and offer(runner, free, None).has_room(shape):
             desk.wake(unit, runner.id)
-
-
-def state(job: Job | None, runners: list[Runner] | None = None) -> dict[str, Any]:
-    """The fields of core.messages.jobs.JobState from a job's row."""
-    if job is None:
-        return {}
-    names = set(JobState.model_fields) - {"waiting_for", "last_metrics"}
-    fields = {name: getattr(job, name) for name in names}
-    waiting = waiting_for(job, runners) if runners is not None and job.status == S.queued else None
-    return {**fields, "last_metrics": job.last_metrics or {}, "waiting_for": waiting}
-
-
-def waiting_for(job: Job, runners: list[Runner]) -> str:
-    """Why a queued job does not run yet, for people."""
-    if not runners:
-        return "a runner: none has registered; `fts up` starts one"
-    trusted = [each for each in runners if each.trusted]
-    if not trusted:
-        return "a runner that sees the studio's artifacts directory"
-    able = [each for each in trusted if job.engine in each.engines]
-    if not able:
-        return f"a runner that offers {job.engine}: none does"
-    need = needed(job)
-    if lacking := _lacking(need, [capacity(each) for each in able]):
-        return lacking
-    fit = [each for each in able if capacity(each).holds(need)]
-    if not fit:
-        return "a runner that has all it asks for at once: none does"
-    if labelled := label_of(job):
-        fit = [each for each in fit if has_label(each, labelled)]
-        if not fit:
-            return f"a runner with accelerator label {labelled}: none has it"
-    if all(each.lost for each in fit):
-        return "its runners, which can't be reached"
-    if all(each.draining or each.lost for each in fit):
-        return "its runners, which are draining"
-    return "room on " + ", ".join(sorted({each.host for each in fit if not each.lost and not each.draining}))
-
-
-def _lacking(need: Room, rooms: list[Room]) -> str | None:
-    for what, asked, most in (
-        ("GPU", need.gpus, max(each.gpus for each in rooms)),
-        ("CPU core", need.cpus, max(each.cpus for each in rooms)),
-        ("GiB of memory", need.memory, max(each.memory for each in rooms)),
-    ):
-        if asked > most:
-            many = "s" if asked != 1 and not what.startswith("GiB") else ""
-            return f"a runner with {asked:g} {what}{many}: the largest has {most:.4g}"
-    return None
-
-
-def needed(job: Job) -> Room:
-    """What a job occupies, its workers taken together."""
-    return Room(job.cpus * job.workers, job.gpus * job.workers, job.memory * job.workers)
-
-
-def capacity(runner: Runner) -> Room:
-    """All that a runner has; half a GiB more memory, since hosts report a little less than what people call theirs."""
-    return Room(runner.cpus, len(runner.gpus or []), runner.memory + SLACK)
-
-
-def label_of(job: Job) -> str | None:
-    """The accelerator label that a job asks for, as runners' labels name it."""
-    label = job.spec["resources"].get("gpu_label_id")
-    return None if label is None else str(label)
-
-
-def has_label(runner: Runner, label: str | None) -> bool:
-    """Whether a runner serves jobs of that accelerator label; every one serves jobs without."""
-    return label is None or (runner.labels or {}).get("gpu_label_id") == label
-
-
-def all_runners(session: Session) -> list[Runner]:
-    """Every registered runner."""
-    return list(session.scalars(select(Runner)))
+            woken += 1
 
 
 def target(session: Session, id: str, *, lock: bool = False) -> tuple[Job, EvaluationJob | None]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
+from actors import lanes
 from actors.desk import Desk
 from actors.handlers import handles
-from actors.jobs import SLACK, capacity, move, needed
+from actors.hosts import HELD, SLACK, free_room, held_by_runner, kept_by, needed, offer, told_less
+from actors.jobs import move
 from actors.pages import found, locked
 from actors.records import Intake, clean, died
-from actors.scheduling import Offer, Room, Waiting, choose
+from actors.scheduling import choose
 from actors.world import RealWorld, as_dict
 from core.errors import Conflict
 from core.messages.runners import (
@@ -35,8 +38,6 @@ from core.store.tables import Job, Meta, Runner
 from core.types import JobStatus, Order
 
 S = JobStatus
-HELD = (S.assigned.value, S.running.value, S.pausing.value, S.cancel_requested.value)
-LOOKED_AT = 500  # queued jobs that an assignment chooses from
 
 
 @handles(RegisterRunner)
@@ -77,14 +78,14 @@ def report_progress(message: ReportProgress, unit: Unit, world: RealWorld) -> Re
     if message.incarnation < runner.incarnation:
         raise Conflict("a newer daemon speaks for this runner; the jobs are its own now")
     _seen(unit, runner, message)
-    for report in message.jobs:
+    for report in sorted(message.jobs, key=lambda each: each.job_id):  # all lock in one order
         _take(desk, unit, runner, report)
+    held = _held(unit.session, runner.id)
     if runner.trusted and not runner.draining:
-        _assign(desk, unit, runner, message.free)
-    unit.session.flush()
+        held += _assign(desk, unit, runner, held, message.free)
     return ReportReply(
         known=True,
-        jobs=_orders(unit.session, runner, message),
+        jobs=_orders(unit.session, runner, held, message),
         draining=runner.draining,
         next_report_seconds=desk.settings.report_seconds,
     )
@@ -103,7 +104,7 @@ def _renew(desk: Desk, job: Job, now: float) -> None:
 
 def _take(desk: Desk, unit: Unit, runner: Runner, report: JobReport) -> None:
     """Take what one attempt did since the accepted offset; a stale attempt or a gap changes nothing."""
-    job = unit.session.get(Job, report.job_id, with_for_update=True)
+    job = unit.session.get(Job, report.job_id, with_for_update=True, options=[defer(Job.spec)])
     if job is None or job.runner_id != runner.id or job.attempt != report.attempt or job.status not in HELD:
         return
     _renew(desk, job, unit.now)
@@ -133,32 +134,32 @@ def _end(record: dict[str, Any], otherwise: int) -> int:
 
 
 def _held(session: Session, runner_id: str) -> list[Job]:
-    return list(session.scalars(select(Job).where(Job.runner_id == runner_id, Job.status.in_(HELD)).order_by(Job.id)))
+    """The jobs that are the runner's; their specifications stay where they are until one is asked for."""
+    own = select(Job).options(defer(Job.spec)).where(Job.runner_id == runner_id, Job.status.in_(HELD))
+    return list(session.scalars(own.order_by(Job.id)))
 
 
-def free_room(runner: Runner, held: list[Job]) -> Room:
-    """What of a runner no job occupies."""
-    free = capacity(runner)
-    for job in held:
-        free = free.without(needed(job))
-    return free
-
-
-def _assign(desk: Desk, unit: Unit, runner: Runner, told: dict[str, float]) -> None:
-    whole, free = capacity(runner), _told_less(free_room(runner, _held(unit.session, runner.id)), told)
+def _assign(desk: Desk, unit: Unit, runner: Runner, held: list[Job], told: dict[str, float]) -> list[Job]:
+    """Give the runner what its free room can be used for now; the jobs it got."""
+    free = told_less(free_room(runner, held), told)
     if free.cpus < 1:
-        return
-    label = (runner.labels or {}).get("gpu_label_id")
-    offer = Offer(whole, free, frozenset(runner.engines), label)
-    waiting = _waiting(unit.session, runner, whole)
-    while chosen := choose(waiting, offer, unit.now):
+        return []
+    kept = kept_by(unit.session, runner)
+    runner.kept_for = kept.id if kept else None
+    here, given = offer(runner, free, kept), list[Job]()
+    passed: set[str] = set()
+    while chosen := choose(lanes.open_to(unit.session, here, passed), here, unit.now, desk.settings.ageing_seconds):
         taken = _take_up(unit.session, chosen)
         for job in taken:
             _give(desk, unit, job, runner)
-            offer = replace(offer, free=offer.free.without(needed(job)))
+            here = replace(
+                here, free=here.free.without(needed(job)), kept=None if job.id == runner.kept_for else here.kept
+            )
+        given += taken
         if len(taken) == len(chosen):
-            return
-        waiting = [each for each in waiting if each.id not in chosen]  # another runner was faster
+            break
+        passed.update(chosen)  # another runner was faster with some
+    return given
 
 
 def _take_up(session: Session, ids: list[str]) -> list[Job]:
@@ -167,51 +168,19 @@ def _take_up(session: Session, ids: list[str]) -> list[Job]:
     return sorted(session.scalars(free), key=lambda job: ids.index(job.id))
 
 
-def _told_less(free: Room, told: dict[str, float]) -> Room:
-    """The runner may still be busy with what the store thinks is over, never the other way round."""
-    return Room(
-        min(free.cpus, told.get("cpus", free.cpus)),
-        min(free.gpus, int(told.get("gpus", free.gpus))),
-        min(free.memory, told.get("memory", free.memory) + SLACK),
-    )
-
-
-def _waiting(session: Session, runner: Runner, whole: Room) -> list[Waiting]:
-    """The queued jobs that the runner could run when empty, first those whose turn it is. Their specs stay where they are."""
-    label = Job.spec["resources"]["gpu_label_id"].as_integer()
-    columns = (Job.id, Job.cpus, Job.gpus, Job.memory, Job.workers, Job.engine, Job.priority, Job.queued_at, label)
-    query = select(*columns).where(
-        Job.status == S.queued.value,
-        Job.engine.in_(runner.engines),
-        Job.cpus * Job.workers <= whole.cpus,
-        Job.gpus * Job.workers <= whole.gpus,
-        Job.memory * Job.workers <= whole.memory,
-    )
-    found = session.execute(query.order_by(Job.priority.desc(), Job.queued_at, Job.id).limit(LOOKED_AT))
-    return [
-        Waiting(
-            id,
-            Room(cpus * workers, gpus * workers, memory * workers),
-            engine,
-            priority,
-            since,
-            None if asked is None else str(asked),
-        )
-        for id, cpus, gpus, memory, workers, engine, priority, since, asked in found
-    ]
-
-
 def _give(desk: Desk, unit: Unit, job: Job, runner: Runner) -> None:
     job.attempt += 1
     job.accepted, job.runner_id, job.checkpoints_asked = 0, runner.id, 0
     _renew(desk, job, unit.now)
+    if runner.kept_for == job.id:
+        runner.kept_for = None
     move(unit, job, S.assigned, f"{job.name} goes to {runner.host}", runner_id=runner.id)
 
 
-def _orders(session: Session, runner: Runner, message: ReportProgress) -> list[JobOrder]:
+def _orders(session: Session, runner: Runner, held: list[Job], message: ReportProgress) -> list[JobOrder]:
     named = {(each.job_id, each.attempt): each for each in message.jobs}
     orders = []
-    for job in _held(session, runner.id):
+    for job in sorted(held, key=lambda each: each.id):
         told = named.pop((job.id, job.attempt), None)
         orders.append(
             JobOrder(
@@ -246,7 +215,7 @@ def drain_runner(message: DrainRunner, unit: Unit, world: RealWorld) -> RunnerRe
     """Ask a runner to give its jobs back, or to take work again."""
     runner: Runner = found(unit.session, Runner, message.id, "runner", lock=True)
     if runner.draining != message.draining:
-        runner.draining = message.draining
+        runner.draining, runner.kept_for = message.draining, None
         text = f"runner {runner.host} is draining" if message.draining else f"runner {runner.host} takes work again"
         unit.emit("RunnerDraining", "runners", runner.id, text, host=runner.host, draining=message.draining)
         world.desk.wake(unit, runner.id)
@@ -256,14 +225,12 @@ def drain_runner(message: DrainRunner, unit: Unit, world: RealWorld) -> RunnerRe
 @handles(ListRunners)
 def list_runners(message: ListRunners, session: Session, world: RealWorld) -> RunnersReply:
     """Every runner and its load."""
-    held: dict[str, list[Job]] = {}
-    for job in session.scalars(select(Job).where(Job.status.in_(HELD))):
-        held.setdefault(job.runner_id or "", []).append(job)
+    held = held_by_runner(session)
     runners = session.scalars(select(Runner).order_by(Runner.host, Runner.id))
     return RunnersReply(runners=[metadata(each, held.get(each.id, [])) for each in runners])
 
 
-def metadata(runner: Runner, held: list[Job]) -> RunnerMetadata:
+def metadata(runner: Runner, held: Sequence[Any]) -> RunnerMetadata:
     """The row as it is answered."""
     status = "online"
     if runner.lost:

@@ -1,15 +1,19 @@
 """Which queued jobs get a runner's free room: a pure choice.
 
-Priority, then age, then fit. A job that has waited past a bound reserves the room it needs, so that smaller ones behind
-it can't take it away again and again.
+By turn, then fit. The turn is the priority, to which waiting adds a step a day (`ageing`), so that no stream of better
+ones keeps a job waiting for ever; of equal priority the older goes first. A smaller job may pass one that does not fit;
+past PATIENCE room is kept for that one on a runner (allotting.py), and only a higher priority passes it there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
-PATIENCE = 300.0  # seconds after which a job that fits the runner's capacity reserves its next room
+AGEING = 86_400.0  # seconds of waiting that count as one step of priority
+NEVER = 1 << 30  # more of anything than a runner has
 
 
 @dataclass(frozen=True)
@@ -28,43 +32,119 @@ class Room:
         """What is left when `other` is taken out."""
         return Room(self.cpus - other.cpus, self.gpus - other.gpus, self.memory - other.memory)
 
+    def plus(self, other: Room) -> Room:
+        """Both together."""
+        return Room(self.cpus + other.cpus, self.gpus + other.gpus, self.memory + other.memory)
+
+    def times(self, number: int) -> Room:
+        """So many of this."""
+        return Room(self.cpus * number, self.gpus * number, self.memory * number)
+
+    def count(self, other: Room) -> int:
+        """How many of `other` fit into this."""
+        parts = ((self.cpus, other.cpus), (self.gpus, other.gpus), (self.memory, other.memory))
+        return max(0, min(int(has // each) if each else NEVER for has, each in parts))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a job asks of its runners: an engine, the room of a worker, how many, and the accelerator's label."""
+
+    engine: str
+    worker: Room
+    workers: int = 1
+    label: str | None = None
+    text: str = field(default="", compare=False)  # as a job's row tells it (core.store.work.shape_text)
+
+    @cached_property
+    def room(self) -> Room:
+        """What its workers take together."""
+        return self.worker.times(self.workers)
+
+
+@lru_cache(maxsize=4096)
+def shape_of(text: str) -> Shape:
+    """The shape that a job's row tells."""
+    engine, cpus, gpus, memory, workers, label = json.loads(text)
+    return Shape(engine, Room(cpus, gpus, memory), workers, None if label is None else str(label), text)
+
 
 @dataclass(frozen=True)
 class Waiting:
-    """A queued job; `since` in unix seconds; `label` is the accelerator label it asks for."""
+    """A queued job; `since` in unix seconds. Those of one shape and priority wait in one lane."""
 
     id: str
-    room: Room
-    engine: str
+    shape: Shape
     priority: int
     since: float
-    label: str | None = None
+
+    def turn(self, now: float, ageing: float = AGEING) -> tuple[float, float, str]:
+        """What puts jobs in order: the smallest goes first. Without `ageing` (0) waiting adds nothing to a priority."""
+        waited = max(0.0, now - self.since) / ageing if ageing else 0.0
+        return -(self.priority + waited), self.since, self.id
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Room that a runner keeps for a queued job: all that it asks for (`whole`), or that of some of its workers."""
+
+    id: str
+    priority: int
+    room: Room
+    whole: bool = True
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A runner's whole capacity, what of it is free, the engines it runs, and its accelerator label."""
+    """A runner's whole capacity, what of it is free, the engines it runs, its accelerator label, what it keeps."""
 
     capacity: Room
     free: Room
     engines: frozenset[str]
     label: str | None = None
+    kept: Kept | None = None
 
-    def can_ever_run(self, job: Waiting) -> bool:
+    def serves(self, shape: Shape) -> bool:
+        """Whether the runner has the engine and the label."""
+        return shape.engine in self.engines and (shape.label is None or shape.label == self.label)
+
+    def can_ever_run(self, shape: Shape) -> bool:
         """Whether the job fits the runner when it is empty."""
-        labelled = job.label is None or job.label == self.label
-        return labelled and job.engine in self.engines and self.capacity.holds(job.room)
+        return self.serves(shape) and self.capacity.holds(shape.room)
+
+    def has_room(self, shape: Shape) -> bool:
+        """Whether such a job fits what is free."""
+        return self.can_ever_run(shape) and self.free.holds(shape.room)
+
+    def free_for(self, job: Waiting) -> Room:
+        """What is free for the job: without what is kept for another, unless its own priority is higher."""
+        kept = self.kept
+        if kept is None or kept.id == job.id or kept.priority < job.priority:
+            return self.free
+        return self.free.without(kept.room) if self.free.holds(kept.room) else Room(0, 0, 0)
 
 
-def choose(queued: Sequence[Waiting], offer: Offer, now: float) -> list[str]:
-    """Return the ids of the jobs that the runner gets now, in order; never more than its free room holds."""
-    chosen, free = [], offer.free
-    for job in sorted(queued, key=lambda each: (-each.priority, each.since, each.id)):
-        if not offer.can_ever_run(job):
-            continue
-        if free.holds(job.room):
+def choose(queued: Iterable[Waiting], offer: Offer, now: float, ageing: float = AGEING) -> list[str]:
+    """Return the ids of the jobs that the runner gets now, in order; never more than its free room holds.
+
+    Of each lane the oldest are enough, as many as the free room holds.
+    """
+    turns = sorted((job for job in queued if offer.can_ever_run(job.shape)), key=lambda job: job.turn(now, ageing))
+    kept = offer.kept
+    if kept is None:
+        return _fit(turns, offer.free)[0]
+    chosen, free = _fit([job for job in turns if job.priority > kept.priority and job.id != kept.id], offer.free)
+    if not free.holds(kept.room):
+        return chosen  # what is free is kept until there is enough of it
+    own = [kept.id] if kept.whole else []
+    others = [job for job in turns if job.priority <= kept.priority and job.id != kept.id]
+    return chosen + own + _fit(others, free.without(kept.room))[0]
+
+
+def _fit(turns: Sequence[Waiting], free: Room) -> tuple[list[str], Room]:
+    chosen = []
+    for job in turns:
+        if free.holds(job.shape.room):
             chosen.append(job.id)
-            free = free.without(job.room)
-        elif now - job.since >= PATIENCE:
-            break  # the room that is free now is kept for it
-    return chosen
+            free = free.without(job.shape.room)
+    return chosen, free

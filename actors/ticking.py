@@ -8,8 +8,9 @@ from sqlalchemy import delete, func, select, tuple_, update
 
 from actors import freeing
 from actors.desk import Desk
+from actors.hosts import HELD
 from actors.jobs import requeue
-from actors.runners import HELD
+from actors.making_room import make_room
 from core.store.session import Unit
 from core.store.tables import EventRow, Inbox, Job, Meta, Metric, Runner
 
@@ -26,6 +27,7 @@ def tick(desk: Desk, now: float | None = None) -> None:
             unit.now = now
             _expire(desk, unit)
         desk.publish()
+    make_room(desk, now)
     if now % RETAIN_EVERY < 1:
         retain(desk, now)
 
@@ -63,8 +65,8 @@ def _expire(desk: Desk, unit: Unit) -> None:
             runner_id=job.runner_id,
         )
     silent = select(Runner).where(Runner.lost.is_(False), Runner.last_seen_at < unit.now - lease)
-    for runner in unit.session.scalars(silent):
-        runner.lost = True
+    for runner in unit.session.scalars(silent.with_for_update(skip_locked=True)):  # one that reports now is not silent
+        runner.lost, runner.kept_for = True, None
         unit.emit(
             "RunnerLost",
             "runners",

@@ -61,6 +61,7 @@ EVENT_TYPES: dict[str, str] = {
     "JobPriorityChanged": "the job goes before others, or behind; data: {priority, before}",
     "JobMemoryReduced": "memory ran out, smaller micro-batches follow; data: {attempt, step, batch, accumulation}",
     "EvaluationFinished": "one model-adapter combination is scored; data: {status, job_id, metrics}",
+    "RoomKept": "a job was passed by too long, and a runner keeps room for it; data: {runner_id, host}",
     "RunnerRegistered": "a runner came; data: {host, incarnation}",
     "RunnerLost": "a runner has said nothing for a lease; data: {host}",
     "RunnerBack": "a lost runner reports again; data: {host}",

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     threads: int = Field(8, description="Worker threads of an actors process.")
     lease_seconds: float = Field(30, description="How long a job stays with a runner that says nothing.")
     report_seconds: float = Field(5, description="How often an idle runner reports.")
+    patience_seconds: float = Field(
+        300, description="How long a job waits while others pass it by before a runner keeps room for it."
+    )
+    ageing_hours: float = Field(24, description="Hours of waiting that count as one step of priority; 0: never.")
     keep_events: int = Field(100_000, description="Newest events kept in the log.")
     keep_inbox_hours: float = Field(72, description="How long a command's key and reply are remembered.")
     keep_metrics_days: float = Field(365, description="How long the metrics of finished jobs are kept.")
@@ -88,6 +92,11 @@ class Settings(BaseSettings):
     def root(self) -> Path:
         """FTS_HOME as an absolute path."""
         return self.home.expanduser().resolve()
+
+    @property
+    def ageing_seconds(self) -> float:
+        """ageing_hours in seconds."""
+        return self.ageing_hours * 3600
 
     @property
     def redis_url(self) -> str:

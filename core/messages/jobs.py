@@ -35,6 +35,9 @@ class JobState(Value):
     tokens_per_second: float | None = None
     last_metrics: dict[str, float] = {}
     waiting_for: str | None = Field(None, description="Why a queued job does not run yet.")
+    might_start_at: float | None = Field(
+        None, description="Unix seconds at which a queued job might start, as far as that can be told."
+    )
 
 
 class JobStateReply(Value):

@@ -38,6 +38,7 @@ class RunnerMetadata(Value):
     status: str = Field("online", description="online, draining, lost, or 'no shared artifacts': it gets no work then")
     jobs: list[str] = []
     free: dict[str, float] = {}
+    kept_for: str | None = Field(None, description="The queued job that it keeps room for.")
     telemetry: dict[str, Any] = {}
     registered_at: float | None = None
     last_seen_at: float | None = None

@@ -229,12 +229,21 @@ def test_room_is_what_the_store_and_the_runner_both_call_free(desk: Desk) -> Non
     assert waiting == "room on a"
 
 
-def test_jobs_that_no_one_can_take_do_not_hide_one_that_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.runners.LOOKED_AT", 3)
+def test_jobs_that_no_one_can_take_do_not_hide_one_that_fits(desk: Desk) -> None:
     for number in range(4):
-        start(desk, f"large-{number}", num_gpu=4)
+        start(desk, f"large-{number}", num_gpu=4, priority=number)
+        start(desk, f"labelled-{number}", gpu_label_id=number, priority=number)
     id = start(desk, "small")
     assert [each["job_id"] for each in Speaker(desk).report()["jobs"]] == [id]
+
+
+def test_an_empty_runner_gets_as_many_of_each_kind_as_it_has_room_for_by_turn(desk: Desk) -> None:
+    wide = [start(desk, f"wide-{number}", num_cpu=2, priority=number % 2) for number in range(4)]
+    narrow = [start(desk, f"narrow-{number}") for number in range(4)]
+    a = Speaker(desk, cpus=7)
+    given = [each["job_id"] for each in a.report()["jobs"]]
+    assert sorted(given) == sorted([wide[1], wide[3], wide[0], narrow[0]])
+    assert [each["job_id"] for each in Speaker(desk, cpus=1, host="b").report()["jobs"]] == [narrow[1]]
 
 
 def test_a_hundred_reports_at_once_lose_and_double_nothing(desk: Desk) -> None:

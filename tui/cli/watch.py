@@ -12,6 +12,7 @@ from core.errors import StudioError
 from core.text import plain
 from tui.cli import output
 from tui.cli.parsing import add_command
+from tui.view import words
 
 if TYPE_CHECKING:
     from core.client import StudioClient
@@ -100,6 +101,8 @@ def describe(job: Any) -> str:
     parts = [job.status.value.replace("_", " ")]
     if job.waiting_for:
         parts.append(f"waiting for {job.waiting_for}")
+        if starts := words.starts(job.might_start_at):
+            parts.append(starts)
     if job.phase and not job.status.finished:
         parts.append(job.phase)
     if job.total_steps:

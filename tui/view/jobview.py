@@ -87,6 +87,8 @@ class JobView:
         told = [words.state(status)]
         if status == "queued" and job.get("waiting_for"):
             told.append(f"waiting for {job['waiting_for']}")
+            if starts := words.starts(job.get("might_start_at"), now):
+                told.append(starts)
         if job.get("phase") and status in ("assigned", "running"):
             told.append(str(job["phase"]))
         if job.get("attempt", 0) > 1:

@@ -69,6 +69,15 @@ def clock(at: float | None) -> str:
     return "" if at is None else time.strftime("%H:%M:%S", time.localtime(at))
 
 
+def starts(at: float | None, now: float | None = None) -> str:
+    """When a job might start, to the minute; with the day when that is another one."""
+    if at is None:
+        return ""
+    then, today = time.localtime(at), time.localtime(now)
+    day = "" if then[:3] == today[:3] else time.strftime("%d %b ", then)
+    return f"might start at {day}{time.strftime('%H:%M', then)}"
+
+
 def bar(share: float | None, width: int) -> str:
     """A progress bar of `width` cells, half a cell fine, with a thin line where it has yet to come."""
     if share is None:

@@ -1,0 +1,177 @@
+"""For whom room is kept, which jobs are paused for a more urgent one, and how a gang spreads over runners: pure functions.
+
+What one runner's report can't decide, since it takes a look at all runners.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from actors.scheduling import Offer, Room, Waiting
+
+SEARCHED = 12  # jobs of a runner among which the fewest to pause are looked for one by one
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A job, or its part, on a runner. Times in unix seconds: when it came, and when it ends as far as that is known."""
+
+    id: str
+    room: Room
+    priority: int
+    since: float
+    ends_at: float | None = None
+    leaving: bool = False  # it was asked to pause or to end
+
+
+@dataclass(frozen=True)
+class Host:
+    """A runner that takes work, and what it holds."""
+
+    id: str
+    offer: Offer
+    held: tuple[Holding, ...] = ()
+
+    @property
+    def soon(self) -> Room:
+        """What is free, and what will be when all that was asked to leave has left."""
+        free = self.offer.free
+        for each in self.held:
+            free = free.plus(each.room) if each.leaving else free
+        return free
+
+    def opens(self, room: Room) -> tuple[float, int]:
+        """When so much is free (0: now, infinity: not known), and how many jobs have to end before."""
+        free, ended = self.offer.free, 0
+        for each in sorted(self.held, key=lambda each: each.ends_at or math.inf):
+            if free.holds(room):
+                break
+            free, ended = free.plus(each.room), ended + 1
+            at = each.ends_at or math.inf
+        return (at, ended) if ended else (0.0, 0)
+
+
+def alone(job: Waiting, hosts: Iterable[Host]) -> list[Host]:
+    """The runners that could run the whole job when they are empty."""
+    return [host for host in hosts if host.offer.can_ever_run(job.shape)]
+
+
+def fits_now(job: Waiting, hosts: Iterable[Host]) -> bool:
+    """Whether a runner has room for the whole job now."""
+    return any(host.offer.free_for(job).holds(job.shape.room) for host in alone(job, hosts))
+
+
+# ─── room is kept ─────────────────────────────────────────────────────────────────────────────────
+
+
+def keep(patient: Iterable[Waiting], hosts: Sequence[Host]) -> list[tuple[str, str, int]]:
+    """(runner, job, workers) of the room to be kept for the jobs, given by turn, that have waited long enough.
+
+    Each gets one runner, where it will be free first, or the few that hold its workers together; a runner keeps room for
+    one job.
+    """
+    kept: list[tuple[str, str, int]] = []
+    free = {host.id: host for host in hosts if host.offer.kept is None}
+    for job in patient:
+        if any(host.offer.kept and host.offer.kept.id == job.id for host in hosts) or fits_now(job, hosts):
+            continue
+        for id, workers in _places(job, hosts, list(free.values())):
+            kept.append((id, job.id, workers))
+            del free[id]
+    return kept
+
+
+def _places(job: Waiting, hosts: Sequence[Host], free: Sequence[Host]) -> list[tuple[str, int]]:
+    if alone(job, hosts):
+        able = alone(job, free)
+        best = min(able, key=lambda host: (*host.opens(job.shape.room), host.id), default=None)
+        return [] if best is None else [(best.id, job.shape.workers)]
+    return _together(job, [(host, host.offer.capacity) for host in free])
+
+
+# ─── gangs ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def spread(job: Waiting, hosts: Sequence[Host]) -> list[tuple[str, int]]:
+    """(runner, workers) of a job that no single runner could hold, as few runners as do: all of it, or nothing."""
+    if job.shape.workers < 2 or alone(job, hosts):
+        return []
+    return _together(job, [(host, host.offer.free_for(job)) for host in hosts])
+
+
+def _together(job: Waiting, rooms: Iterable[tuple[Host, Room]]) -> list[tuple[str, int]]:
+    left, parts = job.shape.workers, []
+    counted = [(room.count(job.shape.worker), host.id) for host, room in rooms if host.offer.serves(job.shape)]
+    for number, id in sorted(counted, key=lambda each: (-each[0], each[1])):
+        if left and number:
+            parts.append((id, min(number, left)))
+            left -= parts[-1][1]
+    return [] if left else parts
+
+
+def gangs(turns: Iterable[Waiting], hosts: Sequence[Host]) -> Iterator[tuple[Waiting, list[tuple[str, int]]]]:
+    """The jobs, given by turn, that can be spread now; what others whose turn is earlier can take is left to them."""
+    now = {host.id: host for host in hosts}
+    for job in turns:
+        able = alone(job, now.values())
+        if able:
+            first = next((host for host in able if host.offer.free_for(job).holds(job.shape.room)), None)
+            parts = [(first.id, job.shape.workers)] if first else []
+        else:
+            parts = spread(job, list(now.values()))
+        for id, workers in parts:
+            now[id] = _less(now[id], job.shape.worker.times(workers))
+        if parts and not able:
+            yield job, parts
+
+
+def _less(host: Host, room: Room) -> Host:
+    return replace(host, offer=replace(host.offer, free=host.offer.free.without(room)))
+
+
+# ─── preemption ───────────────────────────────────────────────────────────────────────────────────
+
+
+def preempt(job: Waiting, hosts: Sequence[Host]) -> tuple[str, list[str]] | None:
+    """(runner, jobs to pause there) so that the job fits: the fewest, of those the least urgent, of those the youngest.
+
+    None when it fits somewhere, now or as soon as those have left that were asked to, or when no pausing would do.
+    """
+    able = alone(job, hosts)
+    if any(_soon_for(host, job).holds(job.shape.room) for host in able):
+        return None
+    found = [(cost, host.id, ids) for host in able if (cost_ids := victims(job, host)) for cost, ids in [cost_ids]]
+    return min(found)[1:] if found else None
+
+
+def _soon_for(host: Host, job: Waiting) -> Room:
+    return replace(host.offer, free=host.soon).free_for(job)
+
+
+Cost = tuple[int, list[int], float]
+
+
+def victims(job: Waiting, host: Host) -> tuple[Cost, list[str]] | None:
+    """What pausing costs (how many, their priorities, seconds of their work), and which jobs of the runner it takes."""
+    lower = [each for each in host.held if each.priority < job.priority and not each.leaving]
+    lower.sort(key=lambda each: (each.priority, -each.since, each.id))
+    free = _soon_for(host, job)
+    for size in range(1, len(lower) + 1):
+        groups = combinations(lower, size) if len(lower) <= SEARCHED else [tuple(lower[:size])]
+        if enough := [group for group in groups if _with(free, group).holds(job.shape.room)]:
+            best = min(enough, key=_cost)
+            return _cost(best), [each.id for each in best]
+    return None
+
+
+def _with(free: Room, group: Iterable[Holding]) -> Room:
+    for each in group:
+        free = free.plus(each.room)
+    return free
+
+
+def _cost(group: Sequence[Holding]) -> Cost:
+    return len(group), sorted((each.priority for each in group), reverse=True), -sum(each.since for each in group)

@@ -1,0 +1,115 @@
+"""The runners as scheduling sees them: what each has, what jobs take of it, what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, defer
+
+from actors.allotting import Holding, Host
+from actors.scheduling import Kept, Offer, Room, shape_of
+from core.store.tables import Job, Runner
+from core.types import JobStatus
+
+S = JobStatus
+HELD = (S.assigned.value, S.running.value, S.pausing.value, S.cancel_requested.value)
+LEAVING = (S.pausing.value, S.cancel_requested.value)
+SLACK = 0.5  # GiB
+
+
+class Occupant(Protocol):
+    """A job's row, or those columns of it that tell what it takes."""
+
+    cpus: Any
+    gpus: Any
+    memory: Any
+    workers: Any
+
+
+def needed(job: Occupant) -> Room:
+    """What a job occupies, its workers taken together."""
+    return Room(job.cpus * job.workers, job.gpus * job.workers, job.memory * job.workers)
+
+
+def capacity(runner: Runner) -> Room:
+    """All that a runner has; half a GiB more memory, since hosts report a little less than what people call theirs."""
+    return Room(runner.cpus, len(runner.gpus or []), runner.memory + SLACK)
+
+
+def label_of(runner: Runner) -> str | None:
+    """The accelerator label of the jobs that a runner serves beside those without."""
+    return (runner.labels or {}).get("gpu_label_id")
+
+
+def told_less(free: Room, told: Mapping[str, float]) -> Room:
+    """The runner may still be busy with what the store thinks is over, never the other way round."""
+    return Room(
+        min(free.cpus, told.get("cpus", free.cpus)),
+        min(free.gpus, int(told.get("gpus", free.gpus))),
+        min(free.memory, told.get("memory", free.memory) + SLACK),
+    )
+
+
+def free_room(runner: Runner, held: Iterable[Occupant]) -> Room:
+    """What of a runner no job occupies."""
+    free = capacity(runner)
+    for job in held:
+        free = free.without(needed(job))
+    return free
+
+
+def kept_by(session: Session, runner: Runner) -> Kept | None:
+    """The room that the runner keeps for a job that still waits for it."""
+    job = session.get(Job, runner.kept_for, options=[defer(Job.spec)]) if runner.kept_for else None
+    if job is None or job.status != S.queued:
+        return None
+    whole = runner.kept_workers >= job.workers
+    return Kept(job.id, job.priority, shape_of(job.shape).worker.times(runner.kept_workers), whole)
+
+
+def offer(runner: Runner, free: Room, kept: Kept | None) -> Offer:
+    """What the runner has for those who wait."""
+    return Offer(capacity(runner), free, frozenset(runner.engines), label_of(runner), kept)
+
+
+def all_runners(session: Session) -> list[Runner]:
+    """Every registered runner."""
+    return list(session.scalars(select(Runner).options(defer(Runner.telemetry))))
+
+
+def hosts(session: Session, runners: Iterable[Runner]) -> list[Host]:
+    """Those of the runners that take work, with what they hold."""
+    held = held_by_runner(session)
+    return [
+        _host(session, runner, held.get(runner.id, []))
+        for runner in runners
+        if runner.trusted and not runner.lost and not runner.draining
+    ]
+
+
+_TAKEN = (
+    Job.id, Job.runner_id, Job.status, Job.priority, Job.cpus, Job.gpus, Job.memory, Job.workers,
+    Job.queued_at, Job.started_at, Job.eta_seconds,
+)  # fmt: skip
+
+
+def held_by_runner(session: Session) -> dict[str, list[Any]]:
+    """What the runners hold, as rows of the columns that tell what it takes and when it ends."""
+    found: dict[str, list[Any]] = {}
+    for row in session.execute(select(*_TAKEN).where(Job.status.in_(HELD))):
+        found.setdefault(row.runner_id, []).append(row)
+    return found
+
+
+def _host(session: Session, runner: Runner, held: list[Any]) -> Host:
+    free = told_less(free_room(runner, held), runner.free or {})
+    parts = tuple(_holding(job, runner) for job in held)
+    return Host(runner.id, offer(runner, free, kept_by(session, runner)), parts)
+
+
+def _holding(job: Any, runner: Runner) -> Holding:
+    ends_at = None if job.eta_seconds is None else runner.last_seen_at + job.eta_seconds
+    since = job.started_at or job.queued_at
+    return Holding(job.id, needed(job), job.priority, since, ends_at, leaving=job.status in LEAVING)

@@ -1,0 +1,140 @@
+"""What is told of a job that waits: for what, behind whom, and when it might start."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from actors import lanes
+from actors.allotting import Host
+from actors.forecast import forecast
+from actors.hosts import all_runners, capacity, hosts, label_of, needed
+from actors.scheduling import Offer, Room, Waiting, shape_of
+from core.messages.jobs import JobState
+from core.settings import Settings
+from core.store.tables import Job, Runner
+from core.types import JobStatus
+
+S = JobStatus
+AHEAD = 100  # jobs of the queue that are gone through; what is told of one further back is that
+RECENT = 50  # jobs that ended of late, whose median says how long one runs
+
+
+class Board:
+    """Runners and queue as they are at one request; what needs a look at all of it is looked at once, and when it is asked for."""
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self._session, self._settings, self._now = session, settings, time.time()
+
+    @cached_property
+    def runners(self) -> list[Runner]:
+        """Every registered runner."""
+        return all_runners(self._session)
+
+    @cached_property
+    def hosts(self) -> list[Host]:
+        """The runners that take work, and what they hold."""
+        return hosts(self._session, self.runners)
+
+    @cached_property
+    def turns(self) -> list[Waiting]:
+        """The jobs whose turn is first."""
+        heads = lanes.heads(self._session)
+        queued = lanes.oldest(self._session, [(head, AHEAD) for head in heads])
+        ageing = self._settings.ageing_seconds
+        return sorted(queued, key=lambda job: job.turn(self._now, ageing))[:AHEAD]
+
+    @cached_property
+    def starts(self) -> dict[str, float]:
+        """When they might start."""
+        return forecast(self.turns, self.hosts, self._now, self._usual_seconds())
+
+    def _usual_seconds(self) -> float | None:
+        took = select(Job.finished_at - Job.started_at).where(Job.finished_at.is_not(None))
+        recent = self._session.scalars(took.order_by(Job.finished_at.desc()).limit(RECENT))
+        known = [seconds for seconds in recent if seconds is not None]
+        return statistics.median(known) if known else None
+
+    @cached_property
+    def kinds(self) -> set[Offer]:
+        """The runners that take work, as far as they differ in what they could ever run."""
+        return {replace(host.offer, free=host.offer.capacity, kept=None) for host in self.hosts}
+
+    def ahead(self, job: Job) -> int | None:
+        """How many jobs that could run where this one could have their turn before it; None when it is too far back."""
+        able = [kind for kind in self.kinds if kind.can_ever_run(shape_of(job.shape))]
+        before = 0
+        for other in self.turns:
+            if other.id == job.id:
+                return before
+            before += any(kind.can_ever_run(other.shape) for kind in able)
+        return None
+
+
+def state(job: Job | None, board: Board | None = None) -> dict[str, Any]:
+    """The fields of core.messages.jobs.JobState from a job's row; why it waits is told with a board."""
+    if job is None:
+        return {}
+    names = set(JobState.model_fields) - {"waiting_for", "might_start_at", "last_metrics"}
+    fields = {name: getattr(job, name) for name in names} | {"last_metrics": job.last_metrics or {}}
+    if board is not None and job.status == S.queued:
+        fields |= {"waiting_for": waiting_for(job, board), "might_start_at": board.starts.get(job.id)}
+    return fields
+
+
+def waiting_for(job: Job, board: Board) -> str:
+    """Why a queued job does not run yet, for people."""
+    if not board.runners:
+        return "a runner: none has registered; `fts up` starts one"
+    trusted = [each for each in board.runners if each.trusted]
+    if not trusted:
+        return "a runner that sees the studio's artifacts directory"
+    able = [each for each in trusted if job.engine in each.engines]
+    if not able:
+        return f"a runner that offers {job.engine}: none does"
+    need = needed(job)
+    if lacking := _lacking(need, [capacity(each) for each in able]):
+        return lacking
+    fit = [each for each in able if capacity(each).holds(need)]
+    if not fit:
+        return "a runner that has all it asks for at once: none does"
+    if label := shape_of(job.shape).label:
+        fit = [each for each in fit if label_of(each) == label]
+        if not fit:
+            return f"a runner with accelerator label {label}: none has it"
+    if all(each.lost for each in fit):
+        return "its runners, which can't be reached"
+    if all(each.draining or each.lost for each in fit):
+        return "its runners, which are draining"
+    return _room(job, board, [each for each in fit if not each.lost and not each.draining])
+
+
+def _room(job: Job, board: Board, fit: list[Runner]) -> str:
+    keeping = [each.host for each in fit if each.kept_for == job.id]
+    if keeping:
+        return f"room on {keeping[0]}, where it is kept for it"
+    names = sorted({each.host for each in fit})
+    where = ", ".join(names) if len(names) <= 3 else f"one of {len(fit)} runners"
+    ahead = board.ahead(job)
+    if ahead == 0:
+        return f"room on {where}"
+    many = f"more than {AHEAD} jobs are" if ahead is None else "1 job is" if ahead == 1 else f"{ahead} jobs are"
+    return f"room on {where}; {many} ahead of it"
+
+
+def _lacking(need: Room, rooms: list[Room]) -> str | None:
+    for what, asked, most in (
+        ("GPU", need.gpus, max(each.gpus for each in rooms)),
+        ("CPU core", need.cpus, max(each.cpus for each in rooms)),
+        ("GiB of memory", need.memory, max(each.memory for each in rooms)),
+    ):
+        if asked > most:
+            many = "s" if asked != 1 and not what.startswith("GiB") else ""
+            return f"a runner with {asked:g} {what}{many}: the largest has {most:.4g}"
+    return None
