@@ -22,6 +22,7 @@ def inside_any(roots: Iterable[Path], path: str | Path) -> Path:
         raise PathRefused("a path can't hold a NUL character")
     try:
         resolved = (allowed[0] / Path(path).expanduser()).resolve()
+        resolved.exists()  # a name that no file system can hold is resolved all the same
     except (OSError, RuntimeError) as error:
         raise PathRefused(f"{path} can't be resolved: {error}") from error
     if any(resolved.is_relative_to(root) for root in allowed):
