@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
+from actors.directories import directory_facts
 from actors.handlers import handles
 from actors.pages import containing, equal, every, found, page
 from actors.tables import BadFile, inspect_file
@@ -21,6 +22,7 @@ from core.messages.datasets import (
     GetDataset,
     ListDatasets,
 )
+from core.splits import TRAIN
 from core.store.session import Unit
 from core.store.tables import Dataset
 from core.types import DatasetType
@@ -37,13 +39,11 @@ def _inspect(message: AddDataset, world: RealWorld) -> dict[str, Any]:
         )
     path = world.path(message.location or "")
     if message.type == DatasetType.project:
-        from actors.hub import directory_facts
-
         return directory_facts(path)
     if path.suffix.lower() not in FILES.values():
         raise BadFile(f"{path.name} has no extension of a data file")
     facts = inspect_file(path)
-    return {**vars(facts), "location": str(path)}
+    return {**vars(facts), "splits": {TRAIN: facts.rows}, "location": str(path)}
 
 
 @handles(AddDataset)
@@ -61,6 +61,7 @@ def add_dataset(message: AddDataset, unit: Unit, world: RealWorld) -> DatasetRep
         column_types=facts.get("column_types"),
         preview=facts.get("preview"),
         is_chat=facts.get("is_chat"),
+        splits=facts.get("splits"),
         features=json.dumps(facts["features"]),
         rows=facts.get("rows"),
         bytes=facts.get("bytes"),

@@ -32,9 +32,10 @@ from core.messages.evaluation import (
 )
 from core.rules import Breach
 from core.settings import Settings
-from core.spec import Combination, EvaluationSpec, Sampling
+from core.spec import NO_PROMPT, Combination, EvaluationSpec, Sampling
+from core.splits import HELD_OUT, TRAIN
 from core.store.session import Unit
-from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job
+from core.store.tables import Adapter, Dataset, EvaluationJob, FineTuningJob, Job, Model
 from core.types import ConfigType, JobKind, JobStatus
 
 SEED = 420  # guide: EVAL_RANDOM_SEED
@@ -78,7 +79,6 @@ def _shared(message: StartEvaluationJob, unit: Unit, world: RealWorld, parent: s
         include={
             "type",
             "dataset_id",
-            "prompt_id",
             "num_cpu",
             "num_gpu",
             "num_memory",
@@ -102,6 +102,7 @@ def _shared(message: StartEvaluationJob, unit: Unit, world: RealWorld, parent: s
     baseline = adapters[0] if adapters else None
     return {
         **columns,
+        "prompt_id": message.prompt_id or None,
         "parent_job_id": parent,
         "comparison_adapter_id": baseline,
         "evaluation_dir": evaluation_dir,
@@ -126,14 +127,15 @@ def _spec(
 ) -> EvaluationSpec:
     session, first = unit.session, rows[0]
     dataset = freezing.dataset_source(settings, session, message.dataset_id)
-    combinations = [_combination(settings, session, row) for row in rows]
+    baseline = _baseline(session, rows)
+    combinations = [_combination(settings, session, row, baseline) for row in rows]
     return EvaluationSpec(
         job_id=parent,
         name=f"evaluation on {dataset.name}",
         combinations=combinations,
         dataset=dataset,
-        prompt=freezing.prompt_source(session, message.prompt_id),
-        sampling=_held_out(session, first.comparison_adapter_id, message.dataset_id),
+        prompt=freezing.prompt_source(session, message.prompt_id) if message.prompt_id else NO_PROMPT,
+        sampling=_held_out(session, baseline, message.dataset_id),
         fraction=message.eval_dataset_fraction,
         seed=SEED,
         selected_features=message.selected_features,
@@ -145,25 +147,50 @@ def _spec(
     )
 
 
-def _combination(settings: Settings, session: Session, row: EvaluationJob) -> Combination:
+def _combination(
+    settings: Settings, session: Session, row: EvaluationJob, baseline: FineTuningJob | None
+) -> Combination:
+    """A model that no job here trained is asked as the baseline is: both answer the same question."""
+    taught = _own_job(session, row) or baseline
     return Combination(
         job_id=row.id,
         run_number=row.run_number or 0,
         model=freezing.model_source(settings, session, row.base_model_id or ""),
         adapter=freezing.adapter_source(settings, session, row.adapter_id) if row.adapter_id else None,
+        chat_template=bool(taught and taught.chat_template),
     )
 
 
-def _held_out(session: Session, adapter_id: str | None, dataset_id: str) -> Sampling | None:
-    """How the adapter's own job split the dataset: its held-out rows are scored. None when it was trained on another one."""
-    adapter = session.get(Adapter, adapter_id) if adapter_id else None
-    trained = session.get(FineTuningJob, adapter.fine_tuning_job_id) if adapter and adapter.fine_tuning_job_id else None
+def _own_job(session: Session, row: EvaluationJob) -> FineTuningJob | None:
+    """The job that trained the combination's adapter; without an adapter, the one that trained all of its model."""
+    trained: Adapter | Model | None = (
+        session.get(Adapter, row.adapter_id) if row.adapter_id else session.get(Model, row.base_model_id or "")
+    )
+    return session.get(FineTuningJob, trained.fine_tuning_job_id) if trained and trained.fine_tuning_job_id else None
+
+
+def _baseline(session: Session, rows: list[EvaluationJob]) -> FineTuningJob | None:
+    """The job of the first adapter of the batch; without adapters, of the first model that a job here trained."""
+    if adapted := [row for row in rows if row.adapter_id]:
+        return _own_job(session, adapted[0])
+    return next(filter(None, (_own_job(session, row) for row in rows)), None)
+
+
+def _held_out(session: Session, trained: FineTuningJob | None, dataset_id: str) -> Sampling | None:
+    """How the baseline's job split the dataset: its held-out rows are scored. None when it was trained on another one."""
     if trained is None or trained.dataset_id != dataset_id:
         return None
-    if trained.train_test_split == 1.0:
+    dataset = session.get(Dataset, dataset_id)
+    own = trained.eval_split or any(name in (dataset.splits or {}) for name in HELD_OUT if dataset is not None)
+    if trained.train_test_split == 1.0 and not own:
         text = "the adapter was trained on all rows of this dataset (train_test_split 1): none is held out; choose another dataset"
         raise Refused.because([Breach(rule="EV-106", field="dataset_id", message=text)])
-    return Sampling(fraction=trained.dataset_fraction or 1.0, split=trained.train_test_split or 0.9)
+    return Sampling(
+        fraction=trained.dataset_fraction or 1.0,
+        split=trained.train_test_split or 0.9,
+        train_splits=trained.train_splits or [TRAIN],
+        eval_split=trained.eval_split,
+    )
 
 
 @handles(GetEvaluationJob)

@@ -29,13 +29,12 @@ from core.messages.fine_tuning import (
     StartFineTuningJob,
 )
 from core.rules import Need, check
-from core.spec import FineTuningSpec, PromptSource, Sampling
+from core.spec import NO_PROMPT, FineTuningSpec, Sampling
 from core.store.session import Unit
 from core.store.tables import FineTuningJob, Job
-from core.types import JobKind, LossOn
+from core.types import JobKind, LossOn, Method
 
 Configs = dict[str, tuple[str | None, dict[str, Any] | None]]
-NO_PROMPT = PromptSource(id="", name="", prompt_template="", input_template="", completion_template="")
 
 
 @handles(StartFineTuningJob)
@@ -92,7 +91,12 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
         model=model,
         dataset=dataset,
         prompt=prompt,
-        sampling=Sampling(fraction=message.dataset_fraction, split=message.train_test_split),
+        sampling=Sampling(
+            fraction=message.dataset_fraction,
+            split=message.train_test_split,
+            train_splits=message.splits,
+            eval_split=message.eval_split or None,
+        ),
         training_arguments=freezing.training_arguments(configs["training_arguments_config"][1] or {}, message),
         lora=configs["lora_config"][1] or {},
         model_bnb=configs["model_bnb_config"][1],
@@ -101,6 +105,10 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
         packing=message.packing,
         loss_on=LossOn(message.loss_on),
         length_grouped=message.length_grouped,
+        method=Method(message.method),
+        chat_template=message.chat_template,
+        early_stopping_patience=message.early_stopping_patience,
+        keep_best=message.keep_best,
         out_dir=str(_out_dir(message, world)),
         resources=freezing.resources(message),
         needs_token=model.location is None or dataset.hub_name is not None,

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from actors.looking import CHAT_COLUMNS, PREVIEWED, Look
 from core.errors import Unavailable
 from core.messages.common import repository as repository_of
+from core.splits import TRAIN, is_saved
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
@@ -52,37 +53,35 @@ def dataset_facts(name: str, token: SecretStr | None, config: str | None = None)
         raise Unavailable(f"the Hugging Face Hub can't be reached: {error}") from error
     except Exception as error:  # whatever a dataset's files cause
         raise ValueError(f"{repository} can't be read: {error}") from error
-    train = (builder.info.splits or {}).get("train")
+    splits = {name: each.num_examples for name, each in (builder.info.splits or {}).items()}
     types = _types(builder.info.features)
     return {
         "column_types": types,
         "is_chat": any(kind.startswith("list<struct<") for name, kind in types.items() if name in CHAT_COLUMNS),
         "features": list(builder.info.features or {}),
-        "rows": train.num_examples if train else None,
+        "rows": splits.get(TRAIN),
+        "splits": splits or None,
         "revision": info.sha,
         "description": builder.info.description or None,
     }
 
 
-def directory_facts(path: Path) -> dict[str, Any]:
-    """The columns and rows of a directory that `datasets` can read."""
-    if not path.is_dir():
-        raise ValueError(f"{path} does not exist as a directory")
+def loaded_facts(path: Path) -> dict[str, Any]:
+    """The columns and splits of a directory that `datasets` saved or can read."""
     import datasets
 
     try:
-        saved = (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists()
-        loaded: Any = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path))
+        loaded: Any = datasets.load_from_disk(str(path)) if is_saved(path) else datasets.load_dataset(str(path))
     except Exception as error:  # whatever the directory's files cause
         raise ValueError(f"{path} can't be read as a dataset: {error}") from error
-    train = loaded if isinstance(loaded, datasets.Dataset) else loaded.get("train")
-    if train is None:
-        raise ValueError(f"{path} has no train split; its splits: {', '.join(loaded)}")
+    splits = {TRAIN: loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
+    first = splits.get(TRAIN) or next(iter(splits.values()))
     look = Look()
-    for row in train.select(range(min(PREVIEWED, len(train)))):
+    for row in first.select(range(min(PREVIEWED, len(first)))):
         look.see(row)
-    facts = {"features": list(train.column_names), "rows": len(train), "location": str(path)}
-    return {**facts, **look.facts(), "column_types": _types(train.features)}
+    facts = {"features": list(first.column_names), "rows": len(first)}
+    facts["splits"] = {name: len(rows) for name, rows in splits.items()}
+    return {**facts, **look.facts(), "column_types": _types(first.features)}
 
 
 def _types(features: Any) -> dict[str, str]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterable
 from math import isfinite
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from pydantic import ValidationError
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from actors import adapters
+from actors import results
 from actors.desk import Desk
 from actors.jobs import fail, move, requeue, told_end
 from core.events import (
@@ -32,8 +30,8 @@ from core.events import (
     Warned,
 )
 from core.store.session import Unit
-from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job, Metric
-from core.types import AdapterType, JobKind, JobStatus
+from core.store.tables import EvaluationJob, Job, Metric
+from core.types import JobKind, JobStatus
 
 S = JobStatus
 LOSSES = 3  # deaths in a row without a further checkpoint, after which a job fails
@@ -180,9 +178,9 @@ class Intake:
         job = self.job
         job.summary = {**(job.summary or {}), **record.summary}
         if record.outcome == "succeeded":
-            job.step = job.total_steps or job.step
+            job.step = record.summary.get("steps") or job.total_steps or job.step
             if job.kind == JobKind.fine_tuning:
-                register_adapter(self.desk, self.unit, job)
+                results.register(self.desk, self.unit, job)
             move(self.unit, job, S.succeeded)
         elif record.outcome == "failed":
             fail(self.unit, job, record.error or Failure(kind="internal", message="the child gave no reason"))
@@ -204,41 +202,6 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
     Scored: Intake.scored,
     Finished: Intake.finished,
 }
-
-
-def register_adapter(desk: Desk, unit: Unit, job: Job) -> None:
-    """Register the adapter that a job trained. A name that was taken meanwhile gets a suffix, and that is told."""
-    row = unit.session.get(FineTuningJob, job.id)
-    location = (job.summary or {}).get("adapter")
-    if row is None or not row.auto_add_adapter or location is None:
-        return
-    name = row.adapter_name or job.id
-    if _taken(unit.session, name):
-        name = f"{name}-{job.id[:8]}"
-        unit.emit(
-            "JobWarning",
-            "jobs",
-            job.id,
-            f"the adapter's name was taken; it is registered as {name}",
-            level="warning",
-            attempt=job.attempt,
-        )
-    adapter = Adapter(
-        id=str(uuid4()),
-        type=AdapterType.project.value,
-        name=name,
-        model_id=row.base_model_id,
-        location=str(desk.settings.artifacts_root / Path(location)),
-        fine_tuning_job_id=row.id,
-        prompt_id=row.prompt_id,
-        files=(job.summary or {}).get("adapter_files"),
-        created_at=unit.now,
-    )
-    row.adapter_id = adapters.store(unit, adapter).id
-
-
-def _taken(session: Session, name: str) -> bool:
-    return session.scalar(select(Adapter.id).where(Adapter.name == name)) is not None
 
 
 def _upsert(session: Session, rows: list[dict[str, Any]]) -> None:

@@ -18,6 +18,8 @@ def get_dataset_split(message: GetDatasetSplitByAdapter, session: Session, world
     job = session.get(FineTuningJob, adapter.fine_tuning_job_id) if adapter.fine_tuning_job_id else None
     if job is None:
         return DatasetSplitReply(response=DatasetSplit())
-    given = {"dataset_fraction": job.dataset_fraction, "train_test_split": job.train_test_split}
+    given = {
+        name: getattr(job, name) for name in ("dataset_fraction", "train_test_split", "train_splits", "eval_split")
+    }
     shares = {name: value for name, value in given.items() if value is not None}
     return DatasetSplitReply(response=DatasetSplit(dataset_id=job.dataset_id, fine_tuning_job_id=job.id, **shares))

@@ -46,7 +46,7 @@ EVENT_TYPES: dict[str, str] = {
     "JobStarted": "the child runs; data: {status, attempt, runner_id}",
     "JobResumed": "the attempt goes on from a checkpoint; later metrics of earlier attempts are cut; data: {attempt, from_step, path}",
     "CheckpointSaved": "a checkpoint exists; data: {attempt, step, path}",
-    "ArtifactSaved": "an adapter or result exists; data: {attempt, kind_of, path}",
+    "ArtifactSaved": "an adapter, model or result exists; data: {attempt, kind_of, path}",
     "JobWarning": "the job goes on otherwise than asked; data: {attempt}",
     "JobCancelRequested": "someone asked to cancel; data: {status, attempt}",
     "JobLost": "the lease ran out; the job goes back to the queue or fails; data: {status, attempt, runner_id}",
@@ -155,10 +155,10 @@ class Checkpoint(Record):
 
 
 class Artifact(Record):
-    """A file or directory for others exists. `kind` is adapter or answers; `path` is absolute or below the artifacts root."""
+    """A file or directory for others exists. `path` is absolute or below the artifacts root."""
 
     type: Literal["artifact"] = "artifact"
-    kind: Literal["adapter", "answers", "summary"]
+    kind: Literal["adapter", "model", "answers", "summary"]
     path: str
     job_id: str | None = None
     files: dict[str, str] = Field({}, description="name -> SHA-256")

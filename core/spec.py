@@ -17,7 +17,7 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          checkpoints/checkpoint-<step>/   with manifest.json
                          adapter/  answers-<child>.jsonl
 
-The adapter of a fine-tuning job is written to `out_dir/<job>/<attempt>`, so that a stale attempt can't touch an accepted one.
+The adapter, or the model, of a fine-tuning job is written to `out_dir/<job>/<attempt>`, so that a stale attempt can't touch an accepted one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from core.types import JobKind, LossOn
+from core.types import JobKind, LossOn, Method
 
 
 class Sealed(BaseModel):
@@ -92,12 +92,17 @@ class PromptSource(Sealed):
     completion_template: str
 
 
+NO_PROMPT = PromptSource(id="", name="", prompt_template="", input_template="", completion_template="")
+
+
 class Sampling(Sealed):
     """How rows are drawn and split (guide: seed 42; doubles). With split 1.0 there is no held-out part."""
 
     fraction: float = 1.0
     split: float = 0.9
     seed: int = 42
+    train_splits: list[str] = Field(["train"], description="The dataset's splits that are trained on, joined.")
+    eval_split: str | None = Field(None, description="The split that is held out whole; None: looked for by its name.")
 
 
 class FineTuningSpec(Sealed):
@@ -119,7 +124,11 @@ class FineTuningSpec(Sealed):
     packing: bool = True
     loss_on: LossOn = LossOn.all
     length_grouped: bool = False
-    out_dir: str = Field(description="Absolute; the adapter goes to out_dir/<job>/<attempt>.")
+    method: Method = Method.lora
+    chat_template: bool = False
+    early_stopping_patience: int | None = None
+    keep_best: bool = False
+    out_dir: str = Field(description="Absolute; the adapter, or the model, goes to out_dir/<job>/<attempt>.")
     resources: Resources
     needs_token: bool = False
     user_script: str | None = None
@@ -134,6 +143,7 @@ class Combination(Sealed):
     run_number: int = Field(description="1-based; the first with an adapter is the baseline.")
     model: ModelSource
     adapter: AdapterSource | None = None
+    chat_template: bool = Field(False, description="Asked with the chat template, as it was taught.")
 
 
 class EvaluationSpec(Sealed):

@@ -135,6 +135,14 @@ class LossOn(StrEnum):
 
     all = "all"
     completion = "completion"
+    assistant = "assistant"
+
+
+class Method(StrEnum):
+    """Which weights are trained: a small adapter's, or the model's own."""
+
+    lora = "lora"
+    full = "full"
 
 
 class Order(StrEnum):

@@ -11,41 +11,56 @@ from pathlib import Path
 from typing import Any
 
 from core.spec import DatasetSource, Sampling
+from core.splits import HELD_OUT, TRAIN, NoFiles, digest, files_by_split, is_saved
 from core.types import DatasetType
 from gpu_runner.failures import JobError
 
 Row = Mapping[str, Any]
-Splits = dict[str, Sequence[Row]]
+Splits = Mapping[str, Sequence[Row]]
 
 TRAINING_DATASET_SEED = 42  # guide, "Training Constants"
-HELD_OUT = ("validation", "eval", "test")  # names of a split that is held out, in the order they are looked for
+KINDS = {
+    ".csv": DatasetType.project_csv,
+    ".json": DatasetType.project_json,
+    ".jsonl": DatasetType.project_jsonl,
+    ".parquet": DatasetType.project_parquet,
+}
 
 
 def load_rows(dataset: DatasetSource, token: str | None = None) -> Splits:
-    """The dataset's splits, at least "train"; files are read as text, so that 007 stays 007. Raises JobError."""
-    if dataset.type in (DatasetType.huggingface, DatasetType.project):
+    """The dataset's splits; one file is "train". Files are read as text, so that 007 stays 007. Raises JobError."""
+    if dataset.type == DatasetType.huggingface:
         return _loaded(dataset, token)
     path = Path(dataset.location or "")
+    if dataset.type == DatasetType.project:
+        return _directory(dataset, path, token)
+    return {TRAIN: _file(path, dataset.type, dataset.sha256)}
+
+
+def _file(path: Path, kind: str, sha256: str | None = None) -> list[Row]:
+    """The rows of one file, at least one."""
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise JobError(
             f"{path} can't be read: {error.strerror}", "Put the file back, or add the dataset again."
         ) from error
-    if dataset.sha256 and hashlib.sha256(raw).hexdigest() != dataset.sha256:
-        raise JobError(
-            f"{path} changed since the dataset was added", "Add the changed file as a new dataset, and use that."
-        )
+    if sha256 and hashlib.sha256(raw).hexdigest() != sha256:
+        raise changed(path)
     try:
-        parquet = dataset.type == DatasetType.project_parquet
-        rows = _parquet(raw) if parquet else _parse(dataset.type, raw.decode("utf-8-sig"))
+        rows = _parquet(raw) if kind == DatasetType.project_parquet else _parse(kind, raw.decode("utf-8-sig"))
     except (ValueError, OSError, RecursionError, csv.Error) as error:
         raise JobError(
-            f"{path} can't be read as {dataset.type}: {error}", "Mend the file and add it as a new dataset."
+            f"{path} can't be read as {kind}: {error}", "Mend the file and add it as a new dataset."
         ) from error
     if not rows:
         raise JobError(f"{path} has no rows", "Add a dataset that has some.")
-    return {"train": rows}
+    return rows
+
+
+def changed(path: Path) -> JobError:
+    """What is said when data are not those that were added."""
+    return JobError(f"{path} changed since the dataset was added", "Add what changed as a new dataset, and use that.")
 
 
 def _parse(kind: str, text: str) -> list[Row]:
@@ -68,6 +83,22 @@ def _parquet(raw: bytes) -> list[Row]:
     return rows
 
 
+def _directory(dataset: DatasetSource, path: Path, token: str | None) -> Splits:
+    """A directory of data files, whatever their formats; what else `datasets` can read it reads."""
+    if dataset.sha256 and digest(path) != dataset.sha256:
+        raise changed(path)
+    if is_saved(path):
+        return _loaded(dataset, token)
+    try:
+        files = files_by_split(path)
+    except NoFiles:
+        return _loaded(dataset, token)
+    return {
+        split: [row for each in found for row in _file(each, KINDS[each.suffix.lower()])]
+        for split, found in files.items()
+    }
+
+
 def _loaded(dataset: DatasetSource, token: str | None) -> Splits:
     import datasets
 
@@ -78,35 +109,43 @@ def _loaded(dataset: DatasetSource, token: str | None) -> Splits:
             loaded: Any = datasets.load_dataset(
                 name, dataset.config_name, revision=dataset.revision, token=token or False
             )
-        elif (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
-            loaded = datasets.load_from_disk(str(path))
         else:
-            loaded = datasets.load_dataset(str(path))
+            loaded = datasets.load_from_disk(str(path)) if is_saved(path) else datasets.load_dataset(str(path))
     except Exception as error:  # whatever a dataset's files cause
-        raise JobError(f"dataset {dataset.name} can't be loaded: {error}") from error
-    splits = {"train": loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
-    if "train" not in splits:
-        raise JobError(f"dataset {dataset.name} has no train split; its splits: {', '.join(splits)}")
-    return {name: list(rows) for name, rows in splits.items()}
+        raise JobError(
+            f"dataset {dataset.name} can't be loaded: {error}", "Mend it and add it as a new dataset."
+        ) from error
+    return {TRAIN: loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
 
 
 def sample_and_split(splits: Splits, sampling: Sampling) -> tuple[list[Row], list[Row]]:
     """(training rows, held-out rows): the fraction drawn with the seed, then split with it.
 
-    A dataset that has a held-out split of its own keeps it; with split 1.0 nothing is held out. Raises JobError when
-    there are too few rows.
+    A split that is named, or that the dataset has for it, is held out whole; else with split 1.0 nothing is. Raises
+    JobError when a split that was named is not there, and when there are too few rows.
     """
-    train = splits["train"]
+    train = [row for name in sampling.train_splits for row in _split(splits, name)]
     chosen = list(range(len(train)))
     if sampling.fraction < 1:
         chosen, _ = _parted(chosen, _rest(sampling.fraction), sampling.seed)
-    own = next((splits[name] for name in HELD_OUT if name in splits), None)
-    if own is not None:
-        return [train[index] for index in chosen], list(own)
+    held_out = sampling.eval_split or next(
+        (name for name in HELD_OUT if name in splits and name not in sampling.train_splits), None
+    )
+    if held_out is not None:
+        return [train[index] for index in chosen], list(_split(splits, held_out))
     if sampling.split >= 1:
         return [train[index] for index in chosen], []
-    kept, held_out = _parted(chosen, _rest(sampling.split), sampling.seed)
-    return [train[index] for index in kept], [train[index] for index in held_out]
+    kept, rest = _parted(chosen, _rest(sampling.split), sampling.seed)
+    return [train[index] for index in kept], [train[index] for index in rest]
+
+
+def _split(splits: Splits, name: str) -> Sequence[Row]:
+    if name not in splits:
+        raise JobError(
+            f"the dataset has no split {name!r}; its splits: {', '.join(splits)}",
+            "Name one of these in train_splits or eval_split.",
+        )
+    return splits[name]
 
 
 def _rest(share: float) -> float:

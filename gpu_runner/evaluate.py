@@ -17,9 +17,10 @@ from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
 from core.spec import Combination, EvaluationSpec
+from core.splits import HELD_OUT, TRAIN
 from gpu_runner.checkpoint import publish_file
 from gpu_runner.child import Context
-from gpu_runner.data import HELD_OUT, Row, load_rows, sample_and_split
+from gpu_runner.data import Row, load_rows, sample_and_split
 from gpu_runner.device import Device, choose_device, cpu_has_bf16
 from gpu_runner.failures import Cancelled, JobError, failure_of
 from gpu_runner.generate import generate
@@ -85,7 +86,8 @@ def choose_rows(spec: EvaluationSpec, context: Context) -> list[Row]:
     if spec.sampling is not None:
         _, rows = sample_and_split(splits, spec.sampling)
     else:
-        rows = list(splits[next((name for name in reversed(HELD_OUT) if name in splits), "train")])
+        names = (*reversed(HELD_OUT), TRAIN, *splits)
+        rows = list(splits[next(name for name in names if name in splits)])
     if not rows:
         hint = "Choose another dataset, or train with train_test_split below 1."
         raise JobError("there are no held-out rows to evaluate on", hint)

@@ -6,13 +6,15 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from core.errors import Refused
 from core.messages import REGISTRY, Message, parse
 from core.messages.base import Part
+from core.presets import presets
+from core.presets import values as preset_values
 from core.rules import Breach, check
 from tui.cli.fields import bare
 from tui.cli.references import REFERENCES
@@ -33,7 +35,9 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
         "axolotl_dataset_formats",
     ),
     ("StartFineTuningJob", "framework_type"): ("legacy", "axolotl"),
-    ("StartFineTuningJob", "loss_on"): ("all", "completion"),
+    ("StartFineTuningJob", "loss_on"): ("all", "completion", "assistant"),
+    ("StartFineTuningJob", "method"): ("lora", "full"),
+    ("StartFineTuningJob", "preset"): tuple(presets()),
 }
 CONFIG_KINDS = {
     "training_arguments_config_id": "training_arguments",
@@ -46,10 +50,12 @@ CONFIG_KINDS = {
 }
 GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "StartFineTuningJob": (
-        ("What to train", ("adapter_name", "base_model_id", "dataset_id", "prompt_id")),
+        ("What to train", ("adapter_name", "base_model_id", "dataset_id", "prompt_id", "chat_template")),
         (
             "How",
             (
+                "preset",
+                "method",
                 "training_arguments_config_id",
                 "lora_config_id",
                 "model_bnb_config_id",
@@ -61,11 +67,22 @@ GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "length_grouped",
             ),
         ),
-        ("Rows", ("dataset_fraction", "train_test_split")),
+        (
+            "Rows",
+            (
+                "dataset_fraction",
+                "train_test_split",
+                "train_splits",
+                "eval_split",
+                "early_stopping_patience",
+                "keep_best",
+            ),
+        ),
         ("Where", ("num_cpu", "num_gpu", "num_memory", "num_workers", "priority", "out_dir", "auto_add_adapter")),
         ("More", ()),
     ),
 }
+PRESET_FIELDS = {name for preset in presets().values() for name in preset["fields"]}
 HIDDEN = {
     "StartFineTuningJob": {
         "training_arguments_config",
@@ -89,6 +106,7 @@ class Field:
     group: str
     choices: tuple[str, ...] = ()
     whole: bool = False
+    many: bool = False
 
     @property
     def key(self) -> str:
@@ -125,6 +143,7 @@ def _fields(name: str, model: Mapping[str, FieldInfo], above: tuple[str, ...]) -
             "",
             choices,
             kind is int,
+            get_origin(kind) is list and get_args(kind)[0] is str,
         )
 
 
@@ -143,16 +162,20 @@ def _kind(name: str, field: str, kind: Any, choices: tuple[str, ...]) -> str:
 
 
 def payload(form: list[Field], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """(the payload that the values make, what can't be read by field); fields left at their default are left out."""
+    """(the payload that the values make, what can't be read by field); fields left at their default are left out.
+
+    The default is the preset's, where one is chosen: it gives what is left out.
+    """
     made: dict[str, Any] = {}
     wrong: dict[str, str] = {}
+    preset = preset_values(values.get("preset"))
     for field in form:
         try:
             value = _read(field, values.get(field.key))
         except ValueError as error:
             wrong[field.key] = str(error)
             continue
-        if value is not None and value != field.default:
+        if value is not None and value != preset.get(field.key, field.default):
             into = made
             for step in field.path[:-1]:
                 into = into.setdefault(step, {})
@@ -167,7 +190,7 @@ def _read(field: Field, value: Any) -> Any:
         return _number(field, str(value).strip())
     if field.kind == "pairs":
         return [_pair(each) for each in str(value).split()]
-    if field.name == "selected_features":
+    if field.many:
         return str(value).split()
     return value if field.kind != "long" or value else None
 

@@ -31,7 +31,7 @@ FILES = {
 
 
 class DatasetMetadata(Value):
-    """A registered dataset. `features` are the columns' names; `sha256` is the file's when it was added."""
+    """A registered dataset. `features` are the columns' names; `sha256` is that of the file, or the directory's files, when it was added."""
 
     id: str
     type: str
@@ -46,7 +46,8 @@ class DatasetMetadata(Value):
     preview: list[dict[str, Any]] | None = Field(
         None, description="The first rows, long texts cut; in the replies to one dataset only, not in lists."
     )
-    rows: int | None = None
+    rows: int | None = Field(None, description="Rows of train, or of all splits when there is no train.")
+    splits: dict[str, int | None] | None = Field(None, description="split -> rows, as far as both are known.")
     bytes: int | None = None
     sha256: str | None = None
     revision: str | None = None

@@ -14,7 +14,7 @@ from core.messages.base import Command, Part, Query, Value
 from core.messages.common import After, Limit, exists, filled, fitting, one_of, one_of_or_none, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.jobs import JobState
-from core.rules import Breach, Example, Need, NoWorld, World, rule
+from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
 from core.types import ConfigType, EvaluationJobType, JobStatus
 
 
@@ -89,7 +89,9 @@ class StartEvaluationJob(Command[EvaluationBatchReply]):
     dataset_id: str = Field(
         "", description="The dataset of the adapter's own job: its held-out rows; any other: all rows."
     )
-    prompt_id: str = ""
+    prompt_id: str = Field(
+        "", description="Not needed for conversations that are asked with the chat template, as they were taught."
+    )
     num_cpu: int = Field(2, validation_alias=AliasChoices("num_cpu", "cpu"), description="CPU cores.")
     num_gpu: int = Field(
         1, validation_alias=AliasChoices("num_gpu", "gpu"), description="GPUs; 0 evaluates on the CPU."
@@ -200,10 +202,38 @@ def _dataset(message: StartEvaluationJob, world: World) -> Iterator[str]:
     yield from filled(message.dataset_id, "dataset_id")
 
 
-@rule(StartEvaluationJob, "EV-003", "prompt_id", passes=[{}], fails=[{"prompt_id": " "}])
+def _taught(chat_template: bool) -> NoWorld:
+    return NoWorld(
+        {
+            "datasets": [{"id": "d", "is_chat": True}],
+            "adapters": [{"id": "a", "fine_tuning_job_id": "j"}],
+            "fine_tuning_jobs": [{"id": "j", "chat_template": chat_template}],
+        }
+    )
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-003",
+    "prompt_id",
+    need=Need.store,
+    passes=[{}, Example({"prompt_id": ""}, _taught(True))],
+    fails=[{"prompt_id": " "}, Example({"prompt_id": ""}, _taught(False))],
+)
 def _prompt(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """prompt_id is required"""
-    yield from filled(message.prompt_id, "prompt_id")
+    """prompt_id is required, but for conversations that are asked with the chat template, as they were taught"""
+    dataset = world.get("datasets", message.dataset_id)
+    taught = [job for pair in message.model_adapter_combinations if (job := _own_job(pair, world)) is not None]
+    conversations = dataset is not None and dataset.get("is_chat") and taught
+    if not (conversations and all(job.get("chat_template") for job in taught)):
+        yield from filled(message.prompt_id, "prompt_id")
+
+
+def _own_job(pair: Pair, world: World) -> Row | None:
+    """The job that trained the adapter; without an adapter, the model."""
+    table, id = ("adapters", pair.adapter_id) if pair.adapter_id else ("models", pair.base_model_id)
+    trained = world.get(table, id) or {}
+    return world.get("fine_tuning_jobs", trained.get("fine_tuning_job_id") or "")
 
 
 @rule(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 
 from core.messages.base import Command, Query, Value
 from core.messages.common import After, Limit, one_of_or_none
 from core.messages.jobs import JobState
+from core.presets import filled_in
 from core.rules import World, rule
-from core.types import ConfigType, FineTuningFrameworkType, JobStatus, LossOn
+from core.splits import TRAIN
+from core.types import ConfigType, FineTuningFrameworkType, JobStatus, LossOn, Method
 
 
 class FineTuningJobMetadata(JobState):
@@ -54,6 +56,14 @@ class FineTuningJobMetadata(JobState):
     packing: bool = True
     loss_on: str = LossOn.all.value
     length_grouped: bool = False
+    method: str = Method.lora.value
+    chat_template: bool = False
+    train_splits: list[str] | None = None
+    eval_split: str | None = None
+    early_stopping_patience: int | None = None
+    keep_best: bool = False
+    preset: str | None = None
+    trained_model_id: str | None = Field(None, description="The model that full fine-tuning made.")
 
 
 class FineTuningJobReply(Value):
@@ -74,7 +84,7 @@ def _either(name: str, older: str) -> AliasChoices:
 
 
 class StartFineTuningJob(Command[FineTuningJobReply]):
-    """Train a PEFT LoRA adapter: the job is queued, handed to a runner with room, and its adapter registered at the end."""
+    """Train a LoRA adapter, or a whole model: the job is queued, handed to a runner with room, its result registered at the end."""
 
     RULES: ClassVar[str | None] = "core.messages.fine_tuning_rules"
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -87,7 +97,9 @@ class StartFineTuningJob(Command[FineTuningJobReply]):
     adapter_name: str = Field("", description="Name of the adapter to be: letters, digits and hyphens.")
     base_model_id: str = ""
     dataset_id: str = ""
-    prompt_id: str | None = Field(None, description="Required for the legacy framework.")
+    prompt_id: str | None = Field(
+        None, description="Required for the legacy framework, but for conversations with chat_template."
+    )
     framework_type: str = FineTuningFrameworkType.legacy.value
     num_epochs: int | None = Field(None, description="Overrides the training arguments; none: theirs.")
     learning_rate: float | None = Field(None, description="Overrides the training arguments; none: theirs.")
@@ -108,7 +120,7 @@ class StartFineTuningJob(Command[FineTuningJobReply]):
         validation_alias=_either("out_dir", "output_dir"),
         description="Existing directory for the adapter; none: data/adapters.",
     )
-    auto_add_adapter: bool = Field(True, description="Register the adapter when it is trained.")
+    auto_add_adapter: bool = Field(True, description="Register the adapter, or the model, when it is trained.")
     training_arguments_config_id: str | None = None
     training_arguments_config: str | None = Field(None, description="Inline JSON; wins over the id.")
     lora_config_id: str | None = None
@@ -124,10 +136,41 @@ class StartFineTuningJob(Command[FineTuningJobReply]):
     max_length: int = Field(512, description="Longest row in tokens; longer ones are cut.")
     packing: bool = Field(True, description="Pack several rows into one sequence.")
     loss_on: str = Field(
-        LossOn.all.value, description="all: every token is learned; completion: only the completion's."
+        LossOn.all.value,
+        description="all: every token is learned; completion: only the completion's (of a conversation the last answer's); "
+        "assistant: of a conversation all that the assistant says.",
     )
     length_grouped: bool = Field(False, description="Batch rows of like length.")
+    method: str = Field(
+        Method.lora.value,
+        description="lora: an adapter is trained (QLoRA with a model_bnb_config); full: all weights of the model.",
+    )
+    chat_template: bool = Field(
+        False,
+        description="Write rows with the model's own chat template: conversations as they are, else the prompt's input as "
+        "the user's turn and its completion as the assistant's.",
+    )
+    train_splits: list[str] | None = Field(None, description="Splits that are trained on, joined; none: train.")
+    eval_split: str | None = Field(None, description="The split that is held out; none: validation, eval or test.")
+    early_stopping_patience: int | None = Field(
+        None, description="Stop after so many evaluations without a lower loss on the held-out rows; none: never."
+    )
+    keep_best: bool = Field(False, description="Save the weights that had the lowest loss on the held-out rows.")
+    preset: str | None = Field(
+        None, description="guide or fast: the values of fields that the request leaves out (docs/training.md)."
+    )
     priority: int = Field(0, ge=-100, le=100, description="Higher runs earlier.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, given: Any) -> Any:
+        """What is left out comes from the preset, before anything is checked: what is checked, shown and stored is what runs."""
+        return filled_in(given)
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that are trained on."""
+        return [TRAIN] if self.train_splits is None else self.train_splits
 
 
 class GetFineTuningJob(Query[FineTuningJobReply]):

@@ -10,7 +10,7 @@ from core.messages.common import exists, filled, fitting, one_of, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.fine_tuning import CONFIG_FIELDS, StartFineTuningJob
 from core.rules import Breach, Example, Need, NoWorld, World, rule
-from core.types import ConfigType, FineTuningFrameworkType, JobStatus, LossOn, Severity
+from core.types import ConfigType, FineTuningFrameworkType, JobStatus, LossOn, Method, Severity
 
 _NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9-]+", re.ASCII)
 
@@ -62,12 +62,14 @@ def _adapter_name(message: StartFineTuningJob, world: World) -> Iterator[str]:
                 }
             ),
         ),
+        Example({"method": "full"}, NoWorld({"models": [{"id": "m", "name": "tickets-1"}]})),
     ],
 )
 def _adapter_name_free(message: StartFineTuningJob, world: World) -> Iterator[str]:
-    """adapter_name is unique among adapters and unfinished jobs"""
-    if rows := world.find("adapters", name=message.adapter_name):
-        yield f"an adapter named {message.adapter_name!r} already exists (id {rows[0]['id']})"
+    """adapter_name is unique among adapters (with method full: among models) and unfinished jobs"""
+    table, what = ("models", "a model") if message.method == Method.full else ("adapters", "an adapter")
+    if rows := world.find(table, name=message.adapter_name):
+        yield f"{what} named {message.adapter_name!r} already exists (id {rows[0]['id']})"
     for row in world.find("fine_tuning_jobs", adapter_name=message.adapter_name):
         job = world.get("jobs", row["id"])
         if job is not None and not JobStatus(job["status"]).finished:
@@ -217,12 +219,21 @@ def _dataset_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     "FT-015",
     "prompt_id",
     need=Need.store,
-    passes=[Example({}, _known("prompts"))],
-    fails=[{}, {"prompt_id": None}],
+    passes=[
+        Example({}, _known("prompts")),
+        Example({"prompt_id": None, "chat_template": True}, NoWorld({"datasets": [{"id": "d", "is_chat": True}]})),
+    ],
+    fails=[
+        {},
+        {"prompt_id": None},
+        Example({"prompt_id": None, "chat_template": True}, NoWorld({"datasets": [{"id": "d"}]})),
+    ],
 )
 def _prompt_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
-    """prompt_id must exist; the legacy framework requires one"""
-    if message.framework_type == FineTuningFrameworkType.legacy:
+    """prompt_id must exist; the legacy framework requires one, but for conversations that the chat template writes"""
+    dataset = world.get("datasets", message.dataset_id)
+    conversations = message.chat_template and dataset is not None and dataset.get("is_chat")
+    if message.framework_type == FineTuningFrameworkType.legacy and not conversations:
         yield from filled(message.prompt_id, "prompt_id")
     yield from exists(world, "prompts", message.prompt_id, "prompt")
 
@@ -324,7 +335,7 @@ def _max_length(message: StartFineTuningJob, world: World) -> Iterator[str]:
 
 @rule(StartFineTuningJob, "FT-105", "loss_on", passes=[{"loss_on": "completion"}], fails=[{"loss_on": "prompt"}])
 def _loss_on(message: StartFineTuningJob, world: World) -> Iterator[str]:
-    """loss_on must be all or completion"""
+    """loss_on must be all, completion or assistant"""
     yield from one_of(message.loss_on, LossOn, "loss_on")
 
 
@@ -392,4 +403,5 @@ def _prompt_fits(message: StartFineTuningJob, world: World) -> Iterator[str]:
     yield from fitting(world, message.prompt_id, message.dataset_id)
 
 
-import core.messages.axolotl  # noqa: E402, F401  # its rule on the request
+import core.messages.axolotl  # noqa: E402  # its rule on the request
+import core.messages.method_rules  # noqa: E402, F401  # and those of what is trained how

@@ -40,6 +40,7 @@ class ModelMetadata(Value):
     revision: str | None = None
     family: str | None = None
     bytes: int | None = None
+    fine_tuning_job_id: str | None = Field(None, description="The job that trained it here.")
     created_at: float | None = None
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from core.drafts import Columns, Draft, NoDraft, draft
 from core.messages.base import Query, Value
-from core.messages.common import exists, filled, one_of, one_of_or_none
+from core.messages.common import exists, filled, one_of_or_none
 from core.messages.prompts import PromptFields
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.template import problems
@@ -144,8 +144,9 @@ def _prompt(message: PreviewPrompt, world: World) -> Iterator[Breach]:
 
 @rule(PreviewPrompt, "FT-105", "loss_on", passes=[{"loss_on": "completion"}], fails=[{"loss_on": "prompt"}])
 def _loss_on(message: PreviewPrompt, world: World) -> Iterator[str]:
-    """loss_on must be all or completion"""
-    yield from one_of(message.loss_on, LossOn, "loss_on")
+    """loss_on must be all or completion: what an assistant says is told apart by the model's chat template"""
+    if message.loss_on not in (LossOn.all, LossOn.completion):
+        yield f"loss_on must be one of all, completion, not {message.loss_on!r}"
 
 
 @rule(

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.messages.base import Query, Value
+from core.splits import TRAIN
 
 SEED = 42  # guide: of sampling and splitting
 
@@ -17,6 +18,8 @@ class DatasetSplit(Value):
     dataset_fraction: float = 1.0
     train_test_split: float = 0.9
     seed: int = SEED
+    train_splits: list[str] = Field([TRAIN], description="The dataset's splits that were trained on, joined.")
+    eval_split: str | None = Field(None, description="The split that was held out; null: looked for by its name.")
     dataset_id: str | None = Field(None, description="The dataset that was trained on; null when it was removed.")
     fine_tuning_job_id: str | None = Field(
         None,

@@ -43,7 +43,7 @@ def _listed(table: str) -> Index:
 
 
 class Model(Base):
-    """A base model. `files` maps names of weight files to their SHA-256."""
+    """A base model. `files` maps names of weight files to their SHA-256; `fine_tuning_job_id` is the job that trained it here."""
 
     __tablename__ = "models"
 
@@ -61,13 +61,15 @@ class Model(Base):
     family: Mapped[str | None]
     files: Mapped[dict[str, Any] | None]
     bytes: Mapped[int | None] = mapped_column(BigInteger)
+    fine_tuning_job_id: Mapped[str | None] = mapped_column(_origin("fine_tuning_jobs.id", use_alter=True), index=True)
     created_at: Mapped[float | None]
 
     __table_args__ = (_listed("models"),)
 
 
 class Dataset(Base):
-    """A dataset. `features` is a JSON list of column names, `column_types` maps them to their types' names.
+    """A dataset. `features` is a JSON list of column names, `column_types` maps them to their types' names, `splits` the
+    names of its splits to their rows, as far as both are known.
 
     `config_name` is empty where the Hub's dataset has no configs: NULLs would not be alike to its UNIQUE constraint.
     """
@@ -85,6 +87,7 @@ class Dataset(Base):
     column_types: Mapped[dict[str, Any] | None]
     preview: Mapped[list[Any] | None]
     is_chat: Mapped[bool | None]
+    splits: Mapped[dict[str, Any] | None]
     rows: Mapped[int | None] = mapped_column(BigInteger)
     bytes: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[str | None]
@@ -195,6 +198,14 @@ class FineTuningJob(Base):
     packing: Mapped[bool | None]
     loss_on: Mapped[str | None]
     length_grouped: Mapped[bool | None]
+    method: Mapped[str | None]
+    chat_template: Mapped[bool | None]
+    train_splits: Mapped[list[str] | None]
+    eval_split: Mapped[str | None]
+    early_stopping_patience: Mapped[int | None]
+    keep_best: Mapped[bool | None]
+    preset: Mapped[str | None]
+    trained_model_id: Mapped[str | None] = mapped_column(_origin("models.id", use_alter=True), index=True)
 
 
 class EvaluationJob(Base):

@@ -11,6 +11,7 @@ import datasets
 import pytest
 
 from core.spec import DatasetSource, Sampling
+from core.splits import digest
 from gpu_runner.data import TRAINING_DATASET_SEED, load_rows, sample_and_split
 from gpu_runner.failures import JobError
 
@@ -104,6 +105,33 @@ def test_a_held_out_split_of_the_datasets_own_is_kept_whole(names: tuple[str, ..
     splits = numbered(10) | {name: [{"n": 100 + place}] for place, name in enumerate(names)}
     train, held_out = sample_and_split(splits, Sampling(split=0.5))
     assert numbers(train) == list(range(10)) and numbers(held_out) == [100 + len(names) - 1]
+
+
+def test_named_splits_are_joined_and_held_out(tmp_path: Path) -> None:
+    splits = {"a": [{"n": 1}], "b": [{"n": 2}, {"n": 3}], "test": [{"n": 4}], "own": [{"n": 5}]}
+    train, held_out = sample_and_split(splits, Sampling(train_splits=["b", "a"], eval_split="own"))
+    assert (numbers(train), numbers(held_out)) == ([2, 3, 1], [5])
+    train, held_out = sample_and_split(splits, Sampling(train_splits=["test", "b"], split=1.0))
+    assert (numbers(train), numbers(held_out)) == ([4, 2, 3], [])
+    for wrong in ({"train_splits": ["c"]}, {"train_splits": ["a"], "eval_split": "c"}, {}):
+        with pytest.raises(JobError, match=r"has no split .(c|train).; its splits: a, b, test, own"):
+            sample_and_split(splits, Sampling(**wrong))
+
+
+def test_a_directory_of_files_gives_the_rows_of_each_split_as_text(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train-2.jsonl").write_text('{"q": "b", "a": "2"}\n')
+    (data / "train-1.csv").write_text("q,a\na,007\n")
+    (data / "test.json").write_text('[{"q": "c", "a": "3"}]')
+    found = source(data, "project", sha256=digest(data))
+    assert load_rows(found) == {
+        "train": [{"q": "a", "a": "007"}, {"q": "b", "a": "2"}],
+        "test": [{"q": "c", "a": "3"}],
+    }
+    (data / "test.json").write_text('[{"q": "c", "a": "4"}]')
+    with pytest.raises(JobError, match="changed since the dataset was added"):
+        load_rows(found)
 
 
 def test_too_few_rows_for_a_split_are_told_with_a_way_out() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from textual.events import Key
 from textual.pilot import Pilot
-from textual.widgets import Input, SelectionList, Static
+from textual.widgets import Input, Select, SelectionList, Static
 
 from core.messages.adapters import AdapterMetadata
 from core.messages.jobs import LogLine
@@ -22,6 +22,7 @@ from core.rules import Breach
 from core.types import JobStatus
 from tests.tui.fake import HOSTILE, NOW, FakeStudio, failed, filled, job
 from tui.app import Dashboard
+from tui.forms import PRESET_FIELDS
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
 from tui.screens.listing import ListScreen
@@ -208,6 +209,30 @@ async def test_the_form_shows_breaches_at_their_fields_until_they_are_mended(stu
         await until(pilot, lambda: isinstance(pilot.app.screen, JobScreen))
         sent = [each for each in studio.asked if type(each).__name__ == "StartFineTuningJob"][-1]
         assert (sent.adapter_name, sent.base_model_id, sent.num_gpu) == ("a-name", "m1", 0)  # type: ignore[attr-defined]
+
+
+async def test_a_preset_shows_what_it_gives_and_leaves_what_was_typed(studio: FakeStudio) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(160, 50)) as pilot:
+        await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
+        form = FormScreen("StartFineTuningJob", {})
+        dashboard.push_screen(form)
+
+        def sent() -> dict[str, Any]:
+            return {name: value for name, value in form._payload()[0].items() if name in {"preset", *PRESET_FIELDS}}
+
+        await until(pilot, lambda: form.is_mounted and form.query("#input-preset"))
+        form.query_one("#input-length_grouped", Select).value = "yes"
+        await until(pilot, lambda: "length_grouped" in form.touched)
+        form.query_one("#input-preset", Select).value = "fast"
+        await until(pilot, lambda: form.query_one("#input-packing", Select).value == "no")
+        assert sent() == {"preset": "fast"}
+        form.query_one("#input-packing", Select).value = "yes"
+        await until(pilot, lambda: "packing" in form.touched)
+        assert sent() == {"preset": "fast", "packing": True}
+        form.query_one("#input-preset", Select).value = "guide"
+        await until(pilot, lambda: form.query_one("#input-loss_on", Select).value == "all")
+        assert sent() == {"preset": "guide", "length_grouped": True}
 
 
 async def test_a_form_shows_the_same_request_as_command_python_and_json(studio: FakeStudio) -> None:

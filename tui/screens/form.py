@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Select, SelectionList, Static, TextArea
 
+from core import presets
 from core.errors import StudioError
 from core.messages import REGISTRY
 from core.text import plain
@@ -80,7 +81,7 @@ class FormScreen(StudioScreen):
             )
         if field.kind == "pairs":
             return SelectionList[str](id=id, compact=True)
-        text = "" if value in (None, []) else str(value)
+        text = "" if value in (None, []) else " ".join(value) if field.many else str(value)
         if field.kind == "long":
             return TextArea(text, id=id, tab_behavior="focus")
         return Input(text, id=id, compact=True)
@@ -174,8 +175,19 @@ class FormScreen(StudioScreen):
         self._changed(event.input.id)
 
     def on_select_changed(self, event: Select.Changed) -> None:
-        """A field changed."""
+        """A field changed. A preset shows what it gives the fields that were not touched."""
         self._changed(event.select.id)
+        if event.select.id == "input-preset":
+            self._show_preset(presets.values(None if event.value is Select.NULL else str(event.value)))
+
+    def _show_preset(self, given: dict[str, Any]) -> None:
+        for field in self.form:
+            if field.key in self.touched or field.key not in forms.PRESET_FIELDS:
+                continue
+            value = self.values[field.key] = given.get(field.key, field.default)
+            widget = self.query_one(f"#input-{_id(field)}")
+            if isinstance(widget, Input | Select):
+                widget.value = ("yes" if value else "no") if field.kind == "switch" else str(value)
 
     def on_selection_list_selected_changed(self, event: SelectionList.SelectedChanged[str]) -> None:
         """A field changed."""
