@@ -61,7 +61,7 @@ class Model(Base):
     family: Mapped[str | None]
     files: Mapped[dict[str, Any] | None]
     bytes: Mapped[int | None] = mapped_column(BigInteger)
-    fine_tuning_job_id: Mapped[str | None] = mapped_column(_origin("fine_tuning_jobs.id", use_alter=True), index=True)
+    fine_tuning_job_id: Mapped[str | None] = mapped_column(origin("fine_tuning_jobs.id", use_alter=True), index=True)
     created_at: Mapped[float | None]
 
     __table_args__ = (_listed("models"),)
@@ -205,7 +205,7 @@ class FineTuningJob(Base):
     early_stopping_patience: Mapped[int | None]
     keep_best: Mapped[bool | None]
     preset: Mapped[str | None]
-    trained_model_id: Mapped[str | None] = mapped_column(_origin("models.id", use_alter=True), index=True)
+    trained_model_id: Mapped[str | None] = mapped_column(origin("models.id", use_alter=True), index=True)
 
 
 class EvaluationJob(Base):
