@@ -126,7 +126,7 @@ def _in_turn(desk: Desk, letter: Letter, world: RealWorld, early: list[Breach]) 
 
 
 def _unit(desk: Desk, letter: Letter, world: RealWorld, early: list[Breach]) -> dict[str, Any]:
-    with desk.store.write() as unit:
+    with desk.store.write(in_turn=isinstance(letter.message, Command)) as unit:
         before = letter.answered(unit.session)
         reply = before or _effect(desk, letter.message, unit, world.within(unit.session), early)
         if before is None:

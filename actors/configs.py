@@ -113,7 +113,7 @@ def ship(store: Store, configs: Iterable[Shipped]) -> None:
 
     Their hashes are kept in meta: a row that is gone says nothing of why.
     """
-    with store.write() as unit:
+    with store.write(in_turn=True) as unit:
         marker = unit.session.get(Meta, SHIPPED_KEY)
         before = [] if marker is None else json.loads(marker.value)
         fresh = [each for each in configs if each.hash not in set(before)]

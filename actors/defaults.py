@@ -139,14 +139,14 @@ class _Loading:
         name = str(row.get("name") or key)
         text = f"project default {name} was left out: {why}"
         log.warning("%s", text)
-        with self.desk.store.write() as unit:
+        with self.desk.store.write(in_turn=True) as unit:
             kind = table if table in TABLE_TO_MODEL else "configs"
             unit.emit("DefaultNoted", kind, key, text, level="warning", name=name)
             self._remember(unit, key, {"left_out": why})
 
     def _bring_in(self, table: str, key: str, row: Row) -> None:
         if table == "configs":
-            with self.desk.store.write() as unit:
+            with self.desk.store.write(in_turn=True) as unit:
                 self._remember(unit, key, {"id": _config(unit, self._world(unit), row).id})
             return
         message, findings = _MESSAGES[table](self, {**row, **self._linked(row)})
@@ -155,7 +155,7 @@ class _Loading:
             world = RealWorld(self.desk_of_file, session, findings)
             if table != "prompts" and self._there(session, table, row) is None:
                 _inspect(world, kind, message)
-        with self.desk.store.write() as unit:
+        with self.desk.store.write(in_turn=True) as unit:
             id = self._there(unit.session, table, row)
             if id is None:
                 id = _called(unit, table, _added(message, unit, world.within(unit.session)), row.get("id"))
