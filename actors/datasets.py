@@ -40,8 +40,9 @@ def _inspect(message: AddDataset, world: RealWorld) -> dict[str, Any]:
     path = world.path(message.location or "")
     if message.type == DatasetType.project:
         return directory_facts(path)
-    if path.suffix.lower() not in FILES.values():
-        raise BadFile(f"{path.name} has no extension of a data file")
+    suffix = FILES[DatasetType(message.type)]
+    if path.suffix.lower() != suffix:  # a link may be called otherwise than the file that it leads to
+        raise BadFile(f"{message.location} leads to {path.name}, which is no {suffix} file")
     facts = inspect_file(path)
     return {**vars(facts), "splits": {TRAIN: facts.rows}, "location": str(path)}
 

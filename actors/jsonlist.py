@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from core.messages.common import no_twice
+
 CHUNK = 1 << 20  # characters read at once
 LARGEST_ITEM = 64 << 20  # characters of one item
 LONGEST_TOKEN = 16  # characters that an error's place may lie before the end when a literal or an escape was cut
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(object_pairs_hook=no_twice)
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -72,6 +74,8 @@ class _Text:
                 place = error.pos - self.at
                 if not self._may_go_on(error) or len(self.window) > LARGEST_ITEM or not self._more():
                     raise self.wrong(f"not valid JSON: {error.msg}", self.at + place) from None
+            except ValueError as error:  # a key that is there twice, a number that is too long
+                raise self.wrong(f"not valid JSON: {error}") from None
 
     def _may_go_on(self, error: json.JSONDecodeError) -> bool:
         """Whether the value may only have been cut by the window's end: in a string, or in the last token."""

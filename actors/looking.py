@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
+
+from core.messages.common import LONGEST_NAME
 
 PREVIEWED = 5  # rows
 LONGEST_TEXT = 500  # characters of a previewed text
@@ -38,6 +41,21 @@ class Look:
             "preview": self.preview,
             "is_chat": bool(self.chat),
         }
+
+
+def is_text(value: Any) -> bool:
+    """Whether all texts of a JSON value can be written: half of a surrogate pair can't, and no tokenizer takes it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def name_of(value: Any) -> str | None:
+    """A name that a file or the Hub tells, as a column holds it; None when it is none."""
+    known = isinstance(value, str) and len(value) <= LONGEST_NAME and "\0" not in value and is_text(value)
+    return value.strip() or None if known else None
 
 
 def is_chat(row: dict[str, Any]) -> bool:

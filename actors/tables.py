@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from actors.jsonlist import NotAList, items
-from actors.looking import PREVIEWED, Look
+from actors.looking import PREVIEWED, Look, is_text
+from core.messages.common import no_twice
 
 CHUNK = 1 << 20
 BATCH = 10_000  # rows of a Parquet file that are read at once
+UNSEEN = re.compile(r"[\0\ufeff\ud800-\udfff]")  # a NUL, a byte order mark, half of a surrogate pair
 WRONG_SHOWN = 5  # malformed rows that are named; the rest is only counted
-LONGEST_LINE = 64 << 20  # characters of a JSONL line: one file without newlines must not fill the memory
+LONGEST_LINE = 64 << 20  # characters of a JSONL line or a CSV field: one file without an end must not fill the memory
 
 
 class BadFile(ValueError):
@@ -71,9 +75,10 @@ def inspect_file(path: Path) -> FileFacts:
 
 
 def _text(path: Path, look: Look) -> tuple[list[str], int]:
-    read = {".csv": _csv, ".json": _json, ".jsonl": _jsonl}[path.suffix.lower()]
+    suffix = path.suffix.lower()
+    read = {".csv": _csv, ".json": _json, ".jsonl": _jsonl}[suffix]
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="" if suffix == ".csv" else "\n") as file:
             return read(path, file, look)
     except UnicodeDecodeError as error:
         raise BadFile(
@@ -112,20 +117,23 @@ def sha256(path: Path) -> str:
 
 def _csv(path: Path, file: TextIO, look: Look) -> tuple[list[str], int]:
     """A header and rows of as many fields; blank lines are passed over, as every reader of CSV does."""
+    csv.field_size_limit(LONGEST_LINE)
     reader = csv.reader(file, strict=True)
-    wrong, rows = Wrong(path), 0
+    wrong, rows, line = Wrong(path), 0, 1
     try:
         features = _columns(next(reader, []), path)
-        for row in filter(None, reader):
-            rows += 1
-            if len(row) != len(features):
-                wrong.add(f"line {reader.line_num} has {len(row)} fields, the header has {len(features)}")
+        line = reader.line_num + 1
+        for row in reader:
+            rows += bool(row)
+            if row and len(row) != len(features):
+                wrong.add(f"line {line} has {len(row)} fields, the header has {len(features)}")
             elif any("\0" in each for each in row):
-                wrong.add(f"line {reader.line_num} holds a NUL character: is the file binary, or UTF-16?")
-            elif rows <= PREVIEWED:
+                wrong.add(f"line {line} holds a NUL character: is the file binary, or UTF-16?")
+            elif row and rows <= PREVIEWED:
                 look.see(dict(zip(features, row, strict=True)))  # every value is text, as it is when it is trained on
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise BadFile(f"{path.name}, line {reader.line_num}: {error}") from None
+        raise BadFile(f"{path.name}, line {line}: {error}") from None
     wrong.complain()
     return features, rows
 
@@ -134,12 +142,14 @@ def _columns(names: Iterable[Any], path: Path) -> list[str]:
     columns = [str(name) for name in names]
     if not columns:
         raise BadFile(f"{path.name} has no columns")
-    blank = [index + 1 for index, name in enumerate(columns) if not name.strip()]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if blank:
-        raise BadFile(f"{path.name}: column {blank[0]} of the header has no name")
-    if twice:
-        raise BadFile(f"{path.name}: the column {twice[0]!r} is in the header twice")
+    for number, name in enumerate(columns, 1):
+        if not name.strip():
+            raise BadFile(f"{path.name}: column {number} of the header has no name")
+        if UNSEEN.search(name):
+            raise BadFile(f"{path.name}: the name of column {number} holds what is no text: {name!r}")
+    if len(set(columns)) < len(columns):
+        twice = Counter(columns).most_common(1)[0][0]
+        raise BadFile(f"{path.name}: the column {twice!r} is in the header twice")
     return columns
 
 
@@ -159,7 +169,7 @@ def _lines(path: Path, file: TextIO) -> Iterator[tuple[str, Any]]:
 
 def _parsed(line: str) -> Any:
     try:
-        return json.loads(line)
+        return json.loads(line, object_pairs_hook=no_twice)
     except (ValueError, RecursionError) as error:
         return BadFile(str(error))
 
@@ -186,6 +196,8 @@ def _objects(path: Path, found: Iterable[tuple[str, Any]], look: Look) -> tuple[
             wrong.add(f"{where} has the keys {', '.join(item) or 'none'}; the first object has {', '.join(features)}")
             continue
         if isinstance(item, dict):
+            if not is_text(item):
+                wrong.add(f"{where} holds half of a surrogate pair, which is no text")
             look.see(item)
     wrong.complain()
     if not features:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -14,6 +14,10 @@ from core.errors import StudioError
 from core.rules import Breach, World
 from core.template import problems
 
+LONGEST_NAME = 255  # characters: an index of PostgreSQL refuses rows of more than 2,704 bytes
+LARGEST_COUNT = 2**31 - 1  # what a column of whole numbers holds
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+Count = Annotated[int, Field(ge=-LARGEST_COUNT, le=LARGEST_COUNT)]
 Limit = Annotated[int, Field(ge=1, le=1000, description="At most this many rows.")]
 NameContains = Annotated[
     str | None, Field(description="Only those whose name contains this text, in upper or lower case.")
@@ -49,6 +53,15 @@ def positive(value: float, name: str) -> Iterator[str]:
 def repository(name: str | None) -> str:
     """The org/name of an `org/name[@revision]`; empty when there is none."""
     return (name or "").partition("@")[0].strip()
+
+
+def no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The mapping that a JSON object's pairs make (json.loads' object_pairs_hook); raise ValueError when one would be lost."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return made
 
 
 def exists(world: World, table: str, id: str | None, what: str) -> Iterator[str]:

@@ -13,6 +13,8 @@ from actors import jsonlist, tables
 from actors.answering import answer
 from actors.desk import Desk
 from actors.tables import BadFile, inspect_file
+from core.spec import DatasetSource
+from gpu_runner.data import load_rows
 
 TYPES = {".csv": "project_csv", ".json": "project_json", ".jsonl": "project_jsonl"}
 
@@ -31,7 +33,8 @@ def put(path: Path, content: str | bytes) -> Path:
         ("quoted.csv", 'text,intent\n"a\nb, ""c""",d\n', ["text", "intent"], 1),
         ("blank.csv", "text,intent\n\na,b\n\n\n", ["text", "intent"], 1),
         ("last.csv", "text,intent\na,b", ["text", "intent"], 1),
-        ("wide.csv", f"text\n{'x' * 100_000}\n", ["text"], 1),
+        ("wide.csv", f"text\n{'x' * 300_000}\n", ["text"], 1),
+        ("old-mac.csv", "text,intent\ra,b\rc,d\r", ["text", "intent"], 2),
         ("a.json", '[{"a": 1, "b": [1, {"c": null}]}, {"b": 2, "a": "]"}]', ["a", "b"], 2),
         ("bom.json", b'\xef\xbb\xbf[{"a": 1}]\n', ["a"], 1),
         ("spaced.json", ' [\n {"a": 1e5} ,\r\n\t{"a": -0.5}\n]\n\n', ["a"], 2),
@@ -60,6 +63,9 @@ def test_what_a_good_file_holds(
         ("a.csv", "a,b,a\n1,2,3\n", "'a' is in the header twice"),
         ("a.csv", 'a,b\n1,2\n"x,y\n', "line 3: unexpected end of data"),
         ("a.csv", 'a,b\n"x"y,2\n', "line 2"),
+        ("a.csv", 'a,b\n"x\ny\nz",2,3\n1,2\n1\n', "line 2 has 3 fields, the header has 2; line 6 has 1 fields"),
+        ("a.csv", b"a\0,b\n1,2\n", "the name of column 1 holds what is no text: 'a\\x00'"),
+        ("a.csv", b"\xef\xbb\xbf\xef\xbb\xbfa,b\n1,2\n", "the name of column 1 holds what is no text"),
         ("a.csv", b"a,b\n\xff,2\n", "not UTF-8 text"),
         ("a.csv", "a\n".encode("utf-16"), "not UTF-8 text"),
         ("a.json", '{"a": 1}', "line 1: must hold a list of objects"),
@@ -74,6 +80,13 @@ def test_what_a_good_file_holds(
         ("a.json", '[{"a": 1}, {"b": 1}]', "has the keys b; the first object has a"),
         ("a.json", '[{"": 1}]', "has no name"),
         ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '[{"a": 1},\n{"a": 1, "a": 2}]', "line 2: not valid JSON: key 'a' is there twice"),
+        ("a.json", '[{"a": 1},\n{"a": ' + "9" * 5000 + "}]", "line 2: not valid JSON: Exceeds the limit"),
+        ("a.json", '[{"a": "\\ud800"}]', "line 1 holds half of a surrogate pair"),
+        ("a.jsonl", '{"a": {"b": 1, "b": 2}}\n', "line 1 is not JSON: key 'b' is there twice"),
+        ("a.jsonl", '{"a": "x"}\n{"a": "\\udc00y"}\n', "line 2 holds half of a surrogate pair"),
+        ("a.jsonl", '{"\\ud800": 1}\n', "the name of column 1 holds what is no text"),
+        ("a.jsonl", '{"a": 1}\r{"a": 2}\r', "line 1 is not JSON: Extra data"),
         ("a.jsonl", '{"a": 1}\n{"a": \n[1]\n', "line 2 is not JSON"),
         ("a.jsonl", '{"a": 1}\n[1]\n', "line 2 is list, not an object"),
         ("a.jsonl", "\n\n", "holds no rows"),
@@ -107,6 +120,37 @@ def test_a_link_out_of_the_project_is_refused(
     (tmp_path / "link.csv").symlink_to(tmp_path_factory.getbasetemp() / "other0" / "secret.csv")
     reply = answer(desk, "AddDataset", {"type": "project_csv", "name": "t", "location": "link.csv"}, "k")
     assert "outside the allowed directories" in reply["message"]
+
+
+def test_a_link_is_taken_for_what_it_leads_to(desk: Desk, tmp_path: Path) -> None:
+    put(tmp_path / "rows.jsonl", '{"a": 1}\n')
+    (tmp_path / "rows.csv").symlink_to("rows.jsonl")
+    payload = {"type": "project_csv", "name": "t", "location": "rows.csv"}
+    (breach,) = answer(desk, "AddDataset", payload, "k")["breaches"]
+    assert (breach["rule"], breach["message"]) == ("DS-003", "rows.csv leads to rows.jsonl, which is no .csv file")
+    (tmp_path / "same.jsonl").symlink_to("rows.jsonl")
+    payload = {"type": "project_jsonl", "name": "t", "location": "same.jsonl"}
+    assert answer(desk, "AddDataset", payload, "l")["ok"]
+
+
+def test_what_is_added_is_what_a_runner_reads(tmp_path: Path) -> None:
+    csv_file = put(tmp_path / "a.csv", f'text,n\n"{"x" * 300_000}\ny",007\nb,2\n')
+    jsonl = put(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"text": "a\xe2\x80\xa8b"}\r\n\r\n{"text": "c"}')
+    for path in (csv_file, jsonl):
+        facts = inspect_file(path)
+        source = DatasetSource(
+            id="d",
+            name="d",
+            type=TYPES[path.suffix],
+            location=str(path),
+            hub_name=None,
+            config_name=None,
+            revision=None,
+            sha256=facts.sha256,
+            features=facts.features,
+        )
+        rows = load_rows(source)["train"]
+        assert (len(rows), list(rows[0])) == (facts.rows, facts.features)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64])
