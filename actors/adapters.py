@@ -10,10 +10,12 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
+from actors.looking import name_of
 from actors.pages import containing, equal, every, found, page
 from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
 from core.messages.adapters import AdapterMetadata, AdapterReply, AdaptersReply, AddAdapter, GetAdapter, ListAdapters
+from core.messages.common import repository
 from core.store.session import Unit
 from core.store.tables import Adapter
 from core.types import AdapterType
@@ -33,7 +35,10 @@ def directory_facts(path: Path) -> dict[str, Any]:
     """What an adapter's directory holds; raises ValueError with what it lacks."""
     if not path.is_dir():
         raise ValueError(f"{path} does not exist as a directory")
-    config, weights = path / "adapter_config.json", sorted(path.glob("*.safetensors"))
+    config, weights = (
+        path / "adapter_config.json",
+        [each for each in sorted(path.glob("*.safetensors")) if each.is_file()],
+    )
     if not config.is_file():
         raise ValueError(f"{path} has no adapter_config.json: it is no PEFT adapter")
     if not weights:
@@ -44,7 +49,7 @@ def directory_facts(path: Path) -> dict[str, Any]:
         raise ValueError(f"{config} is no adapter's config: {error}") from None
     return {
         "location": str(path),
-        "base_model": base if isinstance(base, str) else None,
+        "base_model": name_of(base),
         "files": {each.name: sha256(each) for each in weights},
     }
 
@@ -58,7 +63,7 @@ def add_adapter(message: AddAdapter, unit: Unit, world: RealWorld) -> AdapterRep
         type=message.type,
         name=message.name.strip(),
         description=message.description,
-        huggingface_name=message.huggingface_name,
+        huggingface_name=repository(message.huggingface_name) or None,
         model_id=message.model_id,
         location=facts.get("location"),
         fine_tuning_job_id=message.fine_tuning_job_id,

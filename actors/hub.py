@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from actors.looking import CHAT_COLUMNS, PREVIEWED, Look
+from actors.looking import CHAT_COLUMNS, PREVIEWED, Look, name_of
 from core.errors import Unavailable
 from core.messages.common import repository as repository_of
 from core.splits import TRAIN, is_saved
@@ -23,7 +23,7 @@ def model_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
     repository, revision = split_revision(name)
     info = _ask("model_info", repository, revision, token)
     architectures = (getattr(info, "config", None) or {}).get("architectures") or [None]
-    return {"revision": info.sha, "family": architectures[0]}
+    return {"revision": info.sha, "family": name_of(architectures[0])}
 
 
 def adapter_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def adapter_facts(name: str, token: SecretStr | None) -> dict[str, Any]:
     if not any(name.endswith(".safetensors") for name in files):
         raise ValueError(f"{repository} has no safetensors weights; pickled weights can run code and are not loaded")
     base = getattr(info.card_data, "base_model", None)
-    return {"revision": info.sha, "base_model": base if isinstance(base, str) else None}
+    return {"revision": info.sha, "base_model": name_of(base)}
 
 
 def dataset_facts(name: str, token: SecretStr | None, config: str | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
+from actors.looking import name_of
 from actors.pages import containing, equal, every, found, page
 from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
@@ -38,7 +39,7 @@ def directory_facts(path: Path) -> dict[str, Any]:
     """What a model's directory holds; raises ValueError with all that it lacks."""
     if not path.is_dir():
         raise ValueError(f"{path} does not exist as a directory")
-    weights = sorted(path.glob("*.safetensors"))
+    weights = sorted(each for each in path.glob("*.safetensors") if each.is_file())  # a pipe would be waited for
     pickled = sorted(each.name for pattern in ("*.bin", "*.pt", "*.pth") for each in path.glob(pattern))
     lacks = []
     if not (path / "config.json").is_file():
@@ -70,7 +71,7 @@ def _indexed(path: Path) -> set[str]:
 
 def _family(path: Path) -> str | None:
     architectures = _mapping(path / "config.json").get("architectures")
-    return str(architectures[0]) if isinstance(architectures, list) and architectures else None
+    return name_of(architectures[0]) if isinstance(architectures, list) and architectures else None
 
 
 def _mapping(path: Path) -> dict[str, Any]:
