@@ -17,10 +17,12 @@ from sqlalchemy.orm import Session
 
 from actors.desk import Desk
 from actors.handlers import HANDLERS
+from actors.looking import is_text
 from actors.world import RealWorld
 from core.errors import Expired, Internal, Refused, StudioError, Unavailable
 from core.messages import Command, Message, Query, parse
 from core.messages.base import AsOf
+from core.messages.common import LONGEST_NAME
 from core.rules import ALL, CHEAP, SLOW, Breach, check, refusing, rules_of
 from core.store import inbox
 from core.store.session import Unit, as_of
@@ -35,6 +37,7 @@ def answer(desk: Desk, name: str, payload: object, key: str | None = None) -> di
     """Do the message `name` and return its reply as JSON-ready data; never raises for what a sender can cause."""
     try:
         message = parse(name, payload)
+        _check_key(key)
         return _query(desk, message) if isinstance(message, Query) else _command(desk, message, payload, key)
     except StudioError as error:
         return failure(error)
@@ -47,6 +50,13 @@ def answer(desk: Desk, name: str, payload: object, key: str | None = None) -> di
     except Exception:
         log.exception("%s failed", name)
         return failure(Internal(f"{name} failed inside the studio; {_told(desk)}"))
+
+
+def _check_key(key: str | None) -> None:
+    """Raise Refused when a database could not remember the key."""
+    if key is not None and (len(key) > LONGEST_NAME or "\0" in key or not is_text(key)):
+        text = f"the key must be text of {LONGEST_NAME} characters at most, without NUL"
+        raise Refused.because([Breach(rule="MS-101", field="", message=text)])
 
 
 def _told(desk: Desk) -> str:

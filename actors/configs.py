@@ -21,10 +21,10 @@ from core.messages.configs import (
     ConfigsReply,
     GetConfig,
     ListConfigs,
-    canonical,
     content_hash,
     family_of,
     parse_config,
+    shown,
 )
 from core.store.session import Store, Unit
 from core.store.tables import Config, Meta, Model
@@ -32,8 +32,6 @@ from core.types import ConfigType
 
 SHIPPED, USERS = 1, 0
 SHIPPED_KEY = "shipped_configs"
-# Whose text is kept as it came: the one for its comments, the other for the order of its columns.
-AS_GIVEN = (ConfigType.axolotl, ConfigType.axolotl_dataset_formats)
 DEFAULTS = (
     ConfigType.training_arguments,
     ConfigType.bitsandbytes_config,
@@ -69,12 +67,11 @@ def keep(
     existing = unit.session.scalar(select(Config).where(Config.content_hash == hash))
     if existing is not None:
         return existing, True
-    shown = text if kind in AS_GIVEN else canonical(content)
     row = Config(
         id=str(uuid4()),
         type=kind,
         description=description,
-        config=shown,
+        config=shown(kind, text, content),
         model_family=family,
         is_default=is_default,
         content_hash=hash,

@@ -41,7 +41,7 @@ def export_database(message: ExportDatabase, session: Session, world: RealWorld)
     text = as_text(tables)
     size, rows = len(text.encode()), {name: len(table["data"]) for name, table in tables.items()}
     if message.path is not None:
-        path = world.path(message.path)
+        path = world.path(message.path, write=True)
         write_whole(path, text)
         return ExportDatabaseReply(path=str(path), bytes=size, rows=rows)
     if size > LARGEST_REPLY:

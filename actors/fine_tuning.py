@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from math import isfinite
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +17,7 @@ from actors.jobs import submit
 from actors.pages import containing, equal, found, gone
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
-from core.errors import Refused
+from core.messages.common import LARGEST_COUNT
 from core.messages.fine_tuning import (
     CONFIG_FIELDS,
     FineTuningJobMetadata,
@@ -28,7 +27,6 @@ from core.messages.fine_tuning import (
     ListFineTuningJobs,
     StartFineTuningJob,
 )
-from core.rules import Need, check
 from core.spec import NO_PROMPT, FineTuningSpec, Sampling
 from core.store.session import Unit
 from core.store.tables import FineTuningJob, Job
@@ -40,7 +38,6 @@ Configs = dict[str, tuple[str | None, dict[str, Any] | None]]
 @handles(StartFineTuningJob)
 def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWorld) -> FineTuningJobReply:
     """Freeze every input, store the job, and queue it."""
-    _take_name(message, unit, world)
     id = str(uuid4())
     asked, message = message, prompted(message, unit, world)
     found_configs = freezing.configs(message, unit)
@@ -66,14 +63,6 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
     )
     submit(world.desk, unit, job)
     return FineTuningJobReply(fine_tuning_job=metadata(row, job, Board(unit.session, world.desk.settings)))
-
-
-def _take_name(message: StartFineTuningJob, unit: Unit, world: RealWorld) -> None:
-    """Of two jobs that are stored at one moment with one adapter's name the second is refused, too."""
-    unit.alone(f"adapter {message.adapter_name}")
-    taken = [each for each in check(message, world, frozenset({Need.store})) if each.rule == "FT-002"]
-    if taken:
-        raise Refused.because(taken)
 
 
 def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, configs: Configs) -> FineTuningSpec:
@@ -120,7 +109,7 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
 def _out_dir(message: StartFineTuningJob, world: RealWorld) -> Path:
     """The directory for the adapter; the default one is created."""
     if message.out_dir is not None:
-        return world.path(message.out_dir)
+        return world.path(message.out_dir, write=True)
     settings = world.desk.settings
     path = (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()
     path.mkdir(parents=True, exist_ok=True)
@@ -138,7 +127,7 @@ def _columns(message: StartFineTuningJob, spec: FineTuningSpec, configs: Configs
             columns[stem] = None if content is None else json.dumps(content)
     arguments = spec.training_arguments
     epochs = arguments.get("num_train_epochs")
-    columns["num_epochs"] = round(epochs) if isinstance(epochs, int | float) and isfinite(epochs) else None
+    columns["num_epochs"] = round(epochs) if isinstance(epochs, int | float) and abs(epochs) < LARGEST_COUNT else None
     columns["learning_rate"] = arguments.get("learning_rate")
     return {**columns, "out_dir": spec.out_dir}
 

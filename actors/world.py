@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from actors import references
 from actors.desk import Desk
 from core.messages import Message
-from core.paths import inside_any
+from core.paths import PathRefused, inside_any
 from core.rules import Row
 from core.store.tables import EVERY_TABLE, Base
 
@@ -56,9 +56,12 @@ class RealWorld:
         """The unfinished jobs that use one of the rows."""
         return references.users(self.session, table, ids)
 
-    def path(self, text: str) -> Path:
-        """The user's path, inside the allowed roots; raises PathRefused."""
-        return inside_any(self.desk.settings.roots, text)
+    def path(self, text: str, *, write: bool = False) -> Path:
+        """The user's path, inside the allowed roots and, to write to, outside what is the studio's; raises PathRefused."""
+        path = inside_any(self.desk.settings.roots, text)
+        if write and self.desk.settings.is_own(path):
+            raise PathRefused(f"{text} lies among the studio's own files")
+        return path
 
     def inspect(self, kind: str, message: Message[Any]) -> Any:
         """What inspection found, done once a request; raises the ValueError it failed with."""

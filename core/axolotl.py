@@ -78,7 +78,6 @@ def format_problems(content: Mapping[str, Any]) -> Iterator[str]:
 
 def axolotl_problems(content: Mapping[str, Any]) -> Iterator[str]:
     """Tell what is wrong with the parts of an Axolotl config that the studio reads or writes over; the rest is Axolotl's."""
-    yield from (f"keys must be texts, not {key!r}" for key in content if not isinstance(key, str))
     for key in ("num_epochs", "learning_rate", "val_set_size"):
         value = content.get(key)
         if value is not None and not _is_number(value):

@@ -64,8 +64,8 @@ class World(Protocol):
     def users(self, table: str, ids: Sequence[str]) -> list[Row]:
         """The unfinished jobs that use one of the rows, each with id, name, kind and status; it keeps new ones off them."""
 
-    def path(self, text: str) -> Path:
-        """The user's path resolved inside the allowed roots; raises PathRefused (a ValueError)."""
+    def path(self, text: str, *, write: bool = False) -> Path:
+        """The user's path resolved inside the allowed roots, one to `write` to outside the studio's own directory; raises PathRefused (a ValueError)."""
 
     def inspect(self, kind: str, message: Message[Any]) -> Any:
         """What slow inspection (a file, the Hub, a registry) found for `message`; raises ValueError with the reason."""
@@ -92,7 +92,7 @@ class NoWorld:
         """The jobs that the example lists."""
         return [job for id in ids for job in self.jobs_of.get(id, ())]
 
-    def path(self, text: str) -> Path:
+    def path(self, text: str, *, write: bool = False) -> Path:
         """The text as a path when the example lists it; else a refusal."""
         if text in self.directories:
             return Path(text)

@@ -119,6 +119,14 @@ class Settings(BaseSettings):
         """The directory of attempts and results, absolute."""
         return (self.artifacts or self.root / "artifacts").expanduser().resolve()
 
+    def is_own(self, path: Path) -> bool:
+        """Whether a path lies where only the studio writes: its store, its artifacts, and FTS_HOME unless the project is in there."""
+        scheme, _, file = self.store_url.partition(":///")
+        if scheme.startswith("sqlite") and str(path).startswith(str(Path(file).resolve())):  # state.db-wal too
+            return True
+        own = [self.artifacts_root] if self.roots[0].is_relative_to(self.root) else [self.artifacts_root, self.root]
+        return any(path.is_relative_to(each) for each in own)
+
     @property
     def defaults_file(self) -> Path:
         """The file of the project defaults."""

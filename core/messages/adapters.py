@@ -10,7 +10,18 @@ from pydantic import Field
 
 from core.errors import StudioError
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, NameContains, exists, filled, inspected, one_of, one_of_or_none, unique
+from core.messages.common import (
+    After,
+    Limit,
+    Name,
+    NameContains,
+    exists,
+    filled,
+    inspected,
+    one_of,
+    one_of_or_none,
+    unique,
+)
 from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
 from core.types import AdapterType, Severity
 
@@ -57,12 +68,12 @@ class AddAdapter(Command[AdapterReply]):
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project", "name": "a", "model_id": "m", "location": "adapters/a"}
 
     type: str = AdapterType.project.value
-    name: str = ""
+    name: Name = ""
     model_id: str = Field("", description="The base model that the adapter was trained on.")
     location: str | None = Field(
         None, description="Directory with adapter_config.json and safetensors weights, in the project."
     )
-    huggingface_name: str | None = Field(None, description="org/name[@revision] on the Hub.")
+    huggingface_name: Name | None = Field(None, description="org/name[@revision] on the Hub.")
     cml_registered_model_id: str | None = None
     fine_tuning_job_id: str | None = None
     prompt_id: str | None = None

@@ -149,7 +149,7 @@ def parse(name: str, payload: object) -> Message[Any]:
         )
     try:
         text = json.dumps(payload)
-        if not kind.FOREIGN and _SUSPECT.search(text) and (breaches := list(_unstorable(payload))):
+        if not kind.FOREIGN and _SUSPECT.search(text) and (breaches := list(unstorable(payload))):
             raise Refused.because(breaches)
         return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
@@ -165,18 +165,19 @@ _SUSPECT = re.compile(r"\\u0000|\d{19}")
 _LARGEST = 2**63 - 1
 
 
-def _unstorable(value: object, at: str = "") -> Iterator[Breach]:
+def unstorable(value: object, at: str = "") -> Iterator[Breach]:
+    """What of a JSON value no column of a database holds, as breaches (MS-101) at its place."""
     if isinstance(value, str) and "\0" in value:
         yield Breach(rule="MS-101", field=at, message="text can't hold a NUL character")
     elif isinstance(value, int) and abs(value) > _LARGEST:
         yield Breach(rule="MS-101", field=at, message="a whole number may have 64 bits at most")
     elif isinstance(value, Mapping):
         for key, each in value.items():
-            yield from _unstorable(str(key), at)
-            yield from _unstorable(each, f"{at}.{key}" if at else str(key))
+            yield from unstorable(str(key), at)
+            yield from unstorable(each, f"{at}.{key}" if at else str(key))
     elif isinstance(value, list | tuple):
         for index, each in enumerate(value):
-            yield from _unstorable(each, f"{at}.{index}")
+            yield from unstorable(each, f"{at}.{index}")
 
 
 _SHAPE = {"missing": "MS-103", "extra_forbidden": "MS-102"}

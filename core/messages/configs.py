@@ -11,14 +11,17 @@ from pydantic import Field
 
 from core.axolotl import axolotl_problems, format_problems
 from core.facts import renamed, wrong
-from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, one_of, one_of_or_none
+from core.messages.base import Command, Query, Value, unstorable
+from core.messages.common import After, Limit, no_twice, one_of, one_of_or_none
 from core.rules import Example, Need, NoWorld, World, rule
 from core.types import ConfigType, Severity
 
+# Whose text is kept as it came: the one for its comments, the other for the order of its columns.
+AS_GIVEN = (ConfigType.axolotl, ConfigType.axolotl_dataset_formats)
+
 
 class ConfigMetadata(Value):
-    """A stored config. `config` is its canonical text; `is_default` is 1 for shipped ones, 0 for users'."""
+    """A stored config. `config` is its canonical text, or Axolotl's as it came; `is_default` is 1 for shipped ones, 0 for users'."""
 
     id: str
     type: str
@@ -91,7 +94,8 @@ class ConfigTextError(ValueError):
 def parse_config(kind: str, text: str) -> dict[str, Any]:
     """Return the mapping that `text` holds: YAML for axolotl, JSON for every other type; raise ConfigTextError.
 
-    NaN and infinities are refused, since JSON has none; so are duplicate keys, of which one would be lost.
+    NaN and infinities are refused, since JSON has none; so are duplicate keys, of which one would be lost, and what no
+    column of a database holds.
     """
     content = _yaml(text) if kind == ConfigType.axolotl else _json(text)
     if not isinstance(content, dict):
@@ -99,9 +103,14 @@ def parse_config(kind: str, text: str) -> dict[str, Any]:
     return content
 
 
-def canonical(content: dict[str, Any]) -> str:
+def canonical(content: Any) -> str:
     """Return the one text of equal contents: key order does not matter; 1, 1.0 and true differ."""
     return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def shown(kind: str, text: str, content: dict[str, Any]) -> str:
+    """Return the text that is stored of a config."""
+    return text if kind in AS_GIVEN else canonical(content)
 
 
 def content_hash(kind: str, family: str | None, content: dict[str, Any]) -> str:
@@ -111,31 +120,34 @@ def content_hash(kind: str, family: str | None, content: dict[str, Any]) -> str:
 
 def _json(text: str) -> Any:
     try:
-        content = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twice)
-        json.dumps(content, allow_nan=False)  # a number such as 1e400 is read as infinity
+        content = json.loads(text, parse_constant=_no_constant, object_pairs_hook=no_twice)
+        _keepable(content)
     except (ValueError, RecursionError) as error:
         raise ConfigTextError(f"not valid JSON: {error}") from None
     return content
+
+
+def _keepable(content: Any) -> None:
+    """Raise ValueError or TypeError for what is no JSON (a number such as 1e400 is read as infinity) or no column holds."""
+    try:
+        canonical(content).encode()
+    except UnicodeEncodeError:
+        raise ValueError("text can't hold half of a surrogate pair") from None
+    if (breach := next(unstorable(content), None)) is not None:
+        raise ValueError(f"{breach.field}: {breach.message}" if breach.field else breach.message)
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"key {twice[0]!r} is there twice")
-    return dict(pairs)
-
-
 def _yaml(text: str) -> Any:
-    import yaml  # late: only axolotl configs are YAML
+    from core.plainyaml import load  # late: only axolotl configs are YAML
 
     try:
-        content = yaml.safe_load(text)
-        json.dumps(content, allow_nan=False)
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        content = load(text)
+        _keepable(content)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ConfigTextError(f"not valid YAML of plain values: {error}") from None
     return content
 
@@ -154,7 +166,7 @@ def _type(message: AddConfig, world: World) -> Iterator[str]:
     fails=[{"config": "{"}, {"config": "[1]"}, {"config": ""}, {"config": '{"lora_alpha": 1e400}'}],
 )
 def _valid_json(message: AddConfig, world: World) -> Iterator[str]:
-    """config must be a JSON object (all types but axolotl)"""
+    """config must be a JSON object whose keys are there once (all types but axolotl)"""
     if message.type != ConfigType.axolotl:
         yield from _unparsed(message)
 
@@ -164,10 +176,10 @@ def _valid_json(message: AddConfig, world: World) -> Iterator[str]:
     "CF-003",
     "config",
     passes=[{"type": "axolotl", "config": "base_model: x"}],
-    fails=[{"type": "axolotl", "config": "a: [1"}, {"type": "axolotl", "config": "- 1"}],
+    fails=[{"type": "axolotl", "config": each} for each in ("a: [1", "- 1", "1: 2", "a: 1\na: 2")],
 )
 def _valid_yaml(message: AddConfig, world: World) -> Iterator[str]:
-    """config must be a YAML mapping (axolotl)"""
+    """config must be a YAML mapping whose keys are texts, each there once (axolotl)"""
     if message.type == ConfigType.axolotl:
         yield from _unparsed(message)
 
@@ -202,11 +214,10 @@ def _known_keys(message: AddConfig, world: World) -> Iterator[str]:
         {"type": "axolotl", "config": "datasets: [rows.jsonl]"},
         {"type": "axolotl", "config": "datasets: [{type: 7}]"},
         {"type": "axolotl", "config": "learning_rate: high"},
-        {"type": "axolotl", "config": "1: 2"},
     ],
 )
 def _axolotl_shape(message: AddConfig, world: World) -> Iterator[str]:
-    """an axolotl config's keys are texts, its datasets mappings, and what the studio writes over has the right type"""
+    """an axolotl config's datasets are mappings, and what the studio writes over has the right type"""
     if message.type == ConfigType.axolotl:
         yield from _about(message, lambda kind, content: axolotl_problems(content))
 

@@ -88,14 +88,14 @@ class ImportDatabase(Command[ImportDatabaseReply]):
     fails=[{"path": "/etc/passwd"}, {"path": " "}],
 )
 def _writable(message: ExportDatabase, world: World) -> Iterator[str]:
-    """a file is written inside the project, and over no other file unless that is asked for"""
+    """a file is written inside the project, never among the studio's own, and over no other file unless that is asked for"""
     if message.path is None:
         return
     if not message.path.strip():
         yield from filled(message.path, "path")
         return
     try:
-        path = world.path(message.path)
+        path = world.path(message.path, write=True)
     except ValueError as error:
         yield str(error)
         return

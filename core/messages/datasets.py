@@ -11,6 +11,7 @@ from core.messages.base import Command, Query, Value
 from core.messages.common import (
     After,
     Limit,
+    Name,
     NameContains,
     filled,
     inspected,
@@ -77,10 +78,10 @@ class AddDataset(Command[DatasetReply]):
     type: str = Field(
         "", description="huggingface, project, project_csv, project_json, project_jsonl or project_parquet"
     )
-    name: str = Field("", description="A unique name; the Hub's name when left out for huggingface.")
+    name: Name = Field("", description="A unique name; the Hub's name when left out for huggingface.")
     location: str | None = Field(None, description="The file or directory, in the project.")
-    huggingface_name: str | None = Field(None, description="org/name[@revision] on the Hub.")
-    config_name: str = Field("", description="Which of its configs, when the dataset on the Hub has several.")
+    huggingface_name: Name | None = Field(None, description="org/name[@revision] on the Hub.")
+    config_name: Name = Field("", description="Which of its configs, when the dataset on the Hub has several.")
     description: str | None = None
 
     @property

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from core.messages.adapters import AdapterReply
 from core.messages.base import Command
-from core.messages.common import filled
+from core.messages.common import Name, filled
 from core.messages.configs import ConfigReply
 from core.messages.datasets import DatasetReply
 from core.messages.evaluation import EvaluationBatchReply
@@ -27,7 +27,7 @@ class Edit(Command[R], Generic[R]):
     EXAMPLE: ClassVar[dict[str, Any]] = {"id": "1", "name": "new"}
 
     id: str
-    name: str | None = Field(None, description="The new name; none: as it is.")
+    name: Name | None = Field(None, description="The new name; none: as it is.")
     description: str | None = Field(None, description="The new description; empty text clears it, none: as it is.")
 
 

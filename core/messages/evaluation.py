@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field
 
 from core.facts import wrong
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Limit, exists, filled, fitting, one_of, one_of_or_none, positive
+from core.messages.common import After, Count, Limit, exists, filled, fitting, one_of, one_of_or_none, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.jobs import JobState
 from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
@@ -92,12 +92,12 @@ class StartEvaluationJob(Command[EvaluationBatchReply]):
     prompt_id: str = Field(
         "", description="Not needed for conversations that are asked with the chat template, as they were taught."
     )
-    num_cpu: int = Field(2, validation_alias=AliasChoices("num_cpu", "cpu"), description="CPU cores.")
-    num_gpu: int = Field(
+    num_cpu: Count = Field(2, validation_alias=AliasChoices("num_cpu", "cpu"), description="CPU cores.")
+    num_gpu: Count = Field(
         1, validation_alias=AliasChoices("num_gpu", "gpu"), description="GPUs; 0 evaluates on the CPU."
     )
-    num_memory: int = Field(8, validation_alias=AliasChoices("num_memory", "memory"), description="Memory in GiB.")
-    gpu_label_id: int = -1
+    num_memory: Count = Field(8, validation_alias=AliasChoices("num_memory", "memory"), description="Memory in GiB.")
+    gpu_label_id: Count = -1
     model_bnb_config: str | None = Field(None, description="Inline JSON or a config's id.")
     adapter_bnb_config: str | None = Field(None, description="Inline JSON or a config's id.")
     generation_config: str | None = Field(None, description="Inline JSON or a config's id.")

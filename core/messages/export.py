@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field
 
 from core.facts import wrong
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, exists, filled, inspected, one_of, one_of_or_none, positive
+from core.messages.common import After, Count, Limit, exists, filled, inspected, one_of, one_of_or_none, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.jobs import JobState
 from core.rules import Breach, Example, Need, NoWorld, World, rule
@@ -79,9 +79,11 @@ class ExportModel(Command[ExportModelReply]):
     model_description: str | None = None
     artifact_location: str | None = Field(None, description="Where MLflow keeps the files; its own place without it.")
     generation_config: str | None = Field(None, description="Inline JSON or a config's id; the default without it.")
-    num_cpu: int = Field(2, validation_alias=AliasChoices("num_cpu", "cpu"), description="CPU cores.")
-    num_gpu: int = Field(0, validation_alias=AliasChoices("num_gpu", "gpu"), description="GPUs; 0 exports on the CPU.")
-    num_memory: int = Field(8, validation_alias=AliasChoices("num_memory", "memory"), description="Memory in GiB.")
+    num_cpu: Count = Field(2, validation_alias=AliasChoices("num_cpu", "cpu"), description="CPU cores.")
+    num_gpu: Count = Field(
+        0, validation_alias=AliasChoices("num_gpu", "gpu"), description="GPUs; 0 exports on the CPU."
+    )
+    num_memory: Count = Field(8, validation_alias=AliasChoices("num_memory", "memory"), description="Memory in GiB.")
     priority: int = Field(0, ge=-100, le=100, description="Higher runs earlier.")
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import AliasChoices, Field, model_validator
 
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Limit, one_of_or_none
+from core.messages.common import After, Count, Limit, Name, one_of_or_none
 from core.messages.jobs import JobState
 from core.presets import filled_in
 from core.rules import World, rule
@@ -94,27 +94,27 @@ class StartFineTuningJob(Command[FineTuningJobReply]):
         "prompt_id": "p",
     }
 
-    adapter_name: str = Field("", description="Name of the adapter to be: letters, digits and hyphens.")
+    adapter_name: Name = Field("", description="Name of the adapter to be: letters, digits and hyphens.")
     base_model_id: str = ""
     dataset_id: str = ""
     prompt_id: str | None = Field(
         None, description="Required for the legacy framework, but for conversations with chat_template."
     )
     framework_type: str = FineTuningFrameworkType.legacy.value
-    num_epochs: int | None = Field(None, description="Overrides the training arguments; none: theirs.")
+    num_epochs: Count | None = Field(None, description="Overrides the training arguments; none: theirs.")
     learning_rate: float | None = Field(None, description="Overrides the training arguments; none: theirs.")
     dataset_fraction: float = Field(1.0, description="Share of the rows that is used, in (0, 1].")
     train_test_split: float = Field(
         0.9, description="Share of the used rows that is trained on, in (0, 1]; 1 holds none out."
     )
-    num_cpu: int = Field(2, validation_alias=_either("num_cpu", "cpu"), description="CPU cores.")
-    num_gpu: int = Field(1, validation_alias=_either("num_gpu", "gpu"), description="GPUs; 0 trains on the CPU.")
-    num_memory: int = Field(8, validation_alias=_either("num_memory", "memory"), description="Memory in GiB.")
-    num_workers: int = Field(1, description="Worker processes of distributed training.")
-    dist_cpu: int | None = Field(None, description="CPU cores a worker; none: num_cpu.")
-    dist_gpu: int | None = Field(None, description="GPUs a worker; none: num_gpu.")
-    dist_mem: int | None = Field(None, description="GiB a worker; none: num_memory.")
-    gpu_label_id: int = Field(-1, description="Accelerator label; -1: any.")
+    num_cpu: Count = Field(2, validation_alias=_either("num_cpu", "cpu"), description="CPU cores.")
+    num_gpu: Count = Field(1, validation_alias=_either("num_gpu", "gpu"), description="GPUs; 0 trains on the CPU.")
+    num_memory: Count = Field(8, validation_alias=_either("num_memory", "memory"), description="Memory in GiB.")
+    num_workers: Count = Field(1, description="Worker processes of distributed training.")
+    dist_cpu: Count | None = Field(None, description="CPU cores a worker; none: num_cpu.")
+    dist_gpu: Count | None = Field(None, description="GPUs a worker; none: num_gpu.")
+    dist_mem: Count | None = Field(None, description="GiB a worker; none: num_memory.")
+    gpu_label_id: Count = Field(-1, description="Accelerator label; -1: any.")
     out_dir: str | None = Field(
         None,
         validation_alias=_either("out_dir", "output_dir"),

@@ -85,11 +85,11 @@ def _adapter_name_free(message: StartFineTuningJob, world: World) -> Iterator[st
     fails=[{"out_dir": "nowhere"}],
 )
 def _out_dir(message: StartFineTuningJob, world: World) -> Iterator[str]:
-    """out_dir must exist as a directory when it is given"""
+    """out_dir must exist as a directory when it is given, not among the studio's own files"""
     if message.out_dir is None:
         return
     try:
-        path = world.path(message.out_dir)
+        path = world.path(message.out_dir, write=True)
         there = path.is_dir() or not path.is_absolute()
     except (ValueError, OSError) as error:  # OSError: the name is too long, or a directory on the way is closed
         yield f"out_dir: {error}"

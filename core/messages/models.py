@@ -12,6 +12,7 @@ from core.messages.base import Command, Query, Value
 from core.messages.common import (
     After,
     Limit,
+    Name,
     NameContains,
     filled,
     inspected,
@@ -65,8 +66,8 @@ class AddModel(Command[ModelReply]):
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project", "name": "tiny", "location": "models/tiny"}
 
     type: str = Field("", description="huggingface, project or model_registry")
-    name: str = Field("", description="A unique name; the Hub's name or the directory's when left out.")
-    huggingface_name: str | None = Field(
+    name: Name = Field("", description="A unique name; the Hub's name or the directory's when left out.")
+    huggingface_name: Name | None = Field(
         None,
         description="org/name[@revision] on the Hub.",
         validation_alias=AliasChoices("huggingface_name", "huggingface_model_name"),

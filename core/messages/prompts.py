@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Limit, NameContains, exists, filled, one_of, unique
+from core.messages.common import After, Limit, Name, NameContains, exists, filled, one_of, unique
 from core.rules import Example, Need, NoWorld, World, rule
 from core.template import TemplateError, columns, problems
 from core.types import PromptType
@@ -32,9 +32,9 @@ class PromptMetadata(Value):
 class PromptFields(Part):
     """The prompt to store; `id` is issued when left out."""
 
-    id: str | None = None
+    id: Name | None = None
     type: str = PromptType.in_place.value
-    name: str = ""
+    name: Name = ""
     description: str | None = None
     dataset_id: str = ""
     prompt_template: str = ""
@@ -123,10 +123,12 @@ def _type(message: AddPrompt, world: World) -> Iterator[str]:
     "prompt.id",
     need=Need.store,
     passes=[{}],
-    fails=[Example(_with(id="p"), NoWorld({"prompts": [{"id": "p", "name": "other"}]}))],
+    fails=[Example(_with(id="p"), NoWorld({"prompts": [{"id": "p", "name": "other"}]})), Example(_with(id=" "))],
 )
 def _free_id(message: AddPrompt, world: World) -> Iterator[str]:
-    """an id that the sender issues must be free"""
+    """an id that the sender issues must be free, and can't be blank"""
+    if message.prompt.id:
+        yield from filled(message.prompt.id, "id")
     if message.prompt.id and world.get("prompts", message.prompt.id) is not None:
         yield f"a prompt with id {message.prompt.id!r} already exists"
 

@@ -58,16 +58,6 @@ class Unit:
         )
         self.events.append(row)
 
-    def alone(self, what: str) -> None:
-        """Keep other units that ask for the same `what` waiting until this one ends: for what no UNIQUE key guards.
-
-        Writers of SQLite take turns anyway; on PostgreSQL look again afterwards, for what the one before has done.
-        """
-        if self.session.get_bind().dialect.name == "postgresql":
-            self.session.execute(
-                text("SELECT pg_advisory_xact_lock(:units, hashtext(:what))"), {"units": 1, "what": what}
-            )
-
     def after(self, do: Callable[[], None]) -> None:
         """Do something once the unit is committed: wake a runner, feed a job's stream. It may be lost: heal elsewhere."""
         self.afterwards.append(do)

@@ -60,6 +60,8 @@ def fill(desk: Desk) -> None:
     """Rows in every table, linked in a circle, with the texts that break careless readers."""
     add_inputs(desk.store)
     say(desk, "AddConfig", type="axolotl", config="base_model: x\n# kept\n")
+    # the order of a format's columns says which one is answered
+    say(desk, "AddConfig", type="axolotl_dataset_formats", config='{"question": "string", "answer": "string"}')
     say(desk, "AddConfig", type="lora_config", config='{"r": 3}', description="größe \x1b[31m'; DROP TABLE models; --")
     job = start(desk)
     pair = [{"base_model_id": "m"}]

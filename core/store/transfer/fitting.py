@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 
-from core.messages.configs import ConfigTextError, canonical, content_hash, parse_config
+from core.messages.configs import ConfigTextError, content_hash, parse_config, shown
 from core.store.transfer.reading import Unusable
 from core.template import TemplateError, columns, problems
 from core.types import AdapterType, ConfigType, DatasetType, JobStatus, ModelType
@@ -108,11 +108,16 @@ def _config(values: Values) -> list[str]:
     except ConfigTextError as error:
         raise Unusable(f"config: {error} ({'CF-003' if kind == ConfigType.axolotl else 'CF-002'})") from None
     values["content_hash"] = content_hash(kind, values.get("model_family"), content)
-    if values.get("is_default") is None:
-        values["is_default"] = 0
-    made = values["config"] if kind == ConfigType.axolotl else canonical(content)
-    values["config"] = made
-    return told
+    values["config"] = shown(kind, values["config"], content)
+    return told + _whose(values)
+
+
+def _whose(values: Values) -> list[str]:
+    was = values.get("is_default")
+    if was in (0, 1):
+        return []
+    values["is_default"] = 0
+    return [] if was is None else [f"is_default was {was} and is taken to be 0"]
 
 
 def _status(values: Values) -> list[str]:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Boolean, Double, Integer
 
-from core.store.tables import EVERY_TABLE, TABLE_TO_MODEL
+from core.messages.common import LONGEST_NAME, no_twice
+from core.store.tables import EVERY_TABLE, TABLE_TO_MODEL, Base
 
-T = TypeVar("T")
-LISTS = {
-    ("evaluation_jobs", "selected_features"),
-    ("datasets", "preview"),
-}  # JSON columns that hold a list, not an object
+# JSON columns that hold a list, not an object, and what its items are; what the values of objects are.
+LISTS: dict[tuple[str, str], type] = {("evaluation_jobs", "selected_features"): str, ("datasets", "preview"): dict}
+OBJECTS: dict[tuple[str, str], type] = {
+    ("datasets", "column_types"): str,
+    ("models", "files"): str,
+    ("adapters", "files"): str,
+    ("evaluation_jobs", "scores"): float,
+    ("jobs", "last_metrics"): float,
+}
 READ = (*TABLE_TO_MODEL, "jobs")
+YEAR_10000 = 253_402_300_800  # in unix seconds: no calendar shows what is later
 _LARGEST = {Integer: 2**31 - 1, BigInteger: 2**63 - 1}
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON text: a NUL, not a backslash before u0000
+
+
+def _indexed(model: type[Base]) -> frozenset[str]:
+    table: Any = model.__table__
+    return frozenset(column.name for each in (*table.indexes, *table.constraints) for column in each.columns)
+
+
+INDEXED: dict[str, frozenset[str]] = {name: _indexed(model) for name, model in EVERY_TABLE.items()}
 
 
 class NotAnExport(ValueError):
@@ -26,6 +44,22 @@ class NotAnExport(ValueError):
 
 class Unusable(ValueError):
     """A row can't be stored; the reason."""
+
+
+class Twice(dict[str, Any]):
+    """A JSON object that had a key twice, of which one is lost: `key`."""
+
+    key = ""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    try:
+        return no_twice(pairs)
+    except ValueError:
+        made = Twice(pairs)
+        names = [name for name, _ in pairs]
+        made.key = next(name for name in names if names.count(name) > 1)
+        return made
 
 
 @dataclass(frozen=True)
@@ -39,11 +73,13 @@ class Tables:
 def read_tables(text: str) -> Tables:
     """Return what a file holds, in either form; raise NotAnExport. Its schema texts are not looked at."""
     try:
-        content = json.loads(text.removeprefix("\ufeff"))
+        content = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_pairs)
     except (ValueError, RecursionError) as error:
         raise NotAnExport(f"the file is not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise NotAnExport(f"the file must hold an object of tables, not {type(content).__name__}")
+    if isinstance(content, Twice):
+        raise NotAnExport(f"the file has table {content.key!r} twice, and one would be lost")
     rows = {name: _rows(name, content[name]) for name in READ if name in content}
     if not rows:
         names = ", ".join(map(repr, list(content)[:5])) or "nothing"
@@ -53,6 +89,8 @@ def read_tables(text: str) -> Tables:
 
 def _rows(name: str, table: Any) -> list[Any]:
     rows = table.get("data") if isinstance(table, dict) else table
+    if isinstance(table, Twice):
+        raise NotAnExport(f"table {name!r} has {table.key!r} twice, and one would be lost")
     if not isinstance(rows, list):
         raise NotAnExport(f"table {name!r} must be a list of rows, or an object with them in data")
     return rows
@@ -62,6 +100,8 @@ def values_of(table: str, row: Any) -> tuple[dict[str, Any], list[str], set[str]
     """Return (values of the known columns, what was mended, names of unknown columns); raise Unusable."""
     if not isinstance(row, dict):
         raise Unusable(f"a row must be an object of columns, not {type(row).__name__}")
+    if isinstance(row, Twice):
+        raise Unusable(f"it has the column {row.key!r} twice, and one would be lost")
     columns = EVERY_TABLE[table].__table__.columns
     values: dict[str, Any] = {}
     mended: list[str] = []
@@ -76,15 +116,17 @@ def values_of(table: str, row: Any) -> tuple[dict[str, Any], list[str], set[str]
 def _value(table: str, name: str, kind: Any, value: Any) -> Any:
     if value is None:
         return None
-    read: Any = _text
+    read: Any = _name if name in INDEXED[table] else _text
     if isinstance(kind, Boolean):
         read = _flag
     elif isinstance(kind, Integer):
         read = _big if isinstance(kind, BigInteger) else _small
     elif isinstance(kind, Double):
-        read = _number
+        read = _moment if name.endswith("_at") else _number
     elif isinstance(kind, JSON):
-        read = _array if (table, name) in LISTS else _object
+        column = (table, name)
+        in_list = column in LISTS
+        read = partial(_structured, list if in_list else dict, LISTS[column] if in_list else OBJECTS.get(column))
     try:
         return read(value)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -100,6 +142,14 @@ def _text(value: Any) -> str:
     if isinstance(value, dict | list):
         return _checked(json.dumps(value, ensure_ascii=False, allow_nan=False))
     return _checked(value if isinstance(value, str) else json.dumps(value, allow_nan=False))
+
+
+def _name(value: Any) -> str:
+    """A text that an index holds: one of PostgreSQL's is refused when it is longer than the index's page allows."""
+    text = _text(value)
+    if len(text) > LONGEST_NAME:
+        raise ValueError(f"may have {LONGEST_NAME} characters at most, not {len(text)}")
+    return text
 
 
 def _checked(text: str) -> str:
@@ -140,20 +190,37 @@ def _number(value: Any) -> float:
     return made
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return _structured(value, dict)
+def _moment(value: Any) -> float:
+    made = _number(value)
+    if not 0 <= made < YEAR_10000:
+        raise ValueError(f"must be a time in unix seconds, not {_shown(value)}")
+    return made
 
 
-def _array(value: Any) -> list[Any]:
-    return _structured(value, list)
-
-
-def _structured(value: Any, kind: type[T]) -> T:
-    made = json.loads(value) if isinstance(value, str) else value
+def _structured(kind: type, inner: type | None, value: Any) -> Any:
+    made: Any = json.loads(value) if isinstance(value, str) else value
     if not isinstance(made, kind):
         raise ValueError(f"must be {'an object' if kind is dict else 'a list'}, not {_shown(value)}")
-    _checked(json.dumps(made, ensure_ascii=False, allow_nan=False).replace("\\u0000", "\0"))
+    for each in _items(made):
+        if inner is not None and not _is(each, inner):
+            raise ValueError(f"must hold {PLURALS[inner]} only, not {_shown(each)}")
+    if _NUL.search(json.dumps(made, allow_nan=False)):
+        raise ValueError("text can't hold a NUL character")
+    json.dumps(made, ensure_ascii=False).encode()  # half a surrogate pair is no text
     return made
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+PLURALS = {str: "texts", float: "finite numbers", dict: "objects"}
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return isinstance(value, kind)
 
 
 def _shown(value: Any) -> str:
