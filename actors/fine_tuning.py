@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -96,6 +97,7 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
         length_grouped=message.length_grouped,
         method=Method(message.method),
         chat_template=message.chat_template,
+        day=datetime.fromtimestamp(unit.now, UTC).date(),
         early_stopping_patience=message.early_stopping_patience,
         keep_best=message.keep_best,
         out_dir=str(_out_dir(message, world)),

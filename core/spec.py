@@ -22,6 +22,7 @@ The adapter, or the model, of a fine-tuning job is written to `out_dir/<job>/<at
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -126,6 +127,9 @@ class FineTuningSpec(Sealed):
     length_grouped: bool = False
     method: Method = Method.lora
     chat_template: bool = False
+    day: date | None = Field(
+        None, description="The day of the request: what chat templates that tell the date are told."
+    )
     early_stopping_patience: int | None = None
     keep_best: bool = False
     out_dir: str = Field(description="Absolute; the adapter, or the model, goes to out_dir/<job>/<attempt>.")

@@ -6,7 +6,7 @@ import gc
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import groupby
@@ -24,7 +24,7 @@ from gpu_runner.data import Row, load_rows, sample_and_split
 from gpu_runner.device import Device, choose_device, cpu_has_bf16
 from gpu_runner.failures import Cancelled, JobError, failure_of
 from gpu_runner.generate import generate
-from gpu_runner.scoring import Questions, answer_lines, ask, scored_before, scores
+from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns, scored_before, scores
 from gpu_runner.swapping import Base
 
 LIBRARIES = ("torch", "transformers", "peft")
@@ -39,15 +39,16 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
 
     # ─── rows ─────────────────────────────────────────────────────────────────────────────────────
     spool.phase("reading the rows")
-    questions = ask(choose_rows(spec, context), spec.prompt)
-    work = Work(spec, context, device, questions)
+    rows = choose_rows(spec, context)
+    plain = ask(rows, spec.prompt) if not all(each.chat_template for each in spec.combinations) else None
+    work = Work(spec, context, device, rows, plain)
     spool.write(
         "started",
         pid=os.getpid(),
         device=device.name,
         total_steps=work.total,
         versions={name: version(name) for name in LIBRARIES},
-        details={"rows": len(questions), "combinations": len(spec.combinations), "precision": device.precision},
+        details={"rows": len(rows), "combinations": len(spec.combinations), "precision": device.precision},
     )
 
     # ─── combinations, those of a base model together ─────────────────────────────────────────────
@@ -69,7 +70,7 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
         raise Cancelled
     seconds = round(time.monotonic() - began, 2)
     summary = {
-        "rows": len(questions),
+        "rows": len(rows),
         "seconds": seconds,
         "evaluated": len(work.succeeded),
         "failed": len(work.failures),
@@ -119,7 +120,8 @@ class Work:
     spec: EvaluationSpec
     context: Context
     device: Device
-    questions: Questions
+    rows: Sequence[Row]
+    plain: Questions | None  # the questions of all combinations that no chat template asks
     done: int = 0  # rows of combinations that are over
     answered: int = 0  # rows that this attempt answered
     succeeded: set[str] = field(default_factory=set)
@@ -130,7 +132,13 @@ class Work:
     @property
     def total(self) -> int:
         """Rows of all combinations."""
-        return len(self.questions) * len(self.spec.combinations)
+        return len(self.rows) * len(self.spec.combinations)
+
+    def questions(self, combination: Combination, tokenizer: Any) -> Questions:
+        """The rows as this combination was taught to read them. Raises JobError."""
+        if self.plain is None or combination.chat_template:
+            return ask_in_turns(self.rows, self.spec.prompt, tokenizer)
+        return self.plain
 
     def take_over(self, earlier: dict[str, dict[str, Any]]) -> None:
         """Count what an earlier attempt scored, and say it again: the studio may not have heard."""
@@ -163,7 +171,7 @@ class Work:
 
     def over(self) -> None:
         """A combination is over, whatever became of it."""
-        self.done += len(self.questions)
+        self.done += len(self.rows)
         self.context.spool.write("progress", step=self.done, total_steps=self.total)
 
     def warn(self, text: str) -> None:
@@ -212,12 +220,13 @@ def _score_all(group: list[Combination], work: Work) -> None:
 
 def _score(combination: Combination, base: Base, work: Work) -> None:
     """Answer every question and tell how many answers are right."""
-    spec, context, questions = work.spec, work.context, work.questions
+    spec, context = work.spec, work.context
     name = combination.adapter.name if combination.adapter else f"{combination.model.name} (base)"
     context.spool.phase(f"loading {name}")
     with base.wearing(combination.adapter) as model:
         context.spool.phase(f"evaluating {name}")
         torch.manual_seed(spec.seed)
+        questions = work.questions(combination, base.tokenizer)
         began, before = time.monotonic(), work.answered
         answers = generate(
             model,
@@ -225,6 +234,7 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
             questions.prompts,
             spec.generation,
             work.device,
+            templated=questions.templated,
             on_batch=lambda done: work.batch(combination, done, before),
             warn=work.warn,
         )

@@ -54,15 +54,18 @@ def generate(
     device: Device,
     *,
     batch_size: int = BATCH,
+    templated: bool = False,
     on_batch: Callable[[int], None] = lambda done: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> list[Generated]:
     """Answer every prompt, in the order given; `on_batch(done)` is called after each batch and may raise to stop.
 
+    Prompts that a chat template wrote (`templated`) hold their special tokens already.
     With do_sample false the text is the same as one by one (in fp32). A batch that memory has no room for is halved.
     """
     options, marks = options_of(settings, warn), marks_of(model, tokenizer)
-    encoded = _encoded(model, tokenizer, prompts, options["max_new_tokens"], marks, warn)
+    ids = [list(tokenizer(prompt, add_special_tokens=not templated)["input_ids"]) for prompt in prompts]
+    encoded = _cut(model, ids, options["max_new_tokens"], marks, warn)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
     answers: dict[int, Generated] = {}
     while len(answers) < len(order):
@@ -104,14 +107,13 @@ def marks_of(model: Any, tokenizer: Any) -> Marks:
     return Marks(bos, eos, next(usable, eos[0]))
 
 
-def _encoded(
-    model: Any, tokenizer: Any, prompts: Sequence[str], new: int, marks: Marks, warn: Callable[[str], None]
+def _cut(
+    model: Any, prompts: Sequence[list[int]], new: int, marks: Marks, warn: Callable[[str], None]
 ) -> list[list[int]]:
     """Token ids of every prompt, without an EOS that its tokenizer adds; what the model has no room for is cut in front."""
     room = max(1, (getattr(model.config, "max_position_embeddings", None) or 1 << 30) - new)
     made, cut = [], 0
-    for prompt in prompts:
-        ids = list(tokenizer(prompt)["input_ids"])
+    for ids in prompts:
         if len(ids) > 1 and ids[-1] == marks.eos[0]:
             ids.pop()
         cut += len(ids) > room

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.spec import PromptSource
 from core.template import TemplateError, render
+from gpu_runner.chat import Conversations, Writer, question
 from gpu_runner.child import Context
 from gpu_runner.data import Row
 from gpu_runner.failures import JobError
@@ -18,11 +20,12 @@ from gpu_runner.spool import read_records
 
 @dataclass(frozen=True)
 class Questions:
-    """The rows that are asked, each with its prompt and the answer expected; the same for every combination."""
+    """The rows that are asked, each with its prompt and the answer expected. Of a chat template's prompts `templated` is true."""
 
     rows: Sequence[Row]
     prompts: list[str]
     expected: list[str]
+    templated: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -36,6 +39,15 @@ def ask(rows: Sequence[Row], prompt: PromptSource) -> Questions:
     except TemplateError as error:
         hint = "Check the dataset's columns against the prompt's."
         raise JobError(f"a row does not fit the prompt: {error}", hint) from error
+
+
+def ask_in_turns(rows: Sequence[Row], prompt: PromptSource, tokenizer: Any) -> Questions:
+    """Rows as conversations up to the assistant's last turn, which is the answer. Raises JobError."""
+    writer, conversations = Writer(tokenizer), Conversations(rows, prompt)
+    asked = [question(conversations.messages(row)) for row in rows]
+    return Questions(
+        rows, [writer.asked(before) for before, _ in asked], [expected for _, expected in asked], templated=True
+    )
 
 
 def scores(answers: Sequence[Generated], expected: Sequence[str], seconds: float) -> dict[str, float]:

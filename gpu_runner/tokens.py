@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.spec import PromptSource
 from core.template import TemplateError, render
 from core.types import LossOn
+from gpu_runner.chat import Conversations, Writer, Written
 from gpu_runner.data import Row
 from gpu_runner.failures import JobError
 
@@ -31,16 +32,22 @@ class Tokenized:
         return sum(map(len, self.input_ids))
 
 
-def tokenize(rows: Sequence[Row], prompt: PromptSource, tokenizer: Any, max_length: int, loss_on: LossOn) -> Tokenized:
-    """Render, tokenize and end every row with EOS, which is always learned; rows longer than `max_length` are cut.
+def tokenize(
+    rows: Sequence[Row],
+    prompt: PromptSource,
+    tokenizer: Any,
+    max_length: int,
+    loss_on: LossOn,
+    writer: Writer | None = None,
+) -> Tokenized:
+    """Write, tokenize and end every row with EOS, which is always learned; rows longer than `max_length` are cut.
 
-    With loss_on completion the prompt's tokens are not learned; prompt and completion are tokenized apart, as they are
-    when the model is asked. Raises JobError when no row is left.
+    With a `writer` rows are conversations in the model's own chat template. With loss_on completion the prompt's tokens are
+    not learned; a prompt and its completion are tokenized apart, as they are when the model is asked. Raises JobError when
+    no row is left, and for a row that does not fit.
     """
     made = Tokenized()
-    encode = _whole if loss_on is LossOn.all else _apart
-    for row in rows:
-        ids, labels = encode(row, prompt, tokenizer)
+    for ids, labels in _encoded(rows, prompt, tokenizer, loss_on, writer):
         if len(ids) > max_length:
             made.cut += 1
             ids, labels = ids[:max_length], labels[:max_length]
@@ -51,9 +58,45 @@ def tokenize(rows: Sequence[Row], prompt: PromptSource, tokenizer: Any, max_leng
         made.labels.append(labels)
     if rows and not made.input_ids:
         raise JobError(
-            f"max_length {max_length} cuts every row before its completion", "Raise max_length, or shorten the prompt."
+            f"no row has anything left to learn: max_length {max_length} cuts every row before it, or none answers",
+            "Raise max_length, shorten the prompt, or look at the rows.",
         )
     return made
+
+
+def _encoded(
+    rows: Sequence[Row], prompt: PromptSource, tokenizer: Any, loss_on: LossOn, writer: Writer | None
+) -> Iterator[tuple[list[int], list[int]]]:
+    if writer is not None:
+        conversations = Conversations(rows, prompt)
+        for row in rows:
+            yield _marked(writer.write(conversations.messages(row), loss_on), tokenizer)
+        return
+    encode = _whole if loss_on is LossOn.all else _apart
+    for row in rows:
+        yield encode(row, prompt, tokenizer)
+
+
+def _marked(written: Written, tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Tokens of a conversation; those that begin in a span are learned, and the EOS that a template may leave out."""
+    if not tokenizer.is_fast:
+        raise JobError(
+            "the model's tokenizer does not tell which characters a token stands for",
+            "Start the job without chat_template, or with another model.",
+        )
+    encoded = tokenizer(written.text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, starts = list(encoded["input_ids"]), [start for start, _ in encoded["offset_mapping"]]
+    spans = iter(written.spans)
+    span = next(spans, None)
+    labels = []
+    for id, start in zip(ids, starts, strict=True):
+        while span is not None and start >= span[1]:
+            span = next(spans, None)
+        labels.append(id if span is not None and span[0] <= start else IGNORED)
+    if written.spans and not written.text.rstrip().endswith(tokenizer.eos_token):
+        ids.append(tokenizer.eos_token_id)
+        labels.append(tokenizer.eos_token_id)
+    return ids, labels
 
 
 def _whole(row: Row, prompt: PromptSource, tokenizer: Any) -> tuple[list[int], list[int]]:

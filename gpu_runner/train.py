@@ -21,6 +21,7 @@ from core.events import Finished
 from core.spec import FineTuningSpec
 from gpu_runner import checkpoint
 from gpu_runner.arguments import sft_config
+from gpu_runner.chat import Writer
 from gpu_runner.child import Context
 from gpu_runner.data import load_rows, sample_and_split
 from gpu_runner.device import Device, choose_device
@@ -50,8 +51,11 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     train_rows, eval_rows = sample_and_split(load_rows(spec.dataset, context.token), spec.sampling)
     tokenizer = load_tokenizer(spec.model, context.token)
     set_padding(tokenizer, spec.training_arguments.get("pad_token"), spool.log)
-    train_set = tokenize(train_rows, spec.prompt, tokenizer, spec.max_length, spec.loss_on)
-    eval_set = tokenize(eval_rows, spec.prompt, tokenizer, spec.max_length, spec.loss_on)
+    writer = Writer(tokenizer, spec.day) if spec.chat_template else None
+    train_set, eval_set = (
+        tokenize(rows, spec.prompt, tokenizer, spec.max_length, spec.loss_on, writer)
+        for rows in (train_rows, eval_rows)
+    )
     _tell_tokens(spec, context, train_set, eval_set)
     _stop_if_asked(context)
 

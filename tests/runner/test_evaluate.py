@@ -275,3 +275,27 @@ def test_a_fraction_of_the_rows_is_drawn_once_and_for_all(spec: Any, tmp_path: P
 def test_a_training_that_held_nothing_out_has_nothing_to_ask(spec: Any, tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no held-out rows"):
         rows_of(tmp_path, spec("one", sampling={"split": 1.0}))
+
+
+def test_each_is_asked_as_it_was_taught_in_plain_text_or_in_turns(spec: Any, made: Path, tmp_path: Path) -> None:
+    talker = shutil.copytree(made / "base", tmp_path / "talker")
+    (talker / "chat_template.jinja").write_text(
+        "<s> {% for m in messages %}{{ m.role[0] }} {{ m.content }} {% endfor %}"
+        "{% if add_generation_prompt %}z {% endif %}"
+    )
+    attempt, whole = Attempt(tmp_path), spec("base", "one")
+    for each in whole["combinations"]:
+        each["model"]["location"] = str(talker)
+    whole["combinations"][1]["chat_template"] = True
+    assert finished(attempt.run(whole))["outcome"] == "succeeded"
+    plain, turns = (attempt.answers(name)[3] for name in ("1-base", "2-one"))
+    assert (plain["prompt"], plain["expected"]) == ("w3 a b", "c w3")
+    assert (turns["prompt"], turns["expected"]) == ("<s> u w3 a b z ", "c w3")
+    talks = [[{"role": "user", "content": f"w{n}"}, {"role": "assistant", "content": "c"}] for n in range(5)]
+    (tmp_path / "talks.jsonl").write_text("".join(json.dumps({"messages": talk}) + "\n" for talk in talks))
+    whole["dataset"] |= {"location": str(tmp_path / "talks.jsonl")}
+    whole["combinations"] = [whole["combinations"][1]]
+    whole |= {"prompt": dict.fromkeys(whole["prompt"], ""), "selected_features": []}
+    other = Attempt(tmp_path / "other")
+    assert finished(other.run(whole))["outcome"] == "succeeded"
+    assert [each["prompt"] for each in other.answers("2-one")] == [f"<s> u w{n} z " for n in range(5)]
