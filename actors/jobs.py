@@ -21,9 +21,10 @@ from actors.pages import locked
 from actors.scheduling import shape_of
 from core.errors import NotFound
 from core.events import Failure
+from core.failing import filled, known
 from core.store.session import Unit
 from core.store.tables import EvaluationJob, Job, Runner
-from core.types import FailureClass, JobKind, JobStatus
+from core.types import JobKind, JobStatus
 
 S = JobStatus
 WOKEN = 8  # runners that are woken for a job: the first to report gets it
@@ -87,8 +88,8 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
 
 def fail(unit: Unit, job: Job, failure: Failure) -> None:
     """End a job with the reason and what to do next."""
-    job.error = failure.model_dump()
-    job.failure_class = failure.kind if failure.kind in set(FailureClass) else FailureClass.bug.value
+    job.error = filled(failure).model_dump()
+    job.failure_class = known(failure.kind).value
     move(unit, job, S.failed, f"{job.name} failed: {failure.message}", error=job.error)
 
 
@@ -138,6 +139,22 @@ def requeue(desk: Desk, unit: Unit, job: Job, reason: str, *, event: str | None 
     for row in unit.session.scalars(select(EvaluationJob).where(EvaluationJob.parent_job_id == job.id)):
         if row.status not in ENDS:
             row.status = job.status
+
+
+def lost(
+    desk: Desk, unit: Unit, job: Job, reason: str, failure: Failure, *, event: str | None = None, **data: Any
+) -> None:
+    """An attempt ended without a word: run the job again from its last checkpoint, or fail it when that was of no use.
+
+    `failure` is what a job fails with that was lost more often than the settings allow, with no further checkpoint since.
+    """
+    if job.status in {S.assigned, S.running}:
+        job.losses += 1
+        if job.losses > desk.settings.max_losses:
+            fail(unit, job, failure)
+            return
+        job.retries += 1
+    requeue(desk, unit, job, reason, event=event, **data)
 
 
 def submit(desk: Desk, unit: Unit, job: Job) -> None:

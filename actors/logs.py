@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.loglines import told
 from core.messages.jobs import LogLine
 
 SPOOL = "events.jsonl"
 TAIL_BYTES = 1 << 18  # of the end of a spool that is looked through for a tail, doubled until it is enough
-SHOWN = {"log", "warning", "phase", "resumed", "checkpoint", "finished"}
 
 
 def attempts(directory: Path) -> list[int]:
@@ -75,29 +75,11 @@ def _lines(path: Path, attempt: int, start: int) -> Iterator[LogLine]:
 def _line(raw: bytes, attempt: int, offset: int) -> LogLine | None:
     try:
         record = json.loads(raw)
-        kind = record["type"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(kind, str) or kind not in SHOWN:
+    line = told(record) if isinstance(record, dict) else None
+    if line is None:
         return None
-    level, text = _told(kind, record)
     at = record.get("at")
-    return LogLine(
-        attempt=attempt, offset=offset, at=at if isinstance(at, int | float) else 0.0, level=level, text=text
-    )
-
-
-def _told(kind: str, record: dict[str, object]) -> tuple[str, str]:
-    if kind == "warning":
-        return "warning", str(record.get("text"))
-    if kind == "phase":
-        return "info", f"── {record.get('name')}"
-    if kind == "resumed":
-        return "info", f"goes on from step {record.get('from_step')} ({record.get('path')})"
-    if kind == "checkpoint":
-        return "info", f"checkpoint at step {record.get('step')}"
-    if kind == "finished":
-        error = record.get("error")
-        reason = f": {error.get('message')}" if isinstance(error, dict) else ""
-        return "error" if error else "info", f"── {record.get('outcome')}{reason}"
-    return str(record.get("level", "info")), str(record.get("text"))
+    when = at if isinstance(at, int | float) else 0.0
+    return LogLine(attempt=attempt, offset=offset, at=when, level=line[0], text=line[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Any
@@ -31,10 +30,9 @@ from core.events import (
 )
 from core.store.session import Unit
 from core.store.tables import EvaluationJob, Job, Metric
-from core.types import JobKind, JobStatus
+from core.types import FailureClass, JobKind, JobStatus
 
 S = JobStatus
-LOSSES = 3  # deaths in a row without a further checkpoint, after which a job fails
 LARGEST = 2**63 - 1  # what a column of whole numbers holds
 
 
@@ -167,6 +165,8 @@ class Intake:
             record.error,
             record.at,
         )
+        if record.status == "succeeded":
+            self.job.losses = 0  # the next attempt takes it over: as good as a checkpoint
         told_end(
             self.unit,
             row,
@@ -183,7 +183,7 @@ class Intake:
                 results.register(self.desk, self.unit, job)
             move(self.unit, job, S.succeeded)
         elif record.outcome == "failed":
-            fail(self.unit, job, record.error or Failure(kind="internal", message="the child gave no reason"))
+            fail(self.unit, job, record.error or Failure(kind=FailureClass.bug, message="the child gave no reason"))
         elif record.outcome == "cancelled":
             move(self.unit, job, S.cancelled)
         else:
@@ -211,29 +211,6 @@ def _upsert(session: Session, rows: list[dict[str, Any]]) -> None:
     session.connection().execute(
         insert.on_conflict_do_update(index_elements=["job_id", "name", "step"], set_=changed), rows
     )
-
-
-def died(desk: Desk, unit: Unit, job: Job, exit_code: int | None) -> None:
-    """The child is gone without a last word: run it again from its last checkpoint, unless it keeps dying."""
-    job.losses += 1
-    how = _how(exit_code)
-    if job.losses < LOSSES or job.status not in {S.assigned, S.running}:
-        requeue(desk, unit, job, f"its process died ({how})")
-        return
-    hint = "Look at the end of the job's log."
-    if exit_code in {None, -signal.SIGKILL}:
-        hint += " Memory may have run out: lower the batch size or max_length, or ask for more memory."
-    text = f"its process died {job.losses} times without getting further than its last checkpoint ({how})"
-    fail(unit, job, Failure(kind="killed", message=text, hint=hint))
-
-
-def _how(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "killed"
-    if exit_code >= 0:
-        return f"exit code {exit_code}"
-    known = {each.value: each.name for each in signal.Signals}
-    return known.get(-exit_code, f"signal {-exit_code}")
 
 
 def clean(value: Any) -> Any:

@@ -15,8 +15,9 @@ from actors.desk import Desk
 from actors.handlers import handles
 from actors.hosts import HELD, SLACK, free_room, held_by_runner, kept_by, needed, offer, told_less
 from actors.jobs import move
+from actors.losing import died
 from actors.pages import found, locked
-from actors.records import Intake, clean, died
+from actors.records import Intake, clean
 from actors.scheduling import choose
 from actors.world import RealWorld, as_dict
 from core.errors import Conflict
@@ -118,7 +119,7 @@ def _take(desk: Desk, unit: Unit, runner: Runner, report: JobReport) -> None:
         entry = {"attempt": report.attempt, "from": before, "to": job.accepted, "records": records}
         desk.tell(unit, job.id, entry)
     if not report.alive and report.next_offset >= before and job.status in HELD:
-        died(desk, unit, job, report.exit_code)
+        died(desk, unit, job, report)
 
 
 def _fresh(report: JobReport, accepted: int) -> list[dict[str, Any]] | None:

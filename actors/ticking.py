@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from sqlalchemy import delete, func, select, tuple_, update
 
-from actors import freeing
+from actors import freeing, logs
 from actors.desk import Desk
 from actors.hosts import HELD
-from actors.jobs import requeue
+from actors.losing import runner_lost
 from actors.making_room import make_room
+from core.failing import TAIL
 from core.store.session import Unit
 from core.store.tables import EventRow, Inbox, Job, Meta, Metric, Runner
 
@@ -23,9 +25,10 @@ def tick(desk: Desk, now: float | None = None) -> None:
     now = time.time() if now is None else now
     desk.publish()
     if _due(desk, now):
+        tails = _tails(desk, now)
         with desk.store.write() as unit:
             unit.now = now
-            _expire(desk, unit)
+            _expire(desk, unit, tails)
         desk.publish()
     make_room(desk, now)
     if now % RETAIN_EVERY < 1:
@@ -43,7 +46,20 @@ def _due(desk: Desk, now: float) -> bool:
     return bool(silent) or (bool(held) and now - last >= 1) or now - last >= desk.settings.lease_seconds / 3
 
 
-def _expire(desk: Desk, unit: Unit) -> None:
+def _tails(desk: Desk, now: float) -> dict[str, list[str]]:
+    """The last lines of the logs of jobs that are lost for good now: files are not read while the store is locked."""
+    given_up = (Job.lease_expires_at < now, Job.losses >= desk.settings.max_losses)
+    with desk.store.read() as session:
+        ids = list(session.scalars(select(Job.id).where(Job.status.in_(HELD), *given_up)))
+    found = {}
+    for id in ids:
+        with suppress(OSError):
+            lines = logs.tail(desk.settings.artifacts_root / "jobs" / id, TAIL)
+            found[id] = [line for each in lines for line in each.text.splitlines()][-TAIL:]
+    return found
+
+
+def _expire(desk: Desk, unit: Unit, tails: dict[str, list[str]]) -> None:
     """Take jobs from runners that said nothing for a lease; after a gap of our own, only when a whole lease has passed again."""
     lease = desk.settings.lease_seconds
     last = float(unit.session.scalar(select(Meta.value).where(Meta.key == "last_tick")) or 0)
@@ -55,15 +71,7 @@ def _expire(desk: Desk, unit: Unit) -> None:
     overdue = select(Job).where(Job.status.in_(HELD), Job.lease_expires_at < unit.now).with_for_update(skip_locked=True)
     for job in unit.session.scalars(overdue):
         runner = unit.session.get(Runner, job.runner_id) if job.runner_id else None
-        where = runner.host if runner else "its runner"
-        requeue(
-            desk,
-            unit,
-            job,
-            f"{where} has said nothing for {lease:g} s",
-            event="JobLost",
-            runner_id=job.runner_id,
-        )
+        runner_lost(desk, unit, job, runner, tails.get(job.id, []))
     silent = select(Runner).where(Runner.lost.is_(False), Runner.last_seen_at < unit.now - lease)
     for runner in unit.session.scalars(silent.with_for_update(skip_locked=True)):  # one that reports now is not silent
         runner.lost, runner.kept_for = True, None

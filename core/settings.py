@@ -60,6 +60,15 @@ class Settings(BaseSettings):
     )
     threads: int = Field(8, description="Worker threads of an actors process.")
     lease_seconds: float = Field(30, description="How long a job stays with a runner that says nothing.")
+    max_losses: int = Field(
+        3,
+        ge=0,
+        description="How often a job is run again by itself after its process died or its runner was lost, with no further checkpoint between.",
+    )
+    oom_retry: bool = Field(
+        True,
+        description="Whether a training that runs out of memory goes on with smaller micro-batches and the same effective batch.",
+    )
     report_seconds: float = Field(5, description="How often an idle runner reports.")
     patience_seconds: float = Field(
         300, description="How long a job waits while others pass it by before a runner keeps room for it."

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from core.events import Failure, Finished
+from core.failing import filled
 from core.spec import SPEC, Spec
 from core.types import Order
 from gpu_runner.files import Child, Files, read_json, write_json
@@ -149,9 +150,9 @@ class Attempt:
                 self.signalled = step
 
     def fail(self, kind: str, message: str, hint: str = "") -> None:
-        """End an attempt that can't be started: its last record says why."""
+        """End an attempt that can't be started: its last record says why. `kind` is a FailureClass."""
         log.error("%s: %s", self, message)
-        self.finish("failed", Failure(kind=kind, message=message, hint=hint))
+        self.finish("failed", filled(Failure(kind=kind, message=message, hint=hint)))
 
     def finish(self, outcome: Literal["failed", "cancelled", "paused"], error: Failure | None = None) -> None:
         """End an attempt that has no child, in the child's place."""

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.events import Finished
+from core.events import Failure, Finished
 from core.spec import SPEC, EvaluationSpec, ExportSpec, FineTuningSpec, Spec
+from core.types import FailureClass
 from gpu_runner.failures import Cancelled, JobError, failure_of
 from gpu_runner.files import Files, read_json, write_json
 from gpu_runner.spool import Spool
+from gpu_runner.tail import last_lines
 
 LOOK = 0.5  # seconds between looks at control.json
 
@@ -76,10 +78,16 @@ def run(attempt_dir: Path, token: str | None) -> int:
     except Cancelled:
         finished = Finished(at=time.time(), outcome="cancelled")
     except BaseException as error:
-        failure = failure_of(error)
-        context.spool.log(failure.traceback, level="error")
-        finished = Finished(at=time.time(), outcome="failed", error=failure)
+        finished = Finished(at=time.time(), outcome="failed", error=_failure(error, files, context.spool))
     return _end(files, context, finished)
+
+
+def _failure(error: BaseException, files: Files, spool: Spool) -> Failure:
+    """What ended the job, with the last lines of its log; where a fault of ours is to be found, the log tells too."""
+    failure = failure_of(error)
+    if failure.kind == FailureClass.bug:
+        spool.log(failure.traceback, level="error")
+    return failure.model_copy(update={"log_tail": last_lines(files)})
 
 
 def _do(raw: dict[str, Any], context: Context) -> Finished:

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from core.messages.runners import JobOrder, RegisterRunner, ReportProgress, ReportReply
 from core.paths import PathRefused, inside
 from core.settings import settings
-from core.types import Order
+from core.types import FailureClass, Order
 from gpu_runner.attempt import Attempt, Stage, attempt_directory
 from gpu_runner.files import Files, attempts_of
 from gpu_runner.gpus import host_facts, inventory, telemetry
@@ -203,7 +203,9 @@ class Daemon:
                 self._begin(attempt, wanted, now)
         except ValidationError as error:
             attempt.fail(
-                "internal", f"the job's specification can't be read: {error}", "the runner may be older than the studio"
+                FailureClass.bug,
+                f"the job's specification can't be read: {error}",
+                "The runner may be older than the studio: restart its daemon, then run the job again.",
             )
         except OSError as error:
             self._no_files(attempt, error)
@@ -265,12 +267,12 @@ class Daemon:
         self._news = True
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             attempt.fail(
-                "disk_full",
+                FailureClass.disk_full,
                 f"no room left for the job's files: {error}",
-                f"free some space below {self.terms.artifacts}",
+                f"Free some room below {self.terms.artifacts}, then run the job again.",
             )
         else:
-            attempt.fail("internal", f"the job can't be started: {error}", "the runner's log tells more")
+            attempt.fail(FailureClass.bug, f"the job can't be started: {error}", "The runner's log tells more.")
 
     def _look_for_exits(self) -> None:
         for attempt in (*self.attempts.values(), *self.leaving.values()):

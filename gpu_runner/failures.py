@@ -1,4 +1,4 @@
-"""Why jobs end badly, told so that a person knows what to do next."""
+"""Why jobs end badly, told so that a person knows what to do next (the classes are core/failing.py's)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ import errno
 import traceback
 
 from core.events import Failure
+from core.failing import filled
+from core.types import FailureClass
+
+F = FailureClass
+MEMORY = (
+    "out of memory",
+    "can't allocate memory",  # torch on the CPU
+    "cannot allocate memory",
+    "not enough memory",
+    "alloc_failed",  # cuBLAS, cuDNN
+)
+DISK = ("no space left", "disk quota exceeded", "file too large", "file write failed", "unexpected pos")
 
 
 class JobError(Exception):
-    """A job can't go on, for a reason that its user or host can mend."""
+    """A job can't go on, for a reason that its user or host can mend. `kind` is a FailureClass."""
 
-    def __init__(self, message: str, hint: str = "", kind: str = "user_error") -> None:
+    def __init__(self, message: str, hint: str = "", kind: str = F.user_error, cause: str = "") -> None:
         super().__init__(message)
-        self.message, self.hint, self.kind = message, hint, kind
+        self.message, self.hint, self.kind, self.cause = message, hint, kind, cause
 
 
 class Cancelled(Exception):
@@ -21,24 +33,38 @@ class Cancelled(Exception):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure that an exception means."""
+    """The failure that an exception means. A user's error that came of want of memory or room is told as that."""
     trace = "".join(traceback.format_exception(error))[-20_000:]
+    for each in _chain(error):
+        if isinstance(each, JobError) and each.kind != F.user_error:
+            return _told(each.kind, each.message, trace, each.hint, each.cause)
+        if is_out_of_memory(each):
+            return _told(F.out_of_memory, f"memory ran out: {_first_line(each)}", trace)
+        if _disk_full(each):
+            return _told(F.disk_full, f"the disk is full: {_first_line(each)}", trace)
     if isinstance(error, JobError):
-        return Failure(kind=error.kind, message=error.message, hint=error.hint, traceback=trace)
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in str(error).lower()
-        or "can't allocate memory" in str(error).lower()
-    ):
-        hint = "Lower per_device_train_batch_size or max_length, turn on gradient_checkpointing, or quantise the model (model_bnb_config)."
-        return Failure(
-            kind="out_of_memory", message=f"memory ran out: {_first_line(error)}", hint=hint, traceback=trace
-        )
-    if _disk_full(error):
-        hint = "Free room on the disk of the artifacts directory and retry: the job goes on from its last checkpoint."
-        return Failure(kind="disk_full", message=f"the disk is full: {error}", hint=hint, traceback=trace)
-    hint = "The traceback is in the job's log; if the cause is not in the job's inputs, it is a fault of the studio's."
-    return Failure(kind="internal", message=f"{type(error).__name__}: {_first_line(error)}", hint=hint, traceback=trace)
+        return _told(error.kind, error.message, trace, error.hint, error.cause)
+    return _told(F.bug, f"{type(error).__name__}: {_first_line(error)}", trace)
+
+
+def _told(kind: str, message: str, trace: str, hint: str = "", cause: str = "") -> Failure:
+    return filled(Failure(kind=kind, message=message, hint=hint, cause=cause, traceback=trace))
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception and those it was raised from."""
+    chain = [error]
+    while (before := chain[-1].__cause__) is not None and before not in chain:
+        chain.append(before)
+    return chain
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the host or of a GPU; torch and its libraries say it in words of their own."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    text = str(error).lower()
+    return not isinstance(error, JobError) and any(part in text for part in MEMORY)
 
 
 def _disk_full(error: BaseException) -> bool:
@@ -46,10 +72,7 @@ def _disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     text = str(error).lower()
-    return any(
-        part in text
-        for part in ("no space left", "disk quota exceeded", "file too large", "file write failed", "unexpected pos")
-    )
+    return not isinstance(error, JobError) and any(part in text for part in DISK)
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -72,6 +73,7 @@ def enter(launch: Launch) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     files = Files(Path(launch.attempt_dir))
     _redirect(files.log)
+    faulthandler.enable(2)  # a crash in native code leaves its stack in the log
     os.environ.update(launch.env)
     os.environ.update(dict.fromkeys(THREADS, str(launch.cpus)))
     files.write_child(Child(os.getpid(), started_at(os.getpid()), launch.runner_id, launch.gpus))

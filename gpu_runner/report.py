@@ -9,6 +9,7 @@ from typing import Any
 from core.messages.runners import JobReport
 from gpu_runner.attempt import Attempt, Stage
 from gpu_runner.spool import read_records
+from gpu_runner.tail import last_lines
 
 LIMIT = 256 * 1024  # bytes of spools in one report
 _STEPS = {"metrics", "progress", "scored", "finished"}
@@ -52,4 +53,5 @@ def _of(attempt: Attempt, share: int) -> JobReport:
         records=records,
         alive=not dead,
         exit_code=attempt.exit_code if dead else None,
+        log_tail=last_lines(attempt.files, printed=True) if dead and not attempt.finished else [],
     )

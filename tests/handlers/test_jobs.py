@@ -202,11 +202,15 @@ def test_an_outage_of_the_studio_takes_no_job_from_its_runner(studio: Studio) ->
 
 def test_a_child_that_dies_runs_again_and_one_that_keeps_dying_fails_with_advice(studio: Studio) -> None:
     id, runner = studio.submit(), studio.runner()
-    for attempt in (1, 2, 3):
+    for attempt in (1, 2, 3, 4):
         studio.report(runner)
-        studio.report(runner, told(id, attempt, 0, STARTED, alive=False, exit_code=-9))
-        assert studio.job(id)["status"] == ("failed" if attempt == 3 else "assigned")
-    assert "batch size" in studio.job(id)["error"]["hint"]
+        lines = [f"line {number}" for number in range(30)]
+        studio.report(runner, told(id, attempt, 0, STARTED, alive=False, exit_code=-9, log_tail=lines))
+        assert studio.job(id)["status"] == ("failed" if attempt == 4 else "assigned")
+    job = studio.job(id)
+    assert (job["failure_class"], job["retries"]) == ("killed", 3)
+    assert "batch size" in job["error"]["hint"] and "SIGKILL" in job["error"]["cause"]
+    assert job["error"]["log_tail"] == lines[-20:]
 
 
 def test_a_new_checkpoint_makes_earlier_deaths_forgotten(studio: Studio) -> None:

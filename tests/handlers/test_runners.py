@@ -116,16 +116,45 @@ def test_a_runner_that_the_store_does_not_know_or_knows_as_younger_registers_aga
 
 
 def test_a_child_that_dies_is_run_again_until_it_keeps_dying(desk: Desk) -> None:
+    desk.settings.max_losses = 2
     id, a = start(desk), Speaker(desk)
     for attempt in (1, 2, 3):
         a.report()
         a.tell(id, STARTED, attempt=attempt)
         a.tell(id, attempt=attempt, begin=10, alive=False, exit_code=-9)
     row = job(desk, id)
-    assert (row.status, row.attempt, row.losses) == ("failed", 3, 3)
+    assert (row.status, row.attempt, row.losses, row.retries) == ("failed", 3, 3, 2)
     assert row.error is not None
-    assert "SIGKILL" in row.error["message"]
+    assert "SIGKILL" in row.error["message"] and "3" in row.error["message"]
     assert "batch size" in row.error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "cause"),
+    [(-11, "killed", "native code"), (-9, "killed", "memory"), (1, "bug", "installation"), (None, "killed", "outside")],
+)
+def test_how_a_child_died_tells_the_class_and_the_likely_cause(
+    desk: Desk, code: int | None, kind: str, cause: str
+) -> None:
+    desk.settings.max_losses = 0
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    a.tell(id, begin=10, alive=False, exit_code=code, log_tail=["the last", "word\0"])
+    row = job(desk, id)
+    assert (row.status, row.failure_class) == ("failed", kind)
+    assert row.error is not None and cause in row.error["cause"] and row.error["hint"]
+    assert row.error["log_tail"] == ["the last", "word\ufffd"]
+
+
+@pytest.mark.parametrize("kind", ["user_error", "out_of_memory", "disk_full", "bug", "unheard of"])
+def test_a_failure_that_the_child_told_is_final_and_always_has_a_cause_and_a_next_step(desk: Desk, kind: str) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    a.tell(id, {"type": "finished", "at": 2.0, "outcome": "failed", "error": {"kind": kind, "message": "m"}}, begin=10)
+    row = job(desk, id)
+    assert (row.status, row.attempt, row.retries) == ("failed", 1, 0)
+    assert row.failure_class == (kind if kind != "unheard of" else "bug")
+    assert row.error is not None and row.error["cause"] and row.error["hint"]
 
 
 def test_only_a_checkpoint_that_is_further_forgives_deaths(desk: Desk) -> None:

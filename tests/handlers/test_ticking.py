@@ -28,8 +28,26 @@ def test_a_job_is_kept_until_its_lease_ends_and_not_longer(desk: Desk) -> None:
     assert job(desk, id).status == "running"
     tick(desk, ends + 1)
     row = job(desk, id)
-    assert (row.status, row.runner_id, row.losses) == ("queued", None, 0)
+    assert (row.status, row.runner_id, row.losses, row.retries) == ("queued", None, 1, 1)
     assert types(desk, id)[-1] == "JobLost"
+
+
+def test_a_job_whose_runners_are_lost_again_and_again_fails_with_the_last_lines_of_its_log(desk: Desk) -> None:
+    desk.settings.max_losses = 1
+    id, a, began = start(desk), Speaker(desk), time.time()
+    for attempt in (1, 2):
+        a.register()
+        a.begin(id)
+        directory = desk.settings.artifacts_root / "jobs" / id / str(attempt)
+        directory.mkdir(parents=True)
+        (directory / "events.jsonl").write_text(f'{{"type": "log", "at": 1, "text": "attempt {attempt}\\nbegins"}}\n')
+        for second in range(40 * attempt):
+            tick(desk, began + second)
+    row = job(desk, id)
+    assert (row.status, row.failure_class, row.losses, row.retries) == ("failed", "runner_lost", 2, 1)
+    assert row.error is not None and row.error["log_tail"] == ["attempt 1", "begins", "attempt 2", "begins"]
+    assert "has said nothing for 30 s" in row.error["message"] and "fts runner list" in row.error["hint"]
+    assert types(desk, id)[-3:] == ["JobAssigned", "JobStarted", "JobFailed"]
 
 
 def test_after_an_outage_no_lease_ends_before_a_whole_one_has_passed(desk: Desk) -> None:

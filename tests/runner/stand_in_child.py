@@ -1,10 +1,12 @@
 """A job that obeys a child's contract and trains nothing: what it does is in the specification's user_config.
 
-Keys: rate (records a second), records (how many, then it succeeds), deaf (ignores orders and SIGTERM), burst (bytes at once).
+Keys: rate (records a second), records (how many, then it succeeds), deaf (ignores orders and SIGTERM), burst (bytes at once),
+printed (a line on its standard error), crash_after (records, then it breaks in native code).
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -37,6 +39,8 @@ def main() -> None:
     plan = json.loads((read_json(files.spec) or {}).get("user_config") or "{}")
     if plan.get("deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if plan.get("printed"):
+        sys.stderr.write(plan["printed"] + "\n")
     token = read_token(launch.token_fd)
     write(
         files,
@@ -50,6 +54,8 @@ def main() -> None:
                 spool.write(json.dumps({"at": 1.0, "type": "log", "text": f"{number:070d}"}) + "\n")
     for step in range(1, plan.get("records", 1_000_000) + 1):
         write(files, type="metrics", step=step, values={"loss": 1.0})
+        if step == plan.get("crash_after"):
+            ctypes.string_at(0)
         order = (read_json(files.control) or {}).get("order")
         if order in OUTCOMES and not plan.get("deaf"):
             end(files, OUTCOMES[order])

@@ -253,7 +253,7 @@ def test_a_job_without_room_for_its_files_fails_and_says_so(studio: Studio, star
     (tmp_path / "artifacts" / "jobs" / "j").write_text("in the way")  # as a full disk: no directory can be made
     studio.give("j", 1, plan(tmp_path, "j"))
     until(lambda: studio.dead("j", 1), "the end")
-    assert studio.records["j", 1][-1]["error"]["kind"] == "internal"
+    assert studio.records["j", 1][-1]["error"]["kind"] == "bug"
 
 
 def test_what_the_studio_does_not_accept_is_not_sent_again_and_again(

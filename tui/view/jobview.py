@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.loglines import told
 from core.text import plain
 from tui.view import words
 
@@ -153,16 +154,8 @@ class JobView:
 
 def log_lines(record: Mapping[str, Any]) -> list[str]:
     """A record as lines of the log; most records have none."""
-    at = words.clock(record.get("at"))
-    kind = record.get("type")
-    told = {
-        "log": lambda: str(record.get("text")),
-        "warning": lambda: f"▲ {record.get('text')}",
-        "phase": lambda: f"── {record.get('name')}",
-        "resumed": lambda: f"goes on from step {record.get('from_step')}",
-        "checkpoint": lambda: f"checkpoint at step {record.get('step')}",
-        "finished": lambda: f"── {record.get('outcome')}",
-    }.get(str(kind))
-    if told is None:
+    line = told(record)
+    if line is None:
         return []
-    return [f"{at} {line}" for line in plain(told(), limit=20_000, lines=True).splitlines()]
+    at, mark = words.clock(record.get("at")), "▲ " if record.get("type") in ("warning", "oom") else ""
+    return [f"{at} {text}" for text in plain(mark + line[1], limit=20_000, lines=True).splitlines()]
