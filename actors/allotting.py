@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from actors.scheduling import Offer, Room, Waiting
+from actors.scheduling import Kept, Offer, Room, Waiting
 
 SEARCHED = 12  # jobs of a runner among which the fewest to pause are looked for one by one
 
@@ -145,6 +145,21 @@ def preempt(job: Waiting, hosts: Sequence[Host]) -> tuple[str, list[str]] | None
         return None
     found = [(cost, host.id, ids) for host in able if (cost_ids := victims(job, host)) for cost, ids in [cost_ids]]
     return min(found)[1:] if found else None
+
+
+def preemptions(jobs: Iterable[Waiting], hosts: Sequence[Host]) -> Iterator[tuple[Waiting, str, list[str]]]:
+    """(job, runner, jobs to pause there) for those of the jobs that others are to make room for, the most urgent first."""
+    now = {host.id: host for host in hosts}
+    for job in sorted(jobs, key=lambda job: (-job.priority, job.since, job.id)):
+        if (found := preempt(job, list(now.values()))) is not None:
+            now[found[0]] = _making_room(now[found[0]], job, found[1])
+            yield job, *found
+
+
+def _making_room(host: Host, job: Waiting, ids: Sequence[str]) -> Host:
+    held = tuple(replace(each, leaving=True) if each.id in ids else each for each in host.held)
+    kept = Kept(job.id, job.priority, job.shape.room)
+    return replace(host, offer=replace(host.offer, kept=kept), held=held)
 
 
 def _soon_for(host: Host, job: Waiting) -> Room:

@@ -67,6 +67,7 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
         job.queued_at = unit.now if not job.attempt else job.queued_at
     if to in ENDS or to in {S.queued, S.paused}:
         job.runner_id, job.lease_expires_at, job.phase, job.eta_seconds = None, None, None, None
+        job.preempted_by = None
     if to in ENDS:
         job.finished_at = unit.now
         _end_children(unit, job, to)
@@ -131,9 +132,11 @@ def requeue(desk: Desk, unit: Unit, job: Job, reason: str, *, event: str | None 
     if job.status == S.cancel_requested:
         move(unit, job, S.cancelled, f"{job.name} was cancelled; {reason}")
         return
-    if job.status == S.pausing:
+    if job.status == S.pausing and job.preempted_by is None:
         move(unit, job, S.paused, f"{job.name} is paused; {reason}")
     else:
+        if job.preempted_by is not None:
+            event, reason, data = "JobPreempted", "a more urgent job needs its room", {"by": job.preempted_by}
         move(unit, job, S.queued, f"{job.name} goes back to the queue: {reason}", event=event, reason=reason, **data)
         wake_runners(desk, unit, job)
     for row in unit.session.scalars(select(EvaluationJob).where(EvaluationJob.parent_job_id == job.id)):

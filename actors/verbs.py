@@ -61,6 +61,7 @@ def pause_job(message: PauseJob, unit: Unit, world: RealWorld) -> JobStateReply:
     elif status in {S.assigned, S.running}:
         move(unit, job, S.pausing, f"{job.name} saves a checkpoint and pauses")
         _wake_its_runner(world.desk, unit, job)
+    job.preempted_by = None  # it stays paused when it has made room
     return _state(job)
 
 
@@ -73,7 +74,7 @@ def resume_job(message: ResumeJob, unit: Unit, world: RealWorld) -> JobStateRepl
         raise Conflict("the job is being cancelled")
     if status is S.paused:
         _queue(world.desk, unit, job, f"{job.name} is queued again", reason="resumed")
-    elif status is S.pausing:
+    elif status is S.pausing and job.preempted_by is None:  # one that makes room for another goes on by itself
         move(unit, job, S.running, f"{job.name}: the pause was taken back", event="JobContinued")
         _wake_its_runner(world.desk, unit, job)
     return _state(job)

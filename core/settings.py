@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     patience_seconds: float = Field(
         300, description="How long a job waits while others pass it by before a runner keeps room for it."
     )
+    preempt: bool = Field(
+        False, description="Whether a job pauses those of lower priority when it fits nowhere; they go on later."
+    )
     ageing_hours: float = Field(24, description="Hours of waiting that count as one step of priority; 0: never.")
     keep_events: int = Field(100_000, description="Newest events kept in the log.")
     keep_inbox_hours: float = Field(72, description="How long a command's key and reply are remembered.")

@@ -1,0 +1,17 @@
+"""Jobs that make room for more urgent ones, and jobs that several runners do together"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Bring the tables to this revision."""
+    with op.batch_alter_table("jobs") as batch_op:
+        batch_op.add_column(sa.Column("preempted_by", sa.String(), nullable=True))
