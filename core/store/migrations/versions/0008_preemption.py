@@ -1,12 +1,12 @@
-"""Jobs that make room for more urgent ones, and jobs that several runners do together"""
+"""Jobs that make room for more urgent ones"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
