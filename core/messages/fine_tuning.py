@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import AliasChoices, Field, model_validator
 
-from core.messages.base import Command, Query, Value
+from core.messages.base import Command, Part, Query, Value
 from core.messages.common import After, Count, Limit, Name, one_of_or_none
 from core.messages.jobs import JobState
 from core.presets import filled_in
@@ -83,16 +83,8 @@ def _either(name: str, older: str) -> AliasChoices:
     return AliasChoices(name, older)
 
 
-class StartFineTuningJob(Command[FineTuningJobReply]):
-    """Train a LoRA adapter, or a whole model: the job is queued, handed to a runner with room, its result registered at the end."""
-
-    RULES: ClassVar[str | None] = "core.messages.fine_tuning_rules"
-    EXAMPLE: ClassVar[dict[str, Any]] = {
-        "adapter_name": "tickets-1",
-        "base_model_id": "m",
-        "dataset_id": "d",
-        "prompt_id": "p",
-    }
+class FineTuningRequest(Part):
+    """What a request says of a training: StartFineTuningJob does it, PlanFineTuningJob tells what would come of it."""
 
     adapter_name: Name = Field("", description="Name of the adapter to be: letters, digits and hyphens.")
     base_model_id: str = ""
@@ -171,6 +163,18 @@ class StartFineTuningJob(Command[FineTuningJobReply]):
     def splits(self) -> list[str]:
         """The splits that are trained on."""
         return [TRAIN] if self.train_splits is None else self.train_splits
+
+
+class StartFineTuningJob(FineTuningRequest, Command[FineTuningJobReply]):
+    """Train a LoRA adapter, or a whole model: the job is queued, handed to a runner with room, its result registered at the end."""
+
+    RULES: ClassVar[str | None] = "core.messages.fine_tuning_rules"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "adapter_name": "tickets-1",
+        "base_model_id": "m",
+        "dataset_id": "d",
+        "prompt_id": "p",
+    }
 
 
 class GetFineTuningJob(Query[FineTuningJobReply]):
