@@ -30,7 +30,7 @@ from core.messages.configs import AddConfig, GetConfig, ListConfigs
 from core.messages.events import ListEvents
 from core.queue import embedded, stream
 from core.settings import Settings
-from core.store.tables import Config
+from core.store.tables import Config, Model
 
 LORA = AddConfig(type="lora_config", config='{"r": 5}')
 
@@ -115,6 +115,21 @@ def test_a_list_is_read_through_all_its_pages(
     assert [each.name for each in studio.get_datasets()] == [f"d{index}" for index in range(5)]
     assert not [*studio.get_models(), *studio.get_adapters(), *studio.get_prompts()]
     assert not [*studio.get_fine_tuning_jobs(), *studio.get_evaluation_jobs()]
+
+
+def test_what_is_removed_while_a_list_is_read_stops_nothing(
+    studio: StudioClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.client.PAGE", 3)
+    with desk.store.write() as unit:
+        unit.session.add_all(Model(id=f"{n}", type="project", name=f"m{n}", created_at=n) for n in range(9))
+    seen = []
+    for row in studio.rows("ListModels", "models"):
+        seen.append(row.id)
+        if row.id in "25":  # the last of a page, and what is around it
+            for id in ("2", "1", "6") if row.id == "2" else ("5", "4", "3", "0"):
+                assert answer(desk, "RemoveModel", {"id": id}, None)["ok"]
+    assert seen == ["0", "1", "2", "3", "4", "5", "7", "8"]
 
 
 def test_a_studio_that_is_not_running_is_said_at_once(tmp_path: Path) -> None:

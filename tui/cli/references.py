@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.messages import REGISTRY
 from core.text import plain
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ BY_ID = {
     "RemoveAdapter": "adapter_id",
     "RemoveFineTuningJob": "fine_tuning_job_id",
 }
-PAGE = 1000
 
 
 class Ambiguous(ValueError):
@@ -68,17 +66,12 @@ def _resolved(client: StudioClient, field: str, value: Any) -> Any:
 def by_name(client: StudioClient, field: str, value: str) -> str:
     """The id of the resource named `value`, newest last; `value` itself when it is an id or unknown."""
     message, many, column = REFERENCES[field]
-    after: str | None = None
     found: list[str] = []
-    while True:
-        page = client.call(REGISTRY[message].model_validate({"limit": PAGE, "after": after}))
-        rows = getattr(page, many)
-        if any(row.id == value for row in rows):
+    for row in client.rows(message, many):
+        if row.id == value:
             return value
-        found += [row.id for row in rows if getattr(row, column) == value]
-        if not page.has_more:
-            break
-        after = rows[-1].id
+        if getattr(row, column) == value:
+            found.append(row.id)
     if len(found) > 1:
         raise Ambiguous(f"{len(found)} resources are named {plain(value)}: {', '.join(found)}; give the id")
     return found[0] if found else value
