@@ -75,6 +75,29 @@ def test_a_wrong_shape_hides_no_other_breach(tmp_path: Path, capsys: pytest.Capt
     assert {"FT-002", "MS-101", "MS-102", "FT-005"} <= rules
 
 
+def test_a_wrong_shape_within_a_field_hides_none_of_the_field(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = {"name": " ", "dataset_id": 5, "prompt_template": "{a.b}", "colour": "red", "completion_template": "{"}
+    path = written(tmp_path, "a.json", json.dumps({"name": "AddPrompt", "payload": {"prompt": prompt}}))
+    assert {each[2:] for each in found(capsys, path)} == {
+        ("MS-101", "prompt.dataset_id"),
+        ("MS-102", "prompt.colour"),
+        ("PR-001", "prompt.name"),
+        ("PR-003", "prompt.prompt_template"),
+        ("PR-004", "prompt.input_template"),
+        ("PR-005", "prompt.completion_template"),
+    }
+    pairs = [{"base_model_id": "m"}, {"base_model_id": "m", "adapter_id": 7}, "m"]
+    batch = {"model_adapter_combinations": pairs, "dataset_id": "", "prompt_id": "p"}
+    path = written(tmp_path, "b.json", json.dumps({"name": "StartEvaluationJob", "payload": batch}))
+    assert {each[2:] for each in found(capsys, path)} == {
+        ("MS-101", "model_adapter_combinations.1.adapter_id"),
+        ("MS-101", "model_adapter_combinations.2"),
+        ("EV-002", "dataset_id"),
+    }
+
+
 def test_json_with_tabs_a_bom_and_surrogates_tells_the_same_places(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +154,21 @@ def test_an_axolotl_config_is_checked_with_the_line_of_each_key(
         (3, "CF"),
         (6, "CF"),
     }
+
+
+def test_a_key_that_is_there_twice_or_is_no_text_is_told_with_its_line_and_hides_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "base_model: x\nadapter: lora\nlearning_rate: high\nadapter: qlora\n"
+    assert found(capsys, written(tmp_path, "a.yaml", text)) == [
+        (3, 16, "CF-104", "config"),
+        (4, 1, "FL-102", "adapter"),
+    ]
+    text = "# first\n---\nbase_model: x\nadapter: lora\nspecial_tokens:\n  1: a\n"
+    assert found(capsys, written(tmp_path, "b.yaml", text)) == [(6, 1, "CF-003", "config")]
+    twice = '{\n  "r": 8,\n  "rank": 4,\n  "r": 9\n}\n'
+    told = found(capsys, written(tmp_path, "c.json", twice), "--config", "lora_config")
+    assert told == [(3, 11, "CF-102", "config"), (4, 3, "FL-102", "r")]
 
 
 def test_advice_is_told_and_refuses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.errors import Refused
 from core.messages.base import find, parse
@@ -20,6 +22,7 @@ AXOLOTL = frozenset({"base_model", "adapter", "datasets", "sequence_len", "micro
 AXOLOTL |= {"gradient_accumulation_steps", "learning_rate", "optimizer", "lr_scheduler", "lora_r", "lora_alpha"}
 AXOLOTL |= {"output_dir", "load_in_4bit", "load_in_8bit", "val_set_size", "sample_packing", "tokenizer_type"}
 LINES = {".jsonl", ".ndjson"}
+_LINE = re.compile(r"\bline (\d+)")  # of the config's text, in a breach that knows it
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def check_file(path: str, config: str | None) -> Checked:
     try:
         text = _text(path)
         for document in _documents(text, Path(path).suffix.lower(), reading):
-            reading.document(document, text[document.begin : document.end])
+            reading.document(document, text)
     except Malformed as error:
         reading.malformed(error)
     if not reading.messages and not reading.findings:
@@ -131,13 +134,13 @@ class _Reading:
         self._add(error.line, error.column, "", Breach(rule=error.rule, field="", message=error.message))
 
     def document(self, document: Document, text: str) -> None:
-        """Check what a document holds."""
+        """Check what a document of the file's text holds."""
         for each in document.twice:
             told = f"key {each.key!r} is there twice (first on line {each.first})"
             self._add(each.line, each.column, "", Breach(rule=TWICE, field=each.key, message=told))
         root = document.root
         if kind := self.config or ("axolotl" if _is_axolotl(root.value) else None):
-            self._config(kind, root, text)
+            self._config(kind, document, text)
         elif isinstance(root.value, list):
             for index in range(len(root.value)):
                 self._message(root.parts[index])
@@ -158,10 +161,16 @@ class _Reading:
             line, column = where(payload, breach, place.parts["name"] if named else at, _older(value["name"]))
             self._add(line, column, value["name"], breach)
 
-    def _config(self, kind: str, root: Place, text: str) -> None:
+    def _config(self, kind: str, document: Document, text: str) -> None:
+        """Check the document's text as a config; a key that was told to be there twice hides nothing else."""
         self.messages += 1
-        for breach in breaches("AddConfig", {"type": kind, "config": text}):
+        root, body = document.root, text[document.begin : document.end]
+        if document.twice:
+            body = json.dumps(root.value)
+        for breach in breaches("AddConfig", {"type": kind, "config": body}):
             line, column = _key_of(root, breach.message)
+            if not document.twice and (said := _LINE.search(breach.message)):
+                line, column = text.count("\n", 0, document.begin) + int(said[1]), 1
             self._add(line, column, "AddConfig", breach)
 
     def _add(self, line: int, column: int, name: str, breach: Breach) -> None:
@@ -177,19 +186,41 @@ def breaches(name: str, payload: object) -> list[Breach]:
     try:
         return check(parse(name, payload))
     except Refused as error:
-        told, wrong = error.breaches, {each.field.partition(".")[0] for each in error.breaches}
+        told = error.breaches
     kind = find(name)
-    if kind is None or not isinstance(payload, dict) or "" in wrong:
+    if kind is None or not isinstance(payload, dict) or any(not each.field for each in told):
         return told
-    lacking = {each.field for each in told if each.rule == "MS-103"} & set(kind.EXAMPLE)
-    rest = {key: value for key, value in payload.items() if key not in wrong} | {
-        key: kind.EXAMPLE[key] for key in lacking
-    }
+    example = {each.field: kind.EXAMPLE[each.field] for each in told if each.field in kind.EXAMPLE}
+    lacking = {each.field for each in told if each.rule == "MS-103"} & set(example)
+    rest = _without(payload, [each.field for each in told]) | {key: example[key] for key in lacking}
     try:
         more = check(parse(name, rest))
     except Refused:
         return told
-    return told + [each for each in more if each.field.partition(".")[0] not in wrong]
+    guessed = [each.field for each in told if each.rule != "MS-102"]  # of what is not known nothing can be told
+    return told + [each for each in more if not any(_of_one(each.field, other) for other in guessed)]
+
+
+def _without(payload: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """The payload without the fields; of one that is an item of a list the whole list goes."""
+    made = copy.deepcopy(payload)
+    for field in fields:
+        holder: Any = made
+        *way, last = field.split(".")
+        for part in way:
+            holder = holder[int(part)] if isinstance(holder, list) and part.isdecimal() else holder.get(part, {})
+            if not isinstance(holder, dict | list):
+                break
+        if isinstance(holder, dict) and last in holder:
+            del holder[last]
+        else:
+            made.pop(field.partition(".")[0], None)
+    return made
+
+
+def _of_one(field: str, other: str) -> bool:
+    """Whether one of the two is in the other."""
+    return f"{field}.".startswith(f"{other}.") or f"{other}.".startswith(f"{field}.")
 
 
 def where(payload: Place, breach: Breach, otherwise: Place, older: Mapping[str, Sequence[str]]) -> tuple[int, int]:
