@@ -60,6 +60,8 @@ def keep(
 ) -> tuple[Config, bool]:
     """Return the config of that content, and whether it was there before; raises ConfigTextError.
 
+    One that is shipped has the same id in every studio, so that jobs which name it can be moved.
+
     Two senders that race meet at the UNIQUE hash: the second's transaction is run again and finds the first's row.
     """
     content = parse_config(kind, text)
@@ -68,7 +70,7 @@ def keep(
     if existing is not None:
         return existing, True
     row = Config(
-        id=str(uuid4()),
+        id=str(uuid4()) if is_default == USERS else f"default-config-{hash[:12]}",
         type=kind,
         description=description,
         config=shown(kind, text, content),

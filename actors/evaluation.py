@@ -70,7 +70,8 @@ def start_evaluation_job(message: StartEvaluationJob, unit: Unit, world: RealWor
     unit.session.add_all(rows)
     submit(world.desk, unit, job)
     board = Board(unit.session, world.desk.settings)
-    return EvaluationBatchReply(parent_job_id=parent, evaluation_jobs=[metadata(row, job, board) for row in rows])
+    shown = [metadata(row, job, board) for row in rows]
+    return EvaluationBatchReply(parent_job_id=parent, evaluation_jobs=_named(unit.session, shown))
 
 
 def _shared(message: StartEvaluationJob, unit: Unit, world: RealWorld, parent: str) -> dict[str, Any]:
@@ -197,9 +198,9 @@ def _held_out(session: Session, trained: FineTuningJob | None, dataset_id: str) 
 def get_evaluation_job(message: GetEvaluationJob, session: Session, world: RealWorld) -> EvaluationJobReply:
     """One combination."""
     row = found(session, EvaluationJob, message.id, "evaluation job")
-    return EvaluationJobReply(
-        evaluation_job=metadata(row, session.get(Job, row.parent_job_id), Board(session, world.desk.settings))
-    )
+    board = Board(session, world.desk.settings)
+    shown = metadata(row, session.get(Job, row.parent_job_id), board)
+    return EvaluationJobReply(evaluation_job=_named(session, [shown])[0])
 
 
 @handles(ListEvaluationJobs)
@@ -222,7 +223,7 @@ def list_evaluation_jobs(message: ListEvaluationJobs, session: Session, world: R
     rows = session.execute(query.order_by(*order).limit(message.limit + 1)).all()
     board = Board(session, world.desk.settings)
     shown = [metadata(row, job, board) for row, job in rows[: message.limit]]
-    return EvaluationJobsReply(evaluation_jobs=shown, has_more=len(rows) > message.limit)
+    return EvaluationJobsReply(evaluation_jobs=_named(session, shown), has_more=len(rows) > message.limit)
 
 
 def _later(session: Session, id: str) -> ColumnElement[bool]:
@@ -258,6 +259,7 @@ def get_evaluation_answers(message: GetEvaluationAnswers, session: Session, worl
     shown = answers[message.after : message.after + message.limit]
     return EvaluationAnswersReply(
         parent_job_id=message.parent_job_id,
+        combinations={each.id: each.combination for each in _named(session, [metadata(row, None) for row in rows])},
         rows=shown,
         total=len(answers),
         has_more=len(answers) > message.after + message.limit,
@@ -282,3 +284,17 @@ def metadata(row: EvaluationJob, job: Job | None, board: Board | None = None) ->
     if made.status == JobStatus.queued and job is not None and JobStatus(job.status).held:
         made.status = JobStatus.assigned
     return made
+
+
+def _named(session: Session, shown: list[EvaluationJobMetadata]) -> list[EvaluationJobMetadata]:
+    """The same, with the names that models and adapters have now."""
+    models, adapters = ({getattr(each, field) for each in shown} for field in ("base_model_id", "adapter_id"))
+    names: dict[str, str] = {}
+    for table, ids in ((Model, models - {None}), (Adapter, adapters - {None})):
+        if ids:
+            found = session.execute(select(table.id, table.name).where(table.id.in_(ids)))
+            names |= {id: name or id for id, name in found}
+    for each in shown:
+        each.base_model_name = names.get(each.base_model_id or "")
+        each.adapter_name = names.get(each.adapter_id or "")
+    return shown

@@ -200,25 +200,26 @@ class StudioClient(_Studio):
         """All evaluation jobs, newest batch first."""
         return self._all("ListEvaluationJobs", "evaluation_jobs")
 
-    def rows(self, name: str, field: str) -> Iterator[Any]:
+    def rows(self, name: str, field: str, **filters: Any) -> Iterator[Any]:
         """Every row that the list `name` answers in `field`, page by page, each once; what is removed meanwhile stops nothing."""
         seen: dict[str, None] = {}
         more = True
         while more:
-            page = self._page(name, list(seen))
+            page = self._page(name, list(seen), filters)
             for row in getattr(page, field):
                 if row.id not in seen:
                     seen[row.id] = None
                     yield row
             more = page.has_more
 
-    def _page(self, name: str, seen: list[str]) -> Any:
+    def _page(self, name: str, seen: list[str], filters: dict[str, Any]) -> Any:
         """The page after the last of the rows seen that is still there."""
         from core.messages import REGISTRY
 
         while True:
             try:
-                return self.call(REGISTRY[name].model_validate({"limit": PAGE, "after": seen[-1] if seen else None}))
+                place = {"limit": PAGE, "after": seen[-1] if seen else None}
+                return self.call(REGISTRY[name].model_validate({**filters, **place}))
             except Refused as error:
                 if not seen or all(each.rule != "MS-105" for each in error.breaches):
                     raise

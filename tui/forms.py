@@ -235,29 +235,47 @@ def by_field(form: list[Field], breaches: list[Breach]) -> dict[str, list[str]]:
 
 def as_code(name: str, made: dict[str, Any]) -> str:
     """The request as CLI, Python and JSON."""
-    verb = next((each for each in VERBS if each.message == name), None)
-    lines = json.dumps(made, indent=2, ensure_ascii=False)
-    cli = f"fts send {name} --json {shlex.quote(json.dumps(made, ensure_ascii=False))}"
-    if verb is not None and name != "StartEvaluationJob":
-        flat = {path[-1]: value for path, value in _flat(made)}
-        cli = " ".join([f"fts {verb.noun} {verb.verb}", *(_option(option, value) for option, value in flat.items())])
     python = f"from core.client import StudioClient\nfrom core.messages import parse\n\nwith StudioClient() as studio:\n    print(studio.call(parse({name!r}, {made!r})))"
-    return f"── CLI\n{cli}\n\n── Python\n{python}\n\n── JSON ({name})\n{lines}"
+    lines = json.dumps(made, indent=2, ensure_ascii=False)
+    return f"── CLI\n{command_line(name, made)}\n\n── Python\n{python}\n\n── JSON ({name})\n{lines}"
 
 
-def _flat(made: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def command_line(name: str, made: dict[str, Any]) -> str:
+    """The request as a line for a shell."""
+    verb = next((each for each in VERBS if each.message == name), None)
+    if verb is None:
+        return f"fts send {name} --json {shlex.quote(json.dumps(made, ensure_ascii=False))}"
+    words = [f"fts {verb.noun} {verb.verb}"]
+    for field, value in _flat(made):
+        words += [_word(value)] if field == verb.positional else _options(field, value)
+    return " ".join(words)
+
+
+def _flat(made: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in made.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, (*above, name))
+            yield from _flat(value)
         else:
-            yield (*above, name), value
+            yield name, value
 
 
-def _option(name: str, value: Any) -> str:
+def _options(name: str, value: Any) -> list[str]:
     flag = "--" + name.replace("_", "-")
     if isinstance(value, bool):
-        return flag if value else flag.replace("--", "--no-", 1)
-    return f"{flag} {shlex.quote(str(value))}"
+        return [flag if value else flag.replace("--", "--no-", 1)]
+    if name == "model_adapter_combinations":
+        return [f"--pair {_word(':'.join(filter(None, pair.values())))}" for pair in value]
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return [f"{flag} {_word(each)}" for each in value]
+    text = _word(value)
+    return [f"{flag}={text}" if str(value).startswith("-") else f"{flag} {text}"]
+
+
+def _word(value: Any) -> str:
+    """A value as the shell and the command line read it back."""
+    if not isinstance(value, str):
+        return shlex.quote(json.dumps(value, ensure_ascii=False))
+    return shlex.quote(f"@{value}" if value.startswith("@") else value)
 
 
 def title(message: type[Message[Any]]) -> str:

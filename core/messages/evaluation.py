@@ -27,10 +27,12 @@ class EvaluationJobMetadata(JobState):
     parent_job_id: str | None = None
     run_number: int | None = None
     base_model_id: str | None = None
+    base_model_name: str | None = Field(None, description="Its name now; none when it was removed.")
     dataset_id: str | None = None
     prompt_id: str | None = None
     num_workers: int | None = None
     adapter_id: str | None = None
+    adapter_name: str | None = Field(None, description="Its name now; none for a base model by itself.")
     num_cpu: int | None = None
     num_gpu: int | None = None
     num_memory: int | None = None
@@ -46,6 +48,12 @@ class EvaluationJobMetadata(JobState):
     comparison_adapter_id: str | None = Field(None, description="The baseline: the first adapter of the batch.")
     scores: dict[str, float] = {}
     rows: int | None = None
+
+    @property
+    def combination(self) -> str:
+        """What was scored, for people: the base model's name, and the adapter's."""
+        model = self.base_model_name or self.base_model_id or "base model"
+        return f"{model} + {self.adapter_name or self.adapter_id}" if self.adapter_id else model
 
 
 class EvaluationJobReply(Value):
@@ -148,6 +156,9 @@ class EvaluationAnswersReply(Value):
     """A page of rows with all answers side by side."""
 
     parent_job_id: str
+    combinations: dict[str, str] = Field(
+        {}, description="evaluation job id -> what answered: model, or model + adapter"
+    )
     rows: list[AnswerRow]
     total: int
     has_more: bool = False

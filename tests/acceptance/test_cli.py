@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,19 +82,21 @@ def test_its_log_and_events_and_numbers_are_told_by_its_name(whole: Whole, train
 
 
 def test_base_and_adapter_are_scored_side_by_side_on_held_out_rows(whole: Whole, trained: str) -> None:
-    ids = {each["name"]: each["id"] for each in told(whole, "adapter", "list")["adapters"]}  # type: ignore[attr-defined]
-    model = told(whole, "model", "show", "tiny")["model"]["id"]  # type: ignore[index]
     done = whole.fts(
-        "evaluation", "submit", "--pair", model, "--pair", f"{model}:{ids[trained]}", "--dataset", "rows", "--prompt", "act",
+        "evaluation", "submit", "--pair", "tiny", "--pair", f"tiny:{trained}", "--dataset", "rows", "--prompt", "act",
         "--num-cpu", "1", "--num-gpu", "0", "--num-memory", "1", "--generation-config", '{"max_new_tokens": 4, "do_sample": false}', "--wait",
     )  # fmt: skip
     assert "succeeded" in done.stdout
+    assert "exact_match" in done.stdout and f"tiny + {trained}" in done.stdout
     rows = told(whole, "evaluation", "list")["evaluation_jobs"]
     assert [row["status"] for row in rows] == ["succeeded", "succeeded"]  # type: ignore[attr-defined]
     assert [row["rows"] for row in rows] == [60, 60]  # type: ignore[attr-defined]
     answers = told(whole, "evaluation", "answers", rows[0]["parent_job_id"])  # type: ignore[index]
     assert answers["total"] == 60
     assert set(answers["rows"][0]["answers"]) == {row["id"] for row in rows}  # type: ignore[index,attr-defined]
+    shown = whole.fts("evaluation", "answers", rows[0]["parent_job_id"][:8], "--limit", "1").stdout  # type: ignore[index]
+    assert f"tiny + {trained}" in shown and "expected" in shown
+    assert "succeeded" in whole.fts("evaluation", "logs", "evaluation on rows").stdout
 
 
 def test_every_breach_is_printed_and_the_exit_code_says_refused(whole: Whole) -> None:
@@ -120,6 +123,36 @@ def test_the_same_key_does_it_once(whole: Whole) -> None:
 def test_what_is_not_there_is_exit_code_4(whole: Whole) -> None:
     assert whole.fts("dataset", "show", "nothing", check=False).returncode == 4
     assert whole.fts("schema", "NoSuchMessage", check=False).returncode == 4
+
+
+def test_a_name_that_there_is_not_is_answered_with_the_nearest_one(whole: Whole, trained: str) -> None:
+    for words in (["dataset", "show", "row"], ["dataset", "remove", "row"], ["prompt", "generate", "row"]):
+        assert "did you mean rows?" in whole.fts(*words, check=False).stderr
+    done = whole.fts("job", "events", "from-clu", check=False)
+    assert done.returncode == 4 and f"did you mean {trained}?" in done.stderr
+
+
+def test_a_job_that_waits_says_so_where_its_log_would_be(whole: Whole, trained: str) -> None:
+    words = ["--base-model", "tiny", "--dataset", "rows", "--prompt", "act", "--num-gpu", "8"]
+    whole.fts("job", "submit", "--adapter-name", "too-large", *words)
+    assert "no log yet: queued  waiting for a runner with 8 GPU" in whole.fts("job", "logs", "too-large").stderr
+    whole.fts("job", "cancel", "too-large")
+
+
+def test_a_draft_of_a_prompt_is_stored_by_the_command_that_comes_with_it(whole: Whole, trained: str) -> None:
+    draft = whole.fts("prompt", "generate", "rows").stdout
+    command = shlex.split(draft[draft.index("fts prompt add") :])
+    stored = whole.fts(*command[1:]).stdout
+    assert "prompt_template" in stored
+    name = command[command.index("--name") + 1]
+    assert "learned" in whole.fts("prompt", "preview", name).stdout
+
+
+def test_an_import_that_leaves_rows_out_says_so_by_its_exit_code(whole: Whole) -> None:
+    bad = {"datasets": [{"id": "bad", "name": "bad", "type": "zip"}], "models": []}
+    (whole.directory / "bad.json").write_text(json.dumps(bad))
+    done = whole.fts("database", "import", "bad.json", "--preview", check=False)
+    assert done.returncode == 1 and "DS-001" in done.stdout and "1 row can't be stored" in done.stderr
 
 
 def test_any_message_can_be_sent_and_described(whole: Whole) -> None:

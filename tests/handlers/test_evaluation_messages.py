@@ -55,6 +55,18 @@ def test_a_batch_answers_all_its_children_and_is_one_job(desk: Desk) -> None:
     assert (sealed.seed, sealed.generation["max_new_tokens"]) == (420, 60)
 
 
+def test_what_was_scored_is_told_by_the_names_that_models_and_adapters_have_now(desk: Desk) -> None:
+    add_adapter(desk)
+    parent, children = batch(desk)
+    say(desk, "EditAdapter", id="a", name="better")
+    told = [(each["base_model_name"], each["adapter_name"]) for each in rows(desk, parent)]
+    assert told == [("tiny", None), ("tiny", "better")]
+    one = say(desk, "GetEvaluationJob", id=children[1])["evaluation_job"]
+    assert (one["base_model_name"], one["adapter_name"]) == told[1]
+    named = say(desk, "GetEvaluationAnswers", parent_job_id=parent)["combinations"]
+    assert named == dict(zip(children, ("tiny", "tiny + better"), strict=True))
+
+
 def test_only_the_rows_held_out_by_the_adapters_own_job_are_scored(desk: Desk) -> None:
     add_adapter(desk, train_test_split=0.8, dataset_fraction=0.5)
     with desk.store.write() as unit:

@@ -23,7 +23,7 @@ from core.messages.models import AddModel
 from core.messages.prompts import AddPrompt, PromptFields
 from core.settings import Settings, settings
 from core.text import plain
-from tui.cli import output, up, watch
+from tui.cli import output, tables, up, watch
 from tui.cli.home import Home
 
 DEMO = CONFIGS / "demo"
@@ -46,11 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
             batch: list[str] = []
             if sys.stdout.isatty() and not arguments.plain:
                 _in_dashboard(using, ids, job, batch)
-            code = watch.wait_for(client, job, evaluation=False)
+            code = watch.wait_for(client, job)
             if code == 0:
                 batch = batch or [_evaluate(client, ids, job)]
                 say("comparing the base model and the adapter on rows that neither was trained on")
-                code = watch.wait_for(client, batch[0], evaluation=True)
+                code = watch.wait_for(client, batch[0], noun="evaluation")
             return code or _compare(client, batch[0], began)
     except StudioError as error:
         return output.fail(error, "table")
@@ -162,7 +162,7 @@ def _in_dashboard(using: Settings, ids: dict[str, str], job: str, batch: list[st
 
     def follow() -> None:
         with StudioClient(using) as client:
-            while not (state := watch.state(client, job, evaluation=False)).status.finished:
+            while not (state := watch.state(client, job)).status.finished:
                 time.sleep(1)
             if state.status.value == "succeeded":
                 batch.append(_evaluate(client, ids, job))
@@ -191,7 +191,7 @@ def _compare(client: StudioClient, batch: str, began: float) -> int:
         }
         for row in shown
     ]
-    output.table(table, ["ticket", "expected", "base model", "adapter"])
+    tables.table(table, ["ticket", "expected", "base model", "adapter"])
     before, after = base.scores["exact_match"], adapter.scores["exact_match"]
     print(f"\nexact match on {adapter.rows} held-out tickets:  base model {before:.1%}   adapter {after:.1%}")
     print(f"done in {time.monotonic() - began:.0f} s; `fts` opens the dashboard, `fts down` stops the studio")

@@ -49,6 +49,8 @@ def _option(name: str, field: FieldInfo, kind: Any, path: tuple[str, ...]) -> Op
     text = field.description or ""
     if not field.is_required() and field.default not in (None, "", [], {}) and field.default_factory is None:
         text = f"{text} [{field.default}]".strip()
+    if name in REFERENCES:
+        text = f"{text} ({REFERENCES[name][0].help})" if text else REFERENCES[name][0].help
     return Option("--" + name.replace("_", "-"), path, read, many, text.replace("%", "%%"))
 
 
@@ -66,19 +68,27 @@ def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]], *,
             )
         else:
             parser.add_argument(
-                *_flags(option),
+                *_flags(option, message),
                 dest=_dest(option),
                 type=option.read,
                 action="append" if option.many else "store",
                 default=None,
-                metavar=option.flag.strip("-").rsplit("-", 1)[-1].upper(),
+                metavar=_metavar(option),
                 help=option.help,
             )
 
 
-def _flags(option: Option) -> list[str]:
-    short = option.flag.removesuffix("-id")
-    return [option.flag] if short == option.flag or option.path[-1] not in REFERENCES else [short, option.flag]
+def _flags(option: Option, message: type[Message[Any]]) -> list[str]:
+    field = option.path[-1]
+    short = field.removesuffix("_id")
+    if short == field or field not in REFERENCES or short in message.model_fields:
+        return [option.flag]
+    return [f"--{short.replace('_', '-')}", option.flag]
+
+
+def _metavar(option: Option) -> str:
+    listings = REFERENCES.get(option.path[-1])
+    return (listings[0].noun if listings else option.path[-1].rsplit("_", 1)[-1]).upper()
 
 
 def payload(arguments: argparse.Namespace, message: type[Message[Any]]) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from core.errors import Conflict, Expired, NotFound, Refused, StudioError, Unavailable
 from core.text import plain
+from tui.cli.tables import table
+from tui.view.describe import described
 
 FORMS = ("table", "json", "yaml")
 EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_NOT_FOUND, EXIT_UNREACHABLE = 1, 2, 3, 4, 5
@@ -21,28 +22,21 @@ _EXITS: tuple[tuple[type[StudioError], int], ...] = (
     (Expired, EXIT_UNREACHABLE),
 )
 
-# What a table shows of each resource; everything else is in -o json and yaml.
+# What a table shows of each resource, what matters first: a narrow terminal has no room for the last ones.
+# Everything else is in -o json and yaml.
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "datasets": ("id", "name", "type", "rows", "features", "location", "huggingface_name"),
-    "models": ("id", "name", "type", "family", "location", "huggingface_model_name"),
-    "adapters": ("id", "name", "type", "model_id", "fine_tuning_job_id", "location"),
-    "prompts": ("id", "name", "dataset_id", "input_template", "completion_template"),
-    "configs": ("id", "type", "is_default", "model_family", "description", "config"),
-    "fine_tuning_jobs": (
-        "id",
-        "adapter_name",
-        "status",
-        "step",
-        "total_steps",
-        "eta_seconds",
-        "runner_id",
-        "waiting_for",
-    ),
-    "evaluation_jobs": ("id", "parent_job_id", "run_number", "status", "adapter_id", "scores"),
-    "runners": ("id", "host", "status", "cpus", "memory", "gpus", "jobs", "free"),
-    "events": ("id", "at", "type", "kind", "resource_id", "message"),
-    "series": ("name", "total", "values"),
-    "rows": ("row", "prompt", "expected", "answers"),
+    "datasets": ("name", "type", "rows", "id", "features", "location", "huggingface_name"),
+    "models": ("name", "type", "family", "id", "location", "huggingface_model_name"),
+    "adapters": ("name", "type", "id", "model_id", "location", "fine_tuning_job_id"),
+    "prompts": ("name", "id", "input_template", "completion_template", "dataset_id"),
+    "configs": ("type", "description", "id", "config", "model_family", "is_default"),
+    "fine_tuning_jobs": ("name", "status", "step", "total_steps", "eta_seconds", "id", "waiting_for", "runner_id"),
+    "evaluation_jobs": ("parent_job_id", "run_number", "combination", "status", "scores", "id", "waiting_for"),
+    "export_jobs": ("model_name", "type", "status", "id", "base_model_id", "adapter_id", "waiting_for"),
+    "runners": ("host", "status", "id", "cpus", "memory", "gpus", "jobs", "free"),
+    "events": ("at", "type", "resource_id", "message"),
+    "series": ("name", "points", "first", "last", "lowest", "highest"),
+    "resources": ("kind", "name", "id"),
 }
 
 
@@ -56,6 +50,10 @@ def show(value: Mapping[str, Any], form: str) -> None:
         print(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True), end="")
     elif isinstance(text := value.get("exported_json"), str):
         _exported(text)
+    elif "combinations" in value:
+        _answers(value)
+    elif "ignored_tables" in value:
+        _tables(_imported(value))
     else:
         _tables(value)
 
@@ -81,19 +79,58 @@ def notes(breaches: Sequence[Any], title: str = "") -> None:
 
 
 def _tables(value: Mapping[str, Any]) -> None:
-    several = sum(isinstance(part, list) for part in value.values()) > 1
+    """Lists as tables, and between them what stands alone."""
+    lists = [name for name, part in value.items() if _is_table(part) and part]
+    only = sum(_is_table(part) for part in value.values()) == 1
+    alone: dict[str, Any] = {}
     for name, part in value.items():
-        if part == [] and several:
-            continue
-        if isinstance(part, list) and (not part or isinstance(part[0], dict)):
-            columns = COLUMNS.get(name, ())
-            table(part, columns if part and set(columns) & set(part[0]) else None)
+        if _is_table(part):
+            _card(alone)
+            alone = {}
+            if part or only:
+                _table(name, part, heading=len(lists) > 1)
         elif isinstance(part, dict) and len(value) <= 2:
             _card(part)
-        elif isinstance(part, str) and "\n" in part:
-            _block(name, part)
-        elif part not in (None, False) or name == "removed":
-            print(f"{name}: {cell(name, part)}")
+        elif name == "removed" or not (name in INTERNAL or (name in COUNTS and not part) or part is False):
+            alone[name] = part
+    _card(alone)
+    _more(value, lists)
+
+
+def _card(fields: Mapping[str, Any]) -> None:
+    if text := described(fields):
+        print(text)
+
+
+def _is_table(part: Any) -> bool:
+    return isinstance(part, list) and (not part or isinstance(part[0], dict))
+
+
+def _table(name: str, rows: list[dict[str, Any]], *, heading: bool) -> None:
+    rows = [shaped(row) for row in rows] if (shaped := SHAPES.get(name)) else rows
+    if heading:
+        print(f"{name}:")
+    columns = COLUMNS.get(name, ())
+    table(rows, columns if rows and set(columns) & set(rows[0]) else None)
+
+
+def _more(value: Mapping[str, Any], lists: list[str]) -> None:
+    """How the next page is asked for."""
+    if value.get("has_more") and lists and (last := value[lists[0]][-1].get("id")) is not None:
+        print(f"there are more: --after {plain(last, limit=100)}", file=sys.stderr)
+
+
+def _combination(row: dict[str, Any]) -> dict[str, Any]:
+    model = row.get("base_model_name") or row.get("base_model_id")
+    adapter = row.get("adapter_name") or row.get("adapter_id")
+    return {**row, "combination": f"{model} + {adapter}" if adapter else model}
+
+
+def _series(row: dict[str, Any]) -> dict[str, Any]:
+    values = row["values"] or [None]
+    numbers = [each for each in values if each is not None] or [None]
+    ends = {"first": values[0], "last": values[-1], "lowest": min(numbers), "highest": max(numbers)}
+    return {"name": row["name"], "points": row["total"], **ends}
 
 
 def _exported(text: str) -> None:
@@ -101,40 +138,39 @@ def _exported(text: str) -> None:
     print(plain(text, limit=len(text) * 6, lines=True) if sys.stdout.isatty() else text)
 
 
-def _block(name: str, text: str) -> None:
-    """Text of several lines as it stands, such as a row as the model will see it."""
-    print(f"{name}:")
-    for line in plain(text, limit=20_000, lines=True).split("\n"):
-        print(f"  {line}".rstrip())
+def _imported(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What an import did, what needs a look last: the end of a long list is what a terminal shows."""
+    order = ("skipped", "inserted", "mended", "failed")
+    rows = sorted(value["rows"], key=lambda row: order.index(row["outcome"]))
+    return {"rows": rows, **{name: part for name, part in value.items() if name != "rows"}}
 
 
-def _card(fields: Mapping[str, Any]) -> None:
-    shown = {name: value for name, value in fields.items() if value not in (None, "", [], {})}
-    wide = max((len(name) for name in shown), default=0)
-    for name, value in shown.items():
-        print(f"{name:<{wide}}  {cell(name, value, limit=2_000)}")
+def _answers(value: Mapping[str, Any]) -> None:
+    """The rows of an evaluation, each with what every combination answered, right or wrong."""
+    names = value["combinations"]
+    for row in value["rows"]:
+        print(f"── row {row['row']}")
+        print(_indented(row["prompt"]))
+        told: dict[str, str] = {"expected": row["expected"]}
+        told |= {
+            f"{'✓' if row['correct'].get(id) else '✗'} {names.get(id, id)}": text for id, text in row["answers"].items()
+        }
+        print(
+            described({plain(name, limit=100): plain(text, lines=True) or "(nothing)" for name, text in told.items()})
+            + "\n"
+        )
+    print(f"{len(value['rows'])} of {value['total']} rows", file=sys.stderr)
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Print rows under their columns; on a terminal the last column is cut to the line."""
-    if not rows:
-        print("(none)", file=sys.stderr)
-        return
-    names = [name for name in columns or list(rows[0]) if any(row.get(name) not in (None, "", [], {}) for row in rows)]
-    cells = [names, *([cell(name, row.get(name)) for name in names] for row in rows)]
-    wide = [max(len(line[index]) for line in cells) for index in range(len(names))]
-    for line in cells:
-        print("  ".join(f"{text:<{width}}" for text, width in zip(line, wide, strict=True)).rstrip())
+def _indented(text: str) -> str:
+    return "\n".join(f"   {line}".rstrip() for line in plain(text, limit=20_000, lines=True).split("\n"))
 
 
-def cell(name: str, value: Any, limit: int = 60) -> str:
-    """A value as one line of safe text."""
-    if value is None or value in ([], {}):
-        return ""
-    if name.endswith("_at") or name == "at":
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return plain(", ".join(value), limit=limit)
-    return plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), limit=limit)
+SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "evaluation_jobs": _combination,
+    "series": _series,
+}
+# Told when there is something to count.
+COUNTS = {"more_rows", "freed_bytes"}
+# What only programs go on with.
+INTERNAL = {"records_id", "offset", "oldest", "has_more"}

@@ -9,7 +9,7 @@ from typing import Any
 from core.messages import REGISTRY
 from core.messages.base import find
 from core.text import plain
-from tui.cli import output
+from tui.cli import output, tables
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"there is no message named {plain(name)}; `fts schema` lists them all", file=sys.stderr)
         return output.EXIT_NOT_FOUND
     if form == "table":
-        output.table(_fields(name) if name else [_summary(each) for each in sorted(REGISTRY)])
+        tables.table(_fields(name) if name else [_summary(each) for each in sorted(REGISTRY)])
     else:
         output.show(schema(name) if name else {each: schema(each) for each in sorted(REGISTRY)}, form)
     return 0

@@ -14,7 +14,7 @@ import psutil
 from core.errors import StudioError
 from core.settings import Settings, settings
 from core.text import plain
-from tui.cli import output
+from tui.cli import output, tables
 from tui.cli.home import Home, alive
 from tui.cli.parsing import add_command
 from tui.cli.procfile import GRACE
@@ -204,7 +204,7 @@ def run_status(arguments: argparse.Namespace) -> int:
     if not home.supervised():
         print("the supervisor is gone; `fts up` starts another, which takes the processes over", file=sys.stderr)
     if arguments.output == "table":
-        output.table(rows)
+        tables.table(rows)
     else:
         output.show({"home": str(using.root), "supervised": home.supervised(), "processes": rows}, arguments.output)
     return 0 if all(row["state"] == "running" for row in rows) and home.supervised() else output.EXIT_UNREACHABLE

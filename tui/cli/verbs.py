@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.errors import StudioError
+from core.errors import NotFound, Refused, StudioError
 from core.messages import REGISTRY, Command, Message, parse
 from core.rules import check, refusing
 from core.text import plain
 from tui.cli import output
 from tui.cli.fields import add_options, payload
 from tui.cli.parsing import add_command, add_group
-from tui.cli.references import REFERENCES
+from tui.cli.references import hints, places, resolve
 
 if TYPE_CHECKING:
     from core.client import StudioClient
@@ -48,7 +48,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("prompt", "list", "ListPrompts"),
     Verb("prompt", "show", "GetPrompt", "id"),
     Verb("prompt", "generate", "GeneratePrompt", "dataset_id"),
-    Verb("prompt", "preview", "PreviewPrompt"),
+    Verb("prompt", "preview", "PreviewPrompt", "prompt_id"),
     Verb("prompt", "edit", "EditPrompt", "id"),
     Verb("prompt", "remove", "RemovePrompt", "id"),
     Verb("config", "add", "AddConfig"),
@@ -91,7 +91,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("export", "cancel", "CancelJob", "id"),
     Verb("export", "retry", "RetryJob", "id"),
     Verb("export", "priority", "SetJobPriority", "id"),
-    Verb("database", "export", "ExportDatabase"),
+    Verb("database", "export", "ExportDatabase", "path"),
     Verb("database", "import", "ImportDatabase", "imported_json_path"),
     Verb("event", "list", "ListEvents"),
     Verb("runner", "list", "ListRunners"),
@@ -140,8 +140,8 @@ def _declare(verbs: Any, verb: Verb) -> None:
         parser.add_argument(
             f"positional_{verb.positional}",
             nargs=None if message.model_fields[verb.positional].is_required() else "?",
-            metavar="FILE" if verb.positional.endswith("_path") else verb.positional.removesuffix("_id").upper(),
-            help="id, or name" if verb.positional == "id" or verb.positional in REFERENCES else "",
+            metavar="FILE" if verb.positional.endswith("path") else verb.positional.removesuffix("_id").upper(),
+            help=_meant(verb),
         )
     if verb.message == "StartEvaluationJob":
         parser.add_argument(
@@ -155,6 +155,12 @@ def _declare(verbs: Any, verb: Verb) -> None:
         parser.add_argument("--wait", action="store_true", help="show progress and wait for the end")
     add_options(parser, message, without=verb.positional)
     parser.set_defaults(run=_runner(verb, message))
+
+
+def _meant(verb: Verb) -> str:
+    """What may be given for the word after the verb."""
+    listings = places(verb.positional or "", verb.message)
+    return next((each.help for each in listings if each.names), "id") if listings else ""
 
 
 def _runner(verb: Verb, message: type[Message[Any]]) -> Callable[[argparse.Namespace], int]:
@@ -182,15 +188,10 @@ def request(arguments: argparse.Namespace, name: str, fields: dict[str, Any]) ->
         return _send(arguments, name, fields)
     except StudioError as error:
         return output.fail(error, arguments.output)
-    except ValueError as error:
-        print(plain(error), file=sys.stderr)
-        return output.EXIT_USAGE
 
 
 def dry_run(name: str, fields: dict[str, Any], form: str) -> int:
     """Check a message by the rules that need neither the studio nor the network."""
-    from core.errors import Refused
-
     breaches = check(parse(name, fields))
     if refusing(breaches):
         return output.fail(Refused.because(breaches), form)
@@ -201,24 +202,56 @@ def dry_run(name: str, fields: dict[str, Any], form: str) -> int:
 
 def _send(arguments: argparse.Namespace, name: str, fields: dict[str, Any]) -> int:
     from core.client import StudioClient
-    from tui.cli.references import resolve
 
-    client = StudioClient()
-    message = parse(name, resolve(client, fields, name))
-    answer = client.ask(message, key=getattr(arguments, "key", None), timeout=arguments.timeout)
-    output.notes(answer.breaches)
-    value = answer.value.model_dump(mode="json")
-    if getattr(arguments, "wait", False):
-        return _wait(client, value, arguments.output)
-    output.show(value, arguments.output)
-    return 0
+    with StudioClient() as client:
+        try:
+            message = parse(name, resolve(client, fields, name))
+            answer = client.ask(message, key=getattr(arguments, "key", None), timeout=arguments.timeout)
+        except (Refused, NotFound) as error:
+            code = output.fail(error, arguments.output)
+            _hint(client, fields, name, error.message)
+            return code
+        output.notes(answer.breaches)
+        value = answer.value.model_dump(mode="json")
+        if getattr(arguments, "wait", False):
+            return _wait(client, value, arguments.output)
+        output.show(value, arguments.output)
+        if value.get("removed") is False:
+            _hint(client, fields, name, repr(fields.get("id")))
+        if name == "GeneratePrompt" and arguments.output == "table":
+            _offer(value)
+        return _code(name, value)
+
+
+def _code(name: str, value: dict[str, Any]) -> int:
+    """The exit code of what was answered: an import that left rows out did not do all that it was asked."""
+    failed = sum(table["failed"] for table in value["tables"]) if name == "ImportDatabase" else 0
+    if failed:
+        print(f"{failed} row{'s' if failed > 1 else ''} can't be stored as told above", file=sys.stderr)
+    return output.EXIT_FAILED if failed else 0
+
+
+def _hint(client: StudioClient, fields: dict[str, Any], name: str, told: str) -> None:
+    """Say which names come nearest to those that the studio does not know."""
+    for text in hints(client, fields, name, told):
+        print(f"  hint: {text}", file=sys.stderr)
+
+
+def _offer(value: dict[str, Any]) -> None:
+    """The command that stores a draft."""
+    from tui.forms import command_line
+
+    draft = {name: text for name, text in value["prompt"].items() if text and name not in ("id", "type")}
+    print(f"\nThis stores it:\n\n{plain(command_line('AddPrompt', {'prompt': draft}), limit=50_000, lines=True)}")
 
 
 def _wait(client: StudioClient, value: dict[str, Any], form: str) -> int:
     from tui.cli.watch import wait_for
 
-    job = value.get("fine_tuning_job") or {}
-    return wait_for(client, job.get("id") or value["parent_job_id"], evaluation="parent_job_id" in value, form=form)
+    if batch := value.get("parent_job_id"):
+        return wait_for(client, batch, noun="evaluation", form=form)
+    noun, job = ("export", value["export_job"]) if "export_job" in value else ("job", value["fine_tuning_job"])
+    return wait_for(client, job["id"], noun=noun, form=form)
 
 
 def send(arguments: argparse.Namespace) -> int:

@@ -6,12 +6,14 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from core.errors import StudioError
+from core.errors import NotFound, StudioError
 from core.text import plain
-from tui.cli import output
-from tui.cli.parsing import add_command
+from tui.cli import output, tables
+from tui.cli.parsing import Parser, add_command
+from tui.cli.references import BATCH, EXPORT, JOB, SCORED, Listing, by_name, hint
 from tui.view import words
 
 if TYPE_CHECKING:
@@ -20,52 +22,72 @@ if TYPE_CHECKING:
 EVERY = 5.0  # seconds between lines of progress
 
 
+# What a noun's job may be called by.
+CALLED: dict[str, tuple[Listing, ...]] = {"job": (JOB,), "evaluation": (BATCH, SCORED), "export": (EXPORT,)}
+
+
 def add(verbs: dict[str, Any]) -> None:
-    """Declare `fts job logs` and `fts job|evaluation wait`."""
-    logs = add_command(verbs["job"], "logs", "a job's log")
-    logs.add_argument("id", help="id, or the adapter's name")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on as the job does, until it ends")
-    logs.add_argument("-n", "--lines", type=int, default=200, help="how many of the last lines")
-    logs.add_argument("-o", "--output", choices=output.FORMS, default="table", help="json: an object a line")
-    logs.set_defaults(run=run_logs)
-    events = add_command(verbs["job"], "events", "what happened to a job")
-    events.add_argument("id", help="id, or the adapter's name")
-    events.add_argument("-o", "--output", choices=output.FORMS, default="table")
-    events.set_defaults(run=run_events)
-    for noun in ("job", "evaluation"):
-        wait = add_command(
-            verbs[noun], "wait", "show progress and wait for the end; exit code 1 when it did not succeed"
+    """Declare `fts job|evaluation|export logs`, `events` and `wait`."""
+    for noun, listings in CALLED.items():
+        logs = _add(verbs[noun], "logs", "a job's log", listings)
+        logs.add_argument("-f", "--follow", action="store_true", help="go on as the job does, until it ends")
+        logs.add_argument("-n", "--lines", type=int, default=200, help="how many of the last lines")
+        logs.add_argument("-o", "--output", choices=output.FORMS, default="table", help="json: an object a line")
+        logs.set_defaults(run=_of(run_logs), noun=noun)
+        events = _add(verbs[noun], "events", "what happened to a job", listings)
+        events.add_argument("-o", "--output", choices=output.FORMS, default="table")
+        events.set_defaults(run=_of(run_events), noun=noun)
+        wait = _add(
+            verbs[noun], "wait", "show progress and wait for the end; exit code 1 when it did not succeed", listings
         )
-        wait.add_argument("id", help="id, or the adapter's name" if noun == "job" else "the batch's id")
         wait.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how its end is shown")
-        wait.set_defaults(run=run_wait, evaluation=noun == "evaluation")
+        wait.set_defaults(run=_of(run_wait), noun=noun)
 
 
-def _job_id(client: StudioClient, text: str) -> str:
-    from tui.cli.references import by_name
+def _add(verbs: Any, name: str, text: str, listings: tuple[Listing, ...]) -> Parser:
+    made = add_command(verbs, name, text)
+    made.add_argument("id", help=listings[0].help)
+    return made
 
-    return by_name(client, "fine_tuning_job_id", text)
+
+def _of(body: Callable[[StudioClient, str, argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """A command about one job, which the words name."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        from core.client import StudioClient
+
+        try:
+            with StudioClient() as client:
+                return _named(client, arguments, body)
+        except StudioError as error:
+            return output.fail(error, arguments.output)
+
+    return run
 
 
-def run_wait(arguments: argparse.Namespace) -> int:
-    """Wait for a job's end."""
-    from core.client import StudioClient
-
+def _named(client: StudioClient, arguments: argparse.Namespace, body: Callable[..., int]) -> int:
+    listings = CALLED[arguments.noun]
     try:
-        with StudioClient() as client:
-            id = arguments.id if arguments.evaluation else _job_id(client, arguments.id)
-            return wait_for(client, id, evaluation=arguments.evaluation, form=arguments.output)
-    except StudioError as error:
-        return output.fail(error, arguments.output)
+        return body(client, by_name(client, listings, arguments.id), arguments)
+    except NotFound as error:
+        code = output.fail(error, arguments.output)
+        if repr(arguments.id) in error.message:
+            print(f"  hint: {hint(client, listings[0], arguments.id)}", file=sys.stderr)
+        return code
 
 
-def wait_for(client: StudioClient, id: str, *, evaluation: bool, form: str = "table") -> int:
+def run_wait(client: StudioClient, id: str, arguments: argparse.Namespace) -> int:
+    """Wait for a job's end."""
+    return wait_for(client, id, noun=arguments.noun, form=arguments.output)
+
+
+def wait_for(client: StudioClient, id: str, *, noun: str = "job", form: str = "table") -> int:
     """Print progress until the job has ended; 0 when it succeeded. JSON and YAML show its end alone, progress is on stderr."""
     progress = sys.stdout if form == "table" else sys.stderr
     told = ""
     printed = 0.0
     while True:
-        job = state(client, id, evaluation=evaluation)
+        job = state(client, id, noun)
         line = describe(job)
         if line != told and (
             time.monotonic() - printed >= EVERY or job.status.finished or told.split(" ")[0] != line.split(" ")[0]
@@ -75,25 +97,49 @@ def wait_for(client: StudioClient, id: str, *, evaluation: bool, form: str = "ta
         if job.status.finished:
             if form != "table":
                 output.show(job.model_dump(mode="json"), form)
-            elif job.error is not None:
-                print(plain(f"{job.error.message}\n{job.error.hint}", lines=True), file=sys.stderr)
+            else:
+                _end(client, id, job)
             return 0 if job.status.value == "succeeded" else output.EXIT_FAILED
         time.sleep(0.5)
 
 
-def state(client: StudioClient, id: str, *, evaluation: bool) -> Any:
-    """The job's state; of an evaluation batch, that of its first unfinished row, else of its last."""
-    if not evaluation:
-        from core.messages.fine_tuning import GetFineTuningJob
+def _end(client: StudioClient, id: str, job: Any) -> None:
+    """What came of it: why it failed, the adapter, or the scores side by side."""
+    if job.error is not None:
+        print(plain(f"{job.error.message}\n{job.error.hint}", lines=True), file=sys.stderr)
+    elif isinstance(getattr(job, "scores", None), dict):
+        rows = _batch(client, id)
+        names = list(dict.fromkeys(name for each in rows for name in each.scores))
+        scored = [{"combination": each.combination, "rows": each.rows, **each.scores} for each in rows]
+        tables.table(scored, ["combination", "rows", *names])
+        print(f"`fts evaluation answers {id}` shows every answer", file=sys.stderr)
+    elif job.status.value == "succeeded" and getattr(job, "auto_add_adapter", False):
+        print(plain(f"the adapter is {job.adapter_name}: {job.adapter_id}"))
 
-        return client.call(GetFineTuningJob(id=id)).fine_tuning_job
-    from core.errors import NotFound
+
+def state(client: StudioClient, id: str, noun: str = "job") -> Any:
+    """The job's state; of an evaluation batch, that of its first unfinished row, else of its last."""
+    if noun == "evaluation":
+        rows = _batch(client, id)
+        return next(
+            (row for row in rows if not row.status.finished), next((row for row in rows if row.error), rows[-1])
+        )
+    if noun == "export":
+        from core.messages.export import GetExportJob
+
+        return client.call(GetExportJob(id=id)).export_job
+    from core.messages.fine_tuning import GetFineTuningJob
+
+    return client.call(GetFineTuningJob(id=id)).fine_tuning_job
+
+
+def _batch(client: StudioClient, id: str) -> list[Any]:
     from core.messages.evaluation import ListEvaluationJobs
 
-    rows = client.call(ListEvaluationJobs(parent_job_id=id)).evaluation_jobs
+    rows: list[Any] = client.call(ListEvaluationJobs(parent_job_id=id)).evaluation_jobs
     if not rows:
         raise NotFound(f"there is no evaluation batch with id {id!r}")
-    return next((row for row in rows if not row.status.finished), next((row for row in rows if row.error), rows[-1]))
+    return rows
 
 
 def describe(job: Any) -> str:
@@ -122,35 +168,25 @@ def bar(share: float, width: int = 20) -> str:
     return "█" * full + "░" * (width - full)
 
 
-def run_logs(arguments: argparse.Namespace) -> int:
+def run_logs(client: StudioClient, id: str, arguments: argparse.Namespace) -> int:
     """Print a job's log; with -f go on until the job has ended."""
-    from core.client import StudioClient
     from core.messages.jobs import GetJobLog
 
-    try:
-        with StudioClient() as client:
-            id = _job_id(client, arguments.id)
-            page = client.call(GetJobLog(id=id, limit=max(1, min(1000, arguments.lines))))
-            _print(page.lines, arguments.output)
-            attempt, offset = page.attempt, page.offset
-            while arguments.follow:
-                ended = _ended(client, id)
-                page = client.call(GetJobLog(id=id, attempt=attempt, offset=offset))
-                _print(page.lines, arguments.output)
-                attempt, offset = page.attempt, page.offset
-                if ended and not page.has_more:
-                    break
-                if not page.lines:
-                    time.sleep(0.3)
-    except StudioError as error:
-        return output.fail(error, arguments.output)
+    page = client.call(GetJobLog(id=id, limit=max(1, min(1000, arguments.lines))))
+    if not page.lines:
+        print(f"no log yet: {describe(state(client, id, arguments.noun))}", file=sys.stderr)
+    _print(page.lines, arguments.output)
+    attempt, offset = page.attempt, page.offset
+    while arguments.follow:
+        ended = state(client, id, arguments.noun).status.finished
+        page = client.call(GetJobLog(id=id, attempt=attempt, offset=offset))
+        _print(page.lines, arguments.output)
+        attempt, offset = page.attempt, page.offset
+        if ended and not page.has_more:
+            break
+        if not page.lines:
+            time.sleep(0.3)
     return 0
-
-
-def _ended(client: StudioClient, id: str) -> bool:
-    from core.messages.fine_tuning import GetFineTuningJob
-
-    return client.call(GetFineTuningJob(id=id)).fine_tuning_job.status.finished
 
 
 def _print(lines: list[Any], form: str) -> None:
@@ -169,15 +205,16 @@ def _formed(line: Any, form: str) -> str:
     return f"{time.strftime('%H:%M:%S', time.localtime(line.at))} {plain(line.text, limit=100_000, lines=True)}"
 
 
-def run_events(arguments: argparse.Namespace) -> int:
+def run_events(client: StudioClient, id: str, arguments: argparse.Namespace) -> int:
     """Print what happened to a job."""
-    from core.client import StudioClient
     from core.messages.events import ListEvents
 
-    try:
-        with StudioClient() as client:
-            page = client.call(ListEvents(resource_id=_job_id(client, arguments.id), limit=5000))
-            output.show(page.model_dump(mode="json", include={"events"}), arguments.output)
-    except StudioError as error:
-        return output.fail(error, arguments.output)
+    page = client.call(ListEvents(resource_id=id, limit=5000))
+    if not page.events:
+        raise NotFound(f"nothing is known of a job with id {id!r}")
+    events = page.model_dump(mode="json", include={"events"})
+    if arguments.output == "table":
+        tables.table(events["events"], ["at", "type", "message"])
+    else:
+        output.show(events, arguments.output)
     return 0

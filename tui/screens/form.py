@@ -116,9 +116,9 @@ class FormScreen(StudioScreen):
                     rows, _ = studio.rows("ListConfigs", "configs", type=CONFIG_KINDS[field.name], limit=500)
                     options = [(row["description"] or row["config"], row["id"]) for row in rows]
                 else:
-                    message, many, column = REFERENCES[field.name]
-                    rows, _ = studio.rows(message, many, limit=500)
-                    options = [(row[column] or row["id"], row["id"]) for row in rows]
+                    listing = REFERENCES[field.name][0]
+                    rows, _ = studio.rows(listing.message, listing.many, limit=500)
+                    options = [(row[listing.names[0]] or row["id"], row["id"]) for row in rows]
             except Exception as error:
                 self.in_app(self._tell, f"the lists can't be filled: {error}")
                 return

@@ -21,10 +21,10 @@ def widths(natural: Sequence[int], room: int) -> list[int]:
             fitted[max(index for index, width in enumerate(fitted) if width)] = 0
         else:
             break
-    return _given_back(natural, fitted, room)
+    return given_back(natural, fitted, room)
 
 
-def _given_back(natural: Sequence[int], fitted: list[int], room: int) -> list[int]:
+def given_back(natural: Sequence[int], fitted: list[int], room: int) -> list[int]:
     """What a column that went left over goes to those that gave way, the first one first."""
     left = room - sum(fitted) - GAP * sum(width > 0 for width in fitted)
     for index, width in enumerate(fitted):

@@ -88,6 +88,12 @@ def _place(row: Row) -> Cell:
     ), "dim"
 
 
+def _combination(row: Row) -> Cell:
+    model = row.get("base_model_name") or words.short(row.get("base_model_id"))
+    adapter = row.get("adapter_name") or words.short(row.get("adapter_id"))
+    return plain(f"{model} + {adapter}" if adapter else model, limit=48), ""
+
+
 def _scores(row: Row) -> Cell:
     return "  ".join(f"{name} {words.number(value)}" for name, value in list((row.get("scores") or {}).items())[:2]), ""
 
@@ -158,7 +164,7 @@ KINDS: dict[str, Kind] = {
             "evaluation_jobs",
             (
                 Column("status", _state),
-                text("adapter_name", 24, "adapter"),
+                Column("combination", _combination),
                 Column("scores", _scores),
                 Column("progress", _progress),
                 text("rows", 8),
@@ -184,7 +190,7 @@ KINDS: dict[str, Kind] = {
                 ID,
             ),
             frozenset({"datasets"}),
-            "No datasets yet.\n\nn adds a CSV, JSON or JSONL file, or a dataset of the Hub.",
+            "No datasets yet.\n\nn adds a CSV, JSON, JSONL or Parquet file, or a dataset of the Hub.",
             "AddDataset",
         ),
         Kind(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from core.text import plain
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
 
 STATES: dict[str, tuple[str, str]] = {  # state -> (symbol, meaning)
     "queued": ("◌", "wait"),
@@ -92,5 +95,6 @@ def share(job: Mapping[str, Any]) -> float | None:
 
 
 def short(id: str | None) -> str:
-    """The beginning of an id, enough to tell it from others."""
-    return plain(id or "", limit=64)[:8]
+    """The beginning of an id, enough to tell it from others; one that a person chose is shown whole."""
+    text = plain(id or "", limit=64)
+    return text[:8] if _UUID.match(text) else plain(text, limit=24)

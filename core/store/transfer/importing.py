@@ -191,8 +191,9 @@ def _names(wanted: str) -> Iterator[str]:
 
 
 def _differences(existing: Base, values: dict[str, Any]) -> list[str]:
-    """Why an existing row is kept as it is: no reason when it is the same."""
-    other = sorted(name for name, value in values.items() if value is not None and getattr(existing, name) != value)
+    """Why an existing row is kept as it is: no reason when it is the same. Every studio has its defaults since another time."""
+    told = {name: value for name, value in values.items() if value is not None and name != "created_at"}
+    other = sorted(name for name, value in told.items() if getattr(existing, name) != value)
     return [f"a row with this id exists and is kept; it differs in {', '.join(other)}"] if other else []
 
 
