@@ -66,6 +66,11 @@ def dataset_facts(name: str, token: SecretStr | None, config: str | None = None)
     }
 
 
+def _cause(error: BaseException) -> BaseException:
+    """What an error came of: `datasets` says of most that something occurred, and of what in its cause."""
+    return _cause(error.__cause__) if error.__cause__ is not None else error
+
+
 def loaded_facts(path: Path) -> dict[str, Any]:
     """The columns and splits of a directory that `datasets` saved or can read."""
     import datasets
@@ -73,7 +78,7 @@ def loaded_facts(path: Path) -> dict[str, Any]:
     try:
         loaded: Any = datasets.load_from_disk(str(path)) if is_saved(path) else datasets.load_dataset(str(path))
     except Exception as error:  # whatever the directory's files cause
-        raise ValueError(f"{path} can't be read as a dataset: {error}") from error
+        raise ValueError(f"{path} can't be read as a dataset: {_cause(error)}") from error
     splits = {TRAIN: loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
     first = splits.get(TRAIN) or next(iter(splits.values()))
     look = Look()

@@ -45,7 +45,7 @@ def directory_facts(path: Path) -> dict[str, Any]:
     if not (path / "config.json").is_file():
         lacks.append("config.json")
     if not any((path / name).is_file() for name in TOKENIZERS):
-        lacks.append(f"a tokenizer ({', '.join(TOKENIZERS)})")
+        lacks.append(f"tokenizer ({', '.join(TOKENIZERS)})")
     if not weights:
         told = (
             f" ({', '.join(pickled)}: pickled weights can run code and are not loaded; convert them)" if pickled else ""
@@ -56,7 +56,7 @@ def directory_facts(path: Path) -> dict[str, Any]:
         for name in sorted(_indexed(path) - {each.name for each in weights})
     ]
     if lacks:
-        raise ValueError(f"{path} has no {' and no '.join(lacks)}")
+        raise ValueError(f"{path} has no {', no '.join(lacks)}")
     files = {each.name: sha256(each) for each in weights}
     size = sum(each.stat().st_size for each in weights)
     return {"location": str(path), "family": _family(path), "files": files, "bytes": size}

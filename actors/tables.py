@@ -133,7 +133,8 @@ def _csv(path: Path, file: TextIO, look: Look) -> tuple[list[str], int]:
                 look.see(dict(zip(features, row, strict=True)))  # every value is text, as it is when it is trained on
             line = reader.line_num + 1
     except csv.Error as error:
-        raise BadFile(f"{path.name}, line {line}: {error}") from None
+        told = "a quote that opens here is never closed" if "end of data" in str(error) else error
+        raise BadFile(f"{path.name}, line {line}: {told}") from None
     wrong.complain()
     return features, rows
 

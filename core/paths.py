@@ -28,4 +28,6 @@ def inside_any(roots: Iterable[Path], path: str | Path) -> Path:
     if any(resolved.is_relative_to(root) for root in allowed):
         return resolved
     names = ", ".join(str(root) for root in allowed)
-    raise PathRefused(f"{path} is outside the allowed directories ({names}); FTS_ALLOWED_ROOTS adds one")
+    raise PathRefused(
+        f"{path} is outside the allowed directories ({names}): copy it into one, or start the studio with its directory in FTS_ALLOWED_ROOTS"
+    )

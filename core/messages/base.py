@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -141,7 +141,7 @@ def parse(name: str, payload: object) -> Message[Any]:
     kind = find(name)
     if kind is None:
         raise Refused.because(
-            [Breach(rule="MS-104", field="", message=f"there is no message named {name!r}{_nearest(name)}")]
+            [Breach(rule="MS-104", field="", message=f"there is no message named {name!r}{_nearest(name, REGISTRY)}")]
         )
     if not isinstance(payload, Mapping):
         raise Refused.because(
@@ -153,7 +153,7 @@ def parse(name: str, payload: object) -> Message[Any]:
             raise Refused.because(breaches)
         return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise Refused.because(shape_breaches(error)) from None
+        raise Refused.because(shape_breaches(error, kind)) from None
     except Refused:
         raise
     except (TypeError, ValueError, RecursionError) as error:
@@ -183,21 +183,45 @@ def unstorable(value: object, at: str = "") -> Iterator[Breach]:
 _SHAPE = {"missing": "MS-103", "extra_forbidden": "MS-102"}
 
 
-def shape_breaches(error: ValidationError) -> list[Breach]:
-    """What pydantic found, as breaches: MS-101 wrong type or range, MS-102 unknown field, MS-103 missing field."""
+def shape_breaches(error: ValidationError, kind: type[BaseModel] | None = None) -> list[Breach]:
+    """What pydantic found in a `kind`, as breaches: MS-101 wrong type or range, MS-102 unknown field, MS-103 missing field."""
     return [
         Breach(
             rule=_SHAPE.get(each["type"], "MS-101"),
             field=".".join(str(part) for part in each["loc"]),
             severity=Severity.ERROR,
-            message=each["msg"],
+            message=_told(dict(each), kind),
         )
         for each in error.errors(include_url=False, include_input=False)
     ]
 
 
-def _nearest(name: str) -> str:
+def _told(wrong: dict[str, Any], kind: type[BaseModel] | None) -> str:
+    *above, name = wrong["loc"] or ("",)
+    if wrong["type"] == "missing":
+        return f"{name} is required"
+    if wrong["type"] != "extra_forbidden":
+        return str(wrong["msg"])
+    return f"there is no field {name!r}{_nearest(str(name), _fields(kind, above))}"
+
+
+def _fields(kind: type[BaseModel] | None, above: list[Any]) -> Iterable[str]:
+    """The names of the fields of a message, or of the part of it that lies below `above`."""
+    for step in above:
+        if kind is not None and isinstance(step, str):
+            kind = next(_parts(kind.model_fields[step].annotation), None) if step in kind.model_fields else None
+    return kind.model_fields if kind is not None else ()
+
+
+def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for each in get_args(annotation):
+        yield from _parts(each)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, REGISTRY, n=1)
+    near = get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""

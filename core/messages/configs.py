@@ -12,7 +12,7 @@ from pydantic import Field
 from core.axolotl import axolotl_problems, format_problems
 from core.facts import renamed, wrong
 from core.messages.base import Command, Query, Value, unstorable
-from core.messages.common import After, Limit, no_twice, one_of, one_of_or_none
+from core.messages.common import After, Limit, filled, no_twice, one_of, one_of_or_none
 from core.rules import Example, Need, NoWorld, World, rule
 from core.types import ConfigType, Severity
 
@@ -301,6 +301,9 @@ def family_of(world: World, description: str | None) -> str | None:
 
 
 def _unparsed(message: AddConfig) -> Iterator[str]:
+    if not message.config.strip():
+        yield from filled(message.config, "config")
+        return
     try:
         parse_config(message.type, message.config)
     except ConfigTextError as error:

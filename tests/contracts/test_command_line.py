@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shutil
 import subprocess
@@ -156,6 +157,53 @@ def test_who_cant_be_reached_is_told_with_what_to_do(
     code, _, err = run(capsys, "dataset", "list")
     assert code == 5 and "FTS_REDIS_URL" in err and "refused" in err
     assert "secret" not in err and "fts up" not in err
+
+
+def test_a_payload_comes_from_the_words_from_a_file_or_from_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = '{"type": "custom", "config": "{}"}'
+    path = tmp_path / "payload.json"
+    path.write_text(text)
+    for given in (text, f"@{path}", "@-"):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        code, out, _ = run(capsys, "send", "AddConfig", "--json", given, "--dry-run")
+        assert (code, json.loads(out)["payload"]) == (0, json.loads(text))
+    for given in ("@nowhere.json", f"@{tmp_path}"):
+        code, out, err = run(capsys, "send", "AddConfig", "--json", given)
+        assert (code, out) == (2, "") and "can't read" in err
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        ({"typ": "custom"}, "there is no field 'typ'; did you mean type?"),
+        ({"zzz": 1}, "there is no field 'zzz'"),
+        ({"type": "custom", "config": " "}, "config is required"),
+    ],
+)
+def test_an_unknown_field_is_answered_with_the_nearest_and_a_missing_one_by_its_name(
+    payload: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, "send", "AddConfig", "--json", json.dumps(payload), "--dry-run")
+    assert code == 3 and told in err
+
+
+def test_an_unknown_field_of_a_part_is_answered_with_the_nearest_one_of_the_part(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pairs = {"model_adapter_combinations": [{"base_model": "m"}]}
+    for name, payload, near in (
+        ("AddPrompt", {"prompt": {"nam": "x"}}, "name"),
+        ("StartEvaluationJob", pairs, "base_model_id"),
+    ):
+        err = run(capsys, "send", name, "--json", json.dumps(payload), "--dry-run")[2]
+        assert f"did you mean {near}?" in err
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "nan", "inf", "soon"])
+def test_a_time_to_wait_is_above_zero(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "dataset", "list", f"--timeout={given}")[0] == 2
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,7 @@ def test_what_a_good_file_holds(
         ("a.csv", "a,b\n" + "1\n" * 9, "and 4 more"),
         ("a.csv", "a,,b\n1,2,3\n", "column 2 of the header has no name"),
         ("a.csv", "a,b,a\n1,2,3\n", "'a' is in the header twice"),
-        ("a.csv", 'a,b\n1,2\n"x,y\n', "line 3: unexpected end of data"),
+        ("a.csv", 'a,b\n1,2\n"x,y\n', "line 3: a quote that opens here is never closed"),
         ("a.csv", 'a,b\n"x"y,2\n', "line 2"),
         ("a.csv", 'a,b\n"x\ny\nz",2,3\n1,2\n1\n', "line 2 has 3 fields, the header has 2; line 6 has 1 fields"),
         ("a.csv", b"a\0,b\n1,2\n", "the name of column 1 holds what is no text: 'a\\x00'"),

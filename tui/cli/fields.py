@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def _reader(kind: Any) -> Callable[[str], Any]:
         return _Number(kind)
     if kind is str or get_origin(kind) is Literal:
         return _text
-    return _json
+    return as_json
 
 
 class _Number:
@@ -133,30 +134,47 @@ class _Number:
 
     def __init__(self, kind: type[int] | type[float]) -> None:
         self.kind = kind
-        self.__name__ = "whole number" if kind is int else "number"
+        self.wanted = "a whole number" if kind is int else "a number"
 
     def __call__(self, text: str) -> int | float:
-        return self.kind(text)
+        try:
+            return self.kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{self.wanted} is wanted, not {text!r}") from None
 
 
 def _switch(text: str) -> bool:
     return text == "true"
 
 
+def seconds(text: str) -> float:
+    """A time to wait: a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"seconds above 0 are wanted, not {text!r}")
+    return value
+
+
 def _text(text: str) -> str:
-    """The text itself; `@FILE` is the file's content, `@@` a literal @."""
+    """The text itself; `@FILE` is the file's content, `@-` standard input, `@@` a literal @."""
     if text.startswith("@@"):
         return text[1:]
     if not text.startswith("@"):
         return text
     try:
-        return Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"can't read {text[1:]}: {error.strerror}") from None
+    except ValueError as error:  # no UTF-8, or a NUL in the path
         raise argparse.ArgumentTypeError(f"can't read {text[1:]}: {error}") from None
 
 
-def _json(text: str) -> Any:
+def as_json(text: str) -> Any:
+    """What JSON text, or a file of it, holds."""
     try:
         return json.loads(_text(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"not JSON: {error}") from None

@@ -90,11 +90,17 @@ def parser() -> argparse.ArgumentParser:
 
 def _send(commands: Any) -> None:
     from tui.cli import verbs
+    from tui.cli.fields import as_json
     from tui.cli.parsing import add_command
 
     send = add_command(commands, "send", "send any message as JSON")
     send.add_argument("name", help="the message's name, such as AddDataset")
-    send.add_argument("--json", default="{}", help="its fields")
+    send.add_argument(
+        "--json",
+        type=as_json,
+        default={},
+        help="its fields, an object; @FILE takes them from a file, @- from standard input",
+    )
     verbs.common(send, command=True)
     send.set_defaults(run=verbs.send)
 

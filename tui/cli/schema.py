@@ -10,13 +10,16 @@ from core.messages import REGISTRY
 from core.messages.base import find
 from core.text import plain
 from tui.cli import output, tables
+from tui.cli.parsing import near
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one schema, or all of them by name."""
     name, form = arguments.name, arguments.output
     if name is not None and find(name) is None:
-        print(f"there is no message named {plain(name)}; `fts schema` lists them all", file=sys.stderr)
+        start = f"there is no message named {name}{near(name, REGISTRY)}"
+        mark = "" if start.endswith("?") else ";"
+        print(plain(f"{start}{mark} `fts schema -o table` lists them all"), file=sys.stderr)
         return output.EXIT_NOT_FOUND
     if form == "table":
         tables.table(_fields(name) if name else [_summary(each) for each in sorted(REGISTRY)])

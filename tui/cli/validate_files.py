@@ -151,7 +151,8 @@ class _Reading:
         self.messages += 1
         value = place.value
         if not isinstance(value, dict) or not isinstance(value.get("name"), str) or set(value) - {"name", "payload"}:
-            told = "a message is a mapping with name (text) and payload (a mapping), and nothing else"
+            told = "a message is a mapping with name (text) and payload (a mapping), and nothing else; "
+            told += "for files of configs say so: --config TYPE, or --axolotl"
             self._add(place.line, place.column, "", Breach(rule=NO_MESSAGE, field="", message=told))
             return
         payload = place.parts.get("payload") or Place({}, place.line, place.column)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from core.messages import REGISTRY, Command, Message, parse
 from core.rules import check, refusing
 from core.text import plain
 from tui.cli import output
-from tui.cli.fields import add_options, payload
+from tui.cli.fields import add_options, payload, seconds
 from tui.cli.parsing import add_command, add_group
 from tui.cli.references import hints, places, resolve
 
@@ -115,7 +114,7 @@ NOUNS = {
 def common(parser: argparse.ArgumentParser, *, command: bool) -> None:
     """The options that every request takes."""
     parser.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how the reply is shown")
-    parser.add_argument("--timeout", type=float, default=None, help="seconds to wait for the reply")
+    parser.add_argument("--timeout", type=seconds, default=None, help="seconds to wait for the reply")
     if command:
         parser.add_argument("--key", help="idempotency key: the same key does it once")
         parser.add_argument("--dry-run", action="store_true", help="check by the local rules and send nothing")
@@ -256,9 +255,4 @@ def _wait(client: StudioClient, value: dict[str, Any], form: str) -> int:
 
 def send(arguments: argparse.Namespace) -> int:
     """`fts send NAME --json {...}`: any message, as it stands."""
-    try:
-        fields = json.loads(arguments.json)
-    except ValueError as error:
-        print(f"--json is not JSON: {plain(error)}", file=sys.stderr)
-        return output.EXIT_USAGE
-    return request(arguments, arguments.name, fields)
+    return request(arguments, arguments.name, arguments.json)
