@@ -45,20 +45,25 @@ def dataset_facts(name: str, token: SecretStr | None, config: str | None = None)
     info = _ask("dataset_info", repository, revision, token)
     import datasets
 
+    from actors.hubrows import first_rows
+
+    secret = token.get_secret_value() if token else None
     try:
-        builder = datasets.load_dataset_builder(
-            repository, config, revision=info.sha, token=token.get_secret_value() if token else None
-        )
+        builder = datasets.load_dataset_builder(repository, config, revision=info.sha, token=secret or False)
+        look = first_rows(builder, secret)
     except ConnectionError as error:
         raise Unavailable(f"the Hugging Face Hub can't be reached: {error}") from error
     except Exception as error:  # whatever a dataset's files cause
         raise ValueError(f"{repository} can't be read: {error}") from error
     splits = {name: each.num_examples for name, each in (builder.info.splits or {}).items()}
-    types = _types(builder.info.features)
+    seen = {} if look is None else look.facts()
+    types = _types(builder.info.features) or seen.get("column_types", {})
+    chat = any(kind.startswith("list<struct<") for name, kind in types.items() if name in CHAT_COLUMNS)
     return {
         "column_types": types,
-        "is_chat": any(kind.startswith("list<struct<") for name, kind in types.items() if name in CHAT_COLUMNS),
-        "features": list(builder.info.features or {}),
+        "is_chat": seen.get("is_chat", chat),
+        "preview": seen.get("preview"),
+        "features": list(types),
         "rows": splits.get(TRAIN),
         "splits": splits or None,
         "revision": info.sha,

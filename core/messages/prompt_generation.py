@@ -167,7 +167,10 @@ def _has_row(message: PreviewPrompt, world: World) -> Iterator[Breach]:
     yield from (_breach("dataset_id", text) for text in exists(world, "datasets", dataset_id, "dataset"))
     dataset = world.get("datasets", dataset_id) if dataset_id else None
     if dataset is not None and not dataset.get("preview"):
-        yield _breach("dataset_id", "the dataset was added without its first rows; add it again under another name")
+        yield _breach(
+            "dataset_id",
+            "the studio does not have the dataset's first rows: its card on the Hub tells its columns, and its files are no Parquet",
+        )
     elif dataset is not None and message.row >= len(dataset["preview"]):
         yield _breach(
             "row", f"row must be below {len(dataset['preview'])}: the studio keeps only a dataset's first rows"
