@@ -26,8 +26,9 @@ from core.messages.configs import (
     parse_config,
     shown,
 )
+from core.messages.fine_tuning import CONFIG_FIELDS
 from core.store.session import Store, Unit
-from core.store.tables import Config, Meta, Model
+from core.store.tables import Adapter, Config, FineTuningJob, Meta, Model
 from core.types import ConfigType
 
 SHIPPED, USERS = 1, 0
@@ -138,12 +139,29 @@ def list_configs(message: ListConfigs, session: Session, world: RealWorld) -> Co
         (Config.model_family, message.model_family),
         (Config.is_default, None if message.is_default is None else int(message.is_default)),
     )
+    if message.fine_tuning_job_id is not None:
+        query = query.where(Config.id.in_(_of_job(session, message.fine_tuning_job_id)))
+    if message.adapter_id is not None:
+        query = query.where(Config.id.in_(_of_adapter(session, message.adapter_id)))
     first: ColumnElement[bool] | None = None
     if message.model_id is not None:
         family = found(session, Model, message.model_id, "model").family
         first = and_(Config.model_family == family, Config.is_default == SHIPPED)
     rows, more = page(session, query, Config, message.after, message.limit, first=first)
     return ConfigsReply(configs=[metadata(row) for row in rows], has_more=more)
+
+
+def _of_job(session: Session, id: str) -> list[str]:
+    """The configs that a fine-tuning job names."""
+    row = found(session, FineTuningJob, id, "fine-tuning job")
+    named = (getattr(row, f"{stem}_id") for stem, _ in CONFIG_FIELDS)
+    return [each for each in (*named, row.axolotl_config_id) if each]
+
+
+def _of_adapter(session: Session, id: str) -> list[str]:
+    """The configs of the job that trained an adapter; none when it was trained elsewhere."""
+    job_id = found(session, Adapter, id, "adapter").fine_tuning_job_id
+    return _of_job(session, job_id) if job_id else []
 
 
 def metadata(row: Config) -> ConfigMetadata:

@@ -79,6 +79,8 @@ class ListConfigs(Query[ConfigsReply]):
     model_family: str | None = Field(None, description="Only configs of this family.")
     is_default: bool | None = Field(None, description="Only the ones that the studio ships, or only users'.")
     model_id: str | None = Field(None, description="Put the defaults of this model's family first.")
+    fine_tuning_job_id: str | None = Field(None, description="Only the configs that this job was started with.")
+    adapter_id: str | None = Field(None, description="Only the configs of the job that trained this adapter.")
 
 
 @rule(ListConfigs, "CF-001", "type", passes=[{}, {"type": "axolotl"}], fails=[{"type": "toml"}])

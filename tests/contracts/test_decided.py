@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from core.errors import Conflict, Refused, StudioError
 from core.messages import REGISTRY, parse
@@ -13,6 +14,7 @@ from core.messages.configs import canonical, content_hash, parse_config
 from core.messages.fine_tuning import StartFineTuningJob
 from core.rules import NoWorld, check
 from core.settings import Settings
+from core.store.session import Store
 from core.template import TemplateError, columns, problems, render
 from core.types import Severity
 
@@ -167,6 +169,9 @@ def test_what_the_guide_has_no_id_for_is_numbered_from_101() -> None:
 def test_the_guides_pool_numbers_are_settings() -> None:
     wanted = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 30, "pool_recycle": 1800}
     assert {name: Settings.model_fields[name].default for name in wanted} == wanted
+    store = Store(Settings(database_url=SecretStr("postgresql+psycopg://nobody@nowhere/x"), pool_size=7))
+    pool: Any = store.writer.pool
+    assert (pool.size(), pool._max_overflow, pool._timeout, pool._recycle) == (7, 10, 30, 1800)
 
 
 @decision("D-104")

@@ -50,6 +50,14 @@ def evaluate(desk: Desk, *pairs: tuple[str, str | None], **fields: Any) -> dict[
     return {**asked, **fields}
 
 
+@decision("D-003")
+def test_numbers_are_kept_as_doubles(desk: Desk) -> None:
+    numbers = {"train_test_split": 0.9, "dataset_fraction": 0.7, "learning_rate": 1 / 3e5}
+    job = say(desk, "GetFineTuningJob", id=start(desk, "x", **numbers))["fine_tuning_job"]
+    assert {name: job[name] for name in numbers} == numbers
+    assert sealed(desk, job["id"]).sampling.split == 0.9
+
+
 @decision("D-004")
 def test_an_adapters_name_is_taken_once_by_adapters_and_by_jobs_under_way(desk: Desk) -> None:
     add_adapter(desk, "taken")

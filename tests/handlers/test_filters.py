@@ -135,6 +135,20 @@ def test_configs_are_found_by_type_family_and_whose_they_are(desk: Desk) -> None
     assert "own" not in listed(desk, "ListConfigs", is_default=True)
 
 
+def test_configs_are_found_by_the_job_and_the_adapter_that_they_made(desk: Desk) -> None:
+    add_inputs(desk.store)
+    job = start(desk, lora_config='{"r": 5}', training_arguments_config='{"max_steps": 3}')
+    add(desk, Adapter, {"id": "made", "type": "project", "name": "x", "model_id": "m", "fine_tuning_job_id": job})
+    add(desk, Adapter, {"id": "brought", "type": "project", "name": "y", "model_id": "m"})
+    row = say(desk, "GetFineTuningJob", id=job)["fine_tuning_job"]
+    own = {row["lora_config_id"], row["training_arguments_config_id"]}
+    assert set(listed(desk, "ListConfigs", fine_tuning_job_id=job)) == own
+    assert listed(desk, "ListConfigs", adapter_id="made", type="lora_config") == [row["lora_config_id"]]
+    assert listed(desk, "ListConfigs", adapter_id="brought") == []
+    for field in ("fine_tuning_job_id", "adapter_id"):
+        assert answer(desk, "ListConfigs", {field: "gone"}, None)["code"] == "not_found"
+
+
 def test_jobs_are_found_by_state_inputs_and_name(desk: Desk) -> None:
     add_inputs(desk.store)
     with desk.store.write() as unit:
