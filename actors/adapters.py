@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from actors.handlers import handles
 from actors.looking import name_of
+from actors.models import moved_on
 from actors.pages import containing, equal, every, found, page
 from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
@@ -28,7 +29,17 @@ def _inspect(message: AddAdapter, world: RealWorld) -> dict[str, Any]:
         from actors.hub import adapter_facts
 
         return adapter_facts(message.huggingface_name or "", world.desk.settings.hub_token)
+    if message.type == AdapterType.model_registry:
+        return _in_registry(message, world)
     return directory_facts(world.path(message.location or ""))
+
+
+def _in_registry(message: AddAdapter, world: RealWorld) -> dict[str, Any]:
+    """The version that the id means now, and what the studio's copy of it holds; no copy is made for nothing."""
+    from actors import copies, registry
+
+    version = registry.find(world.desk.settings, message.cml_registered_model_id or "")
+    return copies.facts(message, world, version, copies.adapter_files, directory_facts)
 
 
 def directory_facts(path: Path) -> dict[str, Any]:
@@ -57,7 +68,9 @@ def directory_facts(path: Path) -> dict[str, Any]:
 @handles(AddAdapter)
 def add_adapter(message: AddAdapter, unit: Unit, world: RealWorld) -> AdapterReply:
     """Store what was inspected."""
-    facts = {} if message.type == AdapterType.model_registry else world.inspect("adapter", message)
+    facts = world.inspect("adapter", message)
+    if message.type == AdapterType.model_registry and "location" not in facts:
+        raise moved_on(message.name)
     row = Adapter(
         id=str(uuid4()),
         type=message.type,
@@ -68,7 +81,10 @@ def add_adapter(message: AddAdapter, unit: Unit, world: RealWorld) -> AdapterRep
         location=facts.get("location"),
         fine_tuning_job_id=message.fine_tuning_job_id,
         prompt_id=message.prompt_id,
-        cml_registered_model_id=message.cml_registered_model_id,
+        cml_registered_model_id=facts.get("cml_registered_model_id", message.cml_registered_model_id),
+        mlflow_experiment_id=facts.get("mlflow_experiment_id"),
+        mlflow_run_id=facts.get("mlflow_run_id"),
+        source=facts.get("source"),
         revision=facts.get("revision"),
         files=facts.get("files"),
         created_at=unit.now,

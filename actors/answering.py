@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,10 +109,11 @@ def _command(desk: Desk, message: Message[Any], payload: object, key: str | None
     slow = any(rule.need in SLOW for rule in rules_of(type(message)))
     reply = _before(desk, letter) if slow else None
     if reply is None:
-        with desk.store.read() as session:
-            world = RealWorld(desk, session)
-            early = check(message, world, SLOW)
-        return _in_turn(desk, letter, world, early)
+        with ExitStack() as held:
+            with desk.store.read() as session:
+                world = RealWorld(desk, session, held=held)
+                early = check(message, world, SLOW)
+            return _in_turn(desk, letter, world, early)
     desk.publish()
     return reply
 

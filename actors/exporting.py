@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit, urlunsplit
-from urllib.request import urlopen
 from uuid import uuid4
 
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session, defer
 
-from actors import freezing
+from actors import freezing, registry
 from actors.handlers import handles
 from actors.jobs import submit
 from actors.pages import equal, found, gone
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict, inspects
-from core.errors import Unavailable
 from core.facts import default
 from core.messages.export import (
     ExportJobMetadata,
@@ -29,40 +25,19 @@ from core.messages.export import (
     GetExportJob,
     ListExportJobs,
 )
-from core.queue.connect import safe_url
 from core.settings import Settings
 from core.spec import ExportSpec, Resources
 from core.store.session import Unit
 from core.store.tables import ExportJob, Job
 from core.types import ConfigType, JobKind
 
-PATIENCE = 5  # seconds that the tracking server may take
-
 
 @inspects("registry")
 def _inspect(message: ExportModel, world: RealWorld) -> dict[str, Any]:
     """Whether the registry is Cloudera's; raises Unavailable when it does not answer (a file or a database of ours always does)."""
     settings = world.desk.settings
-    if urlsplit(settings.tracking_uri).scheme in ("http", "https"):
-        _reach(settings.tracking_uri)
+    registry.reach(settings.tracking_uri)
     return {"cloudera": settings.cdsw_project_id is not None}
-
-
-def _reach(uri: str) -> None:
-    parts = urlsplit(uri)
-    health = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health", "", ""))
-    try:
-        with urlopen(health, timeout=PATIENCE):
-            return
-    except HTTPError as error:
-        if error.code < 500:
-            return  # it is there; Cloudera's answers 404 or asks for a token
-        reason = f"it answers {error.code}"
-    except (URLError, OSError, ValueError) as error:
-        reason = str(getattr(error, "reason", None) or error)
-    raise Unavailable(
-        f"the MLflow server at {safe_url(uri)} can't be reached ({reason}); start it or set MLFLOW_TRACKING_URI, then send this again"
-    )
 
 
 @handles(ExportModel)

@@ -73,10 +73,15 @@ def leave(desk: Desk, unit: Unit, candidates: Sequence[Candidate], kept: Sequenc
             continue
         freed.paths.append(str(path))
         freed.bytes += size(path)
-        unit.session.merge(Meta(key=f"{NOTE}{path}", value=json.dumps({"root": str(each.root.resolve())})))
+        note(unit, path, each.root)
     if freed.paths:
         unit.after(partial(sweep, desk, freed.paths))
     return freed
+
+
+def note(unit: Unit, path: Path, root: Path) -> None:
+    """Note that the path may go once nothing holds it: no row points there, and no process has its lock."""
+    unit.session.merge(Meta(key=f"{NOTE}{path}", value=json.dumps({"root": str(root.resolve())})))
 
 
 def sweep(desk: Desk, only: Sequence[str] | None = None) -> None:
@@ -85,6 +90,9 @@ def sweep(desk: Desk, only: Sequence[str] | None = None) -> None:
         with desk.store.read() as session:
             notes = {row.key.removeprefix(NOTE): row.value for row in session.scalars(_noted())}
             chosen = [path for path in (notes if only is None else only) if path in notes]
+        # Rows are looked at last: whoever had the lock of a path may have stored one that points there before it let go.
+        chosen = [path for path in chosen if not _held(desk, Path(path))]
+        with desk.store.read() as session:
             places = list(_places(desk, session)) if chosen else []
         done = [path for path in chosen if _free(desk, Path(path), Path(json.loads(notes[path])["root"]), places)]
         if done:
@@ -103,8 +111,6 @@ def _free(desk: Desk, path: Path, root: Path, places: Sequence[Place]) -> bool:
     if _refused(path, root, places):
         return True
     try:
-        if _in_use(path):
-            return False
         _remove(path)
     except OSError as error:
         desk.away(f"{path} can't be removed for now: {error}")
@@ -133,9 +139,19 @@ def _remove_empty(directory: Path) -> None:
         return  # not empty, or gone
 
 
+def _held(desk: Desk, path: Path) -> bool:
+    """Whether a process still has the path, as far as that can be told."""
+    try:
+        return _in_use(path)
+    except OSError as error:
+        desk.away(f"{path} can't be looked at for now: {error}")
+        return True
+
+
 def _in_use(path: Path) -> bool:
-    """Whether a child still holds the lock of an attempt in there: one that was given up may live on."""
-    for lock in path.glob("*/lock") if path.is_dir() else ():
+    """Whether someone holds a lock in there: the child of an attempt that was given up may live on, a copy may be made."""
+    own = path / "lock"
+    for lock in [*([own] if own.is_file() else []), *path.glob("*/lock")] if path.is_dir() else ():
         with lock.open("rb") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

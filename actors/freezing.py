@@ -28,12 +28,12 @@ DEFAULTED = (ConfigType.training_arguments, ConfigType.lora_config)
 
 
 def model_source(settings: Settings, session: Session, id: str) -> ModelSource:
-    """The model as it was recorded; raises Refused when it lies outside the allowed directories."""
+    """The model as it was recorded; raises Refused when it has no files here, or outside the allowed directories."""
     row = session.get_one(Model, id)
     return ModelSource(
         id=row.id,
         name=row.name or "",
-        location=_place(settings, "base_model", row),
+        location=_place(settings, "base_model", row, row.huggingface_model_name),
         hub_name=row.huggingface_model_name,
         revision=row.revision,
         files=row.files or {},
@@ -41,25 +41,25 @@ def model_source(settings: Settings, session: Session, id: str) -> ModelSource:
 
 
 def adapter_source(settings: Settings, session: Session, id: str) -> AdapterSource:
-    """The adapter as it was recorded; raises Refused when it lies outside the allowed directories."""
+    """The adapter as it was recorded; raises Refused when it has no files here, or outside the allowed directories."""
     row = session.get_one(Adapter, id)
     return AdapterSource(
         id=row.id,
         name=row.name or "",
-        location=_place(settings, "adapter", row),
+        location=_place(settings, "adapter", row, row.huggingface_name),
         hub_name=row.huggingface_name,
         revision=row.revision,
     )
 
 
 def dataset_source(settings: Settings, session: Session, id: str) -> DatasetSource:
-    """The dataset as it was recorded; raises Refused when it lies outside the allowed directories."""
+    """The dataset as it was recorded; raises Refused when it has no files here, or outside the allowed directories."""
     row = session.get_one(Dataset, id)
     return DatasetSource(
         id=row.id,
         name=row.name or "",
         type=row.type or "",
-        location=_place(settings, "dataset", row),
+        location=_place(settings, "dataset", row, row.huggingface_name),
         hub_name=row.huggingface_name,
         config_name=row.config_name or None,
         revision=row.revision,
@@ -68,11 +68,14 @@ def dataset_source(settings: Settings, session: Session, id: str) -> DatasetSour
     )
 
 
-def _place(settings: Settings, what: str, row: Model | Adapter | Dataset) -> str | None:
+def _place(settings: Settings, what: str, row: Model | Adapter | Dataset, hub_name: str | None) -> str | None:
     """Where the row's files are, absolute. An imported row may name any place: those of users and the studio's own are read.
 
     What lies beside the file of the project defaults is the studio's own too.
     """
+    if row.location is None and not hub_name:
+        text = f"{row.name!r} has no files here: it was imported without them; add it again from where it came"
+        raise Refused.because([Breach(rule="MS-109", field=f"{what}_id", message=text)])
     if row.location is None:
         return None
     adapters = (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()

@@ -31,8 +31,18 @@ def _inspect(message: AddModel, world: RealWorld) -> dict[str, Any]:
 
         return model_facts(message.huggingface_name or "", world.desk.settings.hub_token)
     if message.type == ModelType.model_registry:
-        raise Unavailable("no model registry is connected to this studio")
+        return _in_registry(message, world)
     return directory_facts(world.path(message.location or ""))
+
+
+def _in_registry(message: AddModel, world: RealWorld) -> dict[str, Any]:
+    """The version that the id means now, and what the studio's copy of it holds; no copy is made for nothing."""
+    from actors import copies, registry
+
+    version = registry.find(world.desk.settings, message.model_registry_id or "")
+    if world.find("models", **version.key):
+        return version.facts
+    return copies.facts(message, world, version, copies.model_files, directory_facts)
 
 
 def directory_facts(path: Path) -> dict[str, Any]:
@@ -88,6 +98,8 @@ def _mapping(path: Path) -> dict[str, Any]:
 def add_model(message: AddModel, unit: Unit, world: RealWorld) -> ModelReply:
     """Store what was inspected."""
     facts = world.inspect("model", message)
+    if message.type == ModelType.model_registry and "location" not in facts:
+        raise moved_on(message.own_name)
     row = Model(
         id=str(uuid4()),
         type=message.type,
@@ -96,7 +108,10 @@ def add_model(message: AddModel, unit: Unit, world: RealWorld) -> ModelReply:
         description=message.description,
         huggingface_model_name=message.repository if message.type == ModelType.huggingface else None,
         location=facts.get("location"),
-        cml_registered_model_id=message.model_registry_id,
+        cml_registered_model_id=facts.get("cml_registered_model_id", message.model_registry_id),
+        mlflow_experiment_id=facts.get("mlflow_experiment_id"),
+        mlflow_run_id=facts.get("mlflow_run_id"),
+        source=facts.get("source"),
         revision=facts.get("revision"),
         family=facts.get("family"),
         files=facts.get("files"),
@@ -107,6 +122,11 @@ def add_model(message: AddModel, unit: Unit, world: RealWorld) -> ModelReply:
     unit.session.flush()
     unit.emit("ResourceAdded", "models", row.id, f"model {row.name} was added", name=row.name)
     return ModelReply(model=metadata(row))
+
+
+def moved_on(name: str) -> Unavailable:
+    """What was in the way of a copy is there no more: what is asked for is done the next time."""
+    return Unavailable(f"what stood in the way of {name} went while it was looked at; send this again")
 
 
 @handles(GetModel)

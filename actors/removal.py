@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from actors import freeing
+from actors import copies, freeing
 from actors.desk import Desk
 from actors.freeing import Candidate
 from actors.handlers import handles
@@ -31,7 +31,7 @@ from core.messages.removal import (
 from core.settings import Settings
 from core.store.session import Unit
 from core.store.tables import Adapter, Base, Config, Dataset, EvaluationJob, FineTuningJob, Job, Metric, Model, Prompt
-from core.types import AdapterType, JobKind
+from core.types import AdapterType, JobKind, ModelType
 
 WORDS = {
     "datasets": "dataset",
@@ -48,21 +48,30 @@ WORDS = {
 def remove_dataset(message: RemoveDataset, unit: Unit, world: RealWorld) -> RemovedReply:
     """Remove the dataset, and its prompts when that was asked for: else the rules found none."""
     prompts = select(Prompt).where(Prompt.dataset_id == message.id)
-    return _with_dependents(unit, locked(unit.session, Dataset, message.id), message.id, prompts)
+    return _with_dependents(world.desk, unit, locked(unit.session, Dataset, message.id), message.id, prompts)
 
 
 @handles(RemoveModel)
 def remove_model(message: RemoveModel, unit: Unit, world: RealWorld) -> RemovedReply:
-    """Remove the model, and its adapters when that was asked for: else the rules found none."""
+    """Remove the model, and its adapters when that was asked for: else the rules found none. Copies of a registry's files go too."""
     adapters = select(Adapter).where(Adapter.model_id == message.id)
-    return _with_dependents(unit, locked(unit.session, Model, message.id), message.id, adapters)
+    return _with_dependents(world.desk, unit, locked(unit.session, Model, message.id), message.id, adapters)
 
 
-def _with_dependents(unit: Unit, row: Any, id: str, dependents: Any) -> RemovedReply:
+def _with_dependents(desk: Desk, unit: Unit, row: Any, id: str, dependents: Any) -> RemovedReply:
     if row is None:
         return RemovedReply(id=id, removed=False)
     rows = [*unit.session.scalars(dependents.order_by("name", "id")), row]
-    return RemovedReply(id=id, removed=True, resources=_delete(unit, rows))
+    candidates = [copy for each in rows for copy in _copy(desk.settings, each)]
+    return _freeing(desk, unit, id, _delete(unit, rows), candidates)
+
+
+def _copy(settings: Settings, row: Any) -> Iterator[Candidate]:
+    """The studio's own copy of a registry's files: it was made for this row, and is of no use without it."""
+    if isinstance(row, Model | Adapter) and row.type == ModelType.model_registry:
+        path = copies.own(settings, row.location)
+        if path is not None:
+            yield Candidate(path, path.parent)
 
 
 @handles(RemovePrompt)
@@ -84,11 +93,11 @@ def _alone(unit: Unit, row: Base | None, id: str) -> RemovedReply:
 
 @handles(RemoveAdapter)
 def remove_adapter(message: RemoveAdapter, unit: Unit, world: RealWorld) -> RemovedReply:
-    """Remove the adapter, and its directory if asked and it is the studio's to remove."""
+    """Remove the adapter, its copy of a registry's files, and its directory if asked and it is the studio's to remove."""
     row = locked(unit.session, Adapter, message.id)
     if row is None:
         return RemovedReply(id=message.id, removed=False)
-    candidates: list[Candidate] = []
+    candidates = list(_copy(world.desk.settings, row))
     kept: list[KeptFiles] = []
     if message.remove_files and row.type == AdapterType.project and row.location:
         path = world.desk.settings.project.resolve() / row.location

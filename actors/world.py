@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,25 @@ def inspects(kind: str) -> Callable[[Inspector], Inspector]:
 
 
 class RealWorld:
-    """One request's world. Findings are kept, so that the transaction reuses what was inspected before it."""
+    """One request's world. Findings are kept, so that the transaction reuses what was inspected before it.
 
-    def __init__(self, desk: Desk, session: Session, findings: dict[str, Any] | None = None) -> None:
+    What inspection enters into `held` is left when the request is answered.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        session: Session,
+        findings: dict[str, Any] | None = None,
+        held: ExitStack | None = None,
+    ) -> None:
         self.desk, self.session = desk, session
         self.findings: dict[str, Any] = {} if findings is None else findings
+        self.held = ExitStack() if held is None else held
 
     def within(self, session: Session) -> RealWorld:
         """The same world, seen in another session."""
-        return RealWorld(self.desk, session, self.findings)
+        return RealWorld(self.desk, session, self.findings, self.held)
 
     def get(self, table: str, id: str) -> Row | None:
         """The row of that id, as a mapping."""

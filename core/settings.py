@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("FTS_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"),
         description="SQLite in FTS_HOME without it.",
     )
+    mlflow_registry_uri: str | None = Field(
+        None,
+        validation_alias=AliasChoices("FTS_MLFLOW_REGISTRY_URI", "MLFLOW_REGISTRY_URI"),
+        description="MLflow's model registry, when it is not beside the tracking store.",
+    )
     cdsw_project_id: str | None = Field(
         None,
         validation_alias=AliasChoices("CDSW_PROJECT_ID"),
@@ -154,6 +159,11 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """MLflow's tracking store."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def registry_uri(self) -> str:
+        """MLflow's model registry."""
+        return self.mlflow_registry_uri or self.tracking_uri
 
 
 def read() -> Settings:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from core.errors import StudioError
 from core.messages.base import Command, Query, Value
@@ -27,7 +27,7 @@ from core.types import AdapterType, Severity
 
 
 class AdapterMetadata(Value):
-    """A registered adapter."""
+    """A registered adapter. `revision` pins what was added: the Hub's commit, or the version in a model registry."""
 
     id: str
     type: str
@@ -41,6 +41,8 @@ class AdapterMetadata(Value):
     cml_registered_model_id: str | None = None
     mlflow_experiment_id: str | None = None
     mlflow_run_id: str | None = None
+    source: str | None = None
+    revision: str | None = None
     created_at: float | None = None
 
 
@@ -61,7 +63,7 @@ _MODELS = NoWorld({"models": [{"id": "m", "name": "tiny"}]})
 
 
 class AddAdapter(Command[AdapterReply]):
-    """Register an adapter: a project directory, or one on the Hugging Face Hub."""
+    """Register an adapter: a project directory, one on the Hugging Face Hub, or one of a model registry."""
 
     QUEUE: ClassVar[str] = "slow"
     SECONDS: ClassVar[float | None] = 120
@@ -74,7 +76,11 @@ class AddAdapter(Command[AdapterReply]):
         None, description="Directory with adapter_config.json and safetensors weights, in the project."
     )
     huggingface_name: Name | None = Field(None, description="org/name[@revision] on the Hub.")
-    cml_registered_model_id: str | None = None
+    cml_registered_model_id: Name | None = Field(
+        None,
+        description="Id in the model registry: NAME (its newest version), NAME/VERSION, NAME@ALIAS or models:/…",
+        validation_alias=AliasChoices("cml_registered_model_id", "model_registry_id"),
+    )
     fine_tuning_job_id: str | None = None
     prompt_id: str | None = None
     description: str | None = None
@@ -206,6 +212,29 @@ def _registry_id(message: AddAdapter, world: World) -> Iterator[str]:
 
 @rule(
     AddAdapter,
+    "AD-105",
+    "cml_registered_model_id",
+    need=Need.network,
+    passes=[
+        Example(
+            {"type": "model_registry", "cml_registered_model_id": "7"}, NoWorld(found={"adapter": {"revision": "1"}})
+        )
+    ],
+    fails=[
+        Example(
+            {"type": "model_registry", "cml_registered_model_id": "7"},
+            NoWorld(found={"adapter": ValueError("7/1 has no adapter_config.json")}),
+        )
+    ],
+)
+def _in_registry(message: AddAdapter, world: World) -> Iterator[str | Breach]:
+    """the adapter must be found in the model registry, with adapter_config.json and safetensors weights"""
+    if message.type == AdapterType.model_registry and (message.cml_registered_model_id or "").strip():
+        yield from inspected(world, "adapter", message)
+
+
+@rule(
+    AddAdapter,
     "AD-004",
     "fine_tuning_job_id",
     need=Need.store,
@@ -278,16 +307,25 @@ def _known_base(message: AddAdapter, world: World) -> Iterator[str]:
 def _bases(message: AddAdapter, world: World) -> tuple[str | None, Row | None]:
     """The base model's name in the adapter's files, and the model that the message names; None when there is none."""
     model = world.get("models", message.model_id)
-    if message.type not in (AdapterType.project, AdapterType.huggingface) or not (
-        message.location or message.huggingface_name
-    ):
+    if not _named(message):
         return None, None
     try:
-        return world.inspect("adapter", message).get("base_model"), model
+        facts = world.inspect("adapter", message)
     except StudioError:
         raise
     except ValueError:
-        return None, None  # told by AD-003 and AD-104
+        return None, None  # told by AD-003, AD-104 and AD-105
+    return (facts["base_model"], model) if "base_model" in facts else (None, None)
+
+
+def _named(message: AddAdapter) -> bool:
+    """Whether the message says where the adapter is, as its type wants it."""
+    given = {
+        AdapterType.project.value: message.location,
+        AdapterType.huggingface.value: message.huggingface_name,
+        AdapterType.model_registry.value: message.cml_registered_model_id,
+    }
+    return bool((given.get(message.type) or "").strip())
 
 
 def _is(named: str, model: Row) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
+from core.errors import StudioError
 from core.messages.base import Command, Query, Value
 from core.messages.common import (
     After,
@@ -26,7 +27,10 @@ from core.types import ModelType
 
 
 class ModelMetadata(Value):
-    """A registered base model. `revision` is the commit recorded when it was added, `family` the architecture's name."""
+    """A registered base model. `revision` pins what was added: the Hub's commit, or the version in a model registry.
+
+    `family` is the architecture's name, `source` where the registry keeps the files that the studio has a copy of.
+    """
 
     id: str
     type: str
@@ -38,6 +42,7 @@ class ModelMetadata(Value):
     cml_registered_model_id: str | None = None
     mlflow_experiment_id: str | None = None
     mlflow_run_id: str | None = None
+    source: str | None = None
     revision: str | None = None
     family: str | None = None
     bytes: int | None = None
@@ -62,7 +67,7 @@ class AddModel(Command[ModelReply]):
     """Register a base model: one on the Hugging Face Hub, a project directory, or one of a model registry."""
 
     QUEUE: ClassVar[str] = "slow"
-    SECONDS: ClassVar[float | None] = 300
+    SECONDS: ClassVar[float | None] = 300  # the files of a registry are copied; the same key asks again for the reply
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project", "name": "tiny", "location": "models/tiny"}
 
     type: str = Field("", description="huggingface, project or model_registry")
@@ -75,9 +80,9 @@ class AddModel(Command[ModelReply]):
     location: str | None = Field(
         None, description="A directory with config.json, tokenizer and safetensors, in the project."
     )
-    model_registry_id: str | None = Field(
+    model_registry_id: Name | None = Field(
         None,
-        description="Id in the model registry.",
+        description="Id in the model registry: NAME (its newest version), NAME/VERSION, NAME@ALIAS or models:/…",
         validation_alias=AliasChoices("model_registry_id", "cml_registered_model_id"),
     )
     description: str | None = None
@@ -90,9 +95,8 @@ class AddModel(Command[ModelReply]):
     @property
     def own_name(self) -> str:
         """The name that the model gets."""
-        return (
-            self.name.strip() or self.repository or PurePath(self.location or "").name or (self.model_registry_id or "")
-        )
+        registered = (self.model_registry_id or "").strip().removeprefix("models:").lstrip("/")
+        return self.name.strip() or self.repository or PurePath(self.location or "").name or registered
 
 
 class GetModel(Query[ModelReply]):
@@ -172,16 +176,53 @@ def _on_hub(message: AddModel, world: World) -> Iterator[str | Breach]:
             {"type": "model_registry", "model_registry_id": "7"}, NoWorld(found={"model": ValueError("not found")})
         ),
         Example({"type": "model_registry"}),
+        Example({"type": "model_registry", "model_registry_id": " "}),
     ],
 )
 def _in_registry(message: AddModel, world: World) -> Iterator[str | Breach]:
     """the model must be found in the model registry"""
     if message.type != ModelType.model_registry:
         return
-    if not message.model_registry_id:
+    if not (message.model_registry_id or "").strip():
         yield from filled(message.model_registry_id, "model_registry_id")
     else:
         yield from inspected(world, "model", message)
+
+
+_PINNED = {"cml_registered_model_id": "tiny", "revision": "3"}
+
+
+@rule(
+    AddModel,
+    "MD-101",
+    "cml_registered_model_id",
+    need=Need.network,
+    passes=[
+        Example({"type": "model_registry", "model_registry_id": "tiny"}, NoWorld(found={"model": _PINNED})),
+        Example(
+            {"type": "model_registry", "model_registry_id": "tiny"},
+            NoWorld({"models": [{"id": "1", **_PINNED, "revision": "2"}]}, {"model": _PINNED}),
+        ),
+    ],
+    fails=[
+        Example(
+            {"type": "model_registry", "model_registry_id": "tiny@champion"},
+            NoWorld({"models": [{"id": "1", **_PINNED}]}, {"model": _PINNED}),
+        )
+    ],
+)
+def _unique_version(message: AddModel, world: World) -> Iterator[str]:
+    """a version of a model registry is registered once"""
+    if message.type != ModelType.model_registry or not (message.model_registry_id or "").strip():
+        return
+    try:
+        pinned = {name: world.inspect("model", message).get(name) for name in _PINNED}
+    except StudioError:
+        raise
+    except ValueError:
+        return  # told by MD-003
+    if rows := world.find("models", **pinned):
+        yield f"version {pinned['revision']} of {pinned['cml_registered_model_id']} is registered already (id {rows[0]['id']})"
 
 
 @rule(

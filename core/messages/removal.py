@@ -57,7 +57,7 @@ class RemoveDataset(Command[RemovedReply]):
 
 
 class RemoveModel(Command[RemovedReply]):
-    """Remove a base model's registration; its files stay."""
+    """Remove a base model's registration; its files stay, but for the studio's own copy of a registry's."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"id": "m"}
 
@@ -66,7 +66,7 @@ class RemoveModel(Command[RemovedReply]):
 
 
 class RemoveAdapter(Command[RemovedReply]):
-    """Remove an adapter's registration, and its weights if asked and the studio keeps them."""
+    """Remove an adapter's registration, and its weights if asked and the studio keeps them; its copy of a registry's always."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"id": "a"}
 

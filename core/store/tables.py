@@ -43,7 +43,10 @@ def _listed(table: str) -> Index:
 
 
 class Model(Base):
-    """A base model. `files` maps names of weight files to their SHA-256; `fine_tuning_job_id` is the job that trained it here."""
+    """A base model. `files` maps names of weight files to their SHA-256; `source` is where a registry keeps it.
+
+    `fine_tuning_job_id` is the job that trained it here.
+    """
 
     __tablename__ = "models"
 
@@ -57,6 +60,7 @@ class Model(Base):
     cml_registered_model_id: Mapped[str | None]
     mlflow_experiment_id: Mapped[str | None]
     mlflow_run_id: Mapped[str | None]
+    source: Mapped[str | None] = mapped_column(Text)
     revision: Mapped[str | None]
     family: Mapped[str | None]
     files: Mapped[dict[str, Any] | None]
@@ -149,6 +153,7 @@ class Adapter(Base):
     cml_registered_model_id: Mapped[str | None]
     mlflow_experiment_id: Mapped[str | None]
     mlflow_run_id: Mapped[str | None]
+    source: Mapped[str | None] = mapped_column(Text)
     revision: Mapped[str | None]
     files: Mapped[dict[str, Any] | None]
     created_at: Mapped[float | None]
