@@ -107,11 +107,16 @@ class Field:
     choices: tuple[str, ...] = ()
     whole: bool = False
     many: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """The field's name in breaches: its path."""
         return ".".join(self.path)
+
+    def is_meant(self, by: str) -> bool:
+        """Whether a breach's field is this one, by its path, its last part, or the name that the guide's tables have for it."""
+        return by in (self.key, *self.aliases) or by.startswith(f"{self.key}.") or self.key.endswith(f".{by}")
 
 
 def fields(name: str) -> list[Field]:
@@ -144,6 +149,7 @@ def _fields(name: str, model: Mapping[str, FieldInfo], above: tuple[str, ...]) -
             choices,
             kind is int,
             get_origin(kind) is list and get_args(kind)[0] is str,
+            tuple(str(each) for each in getattr(info.validation_alias, "choices", ())),
         )
 
 
@@ -217,17 +223,9 @@ def local_breaches(name: str, made: dict[str, Any]) -> list[Breach]:
 
 def by_field(form: list[Field], breaches: list[Breach]) -> dict[str, list[str]]:
     """Breaches by the field they are shown at; "" for those that belong to none."""
-    keys = [field.key for field in form]
     found: dict[str, list[str]] = {}
     for breach in breaches:
-        key = next(
-            (
-                each
-                for each in keys
-                if breach.field == each or breach.field.startswith(f"{each}.") or each.endswith(f".{breach.field}")
-            ),
-            "",
-        )
+        key = next((field.key for field in form if field.is_meant(breach.field)), "")
         mark = "" if breach.severity.value == "ERROR" else "note: "
         found.setdefault(key, []).append(f"{mark}{breach.message} ({breach.rule})")
     return found

@@ -267,6 +267,10 @@ _NAMES_OWN = NoWorld(
     {"models": [{"id": "m", "name": "tiny", "location": "/project/models/tiny"}]},
     {"adapter": {"base_model": "/old/place/tiny"}},
 )
+_NAMES_REGISTERED = NoWorld(
+    {"models": [{"id": "m", "name": "tiny", "cml_registered_model_id": "llama", "revision": "3"}]},
+    {"adapter": {"base_model": "models:/llama/3"}},
+)
 _NAMES_STRANGER = NoWorld({"models": [{"id": "m", "name": "tiny"}]}, {"adapter": {"base_model": "org/unknown"}})
 
 
@@ -291,7 +295,7 @@ def _same_base(message: AddAdapter, world: World) -> Iterator[str]:
     "model_id",
     need=Need.files,
     severity=Severity.INFO,
-    passes=[Example({}, _NAMES_OWN)],
+    passes=[Example({}, _NAMES_OWN), Example({}, _NAMES_REGISTERED)],
     fails=[
         Example({}, _NAMES_STRANGER),
         Example({}, NoWorld({"models": [{"id": "m", "name": "tiny"}]}, {"adapter": {"base_model": None}})),
@@ -329,9 +333,15 @@ def _named(message: AddAdapter) -> bool:
 
 
 def _is(named: str, model: Row) -> bool:
-    """Whether a base model's name (a Hub name, or a path on whatever machine trained) means `model`."""
+    """Whether a base model's name (a Hub name, a registry's, or a path on whatever machine trained) means `model`."""
+    registered = model.get("cml_registered_model_id")
     own = {model["name"], model.get("huggingface_model_name"), model.get("location")}
-    return named in own or PurePath(named).name in {model["name"], PurePath(model.get("location") or "").name}
+    own.add(f"models:/{registered}/{model.get('revision')}")
+    return named in own or PurePath(named).name in {
+        model["name"],
+        PurePath(model.get("location") or "").name,
+        registered,
+    }
 
 
 def _registered(named: str, world: World) -> Row | None:

@@ -15,13 +15,13 @@ from core.types import JobStatus
 
 # What we added to the guide's tables: left out of a file that the original studio is to read.
 OURS: dict[str, frozenset[str]] = {
-    "models": frozenset({"revision", "family", "files", "bytes", "fine_tuning_job_id", "created_at"}),
+    "models": frozenset({"revision", "source", "family", "files", "bytes", "fine_tuning_job_id", "created_at"}),
     "datasets": frozenset(
         {"config_name", "column_types", "preview", "is_chat", "splits", "rows", "bytes", "sha256", "revision", "created_at"}
     ),
     "prompts": frozenset({"created_at"}),
     "configs": frozenset({"content_hash", "created_at"}),
-    "adapters": frozenset({"revision", "files", "created_at"}),
+    "adapters": frozenset({"revision", "source", "files", "created_at"}),
     "fine_tuning_jobs": frozenset(
         {"auto_add_adapter", "dist_cpu", "dist_gpu", "dist_mem", "max_length", "packing", "loss_on", "length_grouped",
          "method", "chat_template", "train_splits", "eval_split", "early_stopping_patience", "keep_best", "preset",
