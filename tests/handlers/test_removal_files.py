@@ -240,6 +240,22 @@ def test_files_that_a_new_row_points_at_are_not_freed_any_more(desk: Desk, adapt
     assert path.exists(), "the second removal did not ask for it"
 
 
+def test_files_of_a_row_that_came_while_a_sweep_looked_at_their_lock_stay(
+    desk: Desk, adapters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fill(adapters / "new")
+    left(desk, path, adapters)
+    held = freeing._held
+
+    def stored(desk: Desk, each: Path) -> bool:
+        adapter(desk, path)
+        return held(desk, each)
+
+    monkeypatch.setattr(freeing, "_held", stored)
+    tick(desk, RETAIN_EVERY * 10)
+    assert path.exists()
+
+
 def test_a_refused_removal_frees_nothing(desk: Desk, adapters: Path) -> None:
     id = adapter(desk, fill(adapters / "used"))
     batch(desk, id)
