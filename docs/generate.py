@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT.parent))
 
 from core.messages import REGISTRY, Command, Message, Query  # noqa: E402
+from core.messages.common import meaning  # noqa: E402
 from core.settings import Settings  # noqa: E402
 from docs import rules_page, schemas_page  # noqa: E402
 from tui.cli.main import parser  # noqa: E402
@@ -76,7 +77,7 @@ def _rows(message: type[Message[Any]]) -> Iterator[str]:
     properties = message.model_json_schema().get("properties", {})
     for name, told in properties.items():
         default = "required" if name in required else _cell(repr(told["default"])) if "default" in told else ""
-        yield f"| {name} | {_type(told)} | {default} | {_cell(told.get('description', ''))} |"
+        yield f"| {name} | {_type(told)} | {default} | {_cell(meaning(message.model_fields[name]))} |"
 
 
 def _type(told: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from core.errors import Refused
 from core.messages import REGISTRY, Message, parse
 from core.messages.base import Part
+from core.messages.common import choices as known_choices
 from core.presets import presets
 from core.presets import values as preset_values
 from core.rules import Breach, check
@@ -21,24 +22,8 @@ from tui.cli.references import REFERENCES
 from tui.cli.verbs import VERBS
 
 LONG = {"prompt_template", "input_template", "completion_template", "config"}
-CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("AddDataset", "type"): ("project_csv", "project_json", "project_jsonl", "project", "huggingface"),
-    ("AddModel", "type"): ("project", "huggingface", "model_registry"),
-    ("AddAdapter", "type"): ("project", "huggingface", "model_registry"),
-    ("AddConfig", "type"): (
-        "training_arguments",
-        "lora_config",
-        "bitsandbytes_config",
-        "generation_config",
-        "custom",
-        "axolotl",
-        "axolotl_dataset_formats",
-    ),
-    ("StartFineTuningJob", "framework_type"): ("legacy", "axolotl"),
-    ("StartFineTuningJob", "loss_on"): ("all", "completion", "assistant"),
-    ("StartFineTuningJob", "method"): ("lora", "full"),
-    ("StartFineTuningJob", "preset"): tuple(presets()),
-}
+# What is chosen from and is no enumeration.
+CHOICES = {("StartFineTuningJob", "preset"): tuple(presets())}
 CONFIG_KINDS = {
     "training_arguments_config_id": "training_arguments",
     "lora_config_id": "lora_config",
@@ -138,7 +123,7 @@ def _fields(name: str, model: Mapping[str, FieldInfo], above: tuple[str, ...]) -
             yield from _fields(name, kind.model_fields, (*above, field))
             continue
         default = None if info.is_required() or info.default_factory is not None else info.default
-        choices = CHOICES.get((name, field), ())
+        choices = known_choices(info) or CHOICES.get((name, field), ())
         yield Field(
             field,
             (*above, field),

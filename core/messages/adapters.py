@@ -18,6 +18,7 @@ from core.messages.common import (
     exists,
     filled,
     inspected,
+    known,
     one_of,
     one_of_or_none,
     unique,
@@ -69,7 +70,7 @@ class AddAdapter(Command[AdapterReply]):
     SECONDS: ClassVar[float | None] = 120
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project", "name": "a", "model_id": "m", "location": "adapters/a"}
 
-    type: str = AdapterType.project.value
+    type: str = Field(AdapterType.project.value, json_schema_extra=known(AdapterType))
     name: Name = ""
     model_id: str = Field("", description="The base model that the adapter was trained on.")
     location: str | None = Field(
@@ -98,7 +99,7 @@ class ListAdapters(Query[AdaptersReply]):
     after: After = None
     limit: Limit = 100
     name_contains: NameContains = None
-    type: str | None = Field(None, description="Only adapters of this type.")
+    type: str | None = Field(None, description="Only adapters of this type.", json_schema_extra=known(AdapterType))
     model_id: str | None = Field(None, description="Only the adapters of this base model.")
     prompt_id: str | None = Field(None, description="Only the adapters that were trained with this prompt.")
     fine_tuning_job_id: str | None = Field(None, description="Only the adapters that this job trained.")

@@ -8,7 +8,8 @@ from enum import StrEnum
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
+from pydantic.fields import FieldInfo
 
 from core.errors import StudioError
 from core.rules import Breach, World
@@ -23,6 +24,27 @@ NameContains = Annotated[
     str | None, Field(description="Only those whose name contains this text, in upper or lower case.")
 ]
 After = Annotated[str | None, Field(description="The id after which the page begins; none: the first page.")]
+
+
+def known(values: Iterable[str]) -> dict[str, JsonValue]:
+    """What a field's values are, for those who offer them: forms, shells, other services. The rules judge what is sent."""
+    return {"x-choices": [str(each) for each in values]}
+
+
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """The values that are known of a field; empty when they are not, or any will do."""
+    extra = field.json_schema_extra
+    told = extra.get("x-choices", []) if isinstance(extra, dict) else []
+    return tuple(map(str, told)) if isinstance(told, list) else ()
+
+
+def meaning(field: FieldInfo) -> str:
+    """What a field is for, with the values that are known of it where its description does not tell them all."""
+    text, values = field.description or "", choices(field)
+    if all(each in text for each in values):
+        return text
+    *most, last = values
+    return f"{text} One of {', '.join(most)} or {last}.".strip() if most else f"{text} {last}.".strip()
 
 
 def one_of(value: str, kind: type[StrEnum], name: str) -> Iterator[str]:

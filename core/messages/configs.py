@@ -12,7 +12,7 @@ from pydantic import Field
 from core.axolotl import axolotl_problems, format_problems
 from core.facts import renamed, wrong
 from core.messages.base import Command, Query, Value, unstorable
-from core.messages.common import After, Limit, filled, no_twice, one_of, one_of_or_none
+from core.messages.common import After, Limit, filled, known, no_twice, one_of, one_of_or_none
 from core.rules import Example, Need, NoWorld, World, rule
 from core.types import ConfigType, Severity
 
@@ -51,10 +51,7 @@ class AddConfig(Command[ConfigReply]):
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "lora_config", "config": '{"r": 16}'}
 
-    type: str = Field(
-        "",
-        description="training_arguments, bitsandbytes_config, generation_config, lora_config, custom, axolotl or axolotl_dataset_formats",
-    )
+    type: str = Field("", json_schema_extra=known(ConfigType))
     config: str = Field("", description="JSON text; YAML for axolotl.")
     description: str | None = Field(
         None, description="Free text; when it names a model, the config belongs to its family."
@@ -75,7 +72,7 @@ class ListConfigs(Query[ConfigsReply]):
     name_contains: str | None = Field(
         None, description="Only those whose description contains this text, in upper or lower case."
     )
-    type: str | None = Field(None, description="Only configs of this type.")
+    type: str | None = Field(None, description="Only configs of this type.", json_schema_extra=known(ConfigType))
     model_family: str | None = Field(None, description="Only configs of this family.")
     is_default: bool | None = Field(None, description="Only the ones that the studio ships, or only users'.")
     model_id: str | None = Field(None, description="Put the defaults of this model's family first.")

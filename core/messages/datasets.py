@@ -15,6 +15,7 @@ from core.messages.common import (
     NameContains,
     filled,
     inspected,
+    known,
     one_of,
     one_of_or_none,
     repository,
@@ -75,9 +76,7 @@ class AddDataset(Command[DatasetReply]):
     SECONDS: ClassVar[float | None] = 120
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project_csv", "name": "tickets", "location": "tickets.csv"}
 
-    type: str = Field(
-        "", description="huggingface, project, project_csv, project_json, project_jsonl or project_parquet"
-    )
+    type: str = Field("", json_schema_extra=known(DatasetType))
     name: Name = Field("", description="A unique name; the Hub's name when left out for huggingface.")
     location: str | None = Field(None, description="The file or directory, in the project.")
     huggingface_name: Name | None = Field(None, description="org/name[@revision] on the Hub.")
@@ -108,7 +107,7 @@ class ListDatasets(Query[DatasetsReply]):
     after: After = None
     limit: Limit = 100
     name_contains: NameContains = None
-    type: str | None = Field(None, description="Only datasets of this type.")
+    type: str | None = Field(None, description="Only datasets of this type.", json_schema_extra=known(DatasetType))
 
 
 @rule(ListDatasets, "DS-001", "type", passes=[{}, {"type": "huggingface"}], fails=[{"type": "zip"}, {"type": ""}])

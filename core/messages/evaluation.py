@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field
 
 from core.facts import wrong
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Count, Limit, exists, filled, fitting, one_of, one_of_or_none, positive
+from core.messages.common import After, Count, Limit, exists, filled, fitting, known, one_of, one_of_or_none, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.jobs import JobState
 from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
@@ -92,7 +92,7 @@ class StartEvaluationJob(Command[EvaluationBatchReply]):
         "prompt_id": "p",
     }
 
-    type: str = EvaluationJobType.mlflow.value
+    type: str = Field(EvaluationJobType.mlflow.value, json_schema_extra=known(EvaluationJobType))
     model_adapter_combinations: list[Pair] = Field([], description="What to compare.")
     dataset_id: str = Field(
         "", description="The dataset of the adapter's own job: its held-out rows; any other: all rows."
@@ -128,7 +128,7 @@ class ListEvaluationJobs(Query[EvaluationJobsReply]):
     name_contains: str | None = Field(
         None, description="Only those whose batch's name contains this text, in upper or lower case."
     )
-    status: str | None = Field(None, description="Only evaluations in this state.")
+    status: str | None = Field(None, description="Only evaluations in this state.", json_schema_extra=known(JobStatus))
     parent_job_id: str | None = Field(None, description="Only the jobs of this batch.")
     adapter_id: str | None = Field(None, description="Only evaluations of this adapter.")
     dataset_id: str | None = Field(None, description="Only evaluations on this dataset.")

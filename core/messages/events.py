@@ -9,6 +9,7 @@ from pydantic import Field
 
 from core.events import EVENT_TYPES, KINDS, LEVELS, Event
 from core.messages.base import Query, Value
+from core.messages.common import known
 from core.rules import Breach, World, rule
 
 
@@ -26,9 +27,11 @@ class ListEvents(Query[EventsReply]):
     after: int = Field(0, ge=0)
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
     last: bool = False
-    type: str | None = Field(None, description="Only events of this type, e.g. JobFailed.")
-    level: str | None = Field(None, description="Only events of this level: info, warning or error.")
-    kind: str | None = Field(None, description="Only events about this table; 'jobs' and 'runners' too.")
+    type: str | None = Field(None, description="Only events of this type.", json_schema_extra=known(EVENT_TYPES))
+    level: str | None = Field(None, description="Only events of this level.", json_schema_extra=known(LEVELS))
+    kind: str | None = Field(
+        None, description="Only events about resources of this table.", json_schema_extra=known(KINDS)
+    )
     resource_id: str | None = Field(None, description="Only events about this resource.")
 
 
@@ -41,8 +44,8 @@ class ListEvents(Query[EventsReply]):
 )
 def _filters(message: ListEvents, world: World) -> Iterator[Breach]:
     """a log is filtered by types, levels and tables that there are"""
-    for name, known in (("type", EVENT_TYPES), ("level", LEVELS), ("kind", KINDS)):
-        yield from _known(name, getattr(message, name), known)
+    for name, values in (("type", EVENT_TYPES), ("level", LEVELS), ("kind", KINDS)):
+        yield from _known(name, getattr(message, name), values)
 
 
 def _known(name: str, value: str | None, known: Iterable[str]) -> Iterator[Breach]:

@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field
 
 from core.facts import wrong
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Count, Limit, exists, filled, inspected, one_of, one_of_or_none, positive
+from core.messages.common import After, Count, Limit, exists, filled, inspected, known, one_of, one_of_or_none, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.jobs import JobState
 from core.rules import Breach, Example, Need, NoWorld, World, rule
@@ -72,7 +72,7 @@ class ExportModel(Command[ExportModelReply]):
     SECONDS: ClassVar[float | None] = 60
     EXAMPLE: ClassVar[dict[str, Any]] = {"base_model_id": "m", "adapter_id": "a", "model_name": "tickets"}
 
-    type: str = Field(ModelExportType.model_registry.value, description="model_registry or cml_model")
+    type: str = Field(ModelExportType.model_registry.value, json_schema_extra=known(ModelExportType))
     base_model_id: str = Field("", description="The base model.")
     adapter_id: str = Field("", description="An adapter of that model.")
     model_name: str = Field("", description="The name in the registry, or of the endpoint.")
@@ -98,7 +98,7 @@ class ListExportJobs(Query[ExportJobsReply]):
 
     after: After = None
     limit: Limit = 100
-    status: str | None = Field(None, description="Only exports in this state.")
+    status: str | None = Field(None, description="Only exports in this state.", json_schema_extra=known(JobStatus))
     adapter_id: str | None = Field(None, description="Only exports of this adapter.")
     base_model_id: str | None = Field(None, description="Only exports with this base model.")
 

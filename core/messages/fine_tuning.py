@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import AliasChoices, Field, model_validator
 
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Count, Limit, Name, one_of_or_none
+from core.messages.common import After, Count, Limit, Name, known, one_of_or_none
 from core.messages.jobs import JobState
 from core.presets import filled_in
 from core.rules import World, rule
@@ -92,7 +92,7 @@ class FineTuningRequest(Part):
     prompt_id: str | None = Field(
         None, description="Required for the legacy framework, but for conversations with chat_template."
     )
-    framework_type: str = FineTuningFrameworkType.legacy.value
+    framework_type: str = Field(FineTuningFrameworkType.legacy.value, json_schema_extra=known(FineTuningFrameworkType))
     num_epochs: Count | None = Field(None, description="Overrides the training arguments; none: theirs.")
     learning_rate: float | None = Field(None, description="Overrides the training arguments; none: theirs.")
     dataset_fraction: float = Field(1.0, description="Share of the rows that is used, in (0, 1].")
@@ -129,12 +129,14 @@ class FineTuningRequest(Part):
     packing: bool = Field(True, description="Pack several rows into one sequence.")
     loss_on: str = Field(
         LossOn.all.value,
+        json_schema_extra=known(LossOn),
         description="all: every token is learned; completion: only the completion's (of a conversation the last answer's); "
         "assistant: of a conversation all that the assistant says.",
     )
     length_grouped: bool = Field(False, description="Batch rows of like length.")
     method: str = Field(
         Method.lora.value,
+        json_schema_extra=known(Method),
         description="lora: an adapter is trained (QLoRA with a model_bnb_config); full: all weights of the model.",
     )
     chat_template: bool = Field(
@@ -191,10 +193,12 @@ class ListFineTuningJobs(Query[FineTuningJobsReply]):
     name_contains: str | None = Field(
         None, description="Only jobs whose name, or adapter's name, contains this text, in upper or lower case."
     )
-    status: str | None = Field(None, description="Only jobs in this state.")
+    status: str | None = Field(None, description="Only jobs in this state.", json_schema_extra=known(JobStatus))
     dataset_id: str | None = Field(None, description="Only jobs that train on this dataset.")
     base_model_id: str | None = Field(None, description="Only jobs that train this base model.")
-    framework_type: str | None = Field(None, description="Only jobs of this framework: legacy or axolotl.")
+    framework_type: str | None = Field(
+        None, description="Only jobs of this framework.", json_schema_extra=known(FineTuningFrameworkType)
+    )
 
 
 @rule(ListFineTuningJobs, "FT-125", "status", passes=[{}, {"status": "queued"}], fails=[{"status": "done"}])

@@ -17,6 +17,7 @@ from core.messages.common import (
     NameContains,
     filled,
     inspected,
+    known,
     one_of,
     one_of_or_none,
     repository,
@@ -70,7 +71,7 @@ class AddModel(Command[ModelReply]):
     SECONDS: ClassVar[float | None] = 300  # the files of a registry are copied; the same key asks again for the reply
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "project", "name": "tiny", "location": "models/tiny"}
 
-    type: str = Field("", description="huggingface, project or model_registry")
+    type: str = Field("", json_schema_extra=known(ModelType))
     name: Name = Field("", description="A unique name; the Hub's name or the directory's when left out.")
     huggingface_name: Name | None = Field(
         None,
@@ -111,7 +112,7 @@ class ListModels(Query[ModelsReply]):
     after: After = None
     limit: Limit = 100
     name_contains: NameContains = None
-    type: str | None = Field(None, description="Only models of this type.")
+    type: str | None = Field(None, description="Only models of this type.", json_schema_extra=known(ModelType))
     family: str | None = Field(None, description="Only models of this architecture, e.g. LlamaForCausalLM.")
 
 

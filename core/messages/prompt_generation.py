@@ -10,7 +10,7 @@ from pydantic import Field
 
 from core.drafts import Columns, Draft, NoDraft, draft
 from core.messages.base import Query, Value
-from core.messages.common import exists, filled, one_of_or_none
+from core.messages.common import exists, filled, known, one_of_or_none
 from core.messages.prompts import PromptFields
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.template import problems
@@ -37,7 +37,7 @@ class GeneratePrompt(Query[GeneratedPrompt]):
 
     dataset_id: str = ""
     style: str | None = Field(
-        None, description="columns, chat, instruction or classification; none: what the dataset looks like."
+        None, description="none: what the dataset looks like.", json_schema_extra=known(PromptStyle)
     )
 
 
@@ -65,7 +65,9 @@ class PreviewPrompt(Query[PromptPreview]):
     input_template: str | None = None
     completion_template: str | None = None
     row: int = Field(0, ge=0, description="Which of the dataset's first rows, 0 the first.")
-    loss_on: str = Field(LossOn.all.value, description="all or completion, as a fine-tuning job is asked.")
+    loss_on: str = Field(
+        LossOn.all.value, description="As a fine-tuning job is asked.", json_schema_extra=known(LossOn)
+    )
     model_id: str | None = Field(None, description="Whose end-of-sequence token is shown; none: <eos>.")
 
 

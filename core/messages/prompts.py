@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Limit, Name, NameContains, exists, filled, one_of, unique
+from core.messages.common import After, Limit, Name, NameContains, exists, filled, known, one_of, unique
 from core.rules import Example, Need, NoWorld, World, rule
 from core.template import TemplateError, columns, problems
 from core.types import PromptType
@@ -33,7 +33,7 @@ class PromptFields(Part):
     """The prompt to store; `id` is issued when left out."""
 
     id: Name | None = None
-    type: str = PromptType.in_place.value
+    type: str = Field(PromptType.in_place.value, json_schema_extra=known(PromptType))
     name: Name = ""
     description: str | None = None
     dataset_id: str = ""

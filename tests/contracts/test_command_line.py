@@ -16,9 +16,11 @@ import pytest
 import yaml
 
 from core.messages import REGISTRY, Command
+from core.types import DatasetType
 from tui.cli.completion import SHELLS, nodes, script
 from tui.cli.main import main, parser
 from tui.cli.verbs import VERBS
+from tui.forms import fields
 
 # What only programs say to the studio; people have better ways, and `fts send` for the rest.
 PROGRAMS = {"RegisterRunner", "ReportProgress"}
@@ -230,11 +232,15 @@ EXPECTED = {
     "fts dataset list -o ": {"table", "json", "yaml"},
     "fts validate -o sa": {"sarif"},
     "fts completion ": set(SHELLS),
+    "fts dataset add --type project_": {each.value for each in DatasetType if each.value.startswith("project_")},
+    "fts job list --status ca": {"cancelled", "cancel_requested"},
+    "fts schema AddD": {"AddDataset"},
+    "fts send Cancel": {"CancelJob"},
     "fts job submit --adapter-name dataset --auto": {"--auto-add-adapter"},
 }
 ASK = {
     "bash": "source {script}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); _fts; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-    "zsh": "compdef() {{ :; }}; compadd() {{ shift; printf '%s\\n' \"$@\"; }}; _files() {{ :; }}; "
+    "zsh": "compdef() {{ :; }}; compadd() {{ shift; printf '%s\\n' \"$@\"; }}; _files() {{ :; }}; compset() {{ :; }}; "
     "source {script}; words=({words}); CURRENT=$#words; _fts",
     "fish": 'source {script}; complete -C "{line}"',
 }
@@ -254,6 +260,27 @@ def test_a_shell_completes_commands_options_and_choices(shell: str, tmp_path: Pa
         assert done.stderr == ""
         offered = {each.split("\t")[0] for each in done.stdout.splitlines()}
         assert {each for each in offered if each.startswith(line.rsplit(" ", 1)[1])} == expected, line
+
+
+def test_bash_completes_a_file_behind_the_sign_that_takes_its_text(tmp_path: Path) -> None:
+    (tmp_path / "lora.json").write_text("{}")
+    (tmp_path / "lora").mkdir()
+    path = tmp_path / "completion"
+    path.write_text(script(parser(), "bash"))
+    for words in (f"'@{tmp_path}/lo'", f"@ '{tmp_path}/lo'"):  # as one word, and as bash takes it apart
+        code = ASK["bash"].format(script=path, words=f"fts config add --config {words}")
+        done = subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True, check=True)
+        assert set(done.stdout.split()) == {f"@{tmp_path}/lora.json", f"@{tmp_path}/lora/"}
+    code = ASK["bash"].format(script=path, words="fts config add --type = cus")
+    assert subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True).stdout == "custom\n"
+
+
+def test_what_a_form_offers_and_a_shell_completes_is_what_the_rules_take(capsys: pytest.CaptureFixture[str]) -> None:
+    offered = {field.name: set(field.choices) for field in fields("AddDataset")}
+    assert offered["type"] == {each.value for each in DatasetType}
+    for value in ("zip", *DatasetType):
+        err = run(capsys, "dataset", "add", "--type", value, "--dry-run")[2]
+        assert ("DS-001" in err) == (value == "zip")
 
 
 def test_completion_knows_every_command_and_option() -> None:

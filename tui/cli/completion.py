@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tui.cli.parsing import offered
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -68,8 +70,8 @@ def nodes(made: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator
             below += list(action.choices.items())
         elif action.option_strings:
             node.flags.append(_flag(action))
-        elif action.choices:
-            node.words |= dict.fromkeys(map(str, action.choices), "")
+        else:
+            node.words |= dict.fromkeys(offered(action), "")
     yield node
     for name, each in below:
         yield from nodes(each, (*path, name))
@@ -77,7 +79,7 @@ def nodes(made: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator
 
 def _flag(action: argparse.Action) -> Flag:
     switch = action.nargs == 0 or isinstance(action, argparse.BooleanOptionalAction)
-    return Flag(tuple(action.option_strings), _line(action.help or ""), switch, tuple(map(str, action.choices or ())))
+    return Flag(tuple(action.option_strings), _line(action.help or ""), switch, offered(action))
 
 
 def _line(text: str) -> str:
@@ -127,11 +129,25 @@ _fts_look() {{  # the option or word before, then the words so far
 }}
 """
 _BASH = """\
-_fts() {
-  local current="${COMP_WORDS[COMP_CWORD]}" fts_way fts_words fts_flags fts_takes
+_fts_at_file() {  # @FILE: the file's text is the value
+  local each
+  for each in $(compgen -f -- "$1"); do
+    [ -d "$each" ] && each="$each/"
+    COMPREPLY+=("@$each")
+  done
+  compopt +o filenames -o nospace 2>/dev/null
+  return 0
+}
+_fts() {  # bash makes words of their own of @ and =
+  local current="${COMP_WORDS[COMP_CWORD]}" at=$((COMP_CWORD - 1)) fts_way fts_words fts_flags fts_takes
   COMPREPLY=()
-  _fts_look "${COMP_WORDS[COMP_CWORD-1]}" "${COMP_WORDS[@]:1:COMP_CWORD-1}"
+  case "${COMP_WORDS[at]}" in
+    @) current="@$current" at=$((at - 1)) ;;
+    =) at=$((at - 1)) ;;
+  esac
+  _fts_look "${COMP_WORDS[at]}" "${COMP_WORDS[@]:1:at}"
   case "$fts_takes:$current" in
+    "<file>":@*) _fts_at_file "${current#@}" ;;
     "<file>":*) COMPREPLY=($(compgen -f -- "$current")) ;;
     :-*) COMPREPLY=($(compgen -W "$fts_flags" -- "$current")) ;;
     :*) if [ -n "$fts_words" ]; then COMPREPLY=($(compgen -W "$fts_words" -- "$current"))
@@ -145,12 +161,13 @@ _ZSH = """\
 _fts() {
   local fts_way fts_words fts_flags fts_takes
   _fts_look "${words[CURRENT-1]}" "${(@)words[2,CURRENT-1]}"
-  if [[ $fts_takes == "<file>" ]]; then _files
+  if [[ $fts_takes == "<file>" ]]; then compset -P '@'; _files
   elif [[ -n $fts_takes ]]; then compadd -- ${=fts_takes}
   elif [[ ${words[CURRENT]} == -* ]]; then compadd -- ${=fts_flags}
   elif [[ -n $fts_words ]]; then compadd -- ${=fts_words}
   else _files; fi
 }
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 compdef _fts fts
 """
 

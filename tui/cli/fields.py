@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 
 from core.messages import Message
 from core.messages.base import Part
+from core.messages.common import choices, meaning
+from tui.cli.parsing import offer
 from tui.cli.references import REFERENCES
 
 
@@ -28,6 +30,7 @@ class Option:
     read: Callable[[str], Any]
     many: bool
     help: str
+    choices: tuple[str, ...] = ()
 
 
 def options(message: type[Message[Any]]) -> Iterator[Option]:
@@ -47,12 +50,12 @@ def _options(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Option]
 def _option(name: str, field: FieldInfo, kind: Any, path: tuple[str, ...]) -> Option:
     many = get_origin(kind) is list and get_args(kind)[0] in (str, int, float)
     read = _reader(get_args(kind)[0] if many else kind)
-    text = field.description or ""
+    text = meaning(field)
     if not field.is_required() and field.default not in (None, "", [], {}) and field.default_factory is None:
         text = f"{text} [{field.default}]".strip()
     if name in REFERENCES:
         text = f"{text} ({REFERENCES[name][0].help})" if text else REFERENCES[name][0].help
-    return Option("--" + name.replace("_", "-"), path, read, many, text.replace("%", "%%"))
+    return Option("--" + name.replace("_", "-"), path, read, many, text.replace("%", "%%"), choices(field))
 
 
 def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]], *, without: str | None = None) -> None:
@@ -68,7 +71,7 @@ def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]], *,
                 option.flag, dest=_dest(option), action=argparse.BooleanOptionalAction, default=None, help=option.help
             )
         else:
-            parser.add_argument(
+            action = parser.add_argument(
                 *_flags(option, message),
                 dest=_dest(option),
                 type=option.read,
@@ -77,6 +80,7 @@ def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]], *,
                 metavar=_metavar(option),
                 help=option.help,
             )
+            offer(action, option.choices)
 
 
 def _flags(option: Option, message: type[Message[Any]]) -> list[str]:

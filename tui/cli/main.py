@@ -89,12 +89,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _send(commands: Any) -> None:
+    from core.messages import REGISTRY
     from tui.cli import verbs
     from tui.cli.fields import as_json
-    from tui.cli.parsing import add_command
+    from tui.cli.parsing import add_command, offer
 
     send = add_command(commands, "send", "send any message as JSON")
-    send.add_argument("name", help="the message's name, such as AddDataset")
+    offer(send.add_argument("name", help="the message's name, such as AddDataset"), REGISTRY)
     send.add_argument(
         "--json",
         type=as_json,
@@ -106,11 +107,12 @@ def _send(commands: Any) -> None:
 
 
 def _tools(commands: Any) -> None:
+    from core.messages import REGISTRY
     from tui.cli import completion, output, validate
-    from tui.cli.parsing import add_command
+    from tui.cli.parsing import add_command, offer
 
     schema = add_command(commands, "schema", "the JSON Schema of a message, or of all")
-    schema.add_argument("name", nargs="?", help="a message's name")
+    offer(schema.add_argument("name", nargs="?", help="a message's name"), REGISTRY)
     schema.add_argument("-o", "--output", choices=output.FORMS, default="json", help="table: what there is, in short")
     schema.set_defaults(run=_lazily("schema"))
     validate.add(commands)

@@ -47,6 +47,17 @@ def near(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
+def offer(action: argparse.Action, values: Iterable[str]) -> None:
+    """What a shell may complete a word with, where the words are judged by rules and not here."""
+    action.offered = tuple(values)  # type: ignore[attr-defined]
+
+
+def offered(action: argparse.Action) -> tuple[str, ...]:
+    """What may stand for a word: its choices, else what is offered."""
+    known = action.choices or getattr(action, "offered", None) or ()
+    return tuple(str(each) for each in known)
+
+
 def add_command(commands: Any, name: str, text: str, **more: Any) -> Parser:
     """A command whose help says at its top what the list of commands says of it."""
     made: Parser = commands.add_parser(name, help=text, **{"description": text, **more})

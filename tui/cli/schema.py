@@ -8,6 +8,7 @@ from typing import Any
 
 from core.messages import REGISTRY
 from core.messages.base import find
+from core.messages.common import meaning
 from core.text import plain
 from tui.cli import output, tables
 from tui.cli.parsing import near
@@ -36,7 +37,7 @@ def _summary(name: str) -> dict[str, Any]:
 def _fields(name: str) -> list[dict[str, Any]]:
     fields = REGISTRY[name].model_fields.items()
     rules = {field: [rule.id for rule in REGISTRY[name].rules if rule.field == field] for field, _ in fields}
-    return [{"field": field, "rules": rules[field], "meaning": info.description or ""} for field, info in fields]
+    return [{"field": field, "rules": rules[field], "meaning": meaning(info)} for field, info in fields]
 
 
 def schema(name: str) -> dict[str, Any]:
