@@ -16,6 +16,7 @@ from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
 from core.errors import Unavailable
 from core.messages.models import AddModel, GetModel, ListModels, ModelMetadata, ModelReply, ModelsReply
+from core.shapes import read_shape
 from core.store.session import Unit
 from core.store.tables import Model
 from core.types import ModelFrameworkType, ModelType
@@ -69,7 +70,15 @@ def directory_facts(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} has no {', no '.join(lacks)}")
     files = {each.name: sha256(each) for each in weights}
     size = sum(each.stat().st_size for each in weights)
-    return {"location": str(path), "family": _family(path), "files": files, "bytes": size}
+    return {"location": str(path), "family": _family(path), "files": files, "bytes": size, "shape": _shape(path)}
+
+
+def _shape(path: Path) -> dict[str, Any] | None:
+    """What the files tell of the model's sizes; one that tells too little is a model all the same."""
+    try:
+        return read_shape(path).model_dump()
+    except ValueError:
+        return None
 
 
 def _indexed(path: Path) -> set[str]:
@@ -116,6 +125,7 @@ def add_model(message: AddModel, unit: Unit, world: RealWorld) -> ModelReply:
         family=facts.get("family"),
         files=facts.get("files"),
         bytes=facts.get("bytes"),
+        shape=facts.get("shape"),
         created_at=unit.now,
     )
     unit.session.add(row)

@@ -59,6 +59,7 @@ def _model(desk: Desk, unit: Unit, job: Job, row: FineTuningJob, location: str) 
         family=base.family if base else None,
         files={name: sha for name, sha in files.items() if name.endswith(WEIGHTS)},
         bytes=size(path) if path.is_dir() else None,
+        shape=base.shape if base else None,
         fine_tuning_job_id=row.id,
         created_at=unit.now,
     )

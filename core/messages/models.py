@@ -24,6 +24,7 @@ from core.messages.common import (
     unique,
 )
 from core.rules import Breach, Example, Need, NoWorld, World, rule
+from core.shapes import Shape
 from core.types import ModelType
 
 
@@ -47,6 +48,7 @@ class ModelMetadata(Value):
     revision: str | None = None
     family: str | None = None
     bytes: int | None = None
+    shape: Shape | None = Field(None, description="Its sizes, where its files are here: what memory is estimated from.")
     fine_tuning_job_id: str | None = Field(None, description="The job that trained it here.")
     created_at: float | None = None
 

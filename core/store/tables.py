@@ -45,7 +45,7 @@ def _listed(table: str) -> Index:
 class Model(Base):
     """A base model. `files` maps names of weight files to their SHA-256; `source` is where a registry keeps it.
 
-    `fine_tuning_job_id` is the job that trained it here.
+    `shape` is a core.shapes.Shape; `fine_tuning_job_id` is the job that trained it here.
     """
 
     __tablename__ = "models"
@@ -65,6 +65,7 @@ class Model(Base):
     family: Mapped[str | None]
     files: Mapped[dict[str, Any] | None]
     bytes: Mapped[int | None] = mapped_column(BigInteger)
+    shape: Mapped[dict[str, Any] | None]
     fine_tuning_job_id: Mapped[str | None] = mapped_column(origin("fine_tuning_jobs.id", use_alter=True), index=True)
     created_at: Mapped[float | None]
 

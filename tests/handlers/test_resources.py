@@ -70,6 +70,17 @@ def test_a_models_directory_is_recorded(desk: Desk, model_directory: Path) -> No
         assert list(session.get_one(Model, added["id"]).files or {}) == ["model.safetensors"]
 
 
+def test_a_models_sizes_are_recorded_where_its_files_tell_them(desk: Desk, model_directory: Path) -> None:
+    config = {"architectures": ["LlamaForCausalLM"], "hidden_size": 8, "num_hidden_layers": 1}
+    config |= {"num_attention_heads": 2, "vocab_size": 5, "intermediate_size": 16}
+    (model_directory / "config.json").write_text(json.dumps(config))
+    header = json.dumps({"model.layers.0.mlp.up_proj.weight": {"dtype": "BF16", "shape": [16, 8]}}).encode()
+    (model_directory / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    shape = done(desk, "AddModel", **MODEL)["model"]["shape"]
+    assert (shape["parameters"], shape["hidden"], shape["stored"]) == (128, 8, 2.0)
+    assert shape["linears"] == [{"name": "up_proj", "inputs": 8, "outputs": 16, "count": 1}]
+
+
 def test_a_model_without_a_name_gets_its_directorys_once(desk: Desk, model_directory: Path) -> None:
     assert done(desk, "AddModel", type="project", location="models/tiny")["model"]["name"] == "tiny"
     assert [each["rule"] for each in refused(desk, "AddModel", type="project", location="models/tiny")] == ["MD-101"]
@@ -79,7 +90,7 @@ def test_a_model_without_a_name_gets_its_directorys_once(desk: Desk, model_direc
     ("spoil", "said"),
     [
         (lambda path: (path / "config.json").unlink(), "config.json"),
-        (lambda path: (path / "tokenizer.json").unlink(), "a tokenizer"),
+        (lambda path: (path / "tokenizer.json").unlink(), "no tokenizer"),
         (lambda path: (path / "model.safetensors").rename(path / "pytorch_model.bin"), "pickled weights can run code"),
         (lambda path: (path / "config.json").write_text("{"), "not valid JSON"),
         (lambda path: (path / "config.json").write_text("[]"), "must hold an object"),

@@ -1,0 +1,215 @@
+"""How much memory a training needs: arithmetic on a model's shape and a job's settings, nothing measured, nothing loaded.
+
+The peak of a step is where the backward pass begins: weights, the optimiser's state, what the forward pass kept for the
+gradients, and the tiles that the language model's head works in. Each figure says where it comes from; how far they are
+from what real trainings take is measured by benchmarks/estimate.py (docs/preflight.md).
+
+What is kept for the gradients was read off autograd (torch.autograd.graph.saved_tensors_hooks) for transformers 5.23's
+modules: the inputs of norms, of the attention and of the activation, and the inputs of every matrix that is trained.
+The head is TRL 1.16's ChunkedLogProbFunction (trl/kernels/chunked_logprob.py), which never makes all logits at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from core.shapes import Linear, Shape
+from core.tuning import Tuning
+
+MIB = 1 << 20
+# Of a forked child on Linux: the libraries' pages that it touches, and its own heap, before it has a model.
+LIBRARIES = 64 * MIB
+BITSANDBYTES = 60 * MIB  # its import, where quantisation or an optimiser needs it
+CONTEXT = 600 * MIB  # of a GPU, taken by CUDA itself
+A_WORD = 1_000  # bytes of the tokenizer for each entry of its vocabulary
+A_TOKEN = 64  # bytes of a row's token: two Python lists, and the table that the trainer reads
+TILE_ROWS, TILE_COLUMNS = 4096, 32768  # of the head's tiles: TOKEN_CHUNK_SIZE and _CHUNKED_LOGPROB_CHUNK_SIZE
+# fp32 tiles that live at once where the head's gradient is made with torch's own operations (_backward_tile), besides
+# that of the product: y, z, log_p, p, grad, two temporaries, and a quarter for a mask.
+TILES = 7.25
+# glibc keeps blocks up to 32 MiB in a heap (DEFAULT_MMAP_THRESHOLD_MAX), whose holes are lost; larger ones go back at once.
+HEAP = 32 * MIB
+HOLES = 0.3  # of what is in the heap, as measured
+Tensors = Iterable[tuple[float, float]]  # (how many, bytes of each)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Bytes of the peak by what takes them; `loading` is what reading the weights takes beyond the training's peak."""
+
+    libraries: float
+    rows: float
+    weights: float
+    gradients: float
+    optimiser: float
+    activations: float
+    head: float
+    loading: float
+
+    @property
+    def total(self) -> float:
+        """Bytes at the peak."""
+        return float(sum(vars(self).values()))
+
+
+def estimate(shape: Shape, tuning: Tuning) -> Parts:
+    """The peak of one worker's training on one device; on a GPU that of the GPU's memory, its context included."""
+    on_gpu = tuning.device == "cuda"
+    libraries = CONTEXT if on_gpu else LIBRARIES + A_WORD * shape.vocab + (BITSANDBYTES if tuning.bitsandbytes else 0)
+    rows = 0 if on_gpu else A_TOKEN * tuning.tokens
+    trained = trained_parameters(shape, tuning)
+    gradients, optimiser = trained * (2 if tuning.bits else 4), trained * tuning.optimiser_bytes
+    activations, head = _taken(kept(shape, tuning), tuning), _taken(_head(shape, tuning), tuning)
+    held = gradients if tuning.accumulation > 1 else 0  # gradients of the micro-batches before
+    if (
+        held + activations + head < gradients
+    ):  # then a step's peak is its end: every gradient, and nothing kept any more
+        held, activations, head = gradients, 0, 0
+    beyond = _reading(shape, tuning) - (held + optimiser + activations + head)
+    loading = 0 if on_gpu else max(0, beyond)
+    return Parts(libraries, rows, _weights(shape, tuning), held, optimiser, activations, head, loading)
+
+
+def _taken(tensors: Tensors, tuning: Tuning) -> float:
+    """Bytes that the tensors take, with what is lost between those in a heap."""
+    return sum(count * size * (1 + HOLES if tuning.device == "cpu" and size <= HEAP else 1) for count, size in tensors)
+
+
+# ─── what is trained ──────────────────────────────────────────────────────────────────────────────
+
+_VOCABULARY = ("lm_head", "embed_tokens", "wte", "embed_out")
+
+
+def trained_parameters(shape: Shape, tuning: Tuning) -> int:
+    """How many parameters are trained: all, or LoRA's two thin matrices beside each that is adapted."""
+    if tuning.full:
+        return shape.parameters
+    adapted = adapted_matrices(shape, tuning)
+    thin = sum((each.inputs + each.outputs) * each.count * tuning.rank for each in adapted)
+    magnitudes = sum(each.outputs * each.count for each in adapted) if tuning.dora else 0
+    whole = shape.vocab * shape.hidden * sum(name in _VOCABULARY for name in tuning.whole_modules)
+    return thin + magnitudes + whole
+
+
+def adapted_matrices(shape: Shape, tuning: Tuning) -> list[Linear]:
+    """The blocks' matrices that are trained themselves, or get LoRA's beside them."""
+    return [each for each in shape.linears if tuning.full or tuning.adapts(each.name, shape.family)]
+
+
+# ─── weights ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _weights(shape: Shape, tuning: Tuning) -> float:
+    """Quantised: 4 or 8 bits and the scales of blocks of 64, which double quantisation shrinks; what is no block's matrix is fp32."""
+    if tuning.bits is None:
+        return shape.parameters * _weight_bytes(tuning)
+    a_weight = 1.0 if tuning.bits == 8 else 0.5 + (0.016 if tuning.double_quantised else 0.0625)
+    return shape.blocks * a_weight + (shape.parameters - shape.blocks) * 4
+
+
+def _weight_bytes(tuning: Tuning) -> int:
+    """On a CPU a model is fp32, on a GPU frozen weights are halves when it computes in halves (gpu_runner/device.py)."""
+    return 2 if tuning.device == "cuda" and tuning.precision != "fp32" and not tuning.full else 4
+
+
+def _reading(shape: Shape, tuning: Tuning) -> float:
+    """Bytes beside the weights while they are read: the file's pages, unless the weights are the file's own, mapped."""
+    mapped = tuning.bits is None and shape.stored == _weight_bytes(tuning)
+    return 0 if mapped else shape.parameters * shape.stored
+
+
+# ─── what the forward pass keeps ──────────────────────────────────────────────────────────────────
+
+
+def kept(shape: Shape, tuning: Tuning, *, recomputed: bool = True) -> Iterator[tuple[float, float]]:
+    """(how many, bytes of each) of the tensors that the forward pass of a micro-batch keeps for the backward pass.
+
+    With checkpointing only the layers' inputs, and what is `recomputed`: those of the one layer that is worked on.
+    """
+    residual = tuning.at_once * shape.hidden * (4 if tuning.device == "cpu" else _weight_bytes(tuning))
+    yield 2 + (shape.layers if tuning.checkpointing else 0), residual
+    layers = int(recomputed) if tuning.checkpointing else shape.layers
+    for count, size in _layer(shape, tuning):
+        yield count * layers, size
+
+
+def _layer(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
+    """Tensors that one layer keeps, weights in halves included, which autocast makes of fp32 ones."""
+    number, tokens = tuning.number_bytes, tuning.at_once
+    heads = shape.kv_heads if tuning.shares_heads else shape.heads
+    yield (
+        4 if tuning.full else 2,
+        tokens * shape.hidden * 4,
+    )  # inputs of the norms, of trained ones also what they scale
+    yield 2, tokens * shape.heads * shape.head_dim * number  # queries, and what attention gives
+    yield 2, tokens * heads * shape.head_dim * number  # keys and values
+    yield (
+        _ACTIVATION.get(shape.activation, 1) + (2 if shape.gated else 0),
+        tokens * shape.intermediate * shape.experts * number,
+    )
+    yield 2 if shape.hidden_dropout else 0, tokens * shape.hidden * number
+    yield from _scores(shape, tuning)
+    yield from _inputs(shape, tuning)
+    if tuning.precision != "fp32" and tuning.bits is None and _weight_bytes(tuning) == 4:
+        yield from ((each.count / shape.layers, each.inputs * each.outputs * 2) for each in shape.linears)
+
+
+# How many tensors as wide as its input an activation keeps: those written out in Python keep their steps.
+_ACTIVATION = {"gelu_new": 4, "gelu_fast": 4, "quick_gelu": 2, "relu2": 2}
+
+
+def _scores(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
+    """What grows with the square of the length: the mask between tokens, or without a fused kernel all scores."""
+    span, sequences = (tuning.at_once, 1) if tuning.packing else (tuning.length, tuning.batch)
+    pairs = sequences * span * span * tuning.number_bytes
+    if tuning.attention == "eager" or shape.softcapped or shape.attention_dropout:
+        yield 3 if shape.attention_dropout else 2, pairs * shape.heads
+    elif tuning.masked:
+        yield 1, pairs
+
+
+def _inputs(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
+    """Inputs of the matrices that are trained: shared by those with one input, unless each drops out or casts its own."""
+    number, seen = tuning.number_bytes, set()
+    for each in adapted_matrices(shape, tuning):
+        count, size = each.count / shape.layers, tuning.at_once * each.inputs
+        if tuning.dropout and not tuning.full:
+            yield count, size * number
+            yield count, size * (4 if tuning.device == "cpu" else 1)  # the mask
+        elif number == 2:
+            yield count, size * number
+        elif (role := _role(each, shape)) not in seen and role != "out":
+            seen.add(role)
+            yield 1, size * number
+        if not tuning.full:
+            yield count, tuning.at_once * tuning.rank * number
+            yield 3 * count if tuning.dora else 0, tuning.at_once * each.outputs * number
+
+
+def _role(linear: Linear, shape: Shape) -> str:
+    """Which input a matrix has; that of "out" is what attention gives, and kept as such."""
+    if linear.inputs == shape.intermediate and linear.outputs == shape.hidden:
+        return "down"
+    if linear.name in ("o_proj", "out_proj", "dense", "c_proj"):
+        return "out"
+    return "attention" if linear.name[:1] in "qkvW" or "attn" in linear.name else "feed-forward"
+
+
+# ─── the head ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _head(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
+    """Tensors of the head's backward pass; gradients are summed in fp32, for which halves are cast."""
+    rows, columns = min(tuning.at_once, TILE_ROWS), min(shape.vocab, TILE_COLUMNS)
+    if tuning.device == "cpu":  # the product's tile is made for TILE_COLUMNS words, but takes no more than is written
+        yield 1, rows * columns * tuning.number_bytes
+        yield TILES, rows * columns * 4
+    else:
+        yield 1, rows * TILE_COLUMNS * tuning.number_bytes
+    yield 1, tuning.at_once * shape.hidden * 4
+    if tuning.number_bytes == 2:
+        yield 1, rows * columns * 4
+        yield 1, columns * shape.hidden * 6
+    if tuning.full or any(name in _VOCABULARY for name in tuning.whole_modules):
+        yield 1, shape.vocab * shape.hidden * 4
