@@ -27,7 +27,7 @@ from core.store.transfer.export import as_text, export_tables
 from core.store.transfer.importing import FAILED, INSERTED, MENDED, SKIPPED, Import, Outcome, Report
 from core.store.transfer.reading import Tables, read_tables
 from core.store.transfer.states import job_rows
-from core.store.upgrade import back_up
+from core.store.upgrade import back_up, free_name
 
 LARGEST_FILE = 64 * 2**20  # bytes of JSON that an actor reads; as objects they are some ten times as many
 LARGEST_REPLY = 16 * 2**20  # bytes that an answer may carry through the queue
@@ -109,7 +109,7 @@ def _back_up(unit: Unit, world: RealWorld) -> str:
     if copy is None:
         directory = world.desk.settings.root / "backups"
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        copy = directory / f"before-import-{time.strftime('%Y%m%d-%H%M%S')}.json"
+        copy = free_name(directory, f"before-import-{time.strftime('%Y%m%d-%H%M%S')}", ".json")
         write_whole(copy, as_text(export_tables(unit.session)))
     return str(copy)
 

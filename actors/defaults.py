@@ -32,6 +32,7 @@ from core.families import families
 from core.messages import Command
 from core.messages.adapters import AddAdapter
 from core.messages.base import shape_breaches
+from core.messages.common import LONGEST_NAME, no_twice
 from core.messages.configs import AddConfig
 from core.messages.datasets import AddDataset
 from core.messages.models import AddModel
@@ -93,7 +94,7 @@ def load_project_defaults(desk: Desk) -> None:
 
 def _read(path: Path) -> dict[str, list[Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=no_twice)
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -120,7 +121,8 @@ class _Loading:
         if not isinstance(row, dict):
             self.leave_out(table, f"{table}/#{number}", {}, f"entry {number} of {table} is no object")
             return
-        key = f"{table}/{row.get('id') or row.get('name') or f'#{number}'}"
+        named = str(row.get("id") or row.get("name") or "")
+        key = f"{table}/{named}" if 0 < len(named) <= LONGEST_NAME - len(table) - 1 else f"{table}/#{number}"
         if "id" in self.known.get(key, {}):
             return
         try:

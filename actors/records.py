@@ -28,6 +28,7 @@ from core.events import (
     Started,
     Warned,
 )
+from core.messages.common import LONGEST_NAME
 from core.store.session import Unit
 from core.store.tables import EvaluationJob, Job, Metric
 from core.types import FailureClass, JobKind, JobStatus
@@ -88,7 +89,11 @@ class Intake:
     def numbers(self, record: Metrics) -> None:
         """Numbers of a step; the same step of an earlier attempt is overwritten."""
         job = self.job
-        values = {name: value for name, value in record.values.items() if isfinite(value) and "\0" not in name}
+        values = {
+            name: value
+            for name, value in record.values.items()
+            if isfinite(value) and "\0" not in name and len(name) <= LONGEST_NAME
+        }
         if not -LARGEST <= record.step <= LARGEST:
             return
         for name, value in values.items():

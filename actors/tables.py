@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import json
@@ -81,9 +82,21 @@ def _text(path: Path, look: Look) -> tuple[list[str], int]:
         with path.open(encoding="utf-8-sig", newline="" if suffix == ".csv" else "\n") as file:
             return read(path, file, look)
     except UnicodeDecodeError as error:
-        raise BadFile(
-            f"{path.name} is not UTF-8 text ({error.reason}, byte 0x{error.object[error.start]:02x})"
-        ) from None
+        told = f"{error.reason}, byte 0x{error.object[error.start]:02x}"
+        raise BadFile(f"{path.name}, line {_undecodable(path)}: it is not UTF-8 text ({told})") from None
+
+
+def _undecodable(path: Path) -> int:
+    """The line on which the file is no UTF-8: a reader of text knows only its place in a piece of the file."""
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                return line + error.object.count(b"\n", 0, error.start)
+            line += chunk.count(b"\n")
+    return line
 
 
 def _parquet(path: Path, look: Look) -> tuple[list[str], int]:
@@ -191,6 +204,8 @@ def _objects(path: Path, found: Iterable[tuple[str, Any]], look: Look) -> tuple[
             wrong.add(f"{where} is not JSON: {item}")
         elif not isinstance(item, dict):
             wrong.add(f"{where} is {type(item).__name__}, not an object")
+        elif not item:
+            wrong.add(f"{where} is an object without keys")
         elif not features:
             features = _columns(item, path)
         elif item.keys() != set(features):

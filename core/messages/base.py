@@ -149,8 +149,11 @@ def parse(name: str, payload: object) -> Message[Any]:
         )
     try:
         text = json.dumps(payload)
-        if not kind.FOREIGN and _SUSPECT.search(text) and (breaches := list(unstorable(payload))):
-            raise Refused.because(breaches)
+        if _SUSPECT.search(text):
+            if kind.FOREIGN:
+                text = json.dumps(_whole(payload))
+            elif breaches := list(unstorable(payload)):
+                raise Refused.because(breaches)
         return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise Refused.because(shape_breaches(error, kind)) from None
@@ -160,8 +163,10 @@ def parse(name: str, payload: object) -> Message[Any]:
         raise Refused.because([Breach(rule="MS-101", field="", message=f"the payload is not JSON: {error}")]) from None
 
 
-# What no database column holds: NUL in text, integers beyond 64 bits. The search is cheap, the walk is for suspects only.
-_SUSPECT = re.compile(r"\\u0000|\d{19}")
+# What no database column holds: NUL in text, halves of surrogate pairs, integers beyond 64 bits. The search is cheap, the
+# walk is for suspects only.
+_SUSPECT = re.compile(r"\\u0000|\\ud[89a-f]|\d{19}")
+_HALF = re.compile("[\ud800-\udfff]")
 _LARGEST = 2**63 - 1
 
 
@@ -169,6 +174,8 @@ def unstorable(value: object, at: str = "") -> Iterator[Breach]:
     """What of a JSON value no column of a database holds, as breaches (MS-101) at its place."""
     if isinstance(value, str) and "\0" in value:
         yield Breach(rule="MS-101", field=at, message="text can't hold a NUL character")
+    elif isinstance(value, str) and _HALF.search(value):
+        yield Breach(rule="MS-101", field=at, message="text can't hold half of a surrogate pair")
     elif isinstance(value, int) and abs(value) > _LARGEST:
         yield Breach(rule="MS-101", field=at, message="a whole number may have 64 bits at most")
     elif isinstance(value, Mapping):
@@ -178,6 +185,15 @@ def unstorable(value: object, at: str = "") -> Iterator[Breach]:
     elif isinstance(value, list | tuple):
         for index, each in enumerate(value):
             yield from unstorable(each, f"{at}.{index}")
+
+
+def _whole(value: Any) -> Any:
+    """The value with halves of surrogate pairs replaced: no JSON is read that holds them."""
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_whole(key): _whole(each) for key, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 _SHAPE = {"missing": "MS-103", "extra_forbidden": "MS-102"}

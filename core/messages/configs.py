@@ -128,10 +128,7 @@ def _json(text: str) -> Any:
 
 def _keepable(content: Any) -> None:
     """Raise ValueError or TypeError for what is no JSON (a number such as 1e400 is read as infinity) or no column holds."""
-    try:
-        canonical(content).encode()
-    except UnicodeEncodeError:
-        raise ValueError("text can't hold half of a surrogate pair") from None
+    canonical(content)
     if (breach := next(unstorable(content), None)) is not None:
         raise ValueError(f"{breach.field}: {breach.message}" if breach.field else breach.message)
 

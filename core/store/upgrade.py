@@ -109,7 +109,7 @@ def back_up(store: Store, label: str) -> Path | None:
         return None
     directory = Path(database).parent / "backups"
     directory.mkdir(exist_ok=True, mode=0o700)
-    target = directory / f"{Path(database).stem}-{label}-{time.strftime('%Y%m%d-%H%M%S')}.db"
+    target = free_name(directory, f"{Path(database).stem}-{label}-{time.strftime('%Y%m%d-%H%M%S')}", ".db")
     with sqlite3.connect(database) as source, sqlite3.connect(target) as copy:
         source.backup(copy)
     source.close()
@@ -119,6 +119,12 @@ def back_up(store: Store, label: str) -> Path | None:
     ]:
         old.unlink()
     return target
+
+
+def free_name(directory: Path, stem: str, suffix: str) -> Path:
+    """A path in the directory where nothing is yet: of two backups in one second neither takes the other's place."""
+    names = (stem, *(f"{stem}-{number}" for number in range(2, 1_000)))
+    return next(path for path in (directory / f"{name}{suffix}" for name in names) if not path.exists())
 
 
 @contextmanager

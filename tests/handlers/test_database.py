@@ -297,6 +297,26 @@ def test_the_store_is_backed_up_before_an_import(studio: NewStudio) -> None:
     connection.close()
 
 
+def test_imports_in_one_second_have_a_backup_each(desk: Desk) -> None:
+    backups = [do_import(desk, {"models": [{"id": f"{number}", "type": "project"}]})["backup"] for number in range(4)]
+    assert len(set(backups)) == 4
+    for number, path in enumerate(map(Path, backups)):
+        if path.suffix == ".json":
+            held = len(json.loads(path.read_text())["models"]["data"])
+        else:
+            with sqlite3.connect(path) as connection:
+                ((held,),) = connection.execute("SELECT count(*) FROM models")
+            connection.close()
+        assert held == number
+
+
+def test_an_imported_name_is_found_again_by_who_adds_it(desk: Desk) -> None:
+    told = reasons(do_import(desk, {"models": [{"id": "x", "type": "project", "name": " tiny\n"}]}))
+    assert told == {"x": "mended: blanks around its name were left out"}
+    again = answer(desk, "EditModel", {"id": "x", "name": "tiny"}, None)
+    assert again["ok"] and say(desk, "ListModels")["models"][0]["name"] == "tiny"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

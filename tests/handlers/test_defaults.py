@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
+import string
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -130,10 +132,15 @@ def test_the_shipped_dataset_is_trained_on_wherever_the_project_lies(offline: De
         assert session.get_one(Job, job["id"]).spec["dataset"]["location"] == dataset["location"]
 
 
+LONG = "".join(random.Random(1).choices(string.ascii_letters, k=9_000))  # no index of PostgreSQL holds it
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ("{", "is not valid JSON"),
+        ('{"models": [], "models": []}', "key 'models' is there twice"),
+        ({"models": [{"id": LONG, "name": LONG, "type": "project", "location": "x"}]}, "MS-101"),
         ([], "must hold an object of lists"),
         ({"datasets": {}}, "must hold an object of lists"),
         ({"datasets": [7]}, "entry 0 of datasets is no object"),

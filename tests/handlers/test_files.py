@@ -66,7 +66,8 @@ def test_what_a_good_file_holds(
         ("a.csv", 'a,b\n"x\ny\nz",2,3\n1,2\n1\n', "line 2 has 3 fields, the header has 2; line 6 has 1 fields"),
         ("a.csv", b"a\0,b\n1,2\n", "the name of column 1 holds what is no text: 'a\\x00'"),
         ("a.csv", b"\xef\xbb\xbf\xef\xbb\xbfa,b\n1,2\n", "the name of column 1 holds what is no text"),
-        ("a.csv", b"a,b\n\xff,2\n", "not UTF-8 text"),
+        ("a.csv", b"a,b\n\xff,2\n", "line 2: it is not UTF-8 text (invalid start byte, byte 0xff)"),
+        ("a.csv", b"a\n" + b"\xc3\xa4" * 2**20 + b"\nb\n\xe4", "line 4: it is not UTF-8 text"),
         ("a.csv", "a\n".encode("utf-16"), "not UTF-8 text"),
         ("a.json", '{"a": 1}', "line 1: must hold a list of objects"),
         ("a.json", "   ", "must hold a list"),
@@ -90,7 +91,8 @@ def test_what_a_good_file_holds(
         ("a.jsonl", '{"a": 1}\n{"a": \n[1]\n', "line 2 is not JSON"),
         ("a.jsonl", '{"a": 1}\n[1]\n', "line 2 is list, not an object"),
         ("a.jsonl", "\n\n", "holds no rows"),
-        ("a.jsonl", b'{"a": "\xc3"}', "not UTF-8 text"),
+        ("a.jsonl", b'{"a": "\xc3"}', "line 1: it is not UTF-8 text"),
+        ("a.jsonl", "{}\n{}\n", "line 1 is an object without keys; line 2"),
     ],
 )
 def test_what_is_wrong_is_named(desk: Desk, tmp_path: Path, name: str, content: str | bytes, said: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -183,6 +185,9 @@ def test_a_resumed_attempt_cuts_what_comes_again(desk: Desk) -> None:
     assert "JobResumed" in types(desk, id)
 
 
+LONG = "".join(random.Random(1).choices(string.ascii_letters, k=9_000))  # nothing that compression makes short
+
+
 def test_what_a_child_writes_can_not_keep_its_runner_from_being_heard(desk: Desk) -> None:
     id, a = start(desk), Speaker(desk)
     a.begin(id)
@@ -195,6 +200,9 @@ def test_what_a_child_writes_can_not_keep_its_runner_from_being_heard(desk: Desk
         {"type": "metrics", "at": 1.0, "step": "one", "values": []},
         {"type": "no such thing"},
         {},
+        {"type": "phase", "at": 1.0, "name": "half \ud800"},
+        {"type": "warning", "at": 1.0, "text": "half \udfff", "\ud800": 1},
+        {"type": "metrics", "at": 1.0, "step": 1, "values": {"x\ud800": 1.0, LONG: 1.0}},
         metrics(3),
         SUCCEEDED,
         SUCCEEDED,

@@ -52,8 +52,9 @@ def _by_other_name(values: Values) -> list[str]:
 
 def _named(hub: str) -> Callable[[Values], list[str]]:
     def check(values: Values) -> list[str]:
-        if (values.get("name") or "").strip():
-            return []
+        if name := (values.get("name") or "").strip():
+            was, values["name"] = values["name"], name
+            return [] if was == name else ["blanks around its name were left out"]
         values["name"] = values.get(hub) or PurePath(values.get("location") or "").name or values["id"]
         return [f"name was missing and is taken to be {values['name']!r}"]
 
