@@ -59,4 +59,6 @@ def _owned(spec: FineTuningSpec, device: Device, drafts: Path) -> dict[str, Any]
         "packing_strategy": "bfd",  # the one that keeps rows apart
         "load_best_model_at_end": False,
         "push_to_hub": False,
+        "ddp_find_unused_parameters": False if spec.resources.workers > 1 else None,  # all that is trained is used
+        "ddp_backend": "gloo" if device.kind == "cpu" and spec.resources.workers > 1 else None,
     }

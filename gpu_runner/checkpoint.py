@@ -114,7 +114,8 @@ def _step(path: Path) -> int:
 
 def _broken(path: Path, manifest: dict[str, Any]) -> str | None:
     files = manifest["files"]
-    for needed in NEEDED:
+    dice = [f"rng_state_{rank}.pth" for rank in range(manifest["identity"]["world_size"])]
+    for needed in [*NEEDED, *(dice if len(dice) > 1 else [])]:
         if not any(name.startswith(needed) for name in files):
             return f"it has no {needed}"
     for name, told in files.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,23 +17,25 @@ from typing import Any
 from core.events import Failure, Finished
 from core.spec import SPEC, EvaluationSpec, ExportSpec, FineTuningSpec, Spec
 from core.types import FailureClass
-from gpu_runner.failures import Cancelled, JobError, failure_of
+from gpu_runner.failures import Cancelled, JobError, WorkerLost, failure_of
 from gpu_runner.files import Files, read_json, write_json
 from gpu_runner.spool import Spool
 from gpu_runner.tail import last_lines
+from gpu_runner.team import Team
 
 LOOK = 0.5  # seconds between looks at control.json
 
 
 @dataclass
 class Context:
-    """What a running job holds: its directory, its spool, its orders. `root` is the artifacts root."""
+    """What a running job holds: its directory, its spool, its orders, its team. `root` is the artifacts root."""
 
     directory: Path
     spool: Spool
     token: str | None = None
     looked: float = 0.0
     control: dict[str, Any] = field(default_factory=dict)
+    team: Team = field(default_factory=Team)
     saves: int = 0  # checkpoints that were asked for and are under way or saved
 
     @property
@@ -70,11 +73,18 @@ class Context:
 
 
 def run(attempt_dir: Path, token: str | None) -> int:
-    """Run the attempt's job in this process; return its exit code. Whatever happens is told in the spool."""
+    """Run the attempt's job in this process; return its exit code. Whatever happens is told in the spool, unless it is that
+    a worker was killed: then this process dies alike.
+    """
     files = Files(attempt_dir)
     context = Context(attempt_dir, Spool(files.spool), token)
     try:
         finished = _do(json.loads(files.spec.read_text(encoding="utf-8")), context)
+    except WorkerLost as lost:
+        context.spool.log(f"a worker is gone, and the others with it: {lost}", level="error")
+        context.spool.sync()
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise
     except Cancelled:
         finished = Finished(at=time.time(), outcome="cancelled")
     except BaseException as error:
@@ -101,6 +111,11 @@ def _do(raw: dict[str, Any], context: Context) -> Finished:
     if isinstance(spec, ExportSpec):
         raise JobError("exports can't be run by this runner", "Take the runner that sent this job out of service.")
     _check_engine(spec)
+    if spec.resources.workers > 1:
+        from gpu_runner import distributed
+        from gpu_runner.meeting import Place
+
+        return distributed.run(spec, context, Place(spec.resources.workers))
     from gpu_runner.train import train
 
     return train(spec, context)

@@ -256,7 +256,8 @@ class Daemon:
         launch = Launch(
             attempt_dir=str(attempt.files.directory),
             runner_id=self.link.registration.runner_id,
-            cpus=max(1, attempt.spec.resources.cpus),
+            # A process whose workers are forked from it must not compute with several threads before.
+            cpus=1 if attempt.spec.resources.workers > 1 else max(1, attempt.spec.resources.cpus),
             gpus=gpus,
             env={"CUDA_VISIBLE_DEVICES": ",".join(gpus)},
         )

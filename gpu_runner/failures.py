@@ -32,6 +32,10 @@ class Cancelled(Exception):
     """The job was asked to end."""
 
 
+class WorkerLost(Exception):
+    """A worker of the job is gone without a reason of its own: the attempt is over, and the job can be run again."""
+
+
 def failure_of(error: BaseException) -> Failure:
     """The failure that an exception means. A user's error that came of want of memory or room is told as that."""
     trace = "".join(traceback.format_exception(error))[-20_000:]

@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from core.spec import AdapterSource, ModelSource
 from gpu_runner.device import Device
 from gpu_runner.failures import JobError
@@ -31,7 +33,7 @@ def load_model(source: ModelSource, device: Device, bnb: dict[str, Any] | None =
     if bnb is not None:
         options["quantization_config"] = BitsAndBytesConfig(**_for_device(bnb, device))
     if device.kind == "cuda":
-        options["device_map"] = {"": 0}
+        options["device_map"] = {"": torch.cuda.current_device()}  # each worker of a job has its own
     return _reading(source.name, lambda: AutoModelForCausalLM.from_pretrained(**_where(source, token), **options))
 
 

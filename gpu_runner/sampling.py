@@ -17,13 +17,16 @@ STRIDE = 1_000_003  # between the seeds of two runs, so that their steps share n
 
 
 class EpochSampler(Sampler[int]):
-    """A permutation an epoch; with `group` (rows a step) rows of like length are batched together."""
+    """A permutation an epoch; with `group` (rows a step) rows of like length are batched together.
 
-    def __init__(self, lengths: Sequence[int], seed: int, group: int | None = None) -> None:
-        self.lengths, self.seed, self.group, self.epoch = list(lengths), seed, group, 0
+    `blanks` rows, which follow the others, end each epoch: what fills up the last batches of several workers.
+    """
+
+    def __init__(self, lengths: Sequence[int], seed: int, group: int | None = None, blanks: int = 0) -> None:
+        self.lengths, self.seed, self.group, self.blanks, self.epoch = list(lengths), seed, group, blanks, 0
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.lengths) + self.blanks
 
     def set_epoch(self, epoch: int) -> None:
         """Told by the trainer before each epoch, a resumed one too."""
@@ -32,11 +35,15 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         dice = torch.Generator()
         dice.manual_seed(self.seed * STRIDE + self.epoch)
-        if self.group is None:
-            return iter(torch.randperm(len(self.lengths), generator=dice).tolist())
-        return iter(get_length_grouped_indices(self.lengths, self.group, generator=dice))
+        rows = len(self.lengths)
+        order = (
+            torch.randperm(rows, generator=dice).tolist()
+            if self.group is None
+            else get_length_grouped_indices(self.lengths, self.group, generator=dice)
+        )
+        return iter([*order, *range(rows, rows + self.blanks)])
 
 
-def roll(seed: int, step: int) -> None:
-    """Set the dice (dropout) of an optimiser step."""
-    torch.manual_seed(seed * STRIDE + step)
+def roll(seed: int, step: int, rank: int = 0) -> None:
+    """Set the dice (dropout) of an optimiser step, other ones for each worker."""
+    torch.manual_seed((seed * STRIDE + step) ^ (rank << 53))

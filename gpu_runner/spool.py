@@ -94,6 +94,23 @@ class Spool:
             self.write("metrics", step=step, epoch=epoch, values=finite)
 
 
+class Silent(Spool):
+    """The spool of a worker that is not the first: what the first one says is said for all."""
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes] = []
+
+    def write(self, type: str, **fields: Any) -> None:
+        """Say nothing."""
+
+    def flush(self) -> bool:
+        """Nothing waits."""
+        return True
+
+    def sync(self) -> None:
+        """Nothing is to be kept."""
+
+
 def _line(record: dict[str, Any]) -> bytes:
     """A record as its line. What JSON or UTF-8 can't hold is told as null or ?, for a record must never end a job."""
     try:

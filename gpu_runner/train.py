@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
 from core.spec import FineTuningSpec
+from core.types import FailureClass
 from gpu_runner import checkpoint
 from gpu_runner.arguments import sft_config
 from gpu_runner.chat import Writer
@@ -70,7 +71,8 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
 
     # ─── trainer ──────────────────────────────────────────────────────────────────────────────────
     drafts = context.directory / "drafts"
-    shutil.rmtree(drafts, ignore_errors=True)
+    if context.team.first:
+        shutil.rmtree(drafts, ignore_errors=True)
     reporter = Reporter(spec, context)
     trainer = _trainer(spec, context, device, model, tokenizer, train_set, eval_set, reporter)
     resume = _resume(context, trainer.identity)
@@ -86,6 +88,7 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
             "rows": len(train_set.input_ids),
             "held_out": len(eval_set.input_ids),
             "tokens": train_set.tokens,
+            "workers": context.team.world,
         },
     )
 
@@ -99,6 +102,8 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
 
     # ─── adapter ──────────────────────────────────────────────────────────────────────────────────
     spool.phase("saving the adapter")
+    if not context.team.first:
+        return Finished(at=time.time(), outcome="succeeded")
     location = _save(trainer.model, tokenizer, spec, context)
     summary = {
         "steps": trainer.state.global_step,
@@ -147,7 +152,7 @@ def _tell_tokens(spec: FineTuningSpec, context: Context, train_set: Tokenized, e
 
 
 def _stop_if_asked(context: Context) -> None:
-    if context.order() == "cancel":
+    if context.team.share(context.order()) == "cancel":
         raise Cancelled
 
 
@@ -191,6 +196,7 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)  # the spool tells it, and the log is for what is rare
     trainer.context, reporter.trainer = context, trainer
+    trainer.even_out()
     trainer.identity = checkpoint.Identity(
         data=checkpoint.digest([train_set.input_ids, train_set.labels]),
         config=checkpoint.digest(
@@ -199,6 +205,10 @@ def _trainer(
         world_size=config.world_size,
         effective_batch=config.train_batch_size * config.gradient_accumulation_steps * config.world_size,
     )
+    if config.world_size != spec.resources.workers:
+        text = f"{config.world_size} workers would train, but the job has {spec.resources.workers}"
+        raise JobError(text, kind=FailureClass.bug)
+    context.team.alike("data, configuration or device", [vars(trainer.identity), device.kind, device.precision])
     return trainer
 
 
@@ -216,7 +226,9 @@ def _total_steps(trainer: StudioTrainer) -> int:
 
 def _resume(context: Context, identity: checkpoint.Identity) -> Path | None:
     """Where to go on from. An attempt that finds nothing begins anew, and says so: what was drawn before is cut."""
-    found = checkpoint.newest(context.directory, identity, context.spool.warn)
+    found = context.team.share(
+        checkpoint.newest(context.directory, identity, context.spool.warn) if context.team.first else None
+    )
     if found is not None:
         context.spool.write("resumed", from_step=found[1], path=context.relative(found[0]))
         return found[0]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset, concatenate_datasets
 from transformers import Trainer, TrainerCallback
 from trl import SFTTrainer
 
@@ -24,35 +25,55 @@ class StudioTrainer(SFTTrainer):  # type: ignore[misc]
 
     context: Context
     identity: checkpoint.Identity
+    train_dataset: Any
     saving: float = 0.0
+    order: EpochSampler | None = None
+    blanks: int = 0  # rows at the end of the training rows that only fill up
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         rows = self.train_dataset if train_dataset is None else train_dataset
         strategy = self.args.train_sampling_strategy
         if strategy not in ("random", "group_by_length"):
             return super()._get_train_sampler(train_dataset)
-        group = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return EpochSampler(
-            [len(ids) for ids in rows["input_ids"]], self.args.seed, group if strategy != "random" else None
-        )
+        lengths = [len(ids) for ids in rows["input_ids"]]
+        group = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.context.team.world
+        real = len(lengths) - self.blanks
+        self.order = EpochSampler(lengths[:real], self.args.seed, group if strategy != "random" else None, self.blanks)
+        return self.order
+
+    def even_out(self) -> None:
+        """Fill up the rows so that several workers get as many each: with rows of which nothing is learned, none twice."""
+        team = self.context.team
+        self.blanks = -len(self.train_dataset) % (self.args.train_batch_size * team.world) if team.world > 1 else 0
+        if self.blanks:
+            self.train_dataset = with_blanks(self.train_dataset, self.blanks, self.processing_class.pad_token_id)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         began, step = time.monotonic(), self.state.global_step
         drafts, final = Path(self.args.output_dir), self.context.directory / "checkpoints" / f"checkpoint-{step}"
-        if final.exists():
+        if self.context.team.share(final.exists()):
             return
         checkpoint.check_room(self.context.directory, self._bytes())
         Trainer._save_checkpoint(self, model, trial)
-        draft = drafts / f"checkpoint-{step}"
-        checkpoint.seal(draft, final, self.identity, step, {"epoch": self.state.epoch})
-        self.context.spool.write("checkpoint", step=step, path=self.context.relative(final))
-        self.context.spool.sync()
+        self.context.team.wait()  # each worker writes its own dice
+        if self.context.team.first:
+            draft = drafts / f"checkpoint-{step}"
+            checkpoint.seal(draft, final, self.identity, step, {"epoch": self.state.epoch})
+            self.context.spool.write("checkpoint", step=step, path=self.context.relative(final))
+            self.context.spool.sync()
         self.saving = time.monotonic() - began
 
     def _bytes(self) -> int:
         """About what a checkpoint takes: trained weights, and two moments of each in fp32."""
         trained = sum(each.numel() for each in self.model.parameters() if each.requires_grad)
         return int(trained) * 4 * 3
+
+
+def with_blanks(rows: Dataset, number: int, pad: int) -> Dataset:
+    """The rows and behind them so many of one token, of which nothing is learned."""
+    blank = {"input_ids": [pad], "labels": [-100], "seq_lengths": [1]}
+    made = Dataset.from_dict({name: [blank[name]] * number for name in rows.column_names}, features=rows.features)
+    return concatenate_datasets([rows, made])
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
@@ -71,28 +92,33 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self.pace = Pace(step=state.global_step)
         self.saved = time.monotonic()
 
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """The epoch's order of rows: the libraries don't tell it a worker's sampler that goes on within an epoch."""
+        if self.trainer and self.trainer.order:
+            self.trainer.order.set_epoch(int(state.epoch + 1e-6))
+
     def on_step_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """The step's dice."""
-        roll(args.seed, state.global_step)
+        roll(args.seed, state.global_step, self.context.team.rank)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
         """Progress, orders, and whether it is time for a checkpoint."""
         self.pace.stepped(state.global_step)
         if self.pace.due():
             self._progress(state)
-        order = self.context.order()
+        order, save = self.context.team.share((self.context.order(), self.context.save_asked() or self._time_to_save()))
         if order is not None:
             self.stopped = order
             control.should_training_stop = True
             control.should_save = order == "pause"
             control.should_evaluate = False
-        elif self.context.save_asked() or (self.by_clock and self._time_to_save()):
+        elif save:
             control.should_save = True
         return control
 
     def _time_to_save(self) -> bool:
         spent = self.trainer.saving if self.trainer else 0.0
-        return time.monotonic() - self.saved >= max(EVERY, SHARE * spent)
+        return self.by_clock and time.monotonic() - self.saved >= max(EVERY, SHARE * spent)
 
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """The clock begins anew."""

@@ -1,7 +1,8 @@
 """Runs attempts one after another, each forked from this process as the warm process does: `dying_jobs.py PLAN`.
 
-PLAN is a JSON list of [attempt directory, fate]; fate is null, "step N" (killed as optimiser step N ends) or "saving N"
-(killed when checkpoint N is written but has not got its name).
+PLAN is a JSON list of [attempt directory, fate]; fate is null, "step N" (killed as optimiser step N ends), "saving N"
+(killed when checkpoint N is written but has not got its name), "error N" or "memory N" (an exception at step N). Of a job of
+several workers it befalls one: "step N 1" the second.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ def doom(fate: str) -> None:
     from gpu_runner import checkpoint
     from gpu_runner.trainer import Reporter
 
-    kind, number = fate.split()
+    kind, number, rank = [*fate.split(), "0"][:3]
     end_step, publish = Reporter.on_step_end, checkpoint.publish
 
     def die(self: Reporter, args: Any, state: Any, control: Any, **others: Any) -> Any:
-        if state.global_step == int(number):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if state.global_step == int(number) and os.environ.get("RANK", "0") == rank:
+            if kind == "step":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise MemoryError("CUDA out of memory") if kind == "memory" else RuntimeError("a fault")
         return end_step(self, args, state, control, **others)
 
     def die_saving(draft: Path, final: Path) -> dict[str, str]:
@@ -35,10 +38,10 @@ def doom(fate: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return publish(draft, final)
 
-    if kind == "step":
-        Reporter.on_step_end = die
-    else:
+    if kind == "saving":
         checkpoint.publish = die_saving
+    else:
+        Reporter.on_step_end = die
 
 
 def main() -> None:
@@ -55,7 +58,8 @@ def main() -> None:
                 doom(fate)
             os._exit(child.run(Path(directory), None))
         _, status = os.waitpid(job, 0)
-        assert os.WIFSIGNALED(status) == bool(fate), (directory, fate, status)
+        killed = bool(fate) and fate.split()[0] in ("step", "saving")
+        assert os.WIFSIGNALED(status) == killed, (directory, fate, status)
 
 
 if __name__ == "__main__":
