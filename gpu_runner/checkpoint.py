@@ -85,7 +85,7 @@ def newest(attempt_dir: Path, identity: Identity, tell: Tell) -> tuple[Path, int
     for path in _earlier(attempt_dir):
         try:
             manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-            broken = _broken(path, manifest)
+            broken = _broken(path, manifest, identity.world_size)
         except (OSError, ValueError, KeyError, TypeError) as error:
             broken = str(error)
         if broken:
@@ -112,10 +112,10 @@ def _step(path: Path) -> int:
     return int(path.name.removeprefix("checkpoint-"))
 
 
-def _broken(path: Path, manifest: dict[str, Any]) -> str | None:
+def _broken(path: Path, manifest: dict[str, Any], workers: int) -> str | None:
     files = manifest["files"]
-    dice = [f"rng_state_{rank}.pth" for rank in range(manifest["identity"]["world_size"])]
-    for needed in [*NEEDED, *(dice if len(dice) > 1 else [])]:
+    alike = manifest["identity"]["world_size"] == workers > 1  # then each worker has dice of its own
+    for needed in [*NEEDED, *(f"rng_state_{rank}.pth" for rank in range(workers) if alike)]:
         if not any(name.startswith(needed) for name in files):
             return f"it has no {needed}"
     for name, told in files.items():
