@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
+from actors.prompts import free_name
 from actors.world import RealWorld, as_dict
 from core.axolotl import Format, auto_prompt
 from core.messages.axolotl import (
@@ -55,7 +56,7 @@ def _auto_prompt(unit: Unit, format: Format, dataset_id: str) -> str:
     row = Prompt(
         id=str(uuid4()),
         type=PromptType.in_place.value,
-        name=_free(unit, name),
+        name=free_name(unit.session, name),
         description=f"made of Axolotl's dataset format {format.name}",
         dataset_id=dataset_id,
         created_at=unit.now,
@@ -65,11 +66,6 @@ def _auto_prompt(unit: Unit, format: Format, dataset_id: str) -> str:
     unit.session.flush()
     unit.emit("ResourceAdded", "prompts", row.id, f"prompt {row.name} was added", name=row.name)
     return row.id
-
-
-def _free(unit: Unit, name: str) -> str:
-    taken = set(unit.session.scalars(select(Prompt.name).where(Prompt.name.startswith(name, autoescape=True))))
-    return next(each for each in (name, *(f"{name} {n}" for n in range(2, len(taken) + 3))) if each not in taken)
 
 
 def frozen_config(message: StartFineTuningJob, asked: StartFineTuningJob, unit: Unit, world: RealWorld) -> str | None:

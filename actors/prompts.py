@@ -12,6 +12,7 @@ from actors.pages import containing, equal, every, found, page
 from actors.world import RealWorld, as_dict
 from core.drafts import unnameable
 from core.errors import Refused
+from core.messages.common import LONGEST_NAME
 from core.messages.prompt_generation import (
     GeneratedPrompt,
     GeneratePrompt,
@@ -72,7 +73,7 @@ def generate_prompt(message: GeneratePrompt, session: Session, world: RealWorld)
     dataset = as_dict(session.get_one(Dataset, message.dataset_id))
     made = drafted(message, dataset)
     prompt = PromptFields(
-        name=_free_name(session, f"{dataset['name']}: {made.output}"),
+        name=free_name(session, f"{dataset['name']}: {made.output}"),
         dataset_id=dataset["id"],
         prompt_template=made.prompt_template,
         input_template=made.input_template,
@@ -101,8 +102,9 @@ def preview_prompt(message: PreviewPrompt, session: Session, world: RealWorld) -
     return PromptPreview(**vars(made), eos=eos, row=message.row, rows=len(rows), values=rows[message.row])
 
 
-def _free_name(session: Session, wanted: str) -> str:
-    """The name, or the first of `name 2`, `name 3`, … that no prompt has."""
+def free_name(session: Session, wanted: str) -> str:
+    """The name, cut to what a name may have, or the first of `name 2`, `name 3`, … that no prompt has."""
+    wanted = wanted[: LONGEST_NAME - len(" 99999")]
     taken = set(session.scalars(select(Prompt.name).where(Prompt.name.startswith(wanted, autoescape=True))))
     numbered = (f"{wanted} {number}" for number in range(2, len(taken) + 3))
     return next(name for name in (wanted, *numbered) if name not in taken)

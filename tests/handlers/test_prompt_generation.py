@@ -51,6 +51,13 @@ def test_a_generated_prompt_is_stored_as_it_is_and_again_under_another_name(desk
         assert stored["prompt_template"] == stored["input_template"] + stored["completion_template"]
 
 
+def test_a_draft_of_the_longest_name_can_be_stored_again_and_again(desk: Desk) -> None:
+    add(desk, "x" * 250)
+    for _ in range(3):
+        say(desk, "AddPrompt", prompt=say(desk, "GeneratePrompt", dataset_id="x" * 250)["prompt"])
+    assert [len(each["name"]) for each in say(desk, "ListPrompts")["prompts"]] == [249, 251, 251]
+
+
 def test_columns_that_can_not_be_named_are_told_and_the_rest_is_drafted(desk: Desk) -> None:
     add(desk, features=["meta.id", "text", "label"], rows=None)
     made = say(desk, "GeneratePrompt", dataset_id="d")
