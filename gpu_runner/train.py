@@ -20,8 +20,9 @@ from transformers.utils import logging as transformers_logging
 from core.events import Finished
 from core.spec import FineTuningSpec
 from core.types import FailureClass
-from gpu_runner import checkpoint
+from gpu_runner import checkpoint, measure
 from gpu_runner.arguments import sft_config
+from gpu_runner.batches import workload
 from gpu_runner.chat import Writer
 from gpu_runner.child import Context
 from gpu_runner.data import load_rows, sample_and_split
@@ -37,6 +38,7 @@ LIBRARIES = ("torch", "transformers", "trl", "peft")
 def train(spec: FineTuningSpec, context: Context) -> Finished:
     """Run the job to its end, or to the checkpoint that a pause asks for. Raises JobError, Cancelled."""
     began, spool = time.monotonic(), context.spool
+    measure.begin()
     transformers_logging.disable_progress_bar()
     disable_progress_bars()
     warnings.filterwarnings("ignore", category=FutureWarning)
@@ -75,6 +77,8 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
         shutil.rmtree(drafts, ignore_errors=True)
     reporter = Reporter(spec, context)
     trainer = _trainer(spec, context, device, model, tokenizer, train_set, eval_set, reporter)
+    meter = measure.Meter()
+    trainer.add_callback(meter)
     resume = _resume(context, trainer.identity)
     steps = _total_steps(trainer)
     spool.write(
@@ -116,10 +120,32 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
         "parameters": total,
         "trained_parameters": trained,
         "location": str(location),
+        **_measured(spec, context, device, trainer, train_set.tokens, meter, time.monotonic() - began),
     }
     shutil.rmtree(drafts, ignore_errors=True)
     gc.collect()
     return Finished(at=time.time(), outcome="succeeded", summary=summary)
+
+
+def _measured(
+    spec: FineTuningSpec,
+    context: Context,
+    device: Device,
+    trainer: StudioTrainer,
+    tokens: int,
+    meter: measure.Meter,
+    seconds: float,
+) -> dict[str, Any]:
+    lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
+    work = workload(
+        lengths,
+        spec.training_arguments,
+        packing=spec.packing,
+        grouped=spec.length_grouped,
+        workers=trainer.args.world_size,
+    )
+    how = measure.tuning(spec, device, work, tokens, str(trainer.model.config._attn_implementation))
+    return measure.measured(measure.shape_of(spec.model, context.token), how, device, work, meter, seconds)
 
 
 def parameters(model: Any) -> tuple[int, int]:

@@ -59,6 +59,7 @@ def warm_up() -> None:
 
 def begin(launch: Launch) -> NoReturn:
     """Be the job, in a child that was just forked; a bad fork starts again cold, one that hangs is ended by SIGALRM."""
+    importlib.import_module("gpu_runner.measure").begin()
     launching.enter(launch)
     torch = importlib.import_module("torch")
     if torch.cuda.is_initialized():
