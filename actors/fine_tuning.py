@@ -100,6 +100,7 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
         day=datetime.fromtimestamp(unit.now, UTC).date(),
         early_stopping_patience=message.early_stopping_patience,
         keep_best=message.keep_best,
+        oom_retry=world.desk.settings.oom_retry,
         out_dir=str(_out_dir(message, world)),
         resources=freezing.resources(message),
         needs_token=model.location is None or dataset.hub_name is not None,

@@ -15,15 +15,20 @@ from core.store.tables import Job, Runner
 from core.types import FailureClass
 
 KILL, HARD = -signal.SIGKILL, {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGILL, -signal.SIGFPE}
+STARVED = (
+    FailureClass.out_of_memory,
+    "The kernel ended it because memory ran out, of the host or of the runner's control group (SIGKILL).",
+    "",
+)
 LESS = "If it dies at the same place, lower the batch size or max_length, or ask for more memory."
 
 
 def died(desk: Desk, unit: Unit, job: Job, report: JobReport) -> None:
     """The child is gone without a last word."""
-    how = _how(report.exit_code)
+    how = "the kernel ended it for want of memory" if report.starved else _how(report.exit_code)
     text = f"its process died{_times(job)} ({how})"
     tail = [str(clean(line)) for line in report.log_tail[-TAIL:]]
-    kind, cause, hint = _why(report.exit_code)
+    kind, cause, hint = STARVED if report.starved else _why(report.exit_code)
     failure = Failure(kind=kind, message=text, cause=cause, hint=hint, log_tail=tail)
     lost(desk, unit, job, f"its process died ({how})", failure)
 

@@ -20,6 +20,7 @@ from core.events import (
     Checkpoint,
     Failure,
     Finished,
+    MemoryRanOut,
     Metrics,
     Phase,
     Progress,
@@ -118,6 +119,15 @@ class Intake:
         """Something is done otherwise than asked."""
         self.unit.emit("JobWarning", "jobs", self.job.id, record.text, level="warning", attempt=self.job.attempt)
 
+    def ran_out(self, record: MemoryRanOut) -> None:
+        """Memory ran out: the training goes on with less at once, which gives one that died of it another chance."""
+        if record.starved:
+            self.job.losses = 0
+        numbers = record.model_dump(include={"step", "batch", "accumulation"})
+        self.unit.emit(
+            "JobMemoryReduced", "jobs", self.job.id, record.text, level="warning", attempt=self.job.attempt, **numbers
+        )
+
     def resumed(self, record: Resumed) -> None:
         """Later steps of earlier attempts come again: their numbers are cut."""
         job = self.job
@@ -201,6 +211,7 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
     Metrics: Intake.numbers,
     Progress: Intake.progress,
     Warned: Intake.warned,
+    MemoryRanOut: Intake.ran_out,
     Resumed: Intake.resumed,
     Checkpoint: Intake.checkpoint,
     Artifact: Intake.artifact,

@@ -139,6 +139,19 @@ class Warned(Record):
     text: str
 
 
+class MemoryRanOut(Record):
+    """Smaller micro-batches follow from `step` on, `accumulation` of them a step: the effective batch stays."""
+
+    type: Literal["oom"] = "oom"
+    step: int
+    batch: int
+    accumulation: int
+    text: str
+    starved: bool = Field(
+        False, description="The kernel ended the attempt before; this one begins with less than any had."
+    )
+
+
 class Resumed(Record):
     """Training goes on from a checkpoint whose manifest holds. `steps` after `from_step` of earlier attempts come again."""
 
@@ -200,7 +213,18 @@ class Finished(Record):
 
 
 AnyRecord = Annotated[
-    Started | Phase | Metrics | Progress | Log | Warned | Resumed | Checkpoint | Artifact | Scored | Finished,
+    Started
+    | Phase
+    | Metrics
+    | Progress
+    | Log
+    | Warned
+    | MemoryRanOut
+    | Resumed
+    | Checkpoint
+    | Artifact
+    | Scored
+    | Finished,
     Field(discriminator="type"),
 ]
 RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord, config=ConfigDict(defer_build=True))

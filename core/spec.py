@@ -14,6 +14,7 @@ Files below the artifacts root (the directory shared by the studio and its runne
                                          "checkpoint": how many were asked for} written by the daemon
                          fresh           when it is there, nothing before this attempt is gone on from
                          lock            held (flock) as long as the child lives
+                         starved         when it is there, the kernel ended the child for want of memory
                          checkpoints/checkpoint-<step>/   with manifest.json
                          adapter/  answers-<child>.jsonl
 
@@ -132,6 +133,7 @@ class FineTuningSpec(Sealed):
     )
     early_stopping_patience: int | None = None
     keep_best: bool = False
+    oom_retry: bool = Field(True, description="Go on with smaller micro-batches when memory runs out.")
     out_dir: str = Field(description="Absolute; the adapter, or the model, goes to out_dir/<job>/<attempt>.")
     resources: Resources
     needs_token: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import signal
@@ -44,6 +45,7 @@ class Attempt:
         self.gpus: tuple[str, ...] = ()
         self.accepted: int | None = None
         self.exit_code: int | None = None
+        self.starved = False  # the kernel ended it for want of memory
         self.warm = False
         self.cold_next = False  # the fork was bad: the next start is a cold one
         self.computing = False  # its spool tells of a step
@@ -107,13 +109,20 @@ class Attempt:
         self.child = self.child or self.files.child()
         return self.child is None or is_running(self.child.pid, self.child.started)
 
-    def die(self, code: int | None) -> None:
-        """The child is dead: note its exit code (its own file's when nobody could wait for it), end what it left behind."""
+    def die(self, code: int | None, *, starving: bool = False) -> None:
+        """The child is dead: note its exit code (its own file's when nobody could wait for it), end what it left behind.
+
+        While the host is `starving`, the kernel ends processes for want of memory: the next attempt begins with less at once.
+        """
         if self.child is not None:
             end_leftovers(self.child.pid)
         said = (read_json(self.files.exit) or {}).get("code")
         self.exit_code = code if code is not None else said if isinstance(said, int) else None
         self.stage = Stage.over
+        self.starved = starving and code == -signal.SIGKILL and not self.signalled
+        if self.starved:
+            with contextlib.suppress(OSError):  # a full disk: it is told all the same
+                self.files.starved.touch()
 
     def kill(self, number: signal.Signals) -> None:
         """Signal the child's group; nothing when there is none, or the pid is another process now."""

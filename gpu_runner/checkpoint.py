@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpu_runner.failures import JobError
 from gpu_runner.files import earlier_attempts
@@ -77,8 +77,16 @@ def publish_file(path: Path, text: str) -> str:
     return _sha256(path)
 
 
-def newest(attempt_dir: Path, identity: Identity, tell: Tell) -> tuple[Path, int] | None:
-    """The newest checkpoint of this job's attempts before this one whose manifest holds, and its step; None when there is none.
+class Found(NamedTuple):
+    """A checkpoint that holds; `position` is what `seal` was told of where training was."""
+
+    path: Path
+    step: int
+    position: dict[str, Any]
+
+
+def newest(attempt_dir: Path, identity: Identity, tell: Tell) -> Found | None:
+    """The newest checkpoint of this job's attempts before this one whose manifest holds; None when there is none.
 
     Raises JobError when one holds but is of other data or configuration: going on would be silently wrong.
     """
@@ -92,7 +100,7 @@ def newest(attempt_dir: Path, identity: Identity, tell: Tell) -> tuple[Path, int
             tell(f"{path.parent.parent.name}/{path.name} can't be used: {broken}; an older one is looked for")
             continue
         _must_match(path, manifest["identity"], identity)
-        return path, int(manifest["step"])
+        return Found(path, int(manifest["step"]), manifest["position"])
     return None
 
 

@@ -25,6 +25,7 @@ from core.messages.runners import JobOrder, RegisterRunner, ReportProgress, Repo
 from core.paths import PathRefused, inside
 from core.settings import settings
 from core.types import FailureClass, Order
+from gpu_runner import limits
 from gpu_runner.attempt import Attempt, Stage, attempt_directory
 from gpu_runner.files import Files, attempts_of
 from gpu_runner.gpus import host_facts, inventory, telemetry
@@ -77,6 +78,7 @@ class Daemon:
         self._patrolled = 0.0
         self._measured = -MEASURE
         self._telemetry: dict[str, Any] = {}
+        self._oom_kills = (limits.oom_kills(),) * 2  # when it was measured, and the time before: a death is seen later
 
     def adopt(self, runner_id: str) -> None:
         """Take over the living children of an earlier daemon."""
@@ -149,6 +151,7 @@ class Daemon:
         """The host's telemetry, measured anew every few seconds: it costs more than a report."""
         if now >= self._measured + MEASURE:
             self._measured, self._telemetry = now, self.terms.telemetry()
+            self._oom_kills = self._oom_kills[1], limits.oom_kills()
         return self._telemetry
 
     def _hear(self, reply: ReportReply | None, now: float) -> None:
@@ -291,7 +294,7 @@ class Daemon:
             attempt.files.forget_child()
             attempt.child, attempt.stage, attempt.cold_next = None, Stage.waiting, True
             return
-        attempt.die(code)
+        attempt.die(code, starving=limits.oom_kills() > self._oom_kills[0])
         log.info("%s: ended, exit code %s", attempt, attempt.exit_code)
 
     def _patrol(self, now: float) -> None:

@@ -48,6 +48,7 @@ class Files:
         self.exit = directory / "exit.json"
         self.control = directory / "control.json"
         self.fresh = directory / "fresh"
+        self.starved = directory / "starved"
         self.lock = directory / "lock"
         self._child = directory / "child.json"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
+VMSTAT = Path("/proc/vmstat")
 
 
 def cores(root: Path = ROOT, own: Path = OWN) -> float | None:
@@ -20,6 +21,15 @@ def memory(root: Path = ROOT, own: Path = OWN) -> int | None:
     names = ("memory.max", "memory.limit_in_bytes")
     found = [_number(each / name) for each in _groups("memory", root, own) for name in names]
     return min((each for each in found if each is not None), default=None)
+
+
+def oom_kills(vmstat: Path = VMSTAT) -> int:
+    """How many processes the kernel has ended for want of memory, of the host or of any control group; 0 where it counts none."""
+    try:
+        lines = vmstat.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def _groups(controller: str, root: Path, own: Path) -> Iterator[Path]:

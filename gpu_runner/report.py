@@ -53,5 +53,6 @@ def _of(attempt: Attempt, share: int) -> JobReport:
         records=records,
         alive=not dead,
         exit_code=attempt.exit_code if dead else None,
+        starved=attempt.starved,
         log_tail=last_lines(attempt.files, printed=True) if dead and not attempt.finished else [],
     )

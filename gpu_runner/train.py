@@ -79,7 +79,7 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     trainer = _trainer(spec, context, device, model, tokenizer, train_set, eval_set, reporter)
     meter = measure.Meter()
     trainer.add_callback(meter)
-    resume = _resume(context, trainer.identity)
+    resume = _resume(context, trainer)
     steps = _total_steps(trainer)
     spool.write(
         "started",
@@ -93,6 +93,7 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
             "held_out": len(eval_set.input_ids),
             "tokens": train_set.tokens,
             "workers": context.team.world,
+            "parts": trainer.parts,
         },
     )
 
@@ -221,7 +222,7 @@ def _trainer(
         callbacks=[reporter],
     )
     trainer.remove_callback(PrinterCallback)  # the spool tells it, and the log is for what is rare
-    trainer.context, reporter.trainer = context, trainer
+    trainer.context, trainer.frugal, reporter.trainer = context, spec.oom_retry, trainer
     trainer.even_out()
     trainer.identity = checkpoint.Identity(
         data=checkpoint.digest([train_set.input_ids, train_set.labels]),
@@ -250,14 +251,15 @@ def _total_steps(trainer: StudioTrainer) -> int:
     return int(-(-a_epoch * trainer.args.num_train_epochs // 1))
 
 
-def _resume(context: Context, identity: checkpoint.Identity) -> Path | None:
+def _resume(context: Context, trainer: StudioTrainer) -> Path | None:
     """Where to go on from. An attempt that finds nothing begins anew, and says so: what was drawn before is cut."""
     found = context.team.share(
-        checkpoint.newest(context.directory, identity, context.spool.warn) if context.team.first else None
+        checkpoint.newest(context.directory, trainer.identity, context.spool.warn) if context.team.first else None
     )
+    trainer.begin_after(context.directory, found)
     if found is not None:
-        context.spool.write("resumed", from_step=found[1], path=context.relative(found[0]))
-        return found[0]
+        context.spool.write("resumed", from_step=found.step, path=context.relative(found.path))
+        return found.path
     if context.attempt > 1:
         context.spool.write("resumed", from_step=0, path="")
     return None

@@ -9,21 +9,20 @@ from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 from transformers import Trainer, TrainerCallback
-from trl import SFTTrainer
 
 from core.spec import FineTuningSpec
 from gpu_runner import checkpoint
 from gpu_runner.child import Context
+from gpu_runner.memory_policy import FrugalTrainer
 from gpu_runner.sampling import EpochSampler, roll
 
 EVERY = 60.0  # seconds between checkpoints when the job does not say otherwise
 SHARE = 20  # a checkpoint is not made before that many times its own duration has passed
 
 
-class StudioTrainer(SFTTrainer):  # type: ignore[misc]
+class StudioTrainer(FrugalTrainer):
     """Saves sealed checkpoints in place of bare ones."""
 
-    context: Context
     identity: checkpoint.Identity
     train_dataset: Any
     saving: float = 0.0
@@ -58,7 +57,8 @@ class StudioTrainer(SFTTrainer):  # type: ignore[misc]
         self.context.team.wait()  # each worker writes its own dice
         if self.context.team.first:
             draft = drafts / f"checkpoint-{step}"
-            checkpoint.seal(draft, final, self.identity, step, {"epoch": self.state.epoch})
+            position = {"epoch": self.state.epoch, "parts": self.parts}
+            checkpoint.seal(draft, final, self.identity, step, position)
             self.context.spool.write("checkpoint", step=step, path=self.context.relative(final))
             self.context.spool.sync()
         self.saving = time.monotonic() - began

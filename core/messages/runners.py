@@ -88,6 +88,7 @@ class JobReport(Part):
     records: list[dict[str, Any]] = []
     alive: bool = Field(True, description="Whether the child lives; a dead one whose spool is all told is over.")
     exit_code: int | None = None
+    starved: bool = Field(False, description="Whether the kernel ended the child, most likely for want of memory.")
     log_tail: list[str] = Field([], description="Last lines of the log of a child that died without a word.")
     has_spec: bool = True
 

@@ -16,7 +16,9 @@ from actors.answering import answer
 from actors.desk import Desk
 from actors.runners import HELD
 from actors.ticking import tick
+from core.events import Event
 from core.queue import stream
+from core.store.eventlog import events_after
 from core.store.tables import Metric
 from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, change, folded, job, say, start, types
 
@@ -111,6 +113,11 @@ def test_an_older_daemon_is_refused_and_its_jobs_are_the_newer_ones(desk: Desk) 
     assert a.tell(id, metrics(1), begin=10)["order"] == "run"
 
 
+def happened(desk: Desk, id: str) -> list[Event]:
+    with desk.store.read() as session:
+        return events_after(session, 0, resource_id=id)
+
+
 def test_a_runner_that_the_store_does_not_know_or_knows_as_younger_registers_again(desk: Desk) -> None:
     a = Speaker(desk)
     assert not say(desk, "ReportProgress", runner_id="x", incarnation=1)["known"]
@@ -146,6 +153,23 @@ def test_how_a_child_died_tells_the_class_and_the_likely_cause(
     assert (row.status, row.failure_class) == ("failed", kind)
     assert row.error is not None and cause in row.error["cause"] and row.error["hint"]
     assert row.error["log_tail"] == ["the last", "word\ufffd"]
+
+
+def test_a_child_that_the_kernel_ended_for_want_of_memory_is_told_as_that_and_gets_its_chances_with_less(
+    desk: Desk,
+) -> None:
+    desk.settings.max_losses = 1
+    id, a = start(desk), Speaker(desk)
+    for attempt, starved in ((1, False), (2, True), (3, False)):
+        a.begin(id)
+        oom = {"type": "oom", "at": 1.0, "step": 3, "batch": 2, "accumulation": 4, "text": "less", "starved": starved}
+        a.tell(id, oom, attempt=attempt, begin=10, alive=False, exit_code=-9, starved=True)
+    row = job(desk, id)
+    assert (row.status, row.failure_class, row.retries) == ("failed", "out_of_memory", 2)
+    assert row.error is not None and "kernel" in row.error["cause"] and "max_length" in row.error["hint"]
+    told = [event for event in happened(desk, id) if event.type == "JobMemoryReduced"]
+    assert [(event.level, event.data["attempt"]) for event in told] == [("warning", 1), ("warning", 2), ("warning", 3)]
+    assert [told[0].data[name] for name in ("step", "batch", "accumulation")] == [3, 2, 4]
 
 
 @pytest.mark.parametrize("kind", ["user_error", "out_of_memory", "disk_full", "bug", "unheard of"])

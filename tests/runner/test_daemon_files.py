@@ -41,6 +41,19 @@ def test_a_pid_that_is_another_process_now_is_never_signalled(files: Files) -> N
         other.kill()
 
 
+@pytest.mark.parametrize(
+    ("code", "starving", "signalled", "starved"),
+    [(-9, True, 0, True), (-9, False, 0, False), (-9, True, 2, False), (-11, True, 0, False), (None, True, 0, False)],
+)
+def test_a_child_counts_as_starved_when_the_kernel_ended_some_and_nobody_else_this_one(
+    files: Files, code: int | None, starving: bool, signalled: int, starved: bool
+) -> None:
+    attempt = Attempt("j", 1, files)
+    attempt.signalled = signalled
+    attempt.die(code, starving=starving)
+    assert attempt.starved is files.starved.exists() is starved
+
+
 def test_a_dead_process_and_its_zombie_are_not_running() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         began = started_at(process.pid)

@@ -169,3 +169,12 @@ def test_version_one_groups_are_read_too(tmp_path: Path) -> None:
 
 def test_without_control_groups_there_is_no_limit(tmp_path: Path) -> None:
     assert (limits.cores(tmp_path, tmp_path / "no"), limits.memory(tmp_path, tmp_path / "no")) == (None, None)
+
+
+def test_processes_that_the_kernel_ended_for_want_of_memory_are_counted_where_it_counts_them(tmp_path: Path) -> None:
+    counts = tmp_path / "vmstat"
+    assert limits.oom_kills(counts) == 0
+    counts.write_text("pgfault 12\noom_kill_other 9\noom_kill 3\n")
+    assert limits.oom_kills(counts) == 3
+    counts.write_text("pgfault 12\n")
+    assert limits.oom_kills(counts) == 0

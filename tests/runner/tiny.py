@@ -11,8 +11,8 @@ from tests.runner.studio import spec_of
 WORDS = ["<unk>", "<s>", "</s>", "<pad>", *"abcdefghijklmnopqrstuvwxyz", *(f"w{number}" for number in range(98))]
 
 
-def make_model(directory: Path) -> Path:
-    """Write a Llama of one layer and a tokenizer of 128 words; the same bytes every time."""
+def make_model(directory: Path, **shape: int) -> Path:
+    """Write a Llama of one layer and a tokenizer of 128 words; the same bytes every time. `shape` goes over its config."""
     import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -20,14 +20,8 @@ def make_model(directory: Path) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        vocab_size=len(WORDS),
-        max_position_embeddings=128,
-    )
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlamaConfig(**{**small, "vocab_size": len(WORDS), "max_position_embeddings": 128, **shape})
     LlamaForCausalLM(config).save_pretrained(directory)
     words = Tokenizer(WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="<unk>"))
     words.pre_tokenizer = Whitespace()
