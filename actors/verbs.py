@@ -37,6 +37,8 @@ def _cancel_child(desk: Desk, unit: Unit, job: Job, child: EvaluationJob) -> Job
     """Leave one combination out of its batch; None when it is the last one left, and the batch itself is to end."""
     if child.status in ENDS:
         raise Conflict(f"the evaluation has ended: {child.status}")
+    if job.status in ENDS:
+        return None  # an imported row need not tell its own end
     left_out = {*(job.cancelled or []), child.id}
     if all(row.status in ENDS or row.id in left_out for row in _batch(unit, job)):
         return None

@@ -99,7 +99,8 @@ class AddModel(Command[ModelReply]):
     def own_name(self) -> str:
         """The name that the model gets."""
         registered = (self.model_registry_id or "").strip().removeprefix("models:").lstrip("/")
-        return self.name.strip() or self.repository or PurePath(self.location or "").name or registered
+        names = (self.name, self.repository, PurePath(self.location or "").name, registered)
+        return next((name.strip() for name in names if name.strip()), "")
 
 
 class GetModel(Query[ModelReply]):

@@ -160,6 +160,7 @@ def _loss_on(message: PreviewPrompt, world: World) -> Iterator[str]:
     fails=[
         Example({"row": 1}, _STORED),
         Example({"dataset_id": "gone"}, _STORED),
+        Example({}, NoWorld({"prompts": [{**_PROMPT, "dataset_id": None}]})),
         Example({}, NoWorld({"datasets": [{"id": "d", "features": '["text"]'}], "prompts": [_PROMPT]})),
     ],
 )
@@ -168,7 +169,9 @@ def _has_row(message: PreviewPrompt, world: World) -> Iterator[Breach]:
     dataset_id = dataset_of(message, world)
     yield from (_breach("dataset_id", text) for text in exists(world, "datasets", dataset_id, "dataset"))
     dataset = world.get("datasets", dataset_id) if dataset_id else None
-    if dataset is not None and not dataset.get("preview"):
+    if not dataset_id and message.prompt_id and world.get("prompts", message.prompt_id) is not None:
+        yield _breach("dataset_id", "the prompt has no dataset; give the dataset_id of the one that is shown")
+    elif dataset is not None and not dataset.get("preview"):
         yield _breach(
             "dataset_id",
             "the studio does not have the dataset's first rows: its card on the Hub tells its columns, and its files are no Parquet",
