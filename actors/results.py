@@ -70,11 +70,13 @@ def _model(desk: Desk, unit: Unit, job: Job, row: FineTuningJob, location: str) 
 
 
 def _free(unit: Unit, job: Job, row: FineTuningJob, table: Any, what: str) -> str:
-    """The name asked for. One that was taken meanwhile gets a suffix, and that is told."""
-    name = row.adapter_name or job.id
-    if unit.session.scalar(select(table.id).where(table.name == name)) is None:
+    """The name asked for. One that was taken meanwhile gets a part of the job's id, as much as it takes; that is told."""
+    wanted = row.adapter_name or job.id
+    taken = set(unit.session.scalars(select(table.name).where(table.name.startswith(wanted, autoescape=True))))
+    names = (wanted, *(f"{wanted}-{job.id[:length]}" for length in range(8, len(job.id))))
+    name = next((name for name in names if name not in taken), f"{wanted}-{uuid4()}")
+    if name == wanted:
         return name
-    name = f"{name}-{job.id[:8]}"
     text = f"the {what}'s name was taken; it is registered as {name}"
     unit.emit("JobWarning", "jobs", job.id, text, level="warning", attempt=job.attempt)
     return name

@@ -6,12 +6,14 @@ every job that is its own now. A lost reply is healed by the next one.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from core.messages.base import Command, Message, Part, Query, Value
 from core.types import Order
+
+Amount = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Gpu(Part):
@@ -20,7 +22,7 @@ class Gpu(Part):
     index: int
     uuid: str = ""
     name: str = ""
-    memory: float = 0
+    memory: Amount = 0
 
 
 class RunnerMetadata(Value):
@@ -68,7 +70,7 @@ class RegisterRunner(Command[RegisteredReply]):
     host: str
     kind: str = "local"
     cpus: int = Field(ge=1)
-    memory: float = Field(gt=0, description="GiB")
+    memory: float = Field(gt=0, allow_inf_nan=False, description="GiB")
     gpus: list[Gpu] = []
     labels: dict[str, str] = {}
     engines: list[str] = Field(description="legacy, evaluation, axolotl, user_script …")
@@ -128,7 +130,7 @@ class ReportProgress(Message[ReportReply]):
 
     runner_id: str
     incarnation: int
-    free: dict[str, float] = Field({}, description="cpus, memory (GiB), gpus: what no job occupies.")
+    free: dict[str, Amount] = Field({}, description="cpus, memory (GiB), gpus: what no job occupies.")
     telemetry: dict[str, Any] = {}
     jobs: list[JobReport] = []
 

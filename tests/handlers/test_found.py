@@ -11,8 +11,8 @@ from actors.answering import answer
 from actors.desk import Desk
 from actors.world import INSPECTORS
 from core.errors import Unavailable
-from core.store.tables import Prompt
-from tests.handlers.work import add_inputs, job, say
+from core.store.tables import Adapter, Prompt
+from tests.handlers.work import SUCCEEDED, Speaker, add_inputs, job, say, start, types
 
 
 def rules(desk: Desk, name: str, /, **payload: Any) -> set[str]:
@@ -66,3 +66,35 @@ def test_a_prompt_whose_dataset_is_nowhere_is_not_shown_until_one_is_named(desk:
         unit.session.add(Prompt(id="p", name="p", prompt_template="{q}"))
     reply = answer(desk, "PreviewPrompt", {"prompt_id": "p"}, None)
     assert [(each["rule"], each["field"]) for each in reply["breaches"]] == [("PR-106", "dataset_id")]
+
+
+def test_an_adapter_is_registered_however_many_of_its_names_were_taken(desk: Desk) -> None:
+    add_inputs(desk.store)
+    id, runner = start(desk, "tickets"), Speaker(desk)
+    runner.begin(id)
+    with desk.store.write() as unit:
+        for name in ("tickets", f"tickets-{id[:8]}", f"tickets-{id[:9]}"):
+            unit.session.add(Adapter(id=name, type="project", name=name, model_id="m", location=name))
+    artifact = {"type": "artifact", "at": 2.0, "kind": "adapter", "path": "o"}
+    runner.tell(id, artifact, SUCCEEDED, begin=10)
+    assert job(desk, id).status == "succeeded" and "JobWarning" in types(desk, id)
+    named = {each["name"] for each in say(desk, "ListAdapters")["adapters"]}
+    assert f"tickets-{id[:10]}" in named
+
+
+@pytest.mark.parametrize("amount", [float("inf"), float("nan")])
+def test_an_amount_of_a_runner_is_a_number(desk: Desk, amount: float) -> None:
+    runner = Speaker(desk)
+    for fields in ({"gpus": amount}, {"memory": amount}):
+        report = {"runner_id": runner.id, "incarnation": runner.incarnation, "free": fields}
+        assert rules(desk, "ReportProgress", **report) == {"MS-101"}
+    offer = {"host": "a", "cpus": 1, "engines": []}
+    assert rules(desk, "RegisterRunner", **offer, memory=amount) == {"MS-101"}
+    assert rules(desk, "RegisterRunner", **offer, memory=1.0, gpus=[{"index": 0, "memory": amount}]) == {"MS-101"}
+
+
+def test_a_job_that_asks_for_more_than_a_column_holds_keeps_no_runner_from_being_heard(desk: Desk) -> None:
+    add_inputs(desk.store)
+    start(desk, "huge", num_cpu=2**31 - 1, num_memory=2**31 - 1, num_gpu=2**31 - 1, num_workers=2)
+    small = start(desk, "small")
+    Speaker(desk).begin(small)
