@@ -146,7 +146,7 @@ def list_configs(message: ListConfigs, session: Session, world: RealWorld) -> Co
     first: ColumnElement[bool] | None = None
     if message.model_id is not None:
         family = found(session, Model, message.model_id, "model").family
-        first = and_(Config.model_family == family, Config.is_default == SHIPPED)
+        first = None if family is None else and_(Config.model_family == family, Config.is_default == SHIPPED)
     rows, more = page(session, query, Config, message.after, message.limit, first=first)
     return ConfigsReply(configs=[metadata(row) for row in rows], has_more=more)
 

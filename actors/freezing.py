@@ -144,7 +144,7 @@ def familys_default(session: Session, kind: ConfigType, model_id: str) -> str | 
     of_family = select(Config.id).join(Model, Model.family == Config.model_family)
     return session.scalar(
         of_family.where(Model.id == model_id, Config.type == kind.value, Config.is_default == SHIPPED)
-        .order_by(Config.created_at, Config.id)
+        .order_by(Config.created_at.nulls_first(), Config.id)
         .limit(1)
     )
 

@@ -107,9 +107,12 @@ def _datasets_problems(datasets: object) -> Iterator[str]:
 
 
 def stored_formats(rows: Iterable[Mapping[str, Any]]) -> list[Format]:
-    """The formats that configs hold, by their description, users' before shipped ones; what can't be read is passed over."""
+    """The formats that configs hold, by their description; what can't be read is passed over.
+
+    Of a name twice a user's is meant before a shipped one, and the oldest of several.
+    """
     found: dict[str, Format] = {}
-    for row in sorted(rows, key=lambda row: row.get("is_default") or 0):
+    for row in sorted(rows, key=_meant_first):
         try:
             content = json.loads(row["config"] or "{}")
         except ValueError:
@@ -117,6 +120,10 @@ def stored_formats(rows: Iterable[Mapping[str, Any]]) -> list[Format]:
         if isinstance(content, dict) and (name := row.get("description") or content.get("description")):
             found.setdefault(name, Format(name, format_columns(content)))
     return list(found.values())
+
+
+def _meant_first(row: Mapping[str, Any]) -> tuple[int, float, str]:
+    return (row.get("is_default") or 0, row.get("created_at") or 0.0, row.get("id") or "")
 
 
 def ranked(features: Sequence[str], formats: Iterable[Format]) -> list[Format]:

@@ -11,7 +11,7 @@ from actors.answering import answer
 from actors.desk import Desk
 from actors.world import INSPECTORS
 from core.errors import Unavailable
-from core.store.tables import Adapter, Prompt
+from core.store.tables import Adapter, Model, Prompt
 from tests.handlers.work import SUCCEEDED, Speaker, add_inputs, job, say, start, types
 
 
@@ -98,3 +98,27 @@ def test_a_job_that_asks_for_more_than_a_column_holds_keeps_no_runner_from_being
     start(desk, "huge", num_cpu=2**31 - 1, num_memory=2**31 - 1, num_gpu=2**31 - 1, num_workers=2)
     small = start(desk, "small")
     Speaker(desk).begin(small)
+
+
+def test_defaults_of_no_family_do_not_come_first_for_a_model_of_none(desk: Desk) -> None:
+    with desk.store.write() as unit:
+        unit.session.add(Model(id="m", type="project", name="m", created_at=1.0))
+    mine = say(desk, "AddConfig", type="custom", config='{"x": 1}')["config"]["id"]
+    row = {"id": "later", "type": "custom", "config": "{}", "is_default": 1, "created_at": 4e9}
+    say(desk, "ImportDatabase", imported_json=json.dumps({"configs": [row]}))
+    listed = [each["id"] for each in say(desk, "ListConfigs", model_id="m", limit=1000)["configs"]]
+    assert listed == [each["id"] for each in say(desk, "ListConfigs", limit=1000)["configs"]]
+    assert listed.index(mine) < listed.index("later")
+
+
+def test_of_two_formats_of_one_name_the_older_is_meant(desk: Desk) -> None:
+    add_inputs(desk.store)
+    rows = [
+        {"id": "young", "config": '{"a": "string"}', "created_at": 9.0},
+        {"id": "old", "config": '{"q": "string"}', "created_at": 1.0},
+    ]
+    for row in rows:
+        made = {**row, "type": "axolotl_dataset_formats", "description": "mine", "is_default": 0}
+        say(desk, "ImportDatabase", imported_json=json.dumps({"configs": [made]}))
+    (format,) = say(desk, "MatchAxolotlFormats", dataset_id="d")["formats"]
+    assert format["shared"] == ["q"]
