@@ -23,6 +23,7 @@ from core.types import JobStatus
 from tests.tui.fake import HOSTILE, NOW, FakeStudio, failed, filled, job
 from tui.app import Dashboard
 from tui.forms import PRESET_FIELDS
+from tui.screens.confirm import ConfirmScreen
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
 from tui.screens.listing import ListScreen
@@ -374,6 +375,45 @@ async def test_a_colon_is_a_letter_where_text_is_typed(studio: FakeStudio) -> No
         assert first.value == "a:/"
 
 
+async def test_what_is_typed_at_once_behind_a_tab_goes_to_the_next_field(studio: FakeStudio) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        dashboard.show_form("AddDataset")
+        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+        typed = [("tab", None), *((each, each) for each in "rows"), ("tab", None), *((each, each) for each in "csv")]
+        for key, character in typed:
+            dashboard.post_message(Key(key, character))
+        await until(pilot, lambda: [each.value for each in dashboard.screen.query(Input)][:2] == ["rows", "csv"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message", "id"),
+    [("datasets", "tickets", "RemoveDataset", "d1"), ("prompts", "actions", "RemovePrompt", "p1")],
+)
+async def test_what_a_list_shows_is_removed_after_a_yes_that_is_meant(
+    studio: FakeStudio, kind: str, name: str, message: str, id: str
+) -> None:
+    dashboard = app(studio)
+
+    def asked() -> list[str]:
+        return [each.id for each in studio.asked if type(each).__name__ == message]
+
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        dashboard.obey(kind)
+        await until(pilot, lambda: name in shown(dashboard) and "^d remove" in shown(dashboard))
+        for key, stays in (("enter", True), ("escape", False), ("n", False)):
+            if not isinstance(dashboard.screen, ConfirmScreen):
+                await pilot.press("ctrl+d")
+                await until(pilot, lambda: f"{name}?" in shown(dashboard))
+            await pilot.press(key)
+            await pilot.pause()
+            assert isinstance(dashboard.screen, ConfirmScreen) == stays
+        assert asked() == []
+        await pilot.press("ctrl+d", "y")
+        await until(pilot, asked)
+        assert asked() == [id]
+
+
 async def test_tab_completes_a_command(studio: FakeStudio) -> None:
     async with app(studio).run_test(size=(80, 24)) as pilot:
         await pilot.pause()
@@ -409,6 +449,14 @@ def test_columns_fit_the_terminal_and_the_first_stay_longest(room: int) -> None:
     kept = [width > 0 for width in fitted]
     assert kept == sorted(kept, reverse=True)
     assert room < 150 or fitted == natural
+
+
+def test_what_tells_rows_apart_is_cut_when_nothing_else_can_give_way() -> None:
+    natural = [11, 30, 25, 45, 24]
+    assert widths(natural, 80, name=1)[:2] == [11, 30]
+    assert widths(natural, 50, name=1) == [11, 30, 0, 0, 0]
+    assert widths(natural, 30, name=1) == [11, 15, 0, 0, 0]
+    assert widths([40], 20) == [18]
 
 
 async def test_help_lists_the_keys_of_the_screen(studio: FakeStudio) -> None:

@@ -15,10 +15,10 @@ from core.text import plain
 
 
 class ConfirmScreen(ModalScreen[bool]):
-    """Asks; y or enter is yes, everything else no."""
+    """Asks; y is yes, n and what leaves a screen is no. Enter is neither: it is pressed too easily."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "answer(True)", "yes"),
+        Binding("y", "answer(True)", "yes"),
         Binding("n,escape,q", "answer(False)", "no"),
     ]
 
@@ -29,7 +29,7 @@ class ConfirmScreen(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """The question and its keys."""
         with Vertical():
-            yield Static(Content(f"{self.question}\n\ny yes    n no"), markup=False)
+            yield Static(Content(f"{self.question}\n\ny yes    n, esc no"), markup=False)
 
     def action_answer(self, yes: bool) -> None:
         """The answer."""

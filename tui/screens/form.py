@@ -20,6 +20,7 @@ from tui.cli.references import REFERENCES
 from tui.forms import CONFIG_KINDS, Field
 from tui.screens.base import StudioScreen
 from tui.widgets.banner import Banner
+from tui.widgets.prompt import PromptLine
 
 AFTER_TYPING = 0.3  # seconds
 
@@ -30,6 +31,9 @@ class FormScreen(StudioScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "send", "send", show=False, priority=True),
         Binding("ctrl+o", "code", "as code", show=False, priority=True),
+        # Before the field that has the focus: what is typed at once behind a tab goes to the next one.
+        Binding("tab", "next_field", "next field", show=False, priority=True),
+        Binding("shift+tab", "previous_field", "previous field", show=False, priority=True),
     ]
     keys_shown = "ctrl+s send  tab next field  ctrl+o as CLI, Python, JSON  esc leave"
 
@@ -250,6 +254,20 @@ class FormScreen(StudioScreen):
         self.query_one("#status", Static).update(Content(plain(text, limit=600, lines=True)))
 
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In the line for commands, tab completes one."""
+        if action in ("next_field", "previous_field"):
+            return not isinstance(self.focused, PromptLine)
+        return super().check_action(action, parameters)
+
+    def action_next_field(self) -> None:
+        """tab."""
+        self.focus_next()
+
+    def action_previous_field(self) -> None:
+        """shift+tab."""
+        self.focus_previous()
 
     def action_send(self) -> None:
         """ctrl+s: all fields are checked; what passes is sent."""

@@ -35,11 +35,11 @@ class ListScreen(StudioScreen):
         Binding("D", "drain", "drain", show=False),
         Binding("right_square_bracket", "more", "more", show=False),
     ]
-    keys_shown = "enter open  n new  d describe  / filter  : go to  c cancel  ? help  q quit"
 
     def __init__(self, kind: Kind) -> None:
         super().__init__()
         self.kind = kind
+        self.keys_shown = kind.keys
         self.rows: list[Row] = []
         self.wanted = ""
         self.limit = PAGE
@@ -49,7 +49,7 @@ class ListScreen(StudioScreen):
     def compose(self) -> ComposeResult:
         """Banner, table, and what an empty list says."""
         yield Banner(self.kind.title)
-        yield StudioTable([column.title for column in self.kind.columns], id="rows")
+        yield StudioTable([column.title for column in self.kind.columns], "rows", self.kind.name_column)
         yield Static(Content(self.kind.empty), id="empty", markup=False)
         yield from self.bottom()
 
@@ -162,14 +162,15 @@ class ListScreen(StudioScreen):
         )
 
     def action_remove(self) -> None:
-        """ctrl+d: remove a finished job's record."""
-        row = self.row
-        if row is not None and self.kind.name == "jobs":
-            question = f"Remove the job {row.get('adapter_name')}? Its adapter stays."
-            self.dashboard.confirm(
-                question,
-                lambda: self.dashboard.ask("RemoveFineTuningJob", {"id": str(row["id"])}, lambda answer: self.again()),
-            )
+        """ctrl+d: remove what the row is about; what depends on it is told by the studio, which refuses then."""
+        row, remove = self.row, self.kind.remove
+        if row is None or remove is None:
+            return
+        name = row.get("name") or row.get("adapter_name") or row.get("description") or row["id"]
+        self.dashboard.confirm(
+            f"Remove the {remove.noun} {name}? {remove.stays}",
+            lambda: self.dashboard.ask(remove.message, {"id": str(row[remove.id])}, lambda answer: self.again()),
+        )
 
     def action_drain(self) -> None:
         """D: drain a runner, or let it work again."""

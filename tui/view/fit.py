@@ -10,15 +10,23 @@ LEAST = 13  # cells that a column keeps when room is short
 GAP = 2  # cells that a table puts around a column
 
 
-def widths(natural: Sequence[int], room: int) -> list[int]:
-    """How wide columns of these widths are shown in `room` cells: the widest give way first, then the last ones go (0)."""
+def widths(natural: Sequence[int], room: int, name: int = 0) -> list[int]:
+    """How wide columns of these widths are shown in `room` cells: the widest give way first, then the last ones go (0).
+
+    The column `name` tells the rows apart: it gives way when nothing else can.
+    """
     fitted = list(natural)
     while fitted and sum(fitted) + GAP * sum(width > 0 for width in fitted) > room:
-        widest = max(fitted)
-        if widest > LEAST:
-            fitted[fitted.index(widest)] -= 1
+        widest = max((width, -index) for index, width in enumerate(fitted) if index != name or len(fitted) == 1)
+        last = max(index for index, width in enumerate(fitted) if width)
+        if widest[0] > LEAST:
+            fitted[-widest[1]] -= 1
+        elif last > name:
+            fitted[last] = 0
+        elif fitted[name] > LEAST:
+            fitted[name] -= 1
         elif sum(width > 0 for width in fitted) > 1:
-            fitted[max(index for index, width in enumerate(fitted) if width)] = 0
+            fitted[last] = 0
         else:
             break
     return given_back(natural, fitted, room)

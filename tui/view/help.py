@@ -13,7 +13,7 @@ j k g G, arrows   move               enter  open
 /  filter                            d  describe          y  as YAML
 n  new                               r  ask again         ]  more rows
 l  a job's log                       c  cancel a job
-ctrl+d  delete a finished job        D  drain a runner, or let it work again""",
+ctrl+d  remove what the row shows    D  drain a runner, or let it work again""",
     "JobScreen": """\
 j k g G, arrows   scroll the lower pane
 l  log      e  events     o  configs       the lower pane

@@ -23,8 +23,21 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Remove:
+    """What ctrl+d asks for a row: the message, what it removes, and what stays. `id` is the field that the message takes."""
+
+    message: str
+    noun: str
+    stays: str
+    id: str = "id"
+
+
+@dataclass(frozen=True)
 class Kind:
-    """A list. `events` are the tables whose events change it; `live` lists are asked for again while something runs."""
+    """A list. `events` are the tables whose events change it; `live` lists are asked for again while something runs.
+
+    `name_column` tells the rows apart and is cut last.
+    """
 
     name: str
     title: str
@@ -35,6 +48,16 @@ class Kind:
     empty: str
     add: str | None = None
     live: bool = False
+    remove: Remove | None = None
+    name_column: int = 0
+
+    @property
+    def keys(self) -> str:
+        """The keys that do something here, for the line at the bottom: at most 78 characters."""
+        own = ["c cancel"] if self.name in ("jobs", "evaluations") else ["D drain"] if self.name == "runners" else []
+        own = own or (["^d remove"] if self.remove else [])
+        new = ["n new"] if self.add else []
+        return "  ".join(["enter open", *new, "d describe", "/ filter", ": go to", *own, "? help", "q quit"])
 
 
 def text(field: str, limit: int = 40, title: str | None = None) -> Column:
@@ -156,6 +179,8 @@ KINDS: dict[str, Kind] = {
             "No jobs yet.\n\nn starts one; a job needs a dataset (:datasets), a base model (:models) and a prompt (:prompts).",
             "StartFineTuningJob",
             live=True,
+            remove=Remove("RemoveFineTuningJob", "job", "Its adapter stays."),
+            name_column=1,
         ),
         Kind(
             "evaluations",
@@ -175,6 +200,8 @@ KINDS: dict[str, Kind] = {
             "No evaluations yet.\n\nn scores base models and adapters on the same rows.",
             "StartEvaluationJob",
             live=True,
+            remove=Remove("RemoveEvaluationJob", "batch of evaluations", "Its files stay.", "parent_job_id"),
+            name_column=1,
         ),
         Kind(
             "datasets",
@@ -192,6 +219,7 @@ KINDS: dict[str, Kind] = {
             frozenset({"datasets"}),
             "No datasets yet.\n\nn adds a CSV, JSON, JSONL or Parquet file, or a dataset of the Hub.",
             "AddDataset",
+            remove=Remove("RemoveDataset", "dataset", "Its file stays."),
         ),
         Kind(
             "models",
@@ -202,6 +230,7 @@ KINDS: dict[str, Kind] = {
             frozenset({"models"}),
             "No base models yet.\n\nn adds a directory of the project, or a model of the Hub.",
             "AddModel",
+            remove=Remove("RemoveModel", "base model", "Its files stay."),
         ),
         Kind(
             "prompts",
@@ -212,6 +241,7 @@ KINDS: dict[str, Kind] = {
             frozenset({"prompts"}),
             "No prompts yet.\n\nn writes one: text with {column} where a row's value goes.",
             "AddPrompt",
+            remove=Remove("RemovePrompt", "prompt", "What was trained with it stays."),
         ),
         Kind(
             "adapters",
@@ -222,6 +252,7 @@ KINDS: dict[str, Kind] = {
             frozenset({"adapters"}),
             "No adapters yet.\n\nA job makes one (:jobs, then n); n here adds one that exists.",
             "AddAdapter",
+            remove=Remove("RemoveAdapter", "adapter", "Its files stay."),
         ),
         Kind(
             "configs",
@@ -232,6 +263,8 @@ KINDS: dict[str, Kind] = {
             frozenset({"configs"}),
             "No configs yet.\n\nn adds training arguments, LoRA, quantisation or generation settings.",
             "AddConfig",
+            remove=Remove("RemoveConfig", "config", "Jobs carry their own copy."),
+            name_column=1,
         ),
         Kind(
             "runners",
@@ -250,6 +283,7 @@ KINDS: dict[str, Kind] = {
             JOB_EVENTS,
             "No runner has registered.\n\n`fts up` starts one on this machine.",
             live=True,
+            name_column=1,
         ),
         Kind(
             "events",
@@ -264,6 +298,7 @@ KINDS: dict[str, Kind] = {
             ),
             frozenset({"*"}),
             "Nothing has happened yet.",
+            name_column=2,
         ),
     )
 }

@@ -28,9 +28,10 @@ class StudioTable(DataTable[Text]):
         Binding("ctrl+d", "remove", "delete", show=False, priority=True),
     ]
 
-    def __init__(self, titles: Sequence[str], id: str | None = None) -> None:
+    def __init__(self, titles: Sequence[str], id: str | None = None, name_column: int = 0) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=1, cursor_foreground_priority="renderable")
         self.titles = titles
+        self.name_column = name_column
         self.lines: dict[str, list[Cell]] = {}
         self.fitted: tuple[list[int], bool] = ([], True)
 
@@ -58,7 +59,10 @@ class StudioTable(DataTable[Text]):
             max(1, cell_len(title), *(cell_len(cells[index][0]) for cells in wanted.values()))
             for index, title in enumerate(self.titles)
         ]
-        before, self.fitted = self.fitted, (widths(natural, self.app.size.width - 1), self.app.current_theme.dark)
+        before, self.fitted = (
+            self.fitted,
+            (widths(natural, self.app.size.width - 1, self.name_column), self.app.current_theme.dark),
+        )
         return before != self.fitted
 
     def _line(self, cells: Sequence[Cell]) -> list[Text]:
