@@ -10,6 +10,7 @@ import pytest
 
 from actors.answering import answer
 from actors.desk import Desk
+from actors.world import INSPECTORS
 from core.axolotl import shipped_formats
 from core.queue import wire
 from core.spec import EvaluationSpec, FineTuningSpec
@@ -260,6 +261,10 @@ def test_a_familys_defaults_come_first_and_hide_none_of_the_users(desk: Desk) ->
     assert listed[0] == "f" and mine in listed
     everything = [each["id"] for each in say(desk, "ListConfigs", type="custom")["configs"]]
     assert mine in everything
+    with desk.store.write() as unit:
+        unit.session.get_one(Model, "m").family = "NoSuchForCausalLM"
+    of_unknown = [each["id"] for each in say(desk, "ListConfigs", type="custom", model_id="m")["configs"]]
+    assert of_unknown == everything == ["f", mine]
 
 
 @decision("D-047")
@@ -274,6 +279,16 @@ def test_names_are_unique_each_by_its_rule(desk: Desk, tmp_path: Path) -> None:
         name = session.get_one(Prompt, "p").name
     fields = {"dataset_id": "d", "prompt_template": "{q}", "input_template": "{q}", "completion_template": "{a}"}
     assert refused(desk, "AddPrompt", prompt={**fields, "name": name}) == {"PR-001"}
+
+
+@decision("D-047")
+def test_a_name_on_the_hub_is_registered_once_of_whatever_revision(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("dataset", "model"):
+        monkeypatch.setitem(INSPECTORS, kind, lambda message, world: {"features": ["a"], "revision": "c0ffee"})
+    for message, rule in (("AddDataset", "DS-101"), ("AddModel", "MD-101")):
+        say(desk, message, type="huggingface", huggingface_name="org/x@v1", name="first")
+        assert refused(desk, message, type="huggingface", huggingface_name="org/x", name="second") == {rule}
+    # a dataset and a model may have one name
 
 
 @decision("D-101")
