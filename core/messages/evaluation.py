@@ -76,6 +76,9 @@ class EvaluationJobsReply(Value):
     has_more: bool = False
 
 
+MOST_PAIRS = 1_000  # of one batch: each is looked up, stored and told
+
+
 class Pair(Part):
     """A base model, with an adapter or without (none or empty text)."""
 
@@ -93,7 +96,7 @@ class StartEvaluationJob(Command[EvaluationBatchReply]):
     }
 
     type: str = Field(EvaluationJobType.mlflow.value, json_schema_extra=known(EvaluationJobType))
-    model_adapter_combinations: list[Pair] = Field([], description="What to compare.")
+    model_adapter_combinations: list[Pair] = Field([], max_length=MOST_PAIRS, description="What to compare.")
     dataset_id: str = Field(
         "", description="The dataset of the adapter's own job: its held-out rows; any other: all rows."
     )
@@ -201,10 +204,12 @@ def _combinations(message: StartEvaluationJob, world: World) -> Iterator[str]:
 )
 def _no_twins(message: StartEvaluationJob, world: World) -> Iterator[str]:
     """a combination is scored once"""
-    pairs = [(pair.base_model_id, pair.adapter_id or None) for pair in message.model_adapter_combinations]
-    for index, pair in enumerate(pairs):
-        if pair in pairs[:index]:
-            yield f"combination {index + 1} repeats base model {pair[0]!r} with adapter {pair[1]!r}"
+    seen: set[tuple[str, str | None]] = set()
+    for number, each in enumerate(message.model_adapter_combinations, 1):
+        pair = (each.base_model_id, each.adapter_id or None)
+        if pair in seen:
+            yield f"combination {number} repeats base model {pair[0]!r} with adapter {pair[1]!r}"
+        seen.add(pair)
 
 
 @rule(StartEvaluationJob, "EV-002", "dataset_id", passes=[{}], fails=[{"dataset_id": ""}])

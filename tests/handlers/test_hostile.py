@@ -39,6 +39,11 @@ TOO_MUCH: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("StartFineTuningJob", {**JOB, "adapter_name": "x", "gpu_label_id": -(2**40)}, "gpu_label_id"),
     ("StartEvaluationJob", {**PAIRS, "num_memory": 2**40}, "num_memory"),
+    (
+        "StartEvaluationJob",
+        {**PAIRS, "model_adapter_combinations": [{"base_model_id": "m"}] * 100_000},
+        "model_adapter_combinations",
+    ),
     ("ExportModel", {"base_model_id": "m", "adapter_id": "a", "model_name": "x", "num_cpu": 2**40}, "num_cpu"),
 ]
 
