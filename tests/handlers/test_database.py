@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 from pydantic import SecretStr
-from sqlalchemy import inspect, select, text
+from sqlalchemy import event, inspect, select, text
 
 from actors import handlers
 from actors.answering import answer
@@ -295,6 +295,18 @@ def test_the_store_is_backed_up_before_an_import(studio: NewStudio) -> None:
     with sqlite3.connect(backup) as connection:
         assert connection.execute("SELECT id FROM models").fetchall() == [("m",)]
     connection.close()
+
+
+def test_rows_that_are_all_called_alike_are_numbered_without_a_look_at_all_before(desk: Desk) -> None:
+    statements: list[str] = []
+    event.listen(desk.store.writer, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    rows = [{"id": f"{number}", "type": "project", "name": "same"} for number in range(60)]
+    do_import(desk, {"models": rows[:30]})
+    few = len(statements)
+    do_import(desk, {"models": rows})
+    assert len(statements) < 3 * few
+    names = {each["name"] for each in say(desk, "ListModels")["models"]}
+    assert names == {"same", *(f"same-{number}" for number in range(2, 61))}
 
 
 def test_imports_in_one_second_have_a_backup_each(desk: Desk) -> None:

@@ -77,6 +77,7 @@ class Import:
         self.meant: dict[tuple[str, str], str] = {}  # (table, id in the file) -> id in the store
         self.links: list[tuple[Outcome, type[Base], dict[str, str]]] = []
         self.unknown: dict[str, set[str]] = {}
+        self.names: dict[str, _Names] = {}
 
     def run(self) -> Report:
         """Store what can be stored."""
@@ -128,6 +129,8 @@ class Import:
         mended += self._name(table, values)
         links = {name: values.pop(name) for name in LINKS[table] if values.get(name)}
         self._insert(model(**values))
+        if table in NAMED:
+            self.names[table].taken.add(values["name"])
         self.meant[table, id] = id
         outcome.mend(*mended)
         if links:
@@ -160,12 +163,11 @@ class Import:
         """Give the row a name that is free."""
         if table not in NAMED:
             return []
-        model: Any = TABLE_TO_MODEL[table]
+        if table not in self.names:
+            model: Any = TABLE_TO_MODEL[table]
+            self.names[table] = _Names(set(self.session.scalars(select(model.name))))
         wanted = values["name"]
-        for name in _names(wanted):
-            if self.session.scalar(select(model.id).where(model.name == name)) is None:
-                break
-        values["name"] = name
+        values["name"] = name = self.names[table].free(wanted)
         return [] if name == wanted else [f"the name {wanted!r} is taken: it is called {name!r}"]
 
     def _link(self, outcome: Outcome, model: type[Base], links: dict[str, str]) -> Iterator[str]:
@@ -182,12 +184,21 @@ class Import:
                 yield f"{name} leads to {target} now"
 
 
-def _names(wanted: str) -> Iterator[str]:
-    yield wanted
-    number = 2
-    while True:
-        yield f"{wanted}-{number}"
-        number += 1
+@dataclass
+class _Names:
+    """The names of a table's rows; looked up once, since a file may call all of its rows alike."""
+
+    taken: set[str]
+    numbers: dict[str, int] = field(default_factory=dict)  # name -> the last number that was tried behind it
+
+    def free(self, wanted: str) -> str:
+        """The name, or the first of name-2, name-3, … that no row has."""
+        name, number = wanted, self.numbers.get(wanted, 1)
+        while name in self.taken:
+            number += 1
+            name = f"{wanted}-{number}"
+        self.numbers[wanted] = number
+        return name
 
 
 def _differences(existing: Base, values: dict[str, Any]) -> list[str]:
