@@ -28,6 +28,7 @@ from core.messages.fine_tuning import (
     ListFineTuningJobs,
     StartFineTuningJob,
 )
+from core.scripts import sha256
 from core.spec import NO_PROMPT, FineTuningSpec, Sampling
 from core.store.session import Unit
 from core.store.tables import FineTuningJob, Job
@@ -104,7 +105,8 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
         out_dir=str(_out_dir(message, world)),
         resources=freezing.resources(message),
         needs_token=model.location is None or dataset.hub_name is not None,
-        user_script=message.user_script,
+        user_script=message.user_script or None,
+        user_script_sha256=sha256(world.script(message.user_script)) if message.user_script else None,
         user_config=None if user_config is None else json.dumps(user_config),
     )
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from actors import references
 from actors.desk import Desk
+from core import scripts
 from core.messages import Message
 from core.paths import PathRefused, inside_any
 from core.rules import Row
@@ -73,6 +74,10 @@ class RealWorld:
         if write and self.desk.settings.is_own(path):
             raise PathRefused(f"{text} lies among the studio's own files")
         return path
+
+    def script(self, name: str) -> Path:
+        """The script of that name in FTS_SCRIPTS_DIR; raises NoScript."""
+        return scripts.find(self.desk.settings.scripts_root, name)
 
     def inspect(self, kind: str, message: Message[Any]) -> Any:
         """What inspection found, done once a request; raises the ValueError it failed with."""

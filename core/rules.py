@@ -67,6 +67,9 @@ class World(Protocol):
     def path(self, text: str, *, write: bool = False) -> Path:
         """The user's path resolved inside the allowed roots, one to `write` to outside the studio's own directory; raises PathRefused (a ValueError)."""
 
+    def script(self, name: str) -> Path:
+        """The script of that name in the directory of the scripts that jobs may run; raises NoScript (a ValueError)."""
+
     def inspect(self, kind: str, message: Message[Any]) -> Any:
         """What slow inspection (a file, the Hub, a registry) found for `message`; raises ValueError with the reason."""
 
@@ -79,6 +82,7 @@ class NoWorld:
     found: Mapping[str, Any] = field(default_factory=dict)
     directories: frozenset[str] = frozenset()
     jobs_of: Mapping[str, Sequence[Row]] = field(default_factory=dict)  # a row's id -> the unfinished jobs that use it
+    scripts: frozenset[str] = frozenset()
 
     def get(self, table: str, id: str) -> Row | None:
         """The first row of that id."""
@@ -97,6 +101,12 @@ class NoWorld:
         if text in self.directories:
             return Path(text)
         raise ValueError(f"{text} does not exist")
+
+    def script(self, name: str) -> Path:
+        """The name as a path when the example lists it; else a refusal."""
+        if name in self.scripts:
+            return Path(name)
+        raise ValueError(f"there is no script {name!r}")
 
     def inspect(self, kind: str, message: Message[Any]) -> Any:
         """What the example says was found; an Exception among the findings is raised."""

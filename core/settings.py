@@ -48,6 +48,10 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("FTS_ADAPTERS_DIR", "CUSTOM_LORA_ADAPTERS_DIR"),
         description="Default out_dir.",
     )
+    scripts_dir: Path = Field(
+        Path("scripts"),
+        description="The only directory whose scripts a job may run (user_script); relative to FTS_PROJECT.",
+    )
     hub_token: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN"),
@@ -136,13 +140,18 @@ class Settings(BaseSettings):
         """The directory of attempts and results, absolute."""
         return (self.artifacts or self.root / "artifacts").expanduser().resolve()
 
+    @property
+    def scripts_root(self) -> Path:
+        """The directory of the scripts that jobs may run, absolute."""
+        return (self.project.resolve() / self.scripts_dir.expanduser()).resolve()
+
     def is_own(self, path: Path) -> bool:
-        """Whether a path lies where only the studio writes: its store, its artifacts, and FTS_HOME unless the project is in there."""
+        """Whether a path lies where no request writes: the store, the artifacts, FTS_HOME unless the project is in there, the scripts."""
         scheme, _, file = self.store_url.partition(":///")
         if scheme.startswith("sqlite") and str(path).startswith(str(Path(file).resolve())):  # state.db-wal too
             return True
         own = [self.artifacts_root] if self.roots[0].is_relative_to(self.root) else [self.artifacts_root, self.root]
-        return any(path.is_relative_to(each) for each in own)
+        return any(path.is_relative_to(each) for each in [*own, self.scripts_root])
 
     @property
     def defaults_file(self) -> Path:

@@ -16,6 +16,7 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          lock            held (flock) as long as the child lives
                          starved         when it is there, the kernel ended the child for want of memory
                          checkpoints/checkpoint-<step>/   with manifest.json
+                         job.json        what a program of another's making is told (gpu_runner/engines/helper/fts_job.py)
                          adapter/  answers-<child>.jsonl
 
 The adapter, or the model, of a fine-tuning job is written to `out_dir/<job>/<attempt>`, so that a stale attempt can't touch an accepted one.
@@ -137,7 +138,8 @@ class FineTuningSpec(Sealed):
     out_dir: str = Field(description="Absolute; the adapter, or the model, goes to out_dir/<job>/<attempt>.")
     resources: Resources
     needs_token: bool = False
-    user_script: str | None = None
+    user_script: str | None = Field(None, description="Below the runner's FTS_SCRIPTS_DIR.")
+    user_script_sha256: str | None = Field(None, description="Of the script when the job was started.")
     user_config: str | None = None
     axolotl_config: str | None = None
 

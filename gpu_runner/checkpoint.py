@@ -49,7 +49,7 @@ def check_room(directory: Path, needed: int) -> None:
 
 def seal(draft: Path, final: Path, identity: Identity, step: int, position: dict[str, Any]) -> None:
     """Describe the files of `draft`, sync them and rename it to `final`; then remove all but the newest checkpoints."""
-    files = {path.name: {"size": path.stat().st_size, "sha256": _sha256(path)} for path in _files(draft)}
+    files = {_name(path, draft): {"size": path.stat().st_size, "sha256": _sha256(path)} for path in _files(draft)}
     manifest = {"step": step, "identity": vars(identity), "position": position, "files": files}
     (draft / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     publish(draft, final)
@@ -59,8 +59,9 @@ def seal(draft: Path, final: Path, identity: Identity, step: int, position: dict
 
 def publish(draft: Path, final: Path) -> dict[str, str]:
     """Sync a directory's files and rename it to `final`, whole or not at all; return name -> SHA-256."""
-    hashes = {path.name: _sha256(path) for path in _files(draft)}
-    for path in [*_files(draft), draft]:
+    hashes = {_name(path, draft): _sha256(path) for path in _files(draft)}
+    directories = [path for path in draft.rglob("*") if path.is_dir()]
+    for path in [*_files(draft), *directories, draft]:
         _sync(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(final)
@@ -85,15 +86,17 @@ class Found(NamedTuple):
     position: dict[str, Any]
 
 
-def newest(attempt_dir: Path, identity: Identity, tell: Tell) -> Found | None:
+def newest(attempt_dir: Path, identity: Identity, tell: Tell, needed: tuple[str, ...] = NEEDED) -> Found | None:
     """The newest checkpoint of this job's attempts before this one whose manifest holds; None when there is none.
+
+    `needed` are beginnings of names: each must be that of a file.
 
     Raises JobError when one holds but is of other data or configuration: going on would be silently wrong.
     """
     for path in _earlier(attempt_dir):
         try:
             manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-            broken = _broken(path, manifest, identity.world_size)
+            broken = _broken(path, manifest, identity.world_size, needed)
         except (OSError, ValueError, KeyError, TypeError) as error:
             broken = str(error)
         if broken:
@@ -120,12 +123,12 @@ def _step(path: Path) -> int:
     return int(path.name.removeprefix("checkpoint-"))
 
 
-def _broken(path: Path, manifest: dict[str, Any], workers: int) -> str | None:
+def _broken(path: Path, manifest: dict[str, Any], workers: int, needed: tuple[str, ...]) -> str | None:
     files = manifest["files"]
-    alike = manifest["identity"]["world_size"] == workers > 1  # then each worker has dice of its own
-    for needed in [*NEEDED, *(f"rng_state_{rank}.pth" for rank in range(workers) if alike)]:
-        if not any(name.startswith(needed) for name in files):
-            return f"it has no {needed}"
+    own_dice = "rng_state" in needed and manifest["identity"]["world_size"] == workers > 1  # each worker has its own
+    for each in [*needed, *(f"rng_state_{rank}.pth" for rank in range(workers) if own_dice)]:
+        if not any(name.startswith(each) for name in files):
+            return f"it has no {each}"
     for name, told in files.items():
         file = path / name
         if not file.is_file() or file.stat().st_size != told["size"] or _sha256(file) != told["sha256"]:
@@ -141,7 +144,11 @@ def _must_match(path: Path, saved: dict[str, Any], identity: Identity) -> None:
 
 
 def _files(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.iterdir() if path.is_file())
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def _name(path: Path, directory: Path) -> str:
+    return path.relative_to(directory).as_posix()
 
 
 def _sha256(path: Path) -> str:

@@ -110,6 +110,10 @@ def _do(raw: dict[str, Any], context: Context) -> Finished:
         return evaluate(spec, context)
     if isinstance(spec, ExportSpec):
         raise JobError("exports can't be run by this runner", "Take the runner that sent this job out of service.")
+    if spec.user_script:
+        from gpu_runner import user_script
+
+        return user_script.run(spec, context)
     _check_engine(spec)
     if spec.resources.workers > 1:
         from gpu_runner import distributed
@@ -123,10 +127,9 @@ def _do(raw: dict[str, Any], context: Context) -> Finished:
 
 def _check_engine(spec: FineTuningSpec) -> None:
     """Refuse what this runner would otherwise train in another way than asked. Raises JobError."""
-    asked = "a user's script" if spec.user_script else f"the framework {spec.framework}"
-    if spec.user_script or spec.framework != "legacy":
+    if spec.framework != "legacy":
         raise JobError(
-            f"{asked} can't be run by this runner", "Start the job with the framework legacy, and no script."
+            f"the framework {spec.framework} can't be run by this runner", "Start the job with the framework legacy."
         )
 
 

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,8 @@ from gpu_runner.files import Files, attempts_of
 from gpu_runner.gpus import host_facts, inventory, telemetry
 from gpu_runner.identity import AlreadyRunning, Identity, read_marker
 from gpu_runner.launch import Launch
-from gpu_runner.link import Link
+from gpu_runner.link import Link, Registration
+from gpu_runner.offering import engines, trains
 from gpu_runner.report import job_reports
 from gpu_runner.room import Room
 from gpu_runner.starter import WARM_COMMAND, Starter
@@ -57,6 +57,7 @@ class Terms:
     telemetry: Callable[[], dict[str, Any]] = dict
     tracking_uri: str | None = None
     patience: tuple[float, float] = (20.0, 30.0)
+    engines: Callable[[], list[str]] | None = None  # what it can run now; None: what it registered with, for good
 
 
 class Daemon:
@@ -132,8 +133,8 @@ class Daemon:
         registration = self.link.registration
         if registration is None:
             return
-        if now >= self._next_regular and read_marker(self.terms.artifacts) != registration.marker:
-            log.info("the studio's marker in %s has changed: registering again", self.terms.artifacts)
+        if now >= self._next_regular and (changed := self._changed(registration)):
+            log.info("%s: registering again", changed)
             self.link.register_again()
             return
         held = [each.held for each in (*self.attempts.values(), *self.leaving.values())]
@@ -146,6 +147,14 @@ class Daemon:
         )
         self._news, self._sent, self._next_regular = False, now, now + self.link.next_report_seconds
         self.link.send(report)
+
+    def _changed(self, registration: Registration) -> str | None:
+        """What is not as it was registered any more."""
+        if read_marker(self.terms.artifacts) != registration.marker:
+            return f"the studio's marker in {self.terms.artifacts} has changed"
+        if self.terms.engines is not None and (now := self.terms.engines()) != registration.engines:
+            return f"this host runs {', '.join(now) or 'nothing'} now"
+        return None
 
     def _load(self, now: float) -> dict[str, Any]:
         """The host's telemetry, measured anew every few seconds: it costs more than a report."""
@@ -331,12 +340,6 @@ class Daemon:
                 self.trackers.ensure(attempt.files.directory, now)
 
 
-def engines() -> list[str]:
-    """What this host can run: the training libraries may be missing on a machine that only looks on."""
-    trains = all(find_spec(name) is not None for name in ("torch", "transformers", "trl", "peft", "datasets"))
-    return ["legacy", "evaluation"] if trains else []
-
-
 def main() -> None:
     """Run the daemon of this host for the studio of FTS_HOME or FTS_REDIS_URL."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -350,7 +353,6 @@ def main() -> None:
     bell = threading.Event()
     cpus, memory = host_facts()
     room = Room(cpus, memory, tuple(inventory()))
-    runs = engines()
 
     def offer() -> RegisterRunner:
         return RegisterRunner(
@@ -359,7 +361,7 @@ def main() -> None:
             cpus=cpus,
             memory=memory,
             gpus=list(room.gpus),
-            engines=runs,
+            engines=engines(configured),
             marker=read_marker(artifacts),
             pid=os.getpid(),
         )
@@ -370,9 +372,10 @@ def main() -> None:
         token=lambda: configured.hub_token.get_secret_value() if configured.hub_token else None,
         telemetry=lambda: telemetry(artifacts),
         tracking_uri=configured.tracking_uri if configured.tracking else None,
+        engines=lambda: engines(configured),
     )
     link = Link(configured.redis_url, configured.namespace, offer, identity.keep, bell.set)
-    daemon = Daemon(terms, link, Starter(bell.set, WARM_COMMAND if runs else None), bell)
+    daemon = Daemon(terms, link, Starter(bell.set, WARM_COMMAND if trains() else None), bell)
     if identity.runner_id:
         daemon.adopt(identity.runner_id)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -43,6 +43,7 @@ class Registration:
     runner_id: str
     incarnation: int
     marker: str
+    engines: list[str]
 
 
 class Link:
@@ -136,7 +137,7 @@ class Link:
         self._asking = None
         self._keep(reply.runner_id)
         self.next_report_seconds = reply.next_report_seconds
-        self.registration = Registration(reply.runner_id, reply.incarnation, offer.marker)
+        self.registration = Registration(reply.runner_id, reply.incarnation, offer.marker, offer.engines)
         log.info("registered as %s, incarnation %d", reply.runner_id, reply.incarnation)
 
     def _ask(self, message: Message[Any], kind: type[BaseModel], key: str | None = None) -> Any:

@@ -20,7 +20,19 @@ from core.events import Event
 from core.queue import stream
 from core.store.eventlog import events_after
 from core.store.tables import Metric
-from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, change, folded, job, say, start, types
+from tests.handlers.work import (
+    STARTED,
+    SUCCEEDED,
+    Speaker,
+    add_inputs,
+    change,
+    folded,
+    job,
+    say,
+    start,
+    types,
+    write_script,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -274,6 +286,7 @@ def test_a_draining_runner_pauses_its_jobs_and_another_goes_on(desk: Desk, clien
     ],
 )
 def test_a_job_that_no_runner_can_take_stays_and_says_why(desk: Desk, asked: dict[str, Any], why: str) -> None:
+    write_script(desk, "s.py")
     id, a = start(desk, **asked), Speaker(desk)
     assert a.report()["jobs"] == []
     assert say(desk, "ListFineTuningJobs")["fine_tuning_jobs"][0]["waiting_for"] == why

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from actors.answering import answer
@@ -51,6 +52,14 @@ def start(desk: Desk, name: str = "tickets", **payload: Any) -> str:
     asked = {"base_model_id": "m", "dataset_id": "d", "prompt_id": "p", "num_cpu": 1, "num_gpu": 0, "num_memory": 1}
     job = say(desk, "StartFineTuningJob", adapter_name=name, **{**asked, **payload})["fine_tuning_job"]
     return str(job["id"])
+
+
+def write_script(desk: Desk, name: str, text: str = "") -> Path:
+    """A script that jobs may run."""
+    path = desk.settings.scripts_root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
 
 
 def job(desk: Desk, id: str) -> Job:

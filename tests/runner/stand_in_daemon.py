@@ -33,18 +33,21 @@ def main() -> None:
     bell = threading.Event()
     room = Room(4, 8, (Gpu(index=0, uuid="GPU-a"), Gpu(index=1, uuid="GPU-b")))
 
+    def engines() -> list[str]:
+        return ["legacy", *sorted(path.name for path in home.glob("engines/*"))]
+
     def offer() -> RegisterRunner:
         return RegisterRunner(
             runner_id=identity.runner_id,
             host="host",
             cpus=4,
             memory=8,
-            engines=["legacy"],
+            engines=engines(),
             marker=read_marker(artifacts),
         )
 
     link = Link(url, ns, offer, identity.keep, bell.set)
-    terms = Terms(artifacts, room, token=lambda: "hf_secret", patience=(0.3, 0.8))
+    terms = Terms(artifacts, room, token=lambda: "hf_secret", patience=(0.3, 0.8), engines=engines)
     daemon = Daemon(terms, link, Starter(bell.set, warm_command=warm, command=command), bell)
     if identity.runner_id:
         daemon.adopt(identity.runner_id)

@@ -269,3 +269,12 @@ def test_what_the_studio_does_not_accept_is_not_sent_again_and_again(
     before, began = len(studio.reports), studio.report_times[-1]
     until(lambda: studio.report_times[-1] > began + 1.5, "time to pass")
     assert len(studio.reports) - before <= 6
+
+
+def test_an_engine_that_comes_while_the_daemon_runs_is_offered(studio: Studio, start: Start, tmp_path: Path) -> None:
+    studio.next_report_seconds = 0.2
+    start()
+    until(lambda: studio.reports, "a report")
+    (tmp_path / "engines" / "axolotl").mkdir(parents=True)
+    until(lambda: len(studio.registrations) == 2, "another registration")
+    assert [each["engines"] for each in studio.registrations] == [["legacy"], ["legacy", "axolotl"]]

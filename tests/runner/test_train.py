@@ -184,7 +184,6 @@ def test_a_cancelled_job_ends_without_an_adapter(spec: Any, tmp_path: Path) -> N
         ({"model": {"id": "m", "name": "m", "location": "/nowhere"}}, "m can't be loaded"),
         ({"max_length": 1, "loss_on": "completion"}, "max_length"),
         ({"framework": "axolotl"}, "axolotl"),
-        ({"user_script": "train_my_way.py"}, "script"),
         ({"model_bnb": {"load_in_5bit": True}}, "load_in_5bit"),
     ],
 )

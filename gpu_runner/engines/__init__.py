@@ -1,0 +1,1 @@
+"""Programs of others' making that train in the studio's place: a user's script, Axolotl."""
