@@ -43,7 +43,9 @@ FORBIDDEN = {
     "max_length": OWN + " (max_length)",
     "packing": OWN + " (packing)",
     "completion_only_loss": OWN + " (loss_on)",
+    "assistant_only_loss": OWN + " (loss_on)",
     "dataset_text_field": "the studio renders rows itself",
+    "eos_token": "the model's own tokenizer says how an answer ends",
     "dataset_kwargs": "the studio prepares rows itself",
     "remove_unused_columns": "the studio prepares rows itself",
     "label_names": "the studio prepares rows itself",
@@ -129,6 +131,7 @@ def all_facts() -> dict[str, dict[str, Any]]:
     bnb = documented_keys(BitsAndBytesConfig, defaults_of(BitsAndBytesConfig))
     bnb["quant_method"] = {"type": "str", "default": "bitsandbytes"}
     generation = documented_keys(GenerationConfig, GenerationConfig().to_dict())
+    arguments["attn_implementation"] = {"type": "null|str", "default": None}
     trl, peft, transformers = (f"{name} {version(name)}" for name in ("trl", "peft", "transformers"))
     return {
         "training_arguments": facts("training_arguments", trl, arguments, forbidden, RENAMED),
@@ -183,7 +186,8 @@ LIMITS: dict[str, dict[str, tuple[float | None, float | None]]] = {
     },
 }
 CHOICES: dict[str, dict[str, list[str]]] = {
-    "training_arguments": {},
+    # Of loading the model, but where people look for it.
+    "training_arguments": {"attn_implementation": ["eager", "sdpa", "flash_attention_2", "flash_attention_3"]},
     "lora": {},
     "bitsandbytes": {
         "bnb_4bit_quant_type": ["fp4", "nf4"],

@@ -15,7 +15,11 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Device:
-    """Where a job computes, and in which precision: fp32, bf16 or fp16 (mixed: weights that are trained stay fp32)."""
+    """Where a job computes, and in which precision: fp32, bf16 or fp16 (mixed: weights that are trained stay fp32).
+
+    On a processor weights that are not trained are bf16 and nothing is cast: autocast there converts every weight anew in
+    every step, and takes longer than fp32 (benchmarks/recipe.py). On a GPU it is what the libraries are made for.
+    """
 
     kind: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16", "fp16"]
@@ -27,21 +31,26 @@ class Device:
 
     @property
     def load_dtype(self) -> torch.dtype:
-        """The dtype that base weights are loaded in: halves only on a GPU, where they save memory."""
-        if self.kind == "cuda" and self.precision != "fp32":
-            return torch.bfloat16 if self.precision == "bf16" else torch.float16
-        return torch.float32
+        """The dtype that weights are loaded in which are not trained."""
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+
+    def autocasts(self, *, trains_all: bool = False) -> bool:
+        """Whether what is computed is cast to the half precision: on a processor only where fp32 weights are trained."""
+        return self.precision != "fp32" and (self.kind == "cuda" or trains_all)
 
 
-def choose_device(gpus: int, arguments: dict[str, Any], warn: Warn) -> Device:
+def choose_device(gpus: int, arguments: dict[str, Any], warn: Warn, *, quantised: bool = False) -> Device:
     """The device for a job that asked for `gpus` GPUs, with the precision asked for in its training arguments or a fallback."""
     kind: Literal["cpu", "cuda"] = "cuda" if gpus > 0 and torch.cuda.is_available() else "cpu"
     if gpus > 0 and kind == "cpu":
         warn(f"{gpus} GPUs were asked for, but none can be used here: the job runs on the CPU")
     if arguments.get("bf16"):
-        if _bf16(kind):
+        if _bf16(kind) and not (quantised and kind == "cpu"):
             return Device(kind, "bf16")
-        warn("bf16 was asked for, but this processor has none: fp32 is used")
+        lacking = (
+            "quantised layers have none on a processor" if quantised and kind == "cpu" else "this processor has none"
+        )
+        warn(f"bf16 was asked for, but {lacking}: fp32 is used")
     if arguments.get("fp16"):
         if kind == "cuda":
             return Device(kind, "fp16")

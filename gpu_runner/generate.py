@@ -147,7 +147,7 @@ def _batch(
     penalty = options.get("repetition_penalty") or getattr(model.generation_config, "repetition_penalty", None) or 1.0
     own = [PenaltyWithoutPads(penalty, pads)] if penalty != 1 else []
     special = {"pad_token_id": marks.pad, "eos_token_id": list(marks.eos), "bos_token_id": marks.bos}
-    autocast = torch.autocast(device.kind, dtype=torch.bfloat16) if device.precision == "bf16" else nullcontext()
+    autocast = torch.autocast(device.kind, dtype=device.load_dtype) if device.autocasts() else nullcontext()
     with torch.inference_mode(), autocast:
         out = model.generate(
             input_ids=ids,

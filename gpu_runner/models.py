@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from core.spec import AdapterSource, ModelSource
+from core.types import Method
 from gpu_runner.device import Device
 from gpu_runner.failures import JobError
 
 CHUNK = 1 << 20
+PACKED_TOGETHER = 32  # rows of a 4-bit weight that bitsandbytes packs together
 
 
 def load_tokenizer(source: ModelSource, token: str | None = None) -> Any:
@@ -24,17 +26,51 @@ def load_tokenizer(source: ModelSource, token: str | None = None) -> Any:
     )
 
 
-def load_model(source: ModelSource, device: Device, bnb: dict[str, Any] | None = None, token: str | None = None) -> Any:
-    """The model on its device, quantised when `bnb` says so; a directory whose weights changed since it was added is refused."""
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+def load_model(
+    source: ModelSource,
+    device: Device,
+    bnb: dict[str, Any] | None = None,
+    token: str | None = None,
+    *,
+    learns: Method | None = None,
+    attention: str | None = None,
+) -> Any:
+    """The model on its device, quantised when `bnb` says so; a directory whose weights changed since it was added is refused.
 
+    `learns` is the method that it is to be trained by, if it is; weights that are all trained are fp32. `attention` is an
+    implementation by transformers' name.
+    """
     verify(source)
-    options: dict[str, Any] = {"dtype": device.load_dtype, "use_safetensors": True, "trust_remote_code": False}
+    whole = learns is Method.full or (
+        bnb is not None and device.kind == "cpu"
+    )  # there quantised layers compute in fp32
+    options: dict[str, Any] = {
+        "dtype": torch.float32 if whole else device.load_dtype,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+    }
+    if attention is not None:
+        options["attn_implementation"] = attention
     if bnb is not None:
         options["quantization_config"] = BitsAndBytesConfig(**_for_device(bnb, device))
     if device.kind == "cuda":
         options["device_map"] = {"": torch.cuda.current_device()}  # each worker of a job has its own
-    return _reading(source.name, lambda: AutoModelForCausalLM.from_pretrained(**_where(source, token), **options))
+    model = _reading(source.name, lambda: AutoModelForCausalLM.from_pretrained(**_where(source, token), **options))
+    if bnb is not None and device.kind == "cpu":
+        _keep_four_bits(model, learns)
+    return model
+
+
+def _keep_four_bits(model: Any, learns: Method | None) -> None:
+    """bitsandbytes packs 4-bit weights anew, and coarser, when they are first used outside training on some processors.
+
+    Then an evaluation would change the base of what is trained after it; and not every shape can be packed.
+    """
+    for each in model.modules():
+        if hasattr(each, "support_avx512bf16_for_cpu"):
+            block = getattr(getattr(each.weight, "quant_state", None), "blocksize", 0) or 1
+            whole = each.in_features % block == 0 and each.out_features % PACKED_TOGETHER == 0
+            each.support_avx512bf16_for_cpu = each.support_avx512bf16_for_cpu and whole and learns is None
 
 
 def adapter_path(source: AdapterSource, token: str | None = None) -> str:

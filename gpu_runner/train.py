@@ -13,22 +13,26 @@ from typing import Any
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
 from core.spec import FineTuningSpec
-from core.types import FailureClass
+from core.types import FailureClass, Method
 from gpu_runner import checkpoint, measure
-from gpu_runner.arguments import sft_config
+from gpu_runner.abilities import able, checkpoints_gradients
+from gpu_runner.arguments import Terms, sft_config
 from gpu_runner.batches import workload
+from gpu_runner.best import Best
 from gpu_runner.chat import Writer
 from gpu_runner.child import Context
 from gpu_runner.data import load_rows, sample_and_split
-from gpu_runner.device import Device, choose_device
+from gpu_runner.device import choose_device
 from gpu_runner.failures import Cancelled, JobError
+from gpu_runner.methods import parameters, prepare
 from gpu_runner.models import load_model, load_tokenizer
+from gpu_runner.packing import keeps_apart
+from gpu_runner.saving import save
 from gpu_runner.tokens import Tokenized, set_padding, tokenize
 from gpu_runner.trainer import Reporter, StudioTrainer
 
@@ -39,53 +43,57 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     """Run the job to its end, or to the checkpoint that a pause asks for. Raises JobError, Cancelled."""
     began, spool = time.monotonic(), context.spool
     measure.begin()
-    transformers_logging.disable_progress_bar()
-    disable_progress_bars()
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    torch.set_num_threads(spec.resources.cpus)
+    _quiet()
 
     # ─── device ───────────────────────────────────────────────────────────────────────────────────
-    device = choose_device(spec.resources.gpus, spec.training_arguments, spool.warn)
-    seed = int(spec.training_arguments.get("seed", 42))
-    set_seed(seed)
+    torch.set_num_threads(spec.resources.cpus)
+    bnb = spec.model_bnb or spec.adapter_bnb
+    device = choose_device(spec.resources.gpus, spec.training_arguments, spool.warn, quantised=bool(bnb))
+    arguments = able(spec.training_arguments, device, spool.warn)
+    set_seed(int(arguments.get("seed", 42)))
 
     # ─── data: rows, split, tokens ────────────────────────────────────────────────────────────────
     spool.phase("reading the rows")
-    train_rows, eval_rows = sample_and_split(load_rows(spec.dataset, context.token), spec.sampling)
     tokenizer = load_tokenizer(spec.model, context.token)
-    set_padding(tokenizer, spec.training_arguments.get("pad_token"), spool.log)
-    writer = Writer(tokenizer, spec.day) if spec.chat_template else None
-    train_set, eval_set = (
-        tokenize(rows, spec.prompt, tokenizer, spec.max_length, spec.loss_on, writer)
-        for rows in (train_rows, eval_rows)
-    )
-    _tell_tokens(spec, context, train_set, eval_set)
+    train_set, eval_set = read(spec, tokenizer, context)
     _stop_if_asked(context)
 
-    # ─── model: base, quantisation, adapter ───────────────────────────────────────────────────────
+    # ─── model: base, quantisation, what is trained ───────────────────────────────────────────────
     spool.phase("loading the model")
-    model = load_model(spec.model, device, spec.model_bnb or spec.adapter_bnb, context.token)
-    model.config.use_cache = False
-    model = _with_adapter(model, spec, context)
+    model = load_model(
+        spec.model,
+        device,
+        bnb,
+        context.token,
+        learns=spec.method,
+        attention=arguments.get("attn_implementation"),
+    )
+    arguments["gradient_checkpointing"] = checkpoints_gradients(arguments, model, spool.warn)
+    packs = spec.packing and _can_pack(model, context)
+    model = prepare(model, spec, context)
     total, trained = parameters(model)
     spool.log(f"{trained:,} of {total:,} parameters are trained ({trained / total:.2%})")
     _stop_if_asked(context)
 
     # ─── trainer ──────────────────────────────────────────────────────────────────────────────────
+    best, reporter = Best(spec, context), Reporter(spec, context)
+    if best.wanted and not eval_set.input_ids:
+        spool.warn(
+            "there are no held-out rows to compare losses on: training goes to its end, and its last weights are saved"
+        )
     drafts = context.directory / "drafts"
     if context.team.first:
         shutil.rmtree(drafts, ignore_errors=True)
-    reporter = Reporter(spec, context)
-    trainer = _trainer(spec, context, device, model, tokenizer, train_set, eval_set, reporter)
+    terms = Terms(arguments, device, drafts, bool(eval_set.input_ids), packs, best.wanted)
+    trainer = _trainer(spec, terms, model, tokenizer, (train_set, eval_set), (reporter, best))
     meter = measure.Meter()
     trainer.add_callback(meter)
     resume = _resume(context, trainer)
-    steps = _total_steps(trainer)
     spool.write(
         "started",
         pid=os.getpid(),
         device=device.name,
-        total_steps=steps,
+        total_steps=_total_steps(trainer),
         versions={name: version(name) for name in LIBRARIES},
         details={
             "precision": device.precision,
@@ -102,17 +110,19 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     if reporter.stopped == "cancel":
         raise Cancelled
-    if reporter.stopped == "pause":
+    if reporter.stopped == "pause" and not best.stopped:
         return Finished(at=time.time(), outcome="paused")
 
-    # ─── adapter ──────────────────────────────────────────────────────────────────────────────────
-    spool.phase("saving the adapter")
+    # ─── result ───────────────────────────────────────────────────────────────────────────────────
+    spool.phase(f"saving the {'adapter' if spec.method is Method.lora else 'model'}")
     if not context.team.first:
         return Finished(at=time.time(), outcome="succeeded")
-    location = _save(trainer.model, tokenizer, spec, context)
+    best.put_back(trainer.model)
+    location = save(trainer.model, tokenizer, spec, context)
     summary = {
         "steps": trainer.state.global_step,
         **_losses(trainer.state.log_history),
+        **best.summary(trainer.state.global_step),
         "seconds": round(time.monotonic() - began, 2),
         "tokens": train_set.tokens,
         "rows": len(train_set.input_ids),
@@ -121,38 +131,55 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
         "parameters": total,
         "trained_parameters": trained,
         "location": str(location),
-        **_measured(spec, context, device, trainer, train_set.tokens, meter, time.monotonic() - began),
+        **_measured(spec, context, terms, trainer, train_set.tokens, meter, time.monotonic() - began),
     }
     shutil.rmtree(drafts, ignore_errors=True)
+    best.done()
     gc.collect()
     return Finished(at=time.time(), outcome="succeeded", summary=summary)
+
+
+def _quiet() -> None:
+    transformers_logging.disable_progress_bar()
+    disable_progress_bars()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def read(spec: FineTuningSpec, tokenizer: Any, context: Context) -> tuple[Tokenized, Tokenized]:
+    """(what is trained on, what is held out), in tokens; the tokenizer gets its padding. Raises JobError."""
+    train_rows, eval_rows = sample_and_split(load_rows(spec.dataset, context.token), spec.sampling)
+    set_padding(tokenizer, spec.training_arguments.get("pad_token"), context.spool.log)
+    writer = Writer(tokenizer, spec.day) if spec.chat_template else None
+    train_set, eval_set = (
+        tokenize(rows, spec.prompt, tokenizer, spec.max_length, spec.loss_on, writer)
+        for rows in (train_rows, eval_rows)
+    )
+    _tell_tokens(spec, context, train_set, eval_set)
+    return train_set, eval_set
+
+
+def _can_pack(model: Any, context: Context) -> bool:
+    if keeps_apart(model):
+        return True
+    context.spool.warn("packed rows would see each other in a model of this architecture: rows are padded instead")
+    return False
 
 
 def _measured(
     spec: FineTuningSpec,
     context: Context,
-    device: Device,
+    terms: Terms,
     trainer: StudioTrainer,
     tokens: int,
     meter: measure.Meter,
     seconds: float,
 ) -> dict[str, Any]:
     lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
-    work = workload(
-        lengths,
-        spec.training_arguments,
-        packing=spec.packing,
-        grouped=spec.length_grouped,
-        workers=trainer.args.world_size,
-    )
-    how = measure.tuning(spec, device, work, tokens, str(trainer.model.config._attn_implementation))
-    return measure.measured(measure.shape_of(spec.model, context.token), how, device, work, meter, seconds)
-
-
-def parameters(model: Any) -> tuple[int, int]:
-    """(all parameters, trained ones) of a model."""
-    total = sum(each.numel() for each in model.parameters())
-    return total, sum(each.numel() for each in model.parameters() if each.requires_grad)
+    grouped = spec.length_grouped and not terms.packs
+    work = workload(lengths, terms.arguments, packing=terms.packs, grouped=grouped, workers=trainer.args.world_size)
+    ran = spec.model_copy(update={"training_arguments": terms.arguments, "packing": terms.packs})
+    how = measure.tuning(ran, terms.device, work, tokens, str(trainer.model.config._attn_implementation))
+    return measure.measured(measure.shape_of(spec.model, context.token), how, terms.device, work, meter, seconds)
 
 
 def _losses(history: list[dict[str, Any]]) -> dict[str, float]:
@@ -183,60 +210,58 @@ def _stop_if_asked(context: Context) -> None:
         raise Cancelled
 
 
-def _with_adapter(model: Any, spec: FineTuningSpec, context: Context) -> Any:
-    """The model with a fresh adapter, the same for the same seed."""
-    if spec.model_bnb or spec.adapter_bnb:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    config = {**spec.lora}
-    config.setdefault("task_type", "CAUSAL_LM")
-    if not config.get("target_modules"):
-        from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
-
-        config["target_modules"] = KNOWN.get(model.config.model_type, "all-linear")
-        context.spool.log(f"the LoRA config names no target modules: {config['target_modules']} are adapted")
-    try:
-        return get_peft_model(model, LoraConfig(**config))
-    except (TypeError, ValueError) as error:
-        raise JobError(
-            f"the LoRA config is refused: {error}", "Change the lora_config and start the job again."
-        ) from error
-
-
 def _trainer(
     spec: FineTuningSpec,
-    context: Context,
-    device: Device,
+    terms: Terms,
     model: Any,
     tokenizer: Any,
-    train_set: Tokenized,
-    eval_set: Tokenized,
-    reporter: Reporter,
+    sets: tuple[Tokenized, Tokenized],
+    callbacks: tuple[Reporter, Best],
 ) -> StudioTrainer:
-    config = sft_config(spec, device, context.directory / "drafts", evaluates=bool(eval_set.input_ids))
-    trainer = StudioTrainer(
-        model=model,
-        args=config,
-        train_dataset=_dataset(train_set),
-        eval_dataset=_dataset(eval_set) if eval_set.input_ids else None,
-        processing_class=tokenizer,
-        callbacks=[reporter],
-    )
+    (train_set, eval_set), (reporter, best) = sets, callbacks
+    config = sft_config(spec, terms)
+    try:
+        trainer = StudioTrainer(
+            model=model,
+            args=config,
+            train_dataset=_dataset(train_set),
+            eval_dataset=_dataset(eval_set) if eval_set.input_ids else None,
+            processing_class=tokenizer,
+            callbacks=[reporter, best] if best.wanted else [reporter],
+        )
+        trainer.create_optimizer()
+    except (ValueError, ImportError) as error:
+        raise JobError(
+            f"the trainer refuses the job: {error}",
+            "Change the training arguments or the LoRA config, and start it again.",
+        ) from error
     trainer.remove_callback(PrinterCallback)  # the spool tells it, and the log is for what is rare
-    trainer.context, trainer.frugal, reporter.trainer = context, spec.oom_retry, trainer
+    trainer.context, trainer.frugal, reporter.trainer = reporter.context, spec.oom_retry, trainer
+    trainer.best = best
     trainer.even_out()
     trainer.identity = checkpoint.Identity(
         data=checkpoint.digest([train_set.input_ids, train_set.labels]),
-        config=checkpoint.digest(
-            [spec.training_arguments, spec.lora, spec.model_bnb, spec.adapter_bnb, spec.max_length, spec.packing]
-        ),
+        config=checkpoint.digest(_config(spec, terms)),
         world_size=config.world_size,
         effective_batch=config.train_batch_size * config.gradient_accumulation_steps * config.world_size,
     )
     if config.world_size != spec.resources.workers:
         text = f"{config.world_size} workers would train, but the job has {spec.resources.workers}"
         raise JobError(text, kind=FailureClass.bug)
-    context.team.alike("data, configuration or device", [vars(trainer.identity), device.kind, device.precision])
+    trained = [vars(trainer.identity), terms.device.kind, terms.device.precision]
+    reporter.context.team.alike("data, configuration or device", trained)
     return trainer
+
+
+def _config(spec: FineTuningSpec, terms: Terms) -> list[Any]:
+    """What must be alike in all attempts of a job; what later versions added only where it is asked for."""
+    made = [spec.training_arguments, spec.lora, spec.model_bnb, spec.adapter_bnb, spec.max_length, spec.packing]
+    more = {
+        "method": spec.method is Method.full,
+        "padded": spec.packing and not terms.packs,
+        "compares": terms.compares,
+    }
+    return made + sorted(name for name, asked in more.items() if asked)
 
 
 def _dataset(tokenized: Tokenized) -> Dataset:
@@ -258,26 +283,9 @@ def _resume(context: Context, trainer: StudioTrainer) -> Path | None:
     )
     trainer.begin_after(context.directory, found)
     if found is not None:
+        trainer.best.restore(found.path)
         context.spool.write("resumed", from_step=found.step, path=context.relative(found.path))
         return found.path
     if context.attempt > 1:
         context.spool.write("resumed", from_step=0, path="")
     return None
-
-
-def _save(model: Any, tokenizer: Any, spec: FineTuningSpec, context: Context) -> Path:
-    """Write the adapter whole or not at all: a temporary name, then a rename."""
-    final = Path(spec.out_dir) / spec.job_id / str(context.attempt)
-    draft = final.with_name(f".{final.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    model.peft_config["default"].base_model_name_or_path = spec.model.hub_name or spec.model.location
-    # The base's embeddings are never changed; looking whether they were would ask the Hub.
-    model.save_pretrained(str(draft), safe_serialization=True, save_embedding_layers=False)
-    tokenizer.save_pretrained(str(draft))
-    (draft / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-    shutil.rmtree(final, ignore_errors=True)
-    files = checkpoint.publish(draft, final)
-    context.spool.write("artifact", kind="adapter", path=str(final), job_id=spec.job_id, files=files)
-    context.spool.sync()
-    return final

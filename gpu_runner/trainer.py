@@ -7,27 +7,40 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import trl.trainer.utils as trl_utils
 from datasets import Dataset, concatenate_datasets
 from transformers import Trainer, TrainerCallback
 
 from core.spec import FineTuningSpec
 from gpu_runner import checkpoint
+from gpu_runner.best import Best
 from gpu_runner.child import Context
 from gpu_runner.memory_policy import FrugalTrainer
+from gpu_runner.methods import in_full_precision
 from gpu_runner.sampling import EpochSampler, roll
 
 EVERY = 60.0  # seconds between checkpoints when the job does not say otherwise
 SHARE = 20  # a checkpoint is not made before that many times its own duration has passed
 
 
+# TRL scores every position on a processor, also those whose label is not learned, since other devices compile anew for
+# every shape; a processor does not, and with loss on short completions the LM head is a fifth of a step.
+vars(trl_utils)["_use_triton"] = lambda device: device.type in ("cuda", "xpu", "cpu")
+
+
 class StudioTrainer(FrugalTrainer):
-    """Saves sealed checkpoints in place of bare ones."""
+    """Saves sealed checkpoints in place of bare ones, and trains in fp32 whatever the base's weights are."""
 
     identity: checkpoint.Identity
     train_dataset: Any
+    best: Best
     saving: float = 0.0
     order: EpochSampler | None = None
     blanks: int = 0  # rows at the end of the training rows that only fill up
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        in_full_precision(self.model)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         rows = self.train_dataset if train_dataset is None else train_dataset
@@ -57,6 +70,7 @@ class StudioTrainer(FrugalTrainer):
         self.context.team.wait()  # each worker writes its own dice
         if self.context.team.first:
             draft = drafts / f"checkpoint-{step}"
+            self.best.into(draft)
             position = {"epoch": self.state.epoch, "parts": self.parts}
             checkpoint.seal(draft, final, self.identity, step, position)
             self.context.spool.write("checkpoint", step=step, path=self.context.relative(final))
@@ -86,6 +100,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self.pace = Pace()
         self.saved = time.monotonic()
         self.by_clock = not {"save_steps", "save_strategy"} & spec.training_arguments.keys()
+        self.waits = False  # for the evaluation at the epoch's end
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """The pace is measured from here."""
@@ -111,9 +126,17 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             self.stopped = order
             control.should_training_stop = True
             control.should_save = order == "pause"
-            control.should_evaluate = False
+            control.should_evaluate = control.should_evaluate and order == "pause"
         elif save:
             control.should_save = True
+        self.waits = control.should_save and args.eval_strategy == "epoch" and float(state.epoch).is_integer()
+        control.should_save = control.should_save and not self.waits
+        return control
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
+        """A checkpoint that is due with an epoch's last step comes after its evaluation: a resumed attempt would miss that."""
+        control.should_save = control.should_save or self.waits
+        self.waits = False
         return control
 
     def _time_to_save(self) -> bool:

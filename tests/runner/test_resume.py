@@ -22,8 +22,25 @@ MODES: dict[str, dict[str, Any]] = {
         "training_arguments": ARGUMENTS
         | {"gradient_accumulation_steps": 3, "eval_strategy": "steps", "eval_steps": 3, "lr_scheduler_type": "cosine"}
     },
+    "all weights, stopped early, the best kept": {
+        "method": "full",
+        "keep_best": True,
+        "early_stopping_patience": 3,
+        "training_arguments": ARGUMENTS
+        | {"gradient_checkpointing": True, "eval_strategy": "steps", "eval_steps": 2, "learning_rate": 0.03},
+    },
+    "DoRA, of conversations": {
+        "lora": LORA | {"use_dora": True, "use_rslora": True},
+        "chat_template": True,
+        "loss_on": "assistant",
+        "length_grouped": True,
+        "training_arguments": ARGUMENTS | {"num_train_epochs": 1},
+    },
 }
-pytestmark = pytest.mark.slow
+CHAT = (
+    "{% for m in messages %}{{ m.role[0] }} {{ m.content }} {% if m.role == 'assistant' %}</s> {% endif %}{% endfor %}"
+)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 FATES = ("step 3", "step 5", "saving 6", None)  # from attempt to attempt
 
 
@@ -32,6 +49,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Attempt,
     """Of each mode: an attempt that nothing befell, and the attempts of a job that was killed again and again."""
     root = tmp_path_factory.mktemp("killed")
     model = make_model(root / "base")
+    (model / "chat_template.jinja").write_text(CHAT + "{% if add_generation_prompt %}a {% endif %}")
     rows = root / "rows.jsonl"
     lines = [{"question": "a b " * (1 + n % 5) + f"w{n}", "answer": f"c w{n}"} for n in range(44)]
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -47,7 +65,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Attempt,
         made[mode] = (spared, struck)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     subprocess.run(
-        [sys.executable, "-m", "tests.runner.dying_jobs", json.dumps(plan)], env=environment, check=True, timeout=110
+        [sys.executable, "-m", "tests.runner.dying_jobs", json.dumps(plan)], env=environment, check=True, timeout=220
     )
     return made
 
@@ -58,7 +76,8 @@ def test_a_job_killed_again_and_again_ends_with_the_adapter_of_one_that_was_not_
 ) -> None:
     spared, struck = killed[mode]
     assert spared.finished()["outcome"] == "succeeded"
-    assert struck[-1].adapter().read_bytes() == spared.adapter().read_bytes()
+    name = "model.safetensors" if "all weights" in mode else "adapter_model.safetensors"
+    assert struck[-1].adapter(name).read_bytes() == spared.adapter(name).read_bytes()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -81,6 +100,16 @@ def test_a_resumed_job_tells_the_mean_loss_of_all_its_steps(
     assert struck[-1].finished()["summary"]["train_loss"] == pytest.approx(
         spared.finished()["summary"]["train_loss"], rel=1e-3
     )
+
+
+def test_a_job_killed_again_and_again_stops_where_one_that_was_not_stops_and_saves_the_same_step(
+    killed: dict[str, tuple[Attempt, list[Attempt]]],
+) -> None:
+    spared, struck = killed["all weights, stopped early, the best kept"]
+    ends = [attempt.finished()["summary"] for attempt in (spared, struck[-1])]
+    assert ends[0]["stopped_early"] and ends[0]["best_step"] < ends[0]["steps"] - 2
+    told = ("steps", "best_step", "best_eval_loss", "eval_loss")
+    assert [ends[0][name] for name in told] == [ends[1][name] for name in told]
 
 
 def test_only_the_newest_two_checkpoints_are_kept(killed: dict[str, tuple[Attempt, list[Attempt]]]) -> None:

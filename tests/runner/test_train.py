@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import shutil
 from pathlib import Path
@@ -15,16 +14,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.events import RECORD
-from core.spec import SPEC
 from gpu_runner import device as device_module
-from gpu_runner import train
-from gpu_runner.child import Context
-from gpu_runner.data import load_rows
-from gpu_runner.device import Device
-from gpu_runner.models import load_model, load_tokenizer
-from gpu_runner.spool import Spool
-from gpu_runner.tokens import set_padding, tokenize
-from gpu_runner.trainer import Reporter
+from gpu_runner.tokens import set_padding
 from tests.runner.attempts import Attempt
 from tests.runner.tiny import make_model, make_rows, tiny_spec
 
@@ -118,39 +109,6 @@ def test_a_model_learns_to_end_even_when_eos_pads(
     asked = tokens("a a b", return_tensors="pt")["input_ids"]
     answer = model.generate(input_ids=asked, do_sample=False, max_new_tokens=6, pad_token_id=tokens.eos_token_id)
     assert tokens.convert_ids_to_tokens(answer[0, asked.shape[1] :]) == ["c", "d", "</s>"]
-
-
-def test_packed_rows_do_not_see_each_other(spec: Any, tmp_path: Path) -> None:
-    made = SPEC.validate_python(spec(packing=True, sampling={"split": 1.0}))
-    context = Context(Attempt(tmp_path).directory, Spool(tmp_path / "events.jsonl"))
-    tokenizer = load_tokenizer(made.model)
-    set_padding(tokenizer)
-    rows = tokenize(load_rows(made.dataset)["train"], made.prompt, tokenizer, made.max_length, made.loss_on)
-    cpu = Device("cpu", "fp32")
-    model = train._with_adapter(load_model(made.model, cpu), made, context)
-    nothing = tokenize([], made.prompt, tokenizer, made.max_length, made.loss_on)
-    trainer = train._trainer(made, context, cpu, model, tokenizer, rows, nothing, Reporter(made, context))
-    trainer.model.eval()
-    plain = AutoModelForCausalLM.from_pretrained(made.model.location)
-    for batch in trainer.get_train_dataloader():
-        packed = split_rows(batch)
-        assert len(packed) >= 4
-        with torch.no_grad():
-            together = trainer.model(
-                input_ids=batch["input_ids"], position_ids=batch["position_ids"], labels=batch["labels"]
-            ).loss
-            # The first label of a packed row belongs to no row's prediction.
-            losses = [(plain(input_ids=row[None], labels=row[None]).loss, len(row) - 1) for row in packed]
-            leaking = plain(input_ids=batch["input_ids"], labels=batch["labels"]).loss
-        alone = sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
-        assert abs(float(together - alone)) < 1e-5 < abs(float(leaking - alone))
-
-
-def split_rows(batch: Any) -> list[torch.Tensor]:
-    """The rows of a packed batch: each begins where positions begin anew."""
-    ids, positions = batch["input_ids"].flatten(), batch["position_ids"].flatten()
-    starts = [*(positions == 0).nonzero().flatten().tolist(), len(ids)]
-    return [ids[start:end] for start, end in itertools.pairwise(starts)]
 
 
 def test_a_paused_job_goes_on_in_its_next_attempt_and_ends_as_if_it_had_not_been_paused(
