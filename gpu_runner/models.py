@@ -40,6 +40,8 @@ def load_model(
     `learns` is the method that it is to be trained by, if it is; weights that are all trained are fp32. `attention` is an
     implementation by transformers' name.
     """
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
     verify(source)
     whole = learns is Method.full or (
         bnb is not None and device.kind == "cpu"
