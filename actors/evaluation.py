@@ -71,7 +71,7 @@ def start_evaluation_job(message: StartEvaluationJob, unit: Unit, world: RealWor
     submit(world.desk, unit, job)
     board = Board(unit.session, world.desk.settings)
     shown = [metadata(row, job, board) for row in rows]
-    return EvaluationBatchReply(parent_job_id=parent, evaluation_jobs=_named(unit.session, shown))
+    return EvaluationBatchReply(parent_job_id=parent, evaluation_jobs=named(unit.session, shown))
 
 
 def _shared(message: StartEvaluationJob, unit: Unit, world: RealWorld, parent: str) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def get_evaluation_job(message: GetEvaluationJob, session: Session, world: RealW
     row = found(session, EvaluationJob, message.id, "evaluation job")
     board = Board(session, world.desk.settings)
     shown = metadata(row, session.get(Job, row.parent_job_id), board)
-    return EvaluationJobReply(evaluation_job=_named(session, [shown])[0])
+    return EvaluationJobReply(evaluation_job=named(session, [shown])[0])
 
 
 @handles(ListEvaluationJobs)
@@ -223,7 +223,7 @@ def list_evaluation_jobs(message: ListEvaluationJobs, session: Session, world: R
     rows = session.execute(query.order_by(*order).limit(message.limit + 1)).all()
     board = Board(session, world.desk.settings)
     shown = [metadata(row, job, board) for row, job in rows[: message.limit]]
-    return EvaluationJobsReply(evaluation_jobs=_named(session, shown), has_more=len(rows) > message.limit)
+    return EvaluationJobsReply(evaluation_jobs=named(session, shown), has_more=len(rows) > message.limit)
 
 
 def _later(session: Session, id: str) -> ColumnElement[bool]:
@@ -259,7 +259,7 @@ def get_evaluation_answers(message: GetEvaluationAnswers, session: Session, worl
     shown = answers[message.after : message.after + message.limit]
     return EvaluationAnswersReply(
         parent_job_id=message.parent_job_id,
-        combinations={each.id: each.combination for each in _named(session, [metadata(row, None) for row in rows])},
+        combinations={each.id: each.combination for each in named(session, [metadata(row, None) for row in rows])},
         rows=shown,
         total=len(answers),
         has_more=len(answers) > message.after + message.limit,
@@ -286,7 +286,7 @@ def metadata(row: EvaluationJob, job: Job | None, board: Board | None = None) ->
     return made
 
 
-def _named(session: Session, shown: list[EvaluationJobMetadata]) -> list[EvaluationJobMetadata]:
+def named(session: Session, shown: list[EvaluationJobMetadata]) -> list[EvaluationJobMetadata]:
     """The same, with the names that models and adapters have now."""
     models, adapters = ({getattr(each, field) for each in shown} for field in ("base_model_id", "adapter_id"))
     names: dict[str, str] = {}

@@ -63,6 +63,8 @@ def test_what_was_scored_is_told_by_the_names_that_models_and_adapters_have_now(
     assert told == [("tiny", None), ("tiny", "better")]
     one = say(desk, "GetEvaluationJob", id=children[1])["evaluation_job"]
     assert (one["base_model_name"], one["adapter_name"]) == told[1]
+    edited = say(desk, "EditEvaluationJob", id=parent, name="nightly")["evaluation_jobs"]
+    assert [(each["base_model_name"], each["adapter_name"]) for each in edited] == told
     named = say(desk, "GetEvaluationAnswers", parent_job_id=parent)["combinations"]
     assert named == dict(zip(children, ("tiny", "tiny + better"), strict=True))
 

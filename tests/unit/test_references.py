@@ -111,5 +111,8 @@ def test_for_a_name_that_there_is_not_the_nearest_is_told_and_who_lists_them() -
     assert told == "there is no dataset ticket; did you mean tickets? `fts dataset list` shows what there is"
     fields = {"dataset_id": "ticket", "base_model_id": "m", "pairs": [{"base_model_id": "n"}]}
     error = "there is no dataset with id 'ticket'; there is no model with id 'n'"
+    allowed = "1 prompt would be left without it; remove_prompts removes them too"
+    told = list(hints(Studio(), {"id": TICKETS}, "RemoveDataset", allowed))
+    assert told == ["remove_prompts is --remove-prompts here"]
     nouns = [each.split()[3] for each in hints(Studio(), fields, "X", error)]
     assert nouns == ["dataset", "model"]

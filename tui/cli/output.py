@@ -98,7 +98,9 @@ def _tables(value: Mapping[str, Any]) -> None:
 
 
 def _card(fields: Mapping[str, Any]) -> None:
-    if text := described(fields):
+    """A resource, or what stands alone; what it is called comes first."""
+    called = {name: fields[name] for name in ("id", "name") if name in fields}
+    if text := described({**called, **fields}):
         print(text)
 
 

@@ -142,12 +142,21 @@ def _rows(client: StudioClient, listing: Listing, value: str) -> Iterator[Any]:
 
 def hints(client: StudioClient, payload: Any, name: str, told: str) -> Iterator[str]:
     """For each name in the payload that the error `told` says is unknown: the names that come nearest, and who lists them."""
+    yield from _switches(name, told)
     for field, value in payload.items() if isinstance(payload, dict) else ():
         if isinstance(value, str) and repr(value) in told and (listings := places(field, name)):
             yield hint(client, listings[0], value)
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, dict):
                 yield from hints(client, each, "", told)
+
+
+def _switches(name: str, told: str) -> Iterator[str]:
+    """The options for fields that an error says would allow what was asked."""
+    fields = REGISTRY[name].model_fields if name in REGISTRY else {}
+    for field, info in fields.items():
+        if info.annotation is bool and re.search(rf"\b{field}\b", told):
+            yield f"{field} is --{field.replace('_', '-')} here"
 
 
 def hint(client: StudioClient, listing: Listing, value: str) -> str:
