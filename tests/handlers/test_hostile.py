@@ -48,6 +48,7 @@ TOO_MUCH: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.decision("D-132")
 def test_what_an_index_or_a_column_can_not_hold_is_told_by_its_field(desk: Desk) -> None:
     add_inputs(desk.store)
     for name, payload, field in TOO_MUCH:
@@ -135,6 +136,7 @@ def test_an_adapter_of_the_hub_is_known_by_its_name_and_its_commit(desk: Desk, m
     assert (combination["adapter"]["hub_name"], combination["adapter"]["revision"]) == ("org/a", "c0ffee")
 
 
+@pytest.mark.decision("D-133")
 def test_nothing_is_written_over_the_studios_own_files(desk: Desk, tmp_path: Path) -> None:
     add_inputs(desk.store)
     root = desk.settings.root
@@ -213,6 +215,7 @@ def test_numbers_of_an_imported_job_that_are_none_are_left_out(desk: Desk) -> No
     assert (job["status"], job["last_metrics"]) == ("cancelled", {})
 
 
+@pytest.mark.decision("D-134")
 def test_a_table_or_column_that_is_in_a_file_twice_is_told_and_not_lost_in_silence(desk: Desk) -> None:
     twice = '{"models": [{"id": "x", "type": "project"}], "models": []}'
     (breach,) = answer(desk, "ImportDatabase", {"imported_json": twice}, None)["breaches"]

@@ -1,4 +1,4 @@
-"""Senders at once, on both databases: what a rule saw stays true until the command is done, and none gets in another's way."""
+"""Senders at once, on both databases: what a rule saw stays true until the command is done, and none gets in another's way (D-131)."""
 
 from __future__ import annotations
 
