@@ -16,6 +16,7 @@ from typing import Any
 
 import dramatiq
 from dramatiq.middleware import CurrentMessage
+from sqlalchemy.exc import OperationalError
 
 from actors import handlers
 from actors.answering import answer, failure
@@ -94,7 +95,11 @@ def run(queues: Sequence[str], using: Settings) -> None:
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
-    desk = open_desk(using)
+    try:
+        desk = open_desk(using)
+    except OperationalError as error:  # told in a line: the studio's log is where one looks for it
+        told = " ".join(str(error.orig).split())
+        sys.exit(f"the database can't be opened: {told}; FTS_DATABASE_URL names it, else it is in FTS_HOME")
     broker = make_broker(desk)
     desk.publish()  # before the first request: a store that was restored gets its new epoch now
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=using.threads)

@@ -21,6 +21,7 @@ from tui.cli.procfile import GRACE
 from tui.cli.supervisor import stop
 
 READY_SECONDS = 30.0
+TRIES = 3  # ends of a process after which it is not waited for
 
 
 def add(commands: Any) -> None:
@@ -103,7 +104,7 @@ def _ready(using: Settings, home: Home) -> bool:
 
     deadline = time.monotonic() + READY_SECONDS
     with StudioClient(using) as client:
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not _failing(home):
             try:
                 client.call(ListRunners(), timeout=2)
             except StudioError:
@@ -111,11 +112,25 @@ def _ready(using: Settings, home: Home) -> bool:
                 continue
             print("the studio answers", flush=True)
             return True
-    print(
-        f"the studio did not answer within {READY_SECONDS:g} s; `fts status` and the logs in {home.logs} tell why",
-        file=sys.stderr,
-    )
+    for name in _failing(home):
+        told = f"{name} does not stay up, its log says: {_last_line(home, name)}"
+        print(plain(told, limit=1_000), file=sys.stderr)
+    told = f"the studio does not answer; the logs in {home.logs} tell more, and `fts down` ends the tries"
+    print(told, file=sys.stderr)
     return False
+
+
+def _failing(home: Home) -> list[str]:
+    """The processes that ended again and again."""
+    told = home.read().get("processes", {})
+    return [name for name, process in told.items() if process.get("restarts", 0) >= TRIES and not process.get("pid")]
+
+
+def _last_line(home: Home, name: str) -> str:
+    with (home.logs / f"{name}.log").open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - 10_000))
+        lines = log.read().decode("utf-8", "replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "nothing")
 
 
 def open_dashboard(job: str | None = None) -> int:
