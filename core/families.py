@@ -14,17 +14,13 @@ from core.types import ConfigType
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture of a family. `tokenizers` tells of each generation of models its EOS and its padding token.
-
-    `peft_targets` are the matrices that a LoRA config without target modules adapts (gpu_runner/train.py).
-    """
+    """One architecture of a family. `tokenizers` tells of each generation of models its EOS and its padding token."""
 
     name: str
     architecture: str
     model_type: str
     lora: Mapping[str, Any]
     tokenizers: tuple[Mapping[str, str], ...]
-    peft_targets: tuple[str, ...] = ("all-linear",)
 
     @property
     def eos_token(self) -> str | None:
@@ -46,12 +42,7 @@ def families() -> Mapping[str, Family]:
         content = json.loads(path.read_text(encoding="utf-8"))
         for architecture, facts in content["architectures"].items():
             found[architecture] = Family(
-                content["name"],
-                architecture,
-                facts["model_type"],
-                facts["lora"],
-                tuple(content["tokenizers"]),
-                tuple(facts["peft_target_modules"] or ("all-linear",)),
+                content["name"], architecture, facts["model_type"], facts["lora"], tuple(content["tokenizers"])
             )
     return found
 

@@ -19,7 +19,7 @@ from core.tuning import Tuning
 
 MIB = 1 << 20
 # Of a forked child on Linux: the libraries' pages that it touches, and its own heap, before it has a model.
-LIBRARIES = 64 * MIB
+LIBRARIES = 76 * MIB
 BITSANDBYTES = 60 * MIB  # its import, where quantisation or an optimiser needs it
 CONTEXT = 600 * MIB  # of a GPU, taken by CUDA itself
 A_WORD = 1_000  # bytes of the tokenizer for each entry of its vocabulary
@@ -28,15 +28,19 @@ TILE_ROWS, TILE_COLUMNS = 4096, 32768  # of the head's tiles: TOKEN_CHUNK_SIZE a
 # fp32 tiles that live at once where the head's gradient is made with torch's own operations (_backward_tile), besides
 # that of the product: y, z, log_p, p, grad, two temporaries, and a quarter for a mask.
 TILES = 7.25
-# glibc keeps blocks up to 32 MiB in a heap (DEFAULT_MMAP_THRESHOLD_MAX), whose holes are lost; larger ones go back at once.
+# glibc keeps blocks of up to 32 MiB in a heap (DEFAULT_MMAP_THRESHOLD_MAX) that does not shrink; larger ones go back at once.
 HEAP = 32 * MIB
-HOLES = 0.3  # of what is in the heap, as measured
+HOLES = 0.6  # of what is kept in the heap that much more is lost between blocks that came and went, as measured
 Tensors = Iterable[tuple[float, float]]  # (how many, bytes of each)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Bytes of the peak by what takes them; `loading` is what reading the weights takes beyond the training's peak."""
+    """Bytes of the peak by what takes them.
+
+    `activations` are kept for the gradients; `working` is what the head, or a layer, makes its gradients in; `loading` what
+    reading the weights takes beyond the training's peak.
+    """
 
     libraries: float
     rows: float
@@ -44,7 +48,7 @@ class Parts:
     gradients: float
     optimiser: float
     activations: float
-    head: float
+    working: float
     loading: float
 
     @property
@@ -59,21 +63,33 @@ def estimate(shape: Shape, tuning: Tuning) -> Parts:
     libraries = CONTEXT if on_gpu else LIBRARIES + A_WORD * shape.vocab + (BITSANDBYTES if tuning.bitsandbytes else 0)
     rows = 0 if on_gpu else A_TOKEN * tuning.tokens
     trained = trained_parameters(shape, tuning)
-    gradients, optimiser = trained * (2 if tuning.bits else 4), trained * tuning.optimiser_bytes
-    activations, head = _taken(kept(shape, tuning), tuning), _taken(_head(shape, tuning), tuning)
+    gradients, optimiser = 4 * trained, trained * tuning.optimiser_bytes
+    activations, working = sum(_split(kept(shape, tuning), tuning)), _working(shape, tuning)
     held = gradients if tuning.accumulation > 1 else 0  # gradients of the micro-batches before
-    if (
-        held + activations + head < gradients
-    ):  # then a step's peak is its end: every gradient, and nothing kept any more
-        held, activations, head = gradients, 0, 0
-    beyond = _reading(shape, tuning) - (held + optimiser + activations + head)
+    if held + activations + working < gradients:  # then a step's peak is its end: every gradient, nothing kept any more
+        held, activations, working = gradients, 0, 0
+    beyond = _reading(shape, tuning) - (held + optimiser + activations + working)
     loading = 0 if on_gpu else max(0, beyond)
-    return Parts(libraries, rows, _weights(shape, tuning), held, optimiser, activations, head, loading)
+    return Parts(libraries, rows, _weights(shape, tuning), held, optimiser, activations, working, loading)
 
 
-def _taken(tensors: Tensors, tuning: Tuning) -> float:
-    """Bytes that the tensors take, with what is lost between those in a heap."""
-    return sum(count * size * (1 + HOLES if tuning.device == "cpu" and size <= HEAP else 1) for count, size in tensors)
+def _split(tensors: Tensors, tuning: Tuning, holes: float | None = None) -> tuple[float, float]:
+    """Bytes of the tensors (in glibc's heap with what is lost there, elsewhere)."""
+    heap = elsewhere = 0.0
+    for count, size in tensors:
+        if tuning.device == "cpu" and size <= HEAP:
+            heap += count * size * (1 + (HOLES if holes is None else holes))
+        else:
+            elsewhere += count * size
+    return heap, elsewhere
+
+
+def _working(shape: Shape, tuning: Tuning) -> float:
+    """The head's pass or a layer's, whichever takes more: in a heap, which does not shrink, and elsewhere each for itself."""
+    head, layer = _split(_head(shape, tuning), tuning, holes=0), _split(_backward(shape, tuning), tuning)
+    if tuning.device == "cpu":
+        return max(head[0], layer[0]) + max(head[1], layer[1])
+    return max(sum(head), sum(layer))
 
 
 # ─── what is trained ──────────────────────────────────────────────────────────────────────────────
@@ -103,35 +119,36 @@ def adapted_matrices(shape: Shape, tuning: Tuning) -> list[Linear]:
 def _weights(shape: Shape, tuning: Tuning) -> float:
     """Quantised: 4 or 8 bits and the scales of blocks of 64, which double quantisation shrinks; what is no block's matrix is fp32."""
     if tuning.bits is None:
-        return shape.parameters * _weight_bytes(tuning)
+        return shape.parameters * tuning.weight_bytes
     a_weight = 1.0 if tuning.bits == 8 else 0.5 + (0.016 if tuning.double_quantised else 0.0625)
     return shape.blocks * a_weight + (shape.parameters - shape.blocks) * 4
 
 
-def _weight_bytes(tuning: Tuning) -> int:
-    """On a CPU a model is fp32, on a GPU frozen weights are halves when it computes in halves (gpu_runner/device.py)."""
-    return 2 if tuning.device == "cuda" and tuning.precision != "fp32" and not tuning.full else 4
-
-
 def _reading(shape: Shape, tuning: Tuning) -> float:
     """Bytes beside the weights while they are read: the file's pages, unless the weights are the file's own, mapped."""
-    mapped = tuning.bits is None and shape.stored == _weight_bytes(tuning)
+    mapped = tuning.bits is None and shape.stored == tuning.weight_bytes
     return 0 if mapped else shape.parameters * shape.stored
 
 
 # ─── what the forward pass keeps ──────────────────────────────────────────────────────────────────
 
 
-def kept(shape: Shape, tuning: Tuning, *, recomputed: bool = True) -> Iterator[tuple[float, float]]:
+def kept(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
     """(how many, bytes of each) of the tensors that the forward pass of a micro-batch keeps for the backward pass.
 
-    With checkpointing only the layers' inputs, and what is `recomputed`: those of the one layer that is worked on.
+    With checkpointing they are the layers' inputs only; the rest is made again layer by layer.
     """
-    residual = tuning.at_once * shape.hidden * (4 if tuning.device == "cpu" else _weight_bytes(tuning))
+    residual = tuning.at_once * shape.hidden * tuning.weight_bytes
     yield 2 + (shape.layers if tuning.checkpointing else 0), residual
-    layers = int(recomputed) if tuning.checkpointing else shape.layers
-    for count, size in _layer(shape, tuning):
-        yield count * layers, size
+    if not tuning.checkpointing:
+        yield from ((count * shape.layers, size) for count, size in _layer(shape, tuning))
+
+
+def _backward(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
+    """What a layer's backward pass works in: three gradients as wide as the feed-forward part, and what is made again."""
+    yield 3, tuning.at_once * shape.intermediate * shape.experts * tuning.number_bytes
+    if tuning.checkpointing:
+        yield from _layer(shape, tuning)
 
 
 def _layer(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
@@ -151,7 +168,7 @@ def _layer(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
     yield 2 if shape.hidden_dropout else 0, tokens * shape.hidden * number
     yield from _scores(shape, tuning)
     yield from _inputs(shape, tuning)
-    if tuning.precision != "fp32" and tuning.bits is None and _weight_bytes(tuning) == 4:
+    if tuning.autocasts:
         yield from ((each.count / shape.layers, each.inputs * each.outputs * 2) for each in shape.linears)
 
 
@@ -170,21 +187,25 @@ def _scores(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
 
 
 def _inputs(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
-    """Inputs of the matrices that are trained: shared by those with one input, unless each drops out or casts its own."""
-    number, seen = tuning.number_bytes, set()
+    """Inputs of the matrices that are trained: shared by those with one input, unless each drops out or casts its own.
+
+    LoRA's thin matrices are fp32; autocast, which a processor does without, has their inputs in halves.
+    """
+    seen = set()
+    number = 4 if tuning.device == "cpu" and not tuning.full else tuning.number_bytes
     for each in adapted_matrices(shape, tuning):
         count, size = each.count / shape.layers, tuning.at_once * each.inputs
         if tuning.dropout and not tuning.full:
             yield count, size * number
             yield count, size * (4 if tuning.device == "cpu" else 1)  # the mask
-        elif number == 2:
+        elif tuning.number_bytes == 2:
             yield count, size * number
         elif (role := _role(each, shape)) not in seen and role != "out":
             seen.add(role)
             yield 1, size * number
         if not tuning.full:
             yield count, tuning.at_once * tuning.rank * number
-            yield 3 * count if tuning.dora else 0, tuning.at_once * each.outputs * number
+            yield 2 * count if tuning.dora else 0, tuning.at_once * each.outputs * number
 
 
 def _role(linear: Linear, shape: Shape) -> str:

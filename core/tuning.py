@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ _OWN = ("adamw_torch", "adamw_anyprecision", "sgd", "adagrad", "rmsprop", "adafa
 
 @dataclass(frozen=True)
 class Tuning:
-    """Settings of one worker. `length` is the longest row in tokens, `tokens` all of them; `targets` None: PEFT's own choice."""
+    """Settings of one worker. `length` is the longest row in tokens, `tokens` all of them; `targets` None: the family's own."""
 
     method: str = "lora"
     rank: int = 8
@@ -64,12 +65,21 @@ class Tuning:
         return self.attention != "eager" and not self.masked
 
     @property
+    def weight_bytes(self) -> int:
+        """Bytes of a weight as it is loaded: halves when it computes in halves and is not trained (gpu_runner/device.py)."""
+        return 2 if self.number_bytes == 2 and not self.full and self.bits is None else 4
+
+    @property
+    def autocasts(self) -> bool:
+        """Whether fp32 weights are cast to halves for every product."""
+        return self.number_bytes == 2 and self.full
+
+    @property
     def optimiser_bytes(self) -> float:
-        """Bytes of the optimiser's state for a trained parameter."""
+        """Bytes of the optimiser's state for a trained parameter, which is fp32."""
         name = self.optimiser.removeprefix("paged_")
         states: float = next((size for known, size in _STATES.items() if name.startswith(known)), 8)
-        trained_in_halves = self.bits is not None and not self.bitsandbytes_optimiser
-        return states / 4 if "8bit" in name else states / 2 if trained_in_halves else states
+        return states / 4 if "8bit" in name else states
 
     @property
     def bitsandbytes_optimiser(self) -> bool:
@@ -84,10 +94,15 @@ class Tuning:
     def adapts(self, module: str, architecture: str) -> bool:
         """Whether LoRA adapts the matrices of that name in a model of that architecture."""
         targets = self.targets
-        if targets is None:
+        if targets is None:  # as gpu_runner/methods.py chooses them
             known = family(architecture)
-            targets = known.peft_targets if known is not None else ("all-linear",)
-        return "all-linear" in targets or any(module == each or module in each.split(".") for each in targets)
+            targets = _named(known.lora.get("target_modules") if known is not None else "all-linear")
+        return targets == ("all-linear",) or any(re.search(rf"\b{re.escape(module)}\b", each) for each in targets)
+
+
+def _named(targets: Any) -> tuple[str, ...]:
+    """Names of modules; a text is a pattern of them, which tells their names too."""
+    return (targets,) if isinstance(targets, str) else tuple(map(str, targets))
 
 
 def tuning_of(
@@ -100,7 +115,7 @@ def tuning_of(
     targets = lora.get("target_modules")
     fields: dict[str, Any] = {
         "rank": int(lora.get("r", 8)),
-        "targets": (targets,) if isinstance(targets, str) else tuple(targets) if targets else None,
+        "targets": _named(targets) if targets else None,
         "dropout": float(lora.get("lora_dropout", 0.0)),
         "dora": bool(lora.get("use_dora")),
         "whole_modules": tuple(lora.get("modules_to_save") or ()),
@@ -109,6 +124,7 @@ def tuning_of(
         "batch": int(arguments.get("per_device_train_batch_size", 8)),
         "accumulation": int(arguments.get("gradient_accumulation_steps", 1)),
         "checkpointing": bool(arguments.get("gradient_checkpointing", False)),
+        "attention": str(arguments.get("attn_implementation") or "sdpa"),
         "optimiser": str(arguments.get("optim", "adamw_torch_fused")),
         "precision": "bf16" if arguments.get("bf16") else "fp16" if arguments.get("fp16") else "fp32",
     }

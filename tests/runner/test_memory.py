@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -20,6 +19,7 @@ from trl.trainer.utils import add_fused_lm_head
 from core.memory import TILE_COLUMNS, TILE_ROWS, TILES, kept, trained_parameters
 from core.shapes import Shape, read_shape, shape_of
 from core.tuning import Tuning, tuning_of
+from gpu_runner.methods import targets
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT asks transformers by older names
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -29,19 +29,21 @@ BATCH, LENGTH = 2, 48
 def llama(**sizes: Any) -> PreTrainedModel:
     config = LlamaConfig(
         hidden_size=64, intermediate_size=176, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
-        vocab_size=300, **sizes,
+        vocab_size=300, architectures=["LlamaForCausalLM"], **sizes,
     )  # fmt: skip
     return LlamaForCausalLM(config)
 
 
 def gpt2(**sizes: Any) -> PreTrainedModel:
-    return GPT2LMHeadModel(GPT2Config(n_embd=64, n_layer=3, n_head=4, vocab_size=300, n_positions=128, **sizes))
+    config = GPT2Config(
+        n_embd=64, n_layer=3, n_head=4, vocab_size=300, n_positions=128, architectures=["GPT2LMHeadModel"], **sizes
+    )
+    return GPT2LMHeadModel(config)
 
 
 def shape(model: PreTrainedModel) -> Shape:
     tensors = {name: ("F32", tuple(each.shape)) for name, each in model.named_parameters()}
-    config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
-    return shape_of(config, tensors)
+    return shape_of(model.config.to_dict(), tensors)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -67,34 +69,35 @@ def test_transposed_weights_are_told_as_they_are_used(tmp_path: Path) -> None:
     ("make", "lora"),
     [
         (llama, {"target_modules": ALL, "r": 4}),
-        (llama, {"r": 16}),
+        (llama, {"r": 16}),  # the family's own targets
         (llama, {"target_modules": "all-linear", "r": 8, "use_dora": True}),
         (llama, {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}),
         (gpt2, {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
-        (gpt2, {"fan_in_fan_out": True}),
+        (gpt2, {"r": 4}),
     ],
 )
 def test_as_many_parameters_are_trained_as_peft_trains(make: Any, lora: dict[str, Any]) -> None:
     model = make(tie_word_embeddings="modules_to_save" not in lora)
     found = trained_parameters(shape(model), tuning_of({}, lora, None))
-    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
+    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **{**targets(model), **lora}))
     assert found == sum(each.numel() for each in adapted.parameters() if each.requires_grad)
 
 
-@contextmanager
-def keeping(model: torch.nn.Module) -> Iterator[dict[int, int]]:
-    """Storages that autograd keeps within the block, and their bytes; the model's own are none of them."""
+class Pack:
+    """A tensor that autograd keeps, as long as it keeps it."""
+
+    alive: ClassVar[weakref.WeakSet[Pack]] = weakref.WeakSet()
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+        Pack.alive.add(self)
+
+
+def held(model: torch.nn.Module) -> int:
+    """Bytes of what autograd keeps now; the model's own tensors are no part of it."""
     own = {each.untyped_storage().data_ptr() for each in [*model.parameters(), *model.buffers()]}
-    found: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            found[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield found
+    storages = [pack.tensor.untyped_storage() for pack in Pack.alive]
+    return sum({each.data_ptr(): each.nbytes() for each in storages if each.data_ptr() not in own}.values())
 
 
 def batch(*, packed: bool) -> dict[str, torch.Tensor]:
@@ -111,9 +114,11 @@ CASES: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
     (llama, {"target_modules": ["q_proj", "v_proj"]}, {}),
     (llama, {"target_modules": ALL}, {}),
     (llama, {"target_modules": ALL, "lora_dropout": 0.1}, {}),
+    (llama, {"target_modules": ALL, "use_dora": True}, {}),
     (llama, {"target_modules": ["q_proj", "v_proj"]}, {"packing": True}),
     (llama, {"target_modules": ["q_proj", "v_proj"]}, {"checkpointing": True}),
     (llama, {"target_modules": ["q_proj", "v_proj"]}, {"precision": "bf16"}),
+    (llama, {"target_modules": ALL, "lora_dropout": 0.1}, {"precision": "bf16"}),
     (llama, {}, {"method": "full"}),
     (llama, {}, {"method": "full", "precision": "bf16"}),
     (gpt2, {"target_modules": ["c_attn"], "fan_in_fan_out": True}, {}),
@@ -126,6 +131,7 @@ def test_what_is_kept_for_the_gradients_is_what_autograd_keeps(
 ) -> None:
     model = make()
     sizes, tuning = shape(model), tuning_of({}, lora, None, batch=BATCH, length=LENGTH, **how)
+    model.to(torch.bfloat16 if tuning.weight_bytes == 2 else torch.float32)
     if lora:
         model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
     if tuning.checkpointing:
@@ -133,10 +139,12 @@ def test_what_is_kept_for_the_gradients_is_what_autograd_keeps(
         model.enable_input_require_grads()
     add_fused_lm_head(model.get_base_model() if lora else model, outputs=("log_probs", "entropy", "is_top1"))
     model.train()
-    with keeping(model) as found, torch.autocast("cpu", torch.bfloat16, enabled=tuning.precision == "bf16"):
-        model(**batch(packed=tuning.packing), fused_lm_head=True)
-    expected = sum(count * size for count, size in kept(sizes, tuning, recomputed=False))
-    assert sum(found.values()) == pytest.approx(expected, rel=0.06)
+    Pack.alive.clear()
+    hooks = torch.autograd.graph.saved_tensors_hooks(Pack, lambda pack: pack.tensor)
+    with hooks, torch.autocast("cpu", torch.bfloat16, enabled=tuning.autocasts):
+        made = model(**batch(packed=tuning.packing), fused_lm_head=True)
+    assert made.loss.requires_grad
+    assert held(model) == pytest.approx(sum(count * size for count, size in kept(sizes, tuning)), rel=0.06)
 
 
 class Live(TorchDispatchMode):
