@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from core.client import StudioClient
-from core.errors import StudioError
+from core.errors import NotFound, StudioError
 from core.following import Back, Reset, Seen
 from core.messages.datasets import AddDataset
 from core.messages.fine_tuning import FineTuningJobMetadata, GetFineTuningJob, StartFineTuningJob
@@ -31,6 +31,9 @@ def main() -> int:
             job = follow(studio, job.id)
     except StudioError as error:
         print(f"{error.code.value}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"can't read {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     print(f"{job.id} {job.status.value}: adapter {job.adapter_id}")
     return 0 if job.status.value == "succeeded" else 1
@@ -71,7 +74,7 @@ def model_id(studio: StudioClient, name: str) -> str:
     """The id of the model of that name."""
     found = [model.id for model in studio.call(ListModels(name_contains=name)).models if model.name == name]
     if not found:
-        raise SystemExit(f"there is no model named {name}")
+        raise NotFound(f"there is no model named {name}")
     return found[0]
 
 
@@ -79,7 +82,7 @@ def prompt_for(studio: StudioClient, name: str, dataset_id: str, day: str) -> st
     """A prompt belongs to a dataset: the named one's templates, for this dataset."""
     found = [each.id for each in studio.call(ListPrompts(name_contains=name)).prompts if each.name == name]
     if not found:
-        raise SystemExit(f"there is no prompt named {name}")
+        raise NotFound(f"there is no prompt named {name}")
     like = studio.call(GetPrompt(id=found[0])).prompt
     fields = PromptFields(
         name=f"{name}-{day}",
