@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from core.messages.base import Command, Message, Part, Query, Value
+from core.messages.common import Name
 from core.types import Order
 
 Amount = Annotated[float, Field(allow_inf_nan=False)]
@@ -66,7 +67,7 @@ class RegisterRunner(Command[RegisteredReply]):
     QUEUE: ClassVar[str] = "runners"
     EXAMPLE: ClassVar[dict[str, Any]] = {"host": "a", "cpus": 2, "memory": 8.0, "engines": ["legacy"], "marker": "x"}
 
-    runner_id: str | None = None
+    runner_id: Name | None = None
     host: str
     kind: str = "local"
     cpus: int = Field(ge=1)

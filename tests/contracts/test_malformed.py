@@ -79,27 +79,29 @@ def broken(draw: st.DrawFn) -> tuple[str, Any]:
     return name, payload
 
 
-def fitting(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Values that the schema allows."""
+def fitting(
+    schema: dict[str, Any], defs: dict[str, Any], words: frozenset[str] = frozenset()
+) -> st.SearchStrategy[Any]:
+    """Values that the schema allows; texts are `words` too."""
     if "$ref" in schema:
-        return fitting(defs[schema["$ref"].rpartition("/")[2]], defs)
+        return fitting(defs[schema["$ref"].rpartition("/")[2]], defs, words)
     if "anyOf" in schema:
-        return st.one_of([fitting(each, defs) for each in schema["anyOf"]])
+        return st.one_of([fitting(each, defs, words) for each in schema["anyOf"]])
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     kind = schema.get("type")
     if kind == "object" and "properties" in schema:
-        fields = {name: fitting(each, defs) for name, each in schema["properties"].items()}
+        fields = {name: fitting(each, defs, words) for name, each in schema["properties"].items()}
         needed = {name: fields.pop(name) for name in schema.get("required", [])}
         return st.fixed_dictionaries(needed, optional=fields)
     if kind == "object":
         values = schema.get("additionalProperties", True)
-        return st.dictionaries(TEXT, fitting(values, defs) if isinstance(values, dict) else ANYTHING, max_size=3)
+        return st.dictionaries(TEXT, fitting(values, defs, words) if isinstance(values, dict) else ANYTHING, max_size=3)
     if kind == "array":
-        return st.lists(fitting(schema.get("items", {}), defs), max_size=3)
+        return st.lists(fitting(schema.get("items", {}), defs, words), max_size=3)
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     plain: dict[str, st.SearchStrategy[Any]] = {
-        "string": TEXT | st.sampled_from(sorted(WORDS)),
+        "string": TEXT | st.sampled_from(sorted(WORDS | words)),
         "boolean": st.booleans(),
         "null": st.none(),
         "integer": st.integers(low, high),
@@ -109,11 +111,11 @@ def fitting(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[A
 
 
 @st.composite
-def well_shaped(draw: st.DrawFn) -> tuple[str, Any]:
+def well_shaped(draw: st.DrawFn, words: frozenset[str] = frozenset()) -> tuple[str, Any]:
     """A message's name and a payload that its schema allows, whatever its values mean."""
     name = draw(st.sampled_from(sorted(SCHEMAS)))
     schema = SCHEMAS[name]
-    made = draw(fitting(schema, schema.get("$defs", {})))
+    made = draw(fitting(schema, schema.get("$defs", {}), words))
     return name, {**REGISTRY[name].EXAMPLE, **made} if draw(st.booleans()) else made
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 from sqlalchemy import select
 
 from actors.answering import answer
 from actors.desk import Desk
 from actors.world import INSPECTORS
 from core.store.tables import Job, Model
+from tests.contracts.test_malformed import QUIET, well_shaped
 from tests.handlers.work import add_inputs, say, start
 
 LONG = "".join(random.Random(1).choices(string.ascii_letters, k=9_000))  # nothing that compression makes short
@@ -32,6 +34,7 @@ TOO_MUCH: list[tuple[str, dict[str, Any], str]] = [
     ("AddPrompt", {"prompt": {**PROMPT, "name": LONG}}, "prompt.name"),
     ("AddPrompt", {"prompt": {**PROMPT, "name": "x", "id": LONG}}, "prompt.id"),
     ("EditModel", {"id": "m", "name": LONG}, "name"),
+    ("RegisterRunner", {"runner_id": LONG, "host": "a", "cpus": 2, "memory": 8.0, "engines": ["legacy"]}, "runner_id"),
     ("StartFineTuningJob", {**JOB, "adapter_name": LONG}, "adapter_name"),
     *(
         ("StartFineTuningJob", {**JOB, "adapter_name": "x", name: 2**40}, name)
@@ -240,3 +243,23 @@ def test_whose_a_config_is_has_two_answers(desk: Desk) -> None:
     (told,) = say(desk, "ImportDatabase", imported_json=json.dumps({"configs": [row]}))["rows"]
     assert told["reasons"] == ["is_default was 7 and is taken to be 0"]
     assert [each["id"] for each in say(desk, "ListConfigs", is_default=False)["configs"]] == ["c"]
+
+
+AWAY = ("the Hugging Face Hub", "registry", "MLflow")  # what the tests have none of
+
+
+def test_whatever_a_well_shaped_payload_holds_no_database_fails(desk: Desk, tmp_path: Path) -> None:
+    add_inputs(desk.store)
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+
+    @settings(deadline=None, suppress_health_check=QUIET, database=None)
+    @given(well_shaped(frozenset({LONG, LONG[:255], "\U0001f600" * 300, '{"a": "\\ud800"}', "1: 2\na: 3", "p"})))
+    def done_or_refused(made: tuple[str, Any]) -> None:
+        reply = answer(desk, *made, None)
+        code = None if reply["ok"] else reply["code"]
+        away = code == "unavailable" and any(word in reply["message"] for word in AWAY)
+        assert away or code in {None, "refused", "not_found", "conflict"}, (made, reply)
+
+    done_or_refused()
+    for name in ("Datasets", "Models", "Prompts", "Adapters", "Configs", "FineTuningJobs", "EvaluationJobs"):
+        say(desk, f"List{name}")
