@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -75,7 +76,8 @@ HIDDEN = {
         "model_bnb_config",
         "adapter_bnb_config",
         "user_config",
-    }
+    },
+    "AddPrompt": {"id", "type"},  # one is given out, and there is one type
 }
 
 
@@ -262,5 +264,5 @@ def _word(value: Any) -> str:
 
 
 def title(message: type[Message[Any]]) -> str:
-    """What the form is for."""
-    return (message.__doc__ or message.__name__).strip().split("\n")[0].split(":")[0].rstrip(".")
+    """What the form is for: the first clause of what the message says of itself."""
+    return re.split(r"[.:;]", (message.__doc__ or message.__name__).strip(), maxsplit=1)[0]

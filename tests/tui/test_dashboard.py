@@ -16,13 +16,14 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, Select, SelectionList, Static
 
+from core.messages import REGISTRY
 from core.messages.adapters import AdapterMetadata
 from core.messages.jobs import LogLine
 from core.rules import Breach
 from core.types import JobStatus
 from tests.tui.fake import HOSTILE, NOW, FakeStudio, failed, filled, job
 from tui.app import Dashboard
-from tui.forms import PRESET_FIELDS
+from tui.forms import PRESET_FIELDS, fields, title
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
@@ -325,6 +326,12 @@ async def test_a_log_that_is_read_stays_where_it_is_while_the_job_goes_on(studio
         assert "line 0." in shown(pilot.app)
         await pilot.press("G")
         await until(pilot, lambda: "line 200." in shown(pilot.app))
+
+
+@pytest.mark.parametrize("name", [kind.add for kind in KINDS.values() if kind.add])
+def test_a_form_is_called_by_what_fits_the_screen_and_begins_with_what_is_wanted(name: str) -> None:
+    assert 10 < len(title(REGISTRY[name])) < 60
+    assert fields(name)[0].name != "id"
 
 
 async def test_a_form_that_was_typed_into_asks_before_it_goes(studio: FakeStudio) -> None:
