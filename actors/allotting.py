@@ -12,6 +12,7 @@ from itertools import combinations
 
 from actors.scheduling import Kept, Offer, Room, Waiting
 
+SHARED = {"legacy"}  # engines whose workers can be on several runners
 SEARCHED = 12  # jobs of a runner among which the fewest to pause are looked for one by one
 
 
@@ -97,7 +98,7 @@ def _places(job: Waiting, hosts: Sequence[Host], free: Sequence[Host]) -> list[t
 
 def spread(job: Waiting, hosts: Sequence[Host]) -> list[tuple[str, int]]:
     """(runner, workers) of a job that no single runner could hold, as few runners as do: all of it, or nothing."""
-    if job.shape.workers < 2 or alone(job, hosts):
+    if job.shape.workers < 2 or job.shape.engine not in SHARED or alone(job, hosts):
         return []
     return _together(job, [(host, host.offer.free_for(job)) for host in hosts])
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from actors.allotting import Holding, Host
 from actors.scheduling import Kept, Offer, Room, shape_of
-from core.store.tables import Job, Runner
+from core.store.tables import Job, JobMember, Runner
 from core.types import JobStatus
 
 S = JobStatus
@@ -19,16 +19,7 @@ LEAVING = (S.pausing.value, S.cancel_requested.value)
 SLACK = 0.5  # GiB
 
 
-class Occupant(Protocol):
-    """A job's row, or those columns of it that tell what it takes."""
-
-    cpus: Any
-    gpus: Any
-    memory: Any
-    workers: Any
-
-
-def needed(job: Occupant) -> Room:
+def needed(job: Job) -> Room:
     """What a job occupies, its workers taken together."""
     return Room(job.cpus * job.workers, job.gpus * job.workers, job.memory * job.workers)
 
@@ -52,11 +43,11 @@ def told_less(free: Room, told: Mapping[str, float]) -> Room:
     )
 
 
-def free_room(runner: Runner, held: Iterable[Occupant]) -> Room:
+def free_room(runner: Runner, taken: Iterable[Room]) -> Room:
     """What of a runner no job occupies."""
     free = capacity(runner)
-    for job in held:
-        free = free.without(needed(job))
+    for room in taken:
+        free = free.without(room)
     return free
 
 
@@ -89,27 +80,52 @@ def hosts(session: Session, runners: Iterable[Runner]) -> list[Host]:
     ]
 
 
-_TAKEN = (
-    Job.id, Job.runner_id, Job.status, Job.priority, Job.cpus, Job.gpus, Job.memory, Job.workers,
+@dataclass(frozen=True)
+class Taken:
+    """A job, or a part of one, as what it takes of a runner; times as they stand in the job's row."""
+
+    id: str
+    room: Room
+    priority: int
+    since: float
+    eta_seconds: float | None
+    leaving: bool
+
+
+def held_by_runner(session: Session) -> dict[str, list[Taken]]:
+    """What the runners hold."""
+    found: dict[str, list[Taken]] = {}
+    parts = _parts(session)
+    for job in session.execute(select(*_COLUMNS).where(Job.status.in_(HELD))):
+        worker, since = Room(job.cpus, job.gpus, job.memory), job.started_at or job.queued_at
+        for runner_id, workers in parts.get((job.id, job.attempt), [(job.runner_id, job.workers)]):
+            taken = Taken(job.id, worker.times(workers), job.priority, since, job.eta_seconds, job.status in LEAVING)
+            found.setdefault(runner_id, []).append(taken)
+    return found
+
+
+_COLUMNS = (
+    Job.id, Job.attempt, Job.runner_id, Job.status, Job.priority, Job.cpus, Job.gpus, Job.memory, Job.workers,
     Job.queued_at, Job.started_at, Job.eta_seconds,
 )  # fmt: skip
 
 
-def held_by_runner(session: Session) -> dict[str, list[Any]]:
-    """What the runners hold, as rows of the columns that tell what it takes and when it ends."""
-    found: dict[str, list[Any]] = {}
-    for row in session.execute(select(*_TAKEN).where(Job.status.in_(HELD))):
-        found.setdefault(row.runner_id, []).append(row)
+def _parts(session: Session) -> dict[tuple[str, int], list[tuple[str, int]]]:
+    """(runner, workers) of the members of each attempt that several runners have."""
+    found: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for job_id, attempt, runner_id, workers in session.execute(
+        select(JobMember.job_id, JobMember.attempt, JobMember.runner_id, JobMember.workers)
+    ):
+        found.setdefault((job_id, attempt), []).append((runner_id, workers))
     return found
 
 
-def _host(session: Session, runner: Runner, held: list[Any]) -> Host:
-    free = told_less(free_room(runner, held), runner.free or {})
-    parts = tuple(_holding(job, runner) for job in held)
+def _host(session: Session, runner: Runner, held: list[Taken]) -> Host:
+    free = told_less(free_room(runner, (each.room for each in held)), runner.free or {})
+    parts = tuple(_holding(each, runner) for each in held)
     return Host(runner.id, offer(runner, free, kept_by(session, runner)), parts)
 
 
-def _holding(job: Any, runner: Runner) -> Holding:
-    ends_at = None if job.eta_seconds is None else runner.last_seen_at + job.eta_seconds
-    since = job.started_at or job.queued_at
-    return Holding(job.id, needed(job), job.priority, since, ends_at, leaving=job.status in LEAVING)
+def _holding(taken: Taken, runner: Runner) -> Holding:
+    ends_at = None if taken.eta_seconds is None else runner.last_seen_at + taken.eta_seconds
+    return Holding(taken.id, taken.room, taken.priority, taken.since, ends_at, leaving=taken.leaving)

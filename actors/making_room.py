@@ -1,5 +1,5 @@
 """Once a second: what takes a look at all runners at once. Room is kept for jobs that others passed by too long, and made
-for more urgent ones where the studio is set so.
+for more urgent ones where the studio is set so; jobs that no single runner could hold are given to several.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
 from actors import lanes
-from actors.allotting import keep, preemptions
+from actors.allotting import gangs, keep, preemptions
 from actors.desk import Desk
+from actors.gangs import claim
 from actors.hosts import all_runners, hosts
 from actors.jobs import move
 from actors.scheduling import Waiting
@@ -27,18 +28,24 @@ GOING = (S.assigned.value, S.running.value)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done: (runner, job, workers) of room to be kept, (job, runner, jobs to pause) of room to be made."""
+    """What is to be done: (runner, job, workers) of room to be kept, (job, runner, jobs to pause) of room to be made, (job,
+    [(runner, workers)]) of jobs for several.
+    """
 
     keeping: list[tuple[str, str, int]] = field(default_factory=list)
     making: list[tuple[Waiting, str, list[str]]] = field(default_factory=list)
+    together: list[tuple[Waiting, list[tuple[str, int]]]] = field(default_factory=list)
 
     @property
     def runners(self) -> set[str]:
         """The runners that it is about."""
-        return {runner_id for runner_id, _, _ in self.keeping} | {runner_id for _, runner_id, _ in self.making}
+        several = {runner_id for _, parts in self.together for runner_id, _ in parts}
+        return (
+            several | {runner_id for runner_id, _, _ in self.keeping} | {runner_id for _, runner_id, _ in self.making}
+        )
 
     def __bool__(self) -> bool:
-        return bool(self.keeping or self.making)
+        return bool(self.keeping or self.making or self.together)
 
 
 def make_room(desk: Desk, now: float) -> None:
@@ -55,6 +62,8 @@ def make_room(desk: Desk, now: float) -> None:
             _keep(unit, runners[runner_id], job_id, workers, "has waited long")
         for waiting, runner_id, ids in plan.making:
             _make(desk, unit, waiting, runners[runner_id], ids)
+        for waiting, parts in plan.together:
+            _together(desk, unit, waiting, [(runners[runner_id], workers) for runner_id, workers in parts])
     desk.publish()
 
 
@@ -62,12 +71,14 @@ def _plan(settings: Settings, session: Session, now: float) -> Plan:
     turns = sorted(lanes.heads(session), key=lambda job: job.turn(now, settings.ageing_seconds))
     patient = _without_room(session, [job for job in turns if now - job.since >= settings.patience_seconds])
     urgent = _above_others(session, turns) if settings.preempt else []
-    if not patient and not urgent:
+    if not patient and not urgent and not any(job.shape.workers > 1 for job in turns):
         return Plan()
     there = hosts(session, all_runners(session))
     making = list(preemptions(urgent, there))
     made = {job.id for job, _, _ in making}
-    return Plan(keep([job for job in patient if job.id not in made], there), making)
+    together = list(gangs(turns, there))
+    begun = made | {job.id for job, _ in together}
+    return Plan(keep([job for job in patient if job.id not in begun], there), making, together)
 
 
 def _without_room(session: Session, jobs: list[Waiting]) -> list[Waiting]:
@@ -87,7 +98,8 @@ def _above_others(session: Session, turns: list[Waiting]) -> list[Waiting]:
 def _locked(unit: Unit, ids: Iterable[str]) -> dict[str, Runner]:
     """The runners, locked in the order of their ids, as every unit locks them that needs more than one."""
     found = select(Runner).where(Runner.id.in_(set(ids))).order_by(Runner.id).with_for_update()
-    return {runner.id: runner for runner in unit.session.scalars(found)}
+    now = found.execution_options(populate_existing=True)
+    return {runner.id: runner for runner in unit.session.scalars(now)}
 
 
 def _keep(unit: Unit, runner: Runner, job_id: str, workers: int, why: str) -> bool:
@@ -103,11 +115,24 @@ def _keep(unit: Unit, runner: Runner, job_id: str, workers: int, why: str) -> bo
 
 def _make(desk: Desk, unit: Unit, waiting: Waiting, runner: Runner, ids: list[str]) -> None:
     """Have the jobs pause, all or none of them."""
-    held = select(Job).where(Job.id.in_(ids), Job.runner_id == runner.id, Job.status.in_(GOING)).order_by(Job.id)
+    held = select(Job).where(Job.id.in_(ids), Job.status.in_(GOING)).order_by(Job.id)
     going = list(unit.session.scalars(held.options(defer(Job.spec)).with_for_update(skip_locked=True)))
     if len(going) < len(ids) or not _keep(unit, runner, waiting.id, waiting.shape.workers, "is more urgent"):
         return
     for job in going:
         job.preempted_by = waiting.id
         move(unit, job, S.pausing, f"{job.name} saves a checkpoint and makes room", by=waiting.id)
-    desk.wake(unit, runner.id)
+        desk.wake(unit, job.runner_id or runner.id)
+
+
+def _together(desk: Desk, unit: Unit, waiting: Waiting, parts: list[tuple[Runner, int]]) -> None:
+    """Give a job to several runners, if all of them still have the room now that nobody else can take it."""
+    there = {host.id: host for host in hosts(unit.session, [runner for runner, _ in parts])}
+    for runner, workers in parts:
+        host = there.get(runner.id)
+        if host is None or not host.offer.free_for(waiting).holds(waiting.shape.worker.times(workers)):
+            return
+    queued = select(Job).where(Job.id == waiting.id, Job.status == S.queued.value).options(defer(Job.spec))
+    job = unit.session.scalar(queued.with_for_update(skip_locked=True).execution_options(populate_existing=True))
+    if job is not None:
+        claim(desk, unit, job, parts)

@@ -24,12 +24,14 @@ from core.events import (
     Metrics,
     Phase,
     Progress,
+    Rendezvous,
     Resumed,
     Scored,
     Started,
     Warned,
 )
 from core.messages.common import LONGEST_NAME
+from core.messages.runners import JobReport
 from core.store.session import Unit
 from core.store.tables import EvaluationJob, Job, Metric
 from core.types import FailureClass, JobKind, JobStatus
@@ -45,6 +47,7 @@ class Intake:
         self.desk, self.unit, self.job, self.draining = desk, unit, job, draining
         self.metrics: dict[tuple[str, int], dict[str, Any]] = {}
         self.last: dict[str, float] = {}
+        self.listens_at: str | None = None  # the first of several runners, for the others
 
     def take(self, records: Iterable[dict[str, Any]]) -> None:
         """Take the records in, in order. One that this version can't read is passed over: the spool keeps it."""
@@ -188,6 +191,10 @@ class Intake:
             ", ".join(f"{name} {value:.3g}" for name, value in record.values.items()) or (record.error or ""),
         )
 
+    def rendezvous(self, record: Rendezvous) -> None:
+        """The first of several runners listens."""
+        self.listens_at = record.address
+
     def finished(self, record: Finished) -> None:
         """The attempt is over."""
         job = self.job
@@ -216,6 +223,7 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
     Checkpoint: Intake.checkpoint,
     Artifact: Intake.artifact,
     Scored: Intake.scored,
+    Rendezvous: Intake.rendezvous,
     Finished: Intake.finished,
 }
 
@@ -227,6 +235,18 @@ def _upsert(session: Session, rows: list[dict[str, Any]]) -> None:
     session.connection().execute(
         insert.on_conflict_do_update(index_elements=["job_id", "name", "step"], set_=changed), rows
     )
+
+
+def fresh_records(report: JobReport, accepted: int) -> list[dict[str, Any]] | None:
+    """The records beyond the accepted offset; None when some in between are missing."""
+    if report.offset > accepted:
+        return None
+    return [each for each in report.records if _end(each, report.next_offset) > accepted]
+
+
+def _end(record: dict[str, Any], otherwise: int) -> int:
+    end = record.get("offset")
+    return end if isinstance(end, int) else otherwise
 
 
 def clean(value: Any) -> Any:

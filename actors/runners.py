@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from actors import lanes
+from actors import gangs, lanes
 from actors.desk import Desk
+from actors.gangs import Part
 from actors.handlers import handles
 from actors.hosts import HELD, SLACK, free_room, held_by_runner, kept_by, needed, offer, told_less
 from actors.jobs import move
 from actors.losing import died
 from actors.pages import found, locked
-from actors.records import Intake, clean
-from actors.scheduling import choose
+from actors.records import Intake, clean, fresh_records
+from actors.scheduling import Room, choose
 from actors.world import RealWorld, as_dict
 from core.errors import Conflict
 from core.messages.runners import (
@@ -55,8 +55,7 @@ def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> Re
     runner.incarnation += 1
     runner.trusted, runner.lost, runner.draining = message.marker == marker, False, False
     runner.last_seen_at = unit.now
-    for job in _held(unit.session, runner.id):
-        _renew(world.desk, job, unit.now)
+    gangs.renew(unit.session, runner.id, unit.now + world.desk.settings.lease_seconds)
     unit.session.flush()
     text = (
         f"runner {runner.host} is here"
@@ -81,7 +80,7 @@ def report_progress(message: ReportProgress, unit: Unit, world: RealWorld) -> Re
     _seen(unit, runner, message)
     for report in sorted(message.jobs, key=lambda each: each.job_id):  # all lock in one order
         _take(desk, unit, runner, report)
-    held = _held(unit.session, runner.id)
+    held = gangs.held(unit.session, runner.id)
     if runner.trusted and not runner.draining:
         held += _assign(desk, unit, runner, held, message.free)
     return ReportReply(
@@ -99,64 +98,53 @@ def _seen(unit: Unit, runner: Runner, message: ReportProgress) -> None:
     runner.last_seen_at, runner.free, runner.telemetry = unit.now, message.free, clean(message.telemetry)
 
 
-def _renew(desk: Desk, job: Job, now: float) -> None:
-    job.lease_expires_at = now + desk.settings.lease_seconds
-
-
 def _take(desk: Desk, unit: Unit, runner: Runner, report: JobReport) -> None:
     """Take what one attempt did since the accepted offset; a stale attempt or a gap changes nothing."""
     job = unit.session.get(Job, report.job_id, with_for_update=True, options=[defer(Job.spec)])
-    if job is None or job.runner_id != runner.id or job.attempt != report.attempt or job.status not in HELD:
+    if job is None or job.attempt != report.attempt or job.status not in HELD:
         return
-    _renew(desk, job, unit.now)
+    if job.runner_id == runner.id:
+        _take_own(desk, unit, runner, job, report)
+    elif job.workers > 1:
+        gangs.take(desk, unit, runner, job, report)
+    gangs.dissolve(desk, unit, job)
+
+
+def _take_own(desk: Desk, unit: Unit, runner: Runner, job: Job, report: JobReport) -> None:
+    job.lease_expires_at = unit.now + desk.settings.lease_seconds
+    gangs.renew_first(unit.session, job)
     before = job.accepted
-    records = _fresh(report, job.accepted)
+    records = fresh_records(report, job.accepted)
     if records is None:
         return
     job.accepted = max(job.accepted, report.next_offset)
-    Intake(desk, unit, job, draining=runner.draining).take(records)
+    intake = Intake(desk, unit, job, draining=runner.draining)
+    intake.take(records)
     if records:
         entry = {"attempt": report.attempt, "from": before, "to": job.accepted, "records": records}
         desk.tell(unit, job.id, entry)
+    if intake.listens_at is not None:
+        gangs.met(desk, unit, job, intake.listens_at)
     if not report.alive and report.next_offset >= before and job.status in HELD:
         died(desk, unit, job, report)
 
 
-def _fresh(report: JobReport, accepted: int) -> list[dict[str, Any]] | None:
-    """The records beyond the accepted offset; None when some in between are missing."""
-    if report.offset > accepted:
-        return None
-    return [each for each in report.records if _end(each, report.next_offset) > accepted]
-
-
-def _end(record: dict[str, Any], otherwise: int) -> int:
-    end = record.get("offset")
-    return end if isinstance(end, int) else otherwise
-
-
-def _held(session: Session, runner_id: str) -> list[Job]:
-    """The jobs that are the runner's; their specifications stay where they are until one is asked for."""
-    own = select(Job).options(defer(Job.spec)).where(Job.runner_id == runner_id, Job.status.in_(HELD))
-    return list(session.scalars(own.order_by(Job.id)))
-
-
-def _assign(desk: Desk, unit: Unit, runner: Runner, held: list[Job], told: dict[str, float]) -> list[Job]:
+def _assign(desk: Desk, unit: Unit, runner: Runner, held: list[Part], told: dict[str, float]) -> list[Part]:
     """Give the runner what its free room can be used for now; the jobs it got."""
-    free = told_less(free_room(runner, held), told)
+    free = told_less(free_room(runner, (part.room for part in held)), told)
     if free.cpus < 1:
         return []
     kept = kept_by(unit.session, runner)
     runner.kept_for = kept.id if kept else None
-    here, given = offer(runner, free, kept), list[Job]()
+    here, given = offer(runner, free, kept), list[Part]()
     passed: set[str] = set()
     while chosen := choose(lanes.open_to(unit.session, here, passed), here, unit.now, desk.settings.ageing_seconds):
         taken = _take_up(unit.session, chosen)
         for job in taken:
+            kept = None if kept is not None and kept.id == job.id else kept
+            here = replace(here, free=here.free.without(needed(job)), kept=kept)
             _give(desk, unit, job, runner)
-            here = replace(
-                here, free=here.free.without(needed(job)), kept=None if job.id == runner.kept_for else here.kept
-            )
-        given += taken
+        given += map(Part, taken)
         if len(taken) == len(chosen):
             break
         passed.update(chosen)  # another runner was faster with some
@@ -172,36 +160,38 @@ def _take_up(session: Session, ids: list[str]) -> list[Job]:
 def _give(desk: Desk, unit: Unit, job: Job, runner: Runner) -> None:
     job.attempt += 1
     job.accepted, job.runner_id, job.checkpoints_asked = 0, runner.id, 0
-    _renew(desk, job, unit.now)
+    job.lease_expires_at = unit.now + desk.settings.lease_seconds
     if runner.kept_for == job.id:
         runner.kept_for = None
     move(unit, job, S.assigned, f"{job.name} goes to {runner.host}", runner_id=runner.id)
 
 
-def _orders(session: Session, runner: Runner, held: list[Job], message: ReportProgress) -> list[JobOrder]:
+def _orders(session: Session, runner: Runner, held: list[Part], message: ReportProgress) -> list[JobOrder]:
     named = {(each.job_id, each.attempt): each for each in message.jobs}
     orders = []
-    for job in sorted(held, key=lambda each: each.id):
-        told = named.pop((job.id, job.attempt), None)
+    for part in sorted(held, key=lambda each: each.job.id):
+        job, told = part.job, named.pop((part.job.id, part.job.attempt), None)
         orders.append(
             JobOrder(
                 job_id=job.id,
                 attempt=job.attempt,
-                order=_order(job, runner),
-                accepted=job.accepted,
+                order=_order(session, part, runner),
+                accepted=part.member.accepted if part.member and part.follows else job.accepted,
                 spec=None if told is not None and told.has_spec else job.spec,
                 cancelled=job.cancelled or [],
                 checkpoint=job.checkpoints_asked,
                 fresh=job.fresh,
+                gang=gangs.place(session, part),
             )
         )
     return orders + [_stop(session, each) for each in named.values()]
 
 
-def _order(job: Job, runner: Runner) -> Order:
-    if job.status == S.cancel_requested:
+def _order(session: Session, part: Part, runner: Runner) -> Order:
+    if part.job.status == S.cancel_requested:
         return Order.cancel
-    return Order.pause if job.status == S.pausing or runner.draining else Order.run
+    pauses = part.job.status == S.pausing or runner.draining or gangs.any_draining(session, part)
+    return Order.pause if pauses else Order.run
 
 
 def _stop(session: Session, report: JobReport) -> JobOrder:
@@ -215,23 +205,25 @@ def _stop(session: Session, report: JobReport) -> JobOrder:
 def drain_runner(message: DrainRunner, unit: Unit, world: RealWorld) -> RunnerReply:
     """Ask a runner to give its jobs back, or to take work again."""
     runner: Runner = found(unit.session, Runner, message.id, "runner", lock=True)
+    held = gangs.held(unit.session, runner.id)
     if runner.draining != message.draining:
         runner.draining, runner.kept_for = message.draining, None
         text = f"runner {runner.host} is draining" if message.draining else f"runner {runner.host} takes work again"
         unit.emit("RunnerDraining", "runners", runner.id, text, host=runner.host, draining=message.draining)
-        world.desk.wake(unit, runner.id)
-    return RunnerReply(runner=metadata(runner, _held(unit.session, runner.id)))
+        for id in {runner.id, *(part.job.runner_id for part in held if part.job.runner_id)}:
+            world.desk.wake(unit, id)  # who speaks for a job is asked to pause all of it
+    return RunnerReply(runner=metadata(runner, [(part.job.id, part.room) for part in held]))
 
 
 @handles(ListRunners)
 def list_runners(message: ListRunners, session: Session, world: RealWorld) -> RunnersReply:
     """Every runner and its load."""
-    held = held_by_runner(session)
+    held = {id: [(each.id, each.room) for each in taken] for id, taken in held_by_runner(session).items()}
     runners = session.scalars(select(Runner).order_by(Runner.host, Runner.id))
     return RunnersReply(runners=[metadata(each, held.get(each.id, [])) for each in runners])
 
 
-def metadata(runner: Runner, held: Sequence[Any]) -> RunnerMetadata:
+def metadata(runner: Runner, held: Sequence[tuple[str, Room]]) -> RunnerMetadata:
     """The row as it is answered."""
     status = "online"
     if runner.lost:
@@ -240,11 +232,11 @@ def metadata(runner: Runner, held: Sequence[Any]) -> RunnerMetadata:
         status = "no shared artifacts"
     elif runner.draining:
         status = "draining"
-    free = free_room(runner, held)
+    free = free_room(runner, (room for _, room in held))
     fields = {
         **as_dict(runner),
         "status": status,
-        "jobs": [job.id for job in held],
+        "jobs": [id for id, _ in held],
         "telemetry": runner.telemetry or {},
     }
     fields["free"] = {

@@ -7,14 +7,14 @@ from contextlib import suppress
 
 from sqlalchemy import delete, func, select, tuple_, update
 
-from actors import freeing, logs
+from actors import freeing, gangs, logs
 from actors.desk import Desk
 from actors.hosts import HELD
 from actors.losing import runner_lost
 from actors.making_room import make_room
 from core.failing import TAIL
 from core.store.session import Unit
-from core.store.tables import EventRow, Inbox, Job, Meta, Metric, Runner
+from core.store.tables import EventRow, Inbox, Job, JobMember, Meta, Metric, Runner
 
 BATCH = 5_000  # rows that retention deletes in one transaction
 RETAIN_EVERY = 60.0  # seconds
@@ -66,12 +66,14 @@ def _expire(desk: Desk, unit: Unit, tails: dict[str, list[str]]) -> None:
     unit.session.merge(Meta(key="last_tick", value=repr(unit.now)))
     if unit.now - last > lease / 3 + 1:
         unit.session.execute(update(Job).where(Job.status.in_(HELD)).values(lease_expires_at=unit.now + lease))
+        unit.session.execute(update(JobMember).values(lease_expires_at=unit.now + lease))
         unit.session.execute(update(Runner).where(Runner.lost.is_(False)).values(last_seen_at=unit.now))
         return
     overdue = select(Job).where(Job.status.in_(HELD), Job.lease_expires_at < unit.now).with_for_update(skip_locked=True)
     for job in unit.session.scalars(overdue):
-        runner = unit.session.get(Runner, job.runner_id) if job.runner_id else None
-        runner_lost(desk, unit, job, runner, tails.get(job.id, []))
+        _lose(desk, unit, job, job.runner_id, tails)
+    for job, runner_id in gangs.overdue(unit.session, unit.now):
+        _lose(desk, unit, job, runner_id, tails)
     silent = select(Runner).where(Runner.lost.is_(False), Runner.last_seen_at < unit.now - lease)
     for runner in unit.session.scalars(silent.with_for_update(skip_locked=True)):  # one that reports now is not silent
         runner.lost, runner.kept_for = True, None
@@ -83,6 +85,12 @@ def _expire(desk: Desk, unit: Unit, tails: dict[str, list[str]]) -> None:
             level="warning",
             host=runner.host,
         )
+
+
+def _lose(desk: Desk, unit: Unit, job: Job, runner_id: str | None, tails: dict[str, list[str]]) -> None:
+    runner = unit.session.get(Runner, runner_id) if runner_id else None
+    runner_lost(desk, unit, job, runner, tails.get(job.id, []))
+    gangs.dissolve(desk, unit, job)
 
 
 def retain(desk: Desk, now: float) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors import lanes
-from actors.allotting import Host
+from actors.allotting import SHARED, Host
 from actors.forecast import forecast
 from actors.hosts import all_runners, capacity, hosts, label_of, needed
 from actors.scheduling import Offer, Room, Waiting, shape_of
@@ -98,6 +98,8 @@ def waiting_for(job: Job, board: Board) -> str:
     able = [each for each in trusted if job.engine in each.engines]
     if not able:
         return f"a runner that offers {job.engine}: none does"
+    if job.workers > 1 and job.engine in SHARED and not any(capacity(each).holds(needed(job)) for each in able):
+        return _several(job, able)
     need = needed(job)
     if lacking := _lacking(need, [capacity(each) for each in able]):
         return lacking
@@ -113,6 +115,17 @@ def waiting_for(job: Job, board: Board) -> str:
     if all(each.draining or each.lost for each in fit):
         return "its runners, which are draining"
     return _room(job, board, [each for each in fit if not each.lost and not each.draining])
+
+
+def _several(job: Job, able: list[Runner]) -> str:
+    """Why a job waits that no single runner could hold."""
+    shape = shape_of(job.shape)
+    there = [each for each in able if not each.lost and not each.draining]
+    labelled = [each for each in there if shape.label in {None, label_of(each)}]
+    most = sum(capacity(each).count(shape.worker) for each in labelled)
+    if most < shape.workers:
+        return f"runners with room for {shape.workers} workers together: those that could take part have it for {most}"
+    return f"room for its {shape.workers} workers on several runners at once"
 
 
 def _room(job: Job, board: Board, fit: list[Runner]) -> str:

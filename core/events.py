@@ -42,7 +42,7 @@ EVENT_TYPES: dict[str, str] = {
     "DatabaseImported": "a file was imported; data: {inserted, mended, skipped, failed}",
     "JobImported": "a job came with an import; data: {status, attempt, kind, name}",
     "JobQueued": "a job was accepted, or goes back to the queue; data: {status, attempt, kind, name, reason}",
-    "JobAssigned": "a runner got the job under a lease; data: {status, attempt, runner_id}",
+    "JobAssigned": "a runner got the job under a lease, or several did; data: {status, attempt, runner_id, runners}",
     "JobStarted": "the child runs; data: {status, attempt, runner_id}",
     "JobResumed": "the attempt goes on from a checkpoint; later metrics of earlier attempts are cut; data: {attempt, from_step, path}",
     "CheckpointSaved": "a checkpoint exists; data: {attempt, step, path}",
@@ -203,6 +203,13 @@ class Failure(BaseModel):
     log_tail: list[str] = Field([], description="The last lines of the job's log, at most 20.")
 
 
+class Rendezvous(Record):
+    """The first of several runners listens at `address` (host:port) for the others of the job."""
+
+    type: Literal["rendezvous"] = "rendezvous"
+    address: str
+
+
 class Finished(Record):
     """The last record of an attempt."""
 
@@ -224,6 +231,7 @@ AnyRecord = Annotated[
     | Checkpoint
     | Artifact
     | Scored
+    | Rendezvous
     | Finished,
     Field(discriminator="type"),
 ]

@@ -74,6 +74,15 @@ class Settings(BaseSettings):
         description="Whether a training that runs out of memory goes on with smaller micro-batches and the same effective batch.",
     )
     report_seconds: float = Field(5, description="How often an idle runner reports.")
+    runner_name: str | None = Field(None, description="What this runner is called; the host's name without it.")
+    runner_address: str | None = Field(
+        None, description="Where other runners reach this one, for jobs that several do together; found without it."
+    )
+    runner_labels: dict[str, str] = Field(
+        default_factory=dict, description='What this runner is for (JSON), as {"gpu_label_id": "3"}.'
+    )
+    runner_cpus: int | None = Field(None, description="CPU cores that this runner lends to jobs; all without it.")
+    runner_memory: float | None = Field(None, description="GiB that this runner lends to jobs; all without it.")
     patience_seconds: float = Field(
         300, description="How long a job waits while others pass it by before a runner keeps room for it."
     )

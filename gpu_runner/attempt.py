@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from core.events import Failure, Finished
 from core.failing import filled
+from core.messages.runners import Gang
 from core.spec import SPEC, Spec
 from core.types import Order
 from gpu_runner.files import Child, Files, read_json, write_json
@@ -40,6 +41,7 @@ class Attempt:
         self.stage = Stage.waiting
         self.order = Order.run
         self.spec: Spec | None = None
+        self.gang: Gang | None = None  # its place among the runners of the job, when there are several
         self.fresh = False  # it begins anew, whatever earlier attempts left
         self.child: Child | None = None
         self.gpus: tuple[str, ...] = ()
@@ -66,7 +68,26 @@ class Attempt:
         """What it occupies here."""
         if self.stage is Stage.over:
             return Held()
-        return Held(gpus=self.gpus) if self.spec is None else Held.by(self.spec.resources, self.gpus)
+        return Held(gpus=self.gpus) if self.spec is None else Held.by(self.spec.resources, self.gpus, self.workers)
+
+    @property
+    def workers(self) -> int:
+        """How many of the job's workers are this runner's; raises when there is no specification yet."""
+        assert self.spec is not None
+        return self.gang.workers if self.gang is not None else self.spec.resources.workers
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether the first of the job's runners has yet to say where to meet."""
+        return self.gang is not None and self.gang.rank > 0 and self.gang.rendezvous is None
+
+    def place(self, address: str) -> dict[str, Any] | None:
+        """What its child is told of its place among several runners; `address` is this one's."""
+        gang = self.gang
+        if gang is None:
+            return None
+        told = {"workers": gang.workers, "node": gang.rank, "nodes": gang.runners}
+        return {**told, "address": address, "rendezvous": gang.rendezvous if gang.rank else None}
 
     def take_spec(self, given: dict[str, Any] | None) -> None:
         """Read the specification from its file, or take and write the one given. Raises OSError, ValidationError."""
@@ -175,6 +196,6 @@ class Attempt:
             self.unwritten = record  # a full disk: it is told all the same
 
 
-def attempt_directory(artifacts: Path, job_id: str, number: int) -> Path:
-    """Where the files of an attempt lie."""
-    return artifacts / "jobs" / job_id / str(number)
+def attempt_directory(artifacts: Path, job_id: str, number: int, rank: int = 0) -> Path:
+    """Where the files of an attempt lie; those of several runners beside each other, the first one's under its number."""
+    return artifacts / "jobs" / job_id / (f"{number}.{rank}" if rank else str(number))

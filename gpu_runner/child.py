@@ -72,14 +72,15 @@ class Context:
         return set(self.control.get("cancelled", []))
 
 
-def run(attempt_dir: Path, token: str | None) -> int:
-    """Run the attempt's job in this process; return its exit code. Whatever happens is told in the spool, unless it is that
-    a worker was killed: then this process dies alike.
+def run(attempt_dir: Path, token: str | None, place: dict[str, Any] | None = None) -> int:
+    """Run the attempt's job, or with a `place` this runner's part of it, in this process; return its exit code.
+
+    Whatever happens is told in the spool, unless it is that a worker was killed: then this process dies alike.
     """
     files = Files(attempt_dir)
     context = Context(attempt_dir, Spool(files.spool), token)
     try:
-        finished = _do(json.loads(files.spec.read_text(encoding="utf-8")), context)
+        finished = _do(json.loads(files.spec.read_text(encoding="utf-8")), context, place)
     except WorkerLost as lost:
         context.spool.log(f"a worker is gone, and the others with it: {lost}", level="error")
         context.spool.sync()
@@ -100,7 +101,7 @@ def _failure(error: BaseException, files: Files, spool: Spool) -> Failure:
     return failure.model_copy(update={"log_tail": last_lines(files)})
 
 
-def _do(raw: dict[str, Any], context: Context) -> Finished:
+def _do(raw: dict[str, Any], context: Context, place: dict[str, Any] | None) -> Finished:
     spec: Spec = SPEC.validate_python(raw)
     if context.token:
         os.environ["HF_TOKEN"] = context.token
@@ -119,7 +120,7 @@ def _do(raw: dict[str, Any], context: Context) -> Finished:
         from gpu_runner import distributed
         from gpu_runner.meeting import Place
 
-        return distributed.run(spec, context, Place(spec.resources.workers))
+        return distributed.run(spec, context, Place(**(place or {"workers": spec.resources.workers})))
     from gpu_runner.train import train
 
     return train(spec, context)

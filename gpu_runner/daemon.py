@@ -20,18 +20,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.messages.runners import JobOrder, RegisterRunner, ReportProgress, ReportReply
+from core.messages.runners import JobOrder, ReportProgress, ReportReply
 from core.paths import PathRefused, inside
 from core.settings import settings
 from core.types import FailureClass, Order
 from gpu_runner import limits
 from gpu_runner.attempt import Attempt, Stage, attempt_directory
 from gpu_runner.files import Files, attempts_of
-from gpu_runner.gpus import host_facts, inventory, telemetry
+from gpu_runner.gpus import telemetry
 from gpu_runner.identity import AlreadyRunning, Identity, read_marker
 from gpu_runner.launch import Launch
 from gpu_runner.link import Link, Registration
-from gpu_runner.offering import engines, trains
+from gpu_runner.offering import address, engines, lent, offer, trains
 from gpu_runner.report import job_reports
 from gpu_runner.room import Room
 from gpu_runner.starter import WARM_COMMAND, Starter
@@ -49,10 +49,13 @@ MISSES = 3  # patrols that must find a child of ours dead before it counts witho
 
 @dataclass(frozen=True)
 class Terms:
-    """What a daemon is told once: where attempts lie, what it lends, how long a cancelled child may take."""
+    """What a daemon is told once: where attempts lie, what it lends, where other runners reach it, how long a cancelled child
+    may take.
+    """
 
     artifacts: Path
     room: Room
+    address: str = "127.0.0.1"
     token: Callable[[], str | None] = lambda: None
     telemetry: Callable[[], dict[str, Any]] = dict
     tracking_uri: str | None = None
@@ -200,6 +203,7 @@ class Daemon:
             return
         self.attempts[key] = attempt
         before, attempt.accepted, attempt.fresh = attempt.accepted, order.accepted, order.fresh
+        attempt.gang = order.gang
         # What one report had no room for goes with the next; what was sent and not accepted waits for the regular one.
         self._news |= order.accepted != before and (
             attempt.stage is Stage.over or attempt.files.spool_size() > order.accepted
@@ -225,9 +229,9 @@ class Daemon:
     def _meet(self, order: JobOrder) -> Attempt | None:
         """An attempt this daemon does not hold: new, or begun by an earlier daemon, dead or alive."""
         try:
-            directory = inside(
-                self.terms.artifacts / "jobs", attempt_directory(self.terms.artifacts, order.job_id, order.attempt)
-            )
+            rank = order.gang.rank if order.gang else 0
+            asked = attempt_directory(self.terms.artifacts, order.job_id, order.attempt, rank)
+            directory = inside(self.terms.artifacts / "jobs", asked)
         except PathRefused as error:
             log.error("%s", error)
             return None
@@ -245,11 +249,12 @@ class Daemon:
             attempt.finish("paused" if order is Order.pause else "cancelled")
             self._news = True
             return
-        if attempt.spec is None or (not attempt.cold_next and self.starter.worth_waiting(now)):
+        if attempt.spec is None or attempt.waits_for_others:
+            return
+        if not attempt.cold_next and self.starter.worth_waiting(now):
             return
         others = [each.held for each in (*self.attempts.values(), *self.leaving.values()) if each is not attempt]
-        resources = attempt.spec.resources
-        gpus = self.terms.room.bind(resources.gpus * resources.workers, others)
+        gpus = self.terms.room.bind(attempt.spec.resources.gpus * attempt.workers, others)
         lock = attempt.files.take_lock() if gpus is not None else None
         if gpus is None or lock is None or self.link.registration is None:
             return  # the next patrol tries again
@@ -272,6 +277,7 @@ class Daemon:
             cpus=1 if attempt.spec.resources.workers > 1 else max(1, attempt.spec.resources.cpus),
             gpus=gpus,
             env={"CUDA_VISIBLE_DEVICES": ",".join(gpus)},
+            place=attempt.place(self.terms.address),
         )
         token = self.terms.token() if attempt.spec.needs_token else None
         return self.starter.start(launch, lock, token, cold=attempt.cold_next)
@@ -343,38 +349,23 @@ class Daemon:
 def main() -> None:
     """Run the daemon of this host for the studio of FTS_HOME or FTS_REDIS_URL."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    configured = settings()
-    artifacts = configured.artifacts_root
-    artifacts.mkdir(parents=True, exist_ok=True)
+    using = settings()
+    using.artifacts_root.mkdir(parents=True, exist_ok=True)
     try:
-        identity = Identity(configured.root)
+        identity = Identity(using.root, using.runner_name)
     except AlreadyRunning as error:
         sys.exit(str(error))
-    bell = threading.Event()
-    cpus, memory = host_facts()
-    room = Room(cpus, memory, tuple(inventory()))
-
-    def offer() -> RegisterRunner:
-        return RegisterRunner(
-            runner_id=identity.runner_id,
-            host=identity.host,
-            cpus=cpus,
-            memory=memory,
-            gpus=list(room.gpus),
-            engines=engines(configured),
-            marker=read_marker(artifacts),
-            pid=os.getpid(),
-        )
-
+    bell, room = threading.Event(), lent(using)
     terms = Terms(
-        artifacts,
+        using.artifacts_root,
         room,
-        token=lambda: configured.hub_token.get_secret_value() if configured.hub_token else None,
-        telemetry=lambda: telemetry(artifacts),
-        tracking_uri=configured.tracking_uri if configured.tracking else None,
-        engines=lambda: engines(configured),
+        address=address(using),
+        token=lambda: using.hub_token.get_secret_value() if using.hub_token else None,
+        telemetry=lambda: telemetry(using.artifacts_root),
+        tracking_uri=using.tracking_uri if using.tracking else None,
+        engines=lambda: engines(using),
     )
-    link = Link(configured.redis_url, configured.namespace, offer, identity.keep, bell.set)
+    link = Link(using.redis_url, using.namespace, lambda: offer(using, identity, room), identity.keep, bell.set)
     daemon = Daemon(terms, link, Starter(bell.set, WARM_COMMAND if trains() else None), bell)
     if identity.runner_id:
         daemon.adopt(identity.runner_id)

@@ -23,7 +23,7 @@ from core.spec import SPEC, FineTuningSpec
 from gpu_runner.child import Context
 from gpu_runner.failures import Cancelled, JobError, WorkerLost, failure_of
 from gpu_runner.files import read_json, write_json
-from gpu_runner.meeting import Meeting, Place
+from gpu_runner.meeting import Meeting, Place, Stopped, name_the_way
 from gpu_runner.spool import Silent, Spool
 from gpu_runner.team import Ranks
 
@@ -65,7 +65,17 @@ def run(spec: FineTuningSpec, context: Context, place: Place) -> Finished:
         monitor_interval=0.1,
     )
     logs = DefaultLogsSpecs(log_dir=str(context.directory / "workers"))
-    result = LocalElasticAgent(worker, logs, start_method="fork").run()
+    name_the_way(place)
+    try:
+        result = LocalElasticAgent(worker, logs, start_method="fork").run()
+    except Stopped as stopped:
+        if stopped.order == "cancel":
+            raise Cancelled from None
+        return Finished(at=time.time(), outcome="paused")
+    except Exception as error:
+        if misses_another(error):
+            raise WorkerLost(f"the other runners were not met: {error}") from error
+        raise
     if not result.is_failed():
         told = result.return_values.get(0)
         return Finished.model_validate(told) if told else Finished(at=time.time(), outcome="succeeded")
@@ -94,9 +104,7 @@ def work(spec_json: str, main_directory: str, failures: str, token: str | None) 
     try:
         spec = SPEC.validate_python(json.loads(spec_json))
         assert isinstance(spec, FineTuningSpec)
-        context = _join(spec, directory, token, rank)
-        finished = _train(spec, context)
-        context.team.wait()
+        finished = _train(spec, _join(spec, directory, token, rank))
         return finished.model_dump(mode="json") if rank == 0 else None
     except BaseException as error:
         _leave(rank, error, Path(failures))

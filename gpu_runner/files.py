@@ -122,6 +122,7 @@ def attempts_of(root: Path, runner_id: str) -> list[tuple[str, int, Files]]:
     for lock in root.glob("jobs/*/*/lock"):
         files = Files(lock.parent)
         child = files.child() if files.locked() else None
-        if child is not None and child.runner_id == runner_id and lock.parent.name.isdigit():
-            found.append((lock.parent.parent.name, int(lock.parent.name), files))
+        number = lock.parent.name.partition(".")[0]  # a runner's part of an attempt is N.RANK
+        if child is not None and child.runner_id == runner_id and number.isdigit():
+            found.append((lock.parent.parent.name, int(number), files))
     return found

@@ -13,7 +13,7 @@ import sys
 import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gpu_runner import bnb
 from gpu_runner.files import Child, Files, read_json
@@ -40,6 +40,7 @@ class Launch:
     cpus: int = 1
     gpus: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    place: dict[str, Any] | None = None  # among the runners of the job, when there are several (meeting.Place)
     lock_fd: int = -1
     token_fd: int = -1
 
@@ -85,7 +86,7 @@ def run(launch: Launch) -> NoReturn:
     try:
         from gpu_runner.child import run as run_job  # late: the daemon imports this module and must not pay for it
 
-        code = run_job(Path(launch.attempt_dir), read_token(launch.token_fd))
+        code = run_job(Path(launch.attempt_dir), read_token(launch.token_fd), launch.place)
     except BaseException:
         traceback.print_exc()
     finally:

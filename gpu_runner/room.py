@@ -18,9 +18,9 @@ class Held:
     gpus: tuple[str, ...] = ()
 
     @classmethod
-    def by(cls, resources: Resources, gpus: tuple[str, ...]) -> Held:
-        """What a job of these resources occupies."""
-        return cls(resources.cpus * resources.workers, resources.memory * resources.workers, gpus)
+    def by(cls, resources: Resources, gpus: tuple[str, ...], workers: int) -> Held:
+        """What so many workers of a job of these resources occupy."""
+        return cls(resources.cpus * workers, resources.memory * workers, gpus)
 
 
 @dataclass(frozen=True)

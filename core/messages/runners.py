@@ -96,6 +96,15 @@ class JobReport(Part):
     has_spec: bool = True
 
 
+class Gang(Value):
+    """This runner's part in a job that several runners do together."""
+
+    rank: int = Field(description="Of the runner among them; the first one's first worker speaks for the job.")
+    runners: int
+    workers: int = Field(description="How many of the job's workers are this runner's.")
+    rendezvous: str | None = Field(None, description="host:port where the first listens; the others wait for it.")
+
+
 class JobOrder(Value):
     """One job that is this runner's: what to do with it, and up to where its spool was taken in."""
 
@@ -111,6 +120,7 @@ class JobOrder(Value):
         0, description="How many checkpoints were asked for in this attempt: one that grows is saved."
     )
     fresh: bool = Field(False, description="The attempt begins anew, whatever earlier ones left.")
+    gang: Gang | None = Field(None, description="Set when other runners do the job too.")
 
 
 class ReportReply(Value):

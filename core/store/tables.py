@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Double, Index, Integer, String, Text, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.base import Base, holds, origin
-from core.store.work import Job, Metric, Runner
+from core.store.work import Job, JobMember, Metric, Runner
 
 # Whoever needs a table finds it here.
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "FineTuningJob",
     "Inbox",
     "Job",
+    "JobMember",
     "Meta",
     "Metric",
     "Model",

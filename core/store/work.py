@@ -104,6 +104,25 @@ class Runner(Base):
     last_seen_at: Mapped[float]
 
 
+class JobMember(Base):
+    """A runner's part of a job that several runners do together, while they do; the one of rank 0 is the job's runner.
+
+    `accepted` is the offset taken of the member's own spool. `rendezvous` is where the first listens, once it does.
+    """
+
+    __tablename__ = "job_members"
+
+    job_id: Mapped[str] = mapped_column(String, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    rank: Mapped[int] = mapped_column(Integer, primary_key=True)
+    runner_id: Mapped[str] = mapped_column(String, index=True)
+    workers: Mapped[int]
+    lease_expires_at: Mapped[float]
+    state: Mapped[str]
+    accepted: Mapped[int] = mapped_column(BigInteger, default=0)
+    rendezvous: Mapped[str | None]
+
+
 class Metric(Base):
     """One number of a job at an optimiser step; a step that comes again after a resume takes the place of the first."""
 

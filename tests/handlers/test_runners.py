@@ -279,7 +279,10 @@ def test_a_draining_runner_pauses_its_jobs_and_another_goes_on(desk: Desk, clien
     ("asked", "why"),
     [
         ({"num_gpu": 1}, "a runner with 1 GPU: the largest has 0"),
-        ({"num_cpu": 2, "num_workers": 2}, "a runner with 4 CPU cores: the largest has 2"),
+        (
+            {"num_cpu": 2, "num_workers": 2},
+            "runners with room for 2 workers together: those that could take part have it for 1",
+        ),
         ({"num_memory": 99}, "a runner with 99 GiB of memory: the largest has 16.5"),
         ({"user_script": "s.py"}, "a runner that offers user_script: none does"),
         ({"gpu_label_id": 3}, "a runner with accelerator label 3: none has it"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.allotting import Holding, Host, keep
+from actors.allotting import Holding, Host, keep, spread
 from actors.scheduling import AGEING, Kept, Offer, Room, Shape, Waiting, choose
 
 NOW, PATIENCE = 1_000_000.0, 300.0
@@ -195,3 +195,34 @@ def test_room_is_kept_where_it_will_be_free_first() -> None:
     assert keep([job], [host("a", 50, None), host("b", 90, 80), host("c", 10, 200)]) == [("b", job.id, 1)]
     one_large = Host("b", busy, (Holding("b0", Room(2, 0, 2), 0, 0, None),))
     assert keep([job], [host("a", None, None), one_large]) == [("b", job.id, 1)]  # unknown ends: the fewest jobs
+
+
+parts_free = st.builds(
+    Offer,
+    capacity=st.just(Room(4, 2, 8)),
+    free=st.builds(Room, st.integers(0, 4), st.integers(0, 2), st.integers(0, 8)),
+    engines=st.just(frozenset({"legacy"})),
+    label=st.sampled_from([None, "1"]),
+    kept=st.none() | st.builds(Kept, st.just("other"), st.integers(-1, 1), st.just(Room(1, 0, 1)), st.booleans()),
+)
+
+
+@given(
+    st.integers(1, 9),
+    st.builds(Room, st.integers(1, 2), st.integers(0, 1), st.integers(1, 3)),
+    st.sampled_from([None, "1"]),
+    st.lists(parts_free, max_size=5),
+)
+def test_a_job_is_spread_whole_over_room_that_is_there_and_over_as_few_runners_as_do(
+    workers: int, worker: Room, label: str | None, there: list[Offer]
+) -> None:
+    asked = Waiting("w", Shape("legacy", worker, workers, label), 0, 0.0)
+    hosts = [Host(str(place), offer) for place, offer in enumerate(there)]
+    parts = spread(asked, hosts)
+    room = [offer.free_for(asked).count(worker) if offer.serves(asked.shape) else 0 for offer in there]
+    possible = sum(room) >= workers and workers > 1 and not any(offer.can_ever_run(asked.shape) for offer in there)
+    assert bool(parts) is possible
+    if parts:
+        assert sum(number for _, number in parts) == workers
+        assert all(0 < number <= room[int(id)] for id, number in parts)
+        assert sum(sorted(room, reverse=True)[: len(parts) - 1]) < workers
