@@ -12,7 +12,7 @@ from pydantic import Field
 
 from core.messages.base import Command
 from core.messages.jobs import JobStateReply
-from core.rules import Example, Need, NoWorld, World, rule
+from core.rules import Example, Need, NoWorld, Row, World, rule
 from core.types import JobKind, Severity
 
 PAUSABLE = {JobKind.fine_tuning, JobKind.evaluation}
@@ -69,8 +69,17 @@ def _a(kind: JobKind, **columns: Any) -> Example:
     return Example({}, NoWorld({"jobs": [{"id": "1", "kind": kind.value, **columns}]}))
 
 
+_CHILD = {"evaluation_jobs": [{"id": "1", "parent_job_id": "b"}]}
+
+
+def _meant(world: World, id: str) -> Row | None:
+    """The job of that id, or the batch of the evaluation of that id."""
+    child = world.get("evaluation_jobs", id) or {}
+    return world.get("jobs", id) or world.get("jobs", child.get("parent_job_id") or "")
+
+
 def _of_kind(world: World, id: str, kinds: set[JobKind], what: str) -> Iterator[str]:
-    row = world.get("jobs", id)
+    row = _meant(world, id)
     if row is not None and row["kind"] not in kinds:
         yield f"{what}; this one is of the kind {row['kind']}"
 
@@ -94,7 +103,11 @@ def _pausable(message: PauseJob, world: World) -> Iterator[str]:
     "id",
     need=Need.store,
     passes=[{}, _a(JobKind.fine_tuning)],
-    fails=[_a(JobKind.evaluation), _a(JobKind.export)],
+    fails=[
+        _a(JobKind.evaluation),
+        _a(JobKind.export),
+        Example({}, NoWorld({**_CHILD, "jobs": [{"id": "b", "kind": "evaluation"}]})),
+    ],
 )
 def _has_checkpoints(message: CheckpointJob, world: World) -> Iterator[str]:
     """only a fine-tuning has checkpoints"""
@@ -107,11 +120,14 @@ def _has_checkpoints(message: CheckpointJob, world: World) -> Iterator[str]:
     "id",
     need=Need.store,
     passes=[{}, _a(JobKind.fine_tuning, spec={"job_id": "1"})],
-    fails=[_a(JobKind.fine_tuning, spec={})],
+    fails=[
+        _a(JobKind.fine_tuning, spec={}),
+        Example({}, NoWorld({**_CHILD, "jobs": [{"id": "b", "kind": "evaluation", "spec": {}}]})),
+    ],
 )
 def _has_a_specification(message: RetryJob, world: World) -> Iterator[str]:
     """a job that came with an import has nothing to be run by"""
-    row = world.get("jobs", message.id)
+    row = _meant(world, message.id)
     if row is not None and not row.get("spec"):
         yield "this job came with an import, without its specification: start a job like it (`fts job clone`)"
 

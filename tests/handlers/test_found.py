@@ -122,3 +122,24 @@ def test_of_two_formats_of_one_name_the_older_is_meant(desk: Desk) -> None:
         say(desk, "ImportDatabase", imported_json=json.dumps({"configs": [made]}))
     (format,) = say(desk, "MatchAxolotlFormats", dataset_id="d")["formats"]
     assert format["shared"] == ["q"]
+
+
+def test_a_job_of_chosen_splits_comes_back_as_it_was_exported(desk: Desk) -> None:
+    add_inputs(desk.store)
+    id = start(desk, train_splits=["train"])
+    say(desk, "CancelJob", id=id)
+    exported = say(desk, "ExportDatabase")["exported_json"]
+    say(desk, "RemoveFineTuningJob", id=id)
+    told = say(desk, "ImportDatabase", imported_json=exported)["tables"]
+    assert [(each["inserted"], each["failed"]) for each in told if each["table"] == "fine_tuning_jobs"] == [(1, 0)]
+    assert say(desk, "GetFineTuningJob", id=id)["fine_tuning_job"]["train_splits"] == ["train"]
+
+
+def test_an_evaluation_of_a_batch_is_asked_for_no_checkpoint_and_an_imported_one_not_run(desk: Desk) -> None:
+    add_inputs(desk.store)
+    pairs = [{"base_model_id": "m"}]
+    batch = say(desk, "StartEvaluationJob", model_adapter_combinations=pairs, dataset_id="d", prompt_id="p")
+    assert rules(desk, "CheckpointJob", id=batch["evaluation_jobs"][0]["id"]) == {"JB-102"}
+    row = {"id": "one", "parent_job_id": "batch"}
+    say(desk, "ImportDatabase", imported_json=json.dumps({"evaluation_jobs": [row]}))
+    assert rules(desk, "RetryJob", id="one") == {"JB-103"}

@@ -16,7 +16,11 @@ from core.messages.common import LONGEST_NAME, no_twice
 from core.store.tables import EVERY_TABLE, TABLE_TO_MODEL, Base
 
 # JSON columns that hold a list, not an object, and what its items are; what the values of objects are.
-LISTS: dict[tuple[str, str], type] = {("evaluation_jobs", "selected_features"): str, ("datasets", "preview"): dict}
+LISTS: dict[tuple[str, str], type] = {
+    ("evaluation_jobs", "selected_features"): str,
+    ("fine_tuning_jobs", "train_splits"): str,
+    ("datasets", "preview"): dict,
+}
 OBJECTS: dict[tuple[str, str], type] = {
     ("datasets", "column_types"): str,
     ("models", "files"): str,
