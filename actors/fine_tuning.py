@@ -113,7 +113,7 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
 
 def _out_dir(message: StartFineTuningJob, world: RealWorld) -> Path:
     """The directory for the adapter; the default one is created."""
-    if message.out_dir is not None:
+    if message.out_dir:
         return world.path(message.out_dir, write=True)
     settings = world.desk.settings
     path = (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()

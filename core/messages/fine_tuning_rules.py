@@ -86,7 +86,7 @@ def _adapter_name_free(message: StartFineTuningJob, world: World) -> Iterator[st
 )
 def _out_dir(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """out_dir must exist as a directory when it is given, not among the studio's own files"""
-    if message.out_dir is None:
+    if not message.out_dir:
         return
     try:
         path = world.path(message.out_dir, write=True)

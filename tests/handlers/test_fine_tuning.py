@@ -73,6 +73,10 @@ def test_empty_text_and_null_mean_nothing_given(desk: Desk, asked: dict[str, Any
     assert job(desk, id).engine == "legacy"
 
 
+def test_an_empty_out_dir_is_the_default_one_and_not_the_project_itself(desk: Desk, tmp_path: Path) -> None:
+    assert job(desk, start(desk, output_dir="")).spec["out_dir"] == str(tmp_path / "data" / "adapters")
+
+
 def test_workers_occupy_what_each_of_them_asks_for(desk: Desk) -> None:
     id = start(desk, num_workers=3, dist_cpu=4, num_memory=2)
     row = job(desk, id)
