@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 from pydantic import SecretStr
-from sqlalchemy import event, inspect, select, text
+from sqlalchemy import JSON, event, inspect, select, text
 
 from actors import handlers
 from actors.answering import answer
@@ -56,6 +56,21 @@ def studio(
         yield new
 
 
+SIZES = dict.fromkeys(("parameters", "hidden", "layers", "heads", "kv_heads", "head_dim", "intermediate", "vocab"), 8)
+# What columns of lists and objects hold, for each there is.
+STRUCTURED: dict[str, dict[str, Any]] = {
+    "datasets": {
+        "column_types": {"q": "string"},
+        "preview": [{"q": "say '\\u0000'"}],
+        "splits": {"train": 2, "test": None},
+    },
+    "models": {"files": {"w": "1"}, "shape": SIZES},
+    "adapters": {"files": {"w": "1"}},
+    "fine_tuning_jobs": {"train_splits": ["train", "more"]},
+    "evaluation_jobs": {"scores": {"exact_match": 0.1 + 0.2}, "selected_features": ["q"]},
+}
+
+
 def fill(desk: Desk) -> None:
     """Rows in every table, linked in a circle, with the texts that break careless readers."""
     add_inputs(desk.store)
@@ -69,10 +84,14 @@ def fill(desk: Desk) -> None:
     with desk.store.write() as unit:
         unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", fine_tuning_job_id=job, prompt_id="p"))
         unit.session.flush()
+        for table in TABLE_TO_MODEL.values():
+            for row in unit.session.scalars(select(table)):
+                for name, value in STRUCTURED.get(table.__tablename__, {}).items():
+                    setattr(row, name, value)
         unit.session.get_one(FineTuningJob, job).adapter_id = "a"
         unit.session.get_one(Job, job).status = "succeeded"
         row = unit.session.get_one(EvaluationJob, batch["evaluation_jobs"][0]["id"])
-        row.comparison_adapter_id, row.scores = "a", {"exact_match": 0.1 + 0.2}
+        row.comparison_adapter_id = "a"
 
 
 def resources(desk: Desk) -> str:
@@ -110,6 +129,14 @@ def test_an_export_imported_into_an_empty_studio_is_exported_the_same(studio: Ne
     again = say(second, "ImportDatabase", imported_json=exported)
     assert {end for table in counts(again).values() for end in (*table[:2], table[3])} == {0}
     assert resources(second) == kept
+
+
+def test_what_lists_and_objects_hold_goes_out_and_in_for_every_such_column() -> None:
+    there = {
+        name: {column.name for column in model.__table__.columns if isinstance(column.type, JSON)}
+        for name, model in TABLE_TO_MODEL.items()
+    }
+    assert {name: set(STRUCTURED.get(name, {})) for name in TABLE_TO_MODEL} == there
 
 
 def test_a_bad_row_in_the_middle_of_each_table_loses_nothing_else(studio: NewStudio) -> None:
@@ -205,6 +232,10 @@ def test_names_links_and_configs_that_clash_are_mended_and_told(studio: NewStudi
     job = say(desk, "GetFineTuningJob", id="j")["fine_tuning_job"]
     assert (job["lora_config_id"], job["adapter_id"], job["status"]) == (config, "a1", "cancelled")
     assert job["error"]["message"] == "the file does not tell how it ended"
+    empty = {"evaluation_jobs": [{"id": "e", "base_model_id": "h2", "adapter_id": "", "prompt_id": ""}]}
+    assert counts(do_import(desk, empty)) == {"evaluation_jobs": (0, 1, 0, 0)}, (
+        "the original writes no adapter as empty text"
+    )
     twin = {"models": [{"id": "h3", "type": "huggingface", "name": "other", "huggingface_model_name": "org/m"}],
             "adapters": [{"id": "a2", "type": "project", "name": "y", "model_id": "h3"}]}  # fmt: skip
     told = reasons(do_import(desk, twin))

@@ -127,7 +127,8 @@ class Import:
         if table == "prompts":
             self._check_columns(values)
         mended += self._name(table, values)
-        links = {name: values.pop(name) for name in LINKS[table] if values.get(name)}
+        named = {name: values.pop(name, None) for name in LINKS[table]}
+        links = {name: wanted for name, wanted in named.items() if wanted}  # the original writes no adapter as ""
         self._insert(model(**values))
         if table in NAMED:
             self.names[table].taken.add(values["name"])

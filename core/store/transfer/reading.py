@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
@@ -14,20 +13,8 @@ from sqlalchemy import JSON, BigInteger, Boolean, Double, Integer
 
 from core.messages.common import LONGEST_NAME, no_twice
 from core.store.tables import EVERY_TABLE, TABLE_TO_MODEL, Base
+from core.store.transfer.answerable import check, is_list
 
-# JSON columns that hold a list, not an object, and what its items are; what the values of objects are.
-LISTS: dict[tuple[str, str], type] = {
-    ("evaluation_jobs", "selected_features"): str,
-    ("fine_tuning_jobs", "train_splits"): str,
-    ("datasets", "preview"): dict,
-}
-OBJECTS: dict[tuple[str, str], type] = {
-    ("datasets", "column_types"): str,
-    ("models", "files"): str,
-    ("adapters", "files"): str,
-    ("evaluation_jobs", "scores"): float,
-    ("jobs", "last_metrics"): float,
-}
 READ = (*TABLE_TO_MODEL, "jobs")
 YEAR_10000 = 253_402_300_800  # in unix seconds: no calendar shows what is later
 _LARGEST = {Integer: 2**31 - 1, BigInteger: 2**63 - 1}
@@ -128,11 +115,11 @@ def _value(table: str, name: str, kind: Any, value: Any) -> Any:
     elif isinstance(kind, Double):
         read = _moment if name.endswith("_at") else _number
     elif isinstance(kind, JSON):
-        column = (table, name)
-        in_list = column in LISTS
-        read = partial(_structured, list if in_list else dict, LISTS[column] if in_list else OBJECTS.get(column))
+        read = partial(_structured, list if is_list(table, name) else dict)
     try:
-        return read(value)
+        made = read(value)
+        check(table, name, made)
+        return made
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Unusable(f"{name}: {error}") from None
 
@@ -201,30 +188,14 @@ def _moment(value: Any) -> float:
     return made
 
 
-def _structured(kind: type, inner: type | None, value: Any) -> Any:
+def _structured(kind: type, value: Any) -> Any:
     made: Any = json.loads(value) if isinstance(value, str) else value
     if not isinstance(made, kind):
         raise ValueError(f"must be {'an object' if kind is dict else 'a list'}, not {_shown(value)}")
-    for each in _items(made):
-        if inner is not None and not _is(each, inner):
-            raise ValueError(f"must hold {PLURALS[inner]} only, not {_shown(each)}")
     if _NUL.search(json.dumps(made, allow_nan=False)):
         raise ValueError("text can't hold a NUL character")
     json.dumps(made, ensure_ascii=False).encode()  # half a surrogate pair is no text
     return made
-
-
-def _items(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
-
-
-PLURALS = {str: "texts", float: "finite numbers", dict: "objects"}
-
-
-def _is(value: Any, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    return isinstance(value, kind)
 
 
 def _shown(value: Any) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.events import Failure
+from core.messages.common import LONGEST_NAME
 from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job
 from core.store.transfer.importing import Outcome
 from core.store.transfer.reading import Unusable, values_of
@@ -69,7 +70,7 @@ def _job(
         id=id,
         kind=kind.value,
         name=told.get("name") or name or f"{kind.value.replace('_', ' ')} {id[:8]}",
-        engine=told.get("engine") or kind.value,
+        engine=(told.get("engine") or kind.value)[:LONGEST_NAME],
         status=status.value,
         error=error,
         spec={},
