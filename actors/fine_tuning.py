@@ -115,8 +115,7 @@ def _out_dir(message: StartFineTuningJob, world: RealWorld) -> Path:
     """The directory for the adapter; the default one is created."""
     if message.out_dir:
         return world.path(message.out_dir, write=True)
-    settings = world.desk.settings
-    path = (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()
+    path = world.desk.settings.adapters_root
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -78,7 +78,7 @@ def _place(settings: Settings, what: str, row: Model | Adapter | Dataset, hub_na
         raise Refused.because([Breach(rule="MS-109", field=f"{what}_id", message=text)])
     if row.location is None:
         return None
-    adapters = (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()
+    adapters = settings.adapters_root
     own = [adapters, settings.artifacts_root, settings.defaults_file.parent]
     try:
         return str(inside_any([*settings.roots, *own], row.location))

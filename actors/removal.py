@@ -110,7 +110,7 @@ def remove_adapter(message: RemoveAdapter, unit: Unit, world: RealWorld) -> Remo
 
 def _root_of(settings: Settings, session: Session, row: Adapter, path: Path) -> Path | None:
     """The directory of the studio's that the adapter lies in: of all adapters, or where its own job was told to put it."""
-    adapters = adapters_root(settings)
+    adapters = settings.adapters_root
     real = path.parent.resolve() / path.name
     if adapters in real.parents:
         return adapters
@@ -195,11 +195,6 @@ def _freeing(
     )
 
 
-def adapters_root(settings: Settings) -> Path:
-    """Where the studio keeps adapters, resolved."""
-    return (settings.project.resolve() / settings.adapters_dir.expanduser()).resolve()
-
-
 def _directory(settings: Settings, id: str) -> Iterator[Candidate]:
     """A job's own directory (core/spec.py tells what is in it)."""
     if id == Path(id).name:
@@ -213,7 +208,7 @@ def _adapters_of(settings: Settings, row: FineTuningJob) -> Iterator[Candidate]:
     An imported row may name any directory and have any id: only a UUID's numbered directories are taken for a job's.
     """
     root = (settings.project.resolve() / (row.out_dir or "")).resolve()
-    allowed = [*settings.roots, adapters_root(settings)]
+    allowed = [*settings.roots, settings.adapters_root]
     if not row.out_dir or not _is_uuid(row.id) or not any(root.is_relative_to(each) for each in allowed):
         return
     own = root / row.id

@@ -65,6 +65,11 @@ def known(kind: str) -> FailureClass:
     return F(kind) if kind in set(F) else F.bug
 
 
+def title(kind: str) -> str:
+    """What a failure's kind is called; imported, and what a newer version tells, by its own word."""
+    return CLASSES[F(kind)].title if kind in set(F) else kind.replace("_", " ")
+
+
 def filled(failure: Failure) -> Failure:
     """The failure with a cause and a next step, whoever told it."""
     told = CLASSES[known(failure.kind)]

@@ -163,6 +163,11 @@ class Settings(BaseSettings):
         return any(path.is_relative_to(each) for each in [*own, self.scripts_root])
 
     @property
+    def adapters_root(self) -> Path:
+        """The directory that adapters are put into by default, absolute."""
+        return (self.project.resolve() / self.adapters_dir.expanduser()).resolve()
+
+    @property
     def defaults_file(self) -> Path:
         """The file of the project defaults."""
         shipped = Path(__file__).resolve().parent.parent / "configs" / "project_defaults.json"

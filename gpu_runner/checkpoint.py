@@ -96,14 +96,15 @@ def newest(attempt_dir: Path, identity: Identity, tell: Tell, needed: tuple[str,
     for path in _earlier(attempt_dir):
         try:
             manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+            found, saved = Found(path, int(manifest["step"]), manifest["position"]), dict(manifest["identity"])
             broken = _broken(path, manifest, identity.world_size, needed)
         except (OSError, ValueError, KeyError, TypeError) as error:
             broken = str(error)
         if broken:
             tell(f"{path.parent.parent.name}/{path.name} can't be used: {broken}; an older one is looked for")
             continue
-        _must_match(path, manifest["identity"], identity)
-        return Found(path, int(manifest["step"]), manifest["position"])
+        _must_match(path, saved, identity)
+        return found
     return None
 
 

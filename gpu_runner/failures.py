@@ -45,7 +45,7 @@ def failure_of(error: BaseException) -> Failure:
         if is_out_of_memory(each):
             return _told(F.out_of_memory, f"memory ran out: {_first_line(each)}", trace)
         if _disk_full(each):
-            return _told(F.disk_full, f"the disk is full: {_first_line(each)}", trace)
+            return _told(F.disk_full, f"a file could not be written: {_first_line(each)}", trace)
     if isinstance(error, JobError):
         return _told(error.kind, error.message, trace, error.hint, error.cause)
     return _told(F.bug, f"{type(error).__name__}: {_first_line(error)}", trace)

@@ -136,12 +136,10 @@ class FrugalTrainer(SFTTrainer):  # type: ignore[misc]
         """Raise the error when fewer rows can't help, which in several processes each would have to know of the others."""
         if not is_out_of_memory(error):
             raise error
-        if single:
-            step, told = self.state.global_step + 1, arithmetic(self.model, self.optimizer, error)
-            text = f"memory ran out at step {step} with a single row at once: {told}"
+        if single or not self.frugal or self.args.world_size > 1:
+            step, alone = self.state.global_step + 1, " with a single row at once" if single else ""
+            text = f"memory ran out at step {step}{alone}: {arithmetic(self.model, self.optimizer, error)}"
             raise JobError(text, kind=FailureClass.out_of_memory) from error
-        if not self.frugal or self.args.world_size > 1:
-            raise error
 
 
 def parts_before(directory: Path) -> tuple[int, int]:

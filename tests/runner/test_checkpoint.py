@@ -55,7 +55,9 @@ def test_nothing_before_an_attempt_that_began_anew_is_gone_on_from_not_even_by_t
     assert found(tmp_path, 4) is None and found(tmp_path, 5) is None
 
 
-@pytest.mark.parametrize("harm", ["a byte", "a file", "the manifest", "half the manifest", "odd manifest"])
+@pytest.mark.parametrize(
+    "harm", ["a byte", "a file", "the manifest", "half the manifest", "odd manifest", "no identity"]
+)
 def test_what_does_not_hold_is_told_and_the_one_before_it_is_taken(tmp_path: Path, harm: str) -> None:
     save(tmp_path / "1", 2)
     broken = save(tmp_path / "1", 4)
@@ -68,8 +70,11 @@ def test_what_does_not_hold_is_told_and_the_one_before_it_is_taken(tmp_path: Pat
         manifest.unlink()
     elif harm == "half the manifest":
         manifest.write_text(manifest.read_text()[:50])
-    else:
+    elif harm == "odd manifest":
         manifest.write_text('{"files": []}')
+    else:
+        whole = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({name: whole[name] for name in whole if name != "identity"}))
     told: list[str] = []
     assert found(tmp_path, 2, told) == "1/checkpoint-2"
     assert len(told) == 1 and "checkpoint-4 can't be used" in told[0]

@@ -180,7 +180,8 @@ def test_a_job_whose_policy_is_off_fails_at_once_and_other_errors_are_never_take
 ) -> None:
     with Room(2).of(monkeypatch):
         attempt = Attempt(tmp_path, 1)
-        assert attempt.run(spec(oom_retry=False))["error"]["kind"] == FailureClass.out_of_memory
+        error = attempt.run(spec(oom_retry=False))["error"]
+        assert error["kind"] == FailureClass.out_of_memory and "weights" in error["message"]
         assert attempt.records("oom") == []
     monkeypatch.setattr(SFTTrainer, "training_step", lambda *of: 1 / 0)
     assert Attempt(tmp_path, 2).run(spec())["error"]["kind"] == FailureClass.bug

@@ -10,6 +10,7 @@ from typing import Any
 from core.client import Answer
 from core.errors import NotFound, Refused, Unavailable
 from core.events import Event, Failure
+from core.failing import filled as told
 from core.following import Away, Back
 from core.messages.base import Message
 from core.messages.datasets import DatasetMetadata
@@ -32,6 +33,14 @@ FIELDS = {
     "ListConfigs": "configs",
     "ListRunners": "runners",
     "ListEvents": "events",
+}
+VERBS = {  # and the state that each leads to here
+    "CancelJob": JobStatus.cancelled,
+    "PauseJob": JobStatus.paused,
+    "ResumeJob": JobStatus.queued,
+    "RetryJob": JobStatus.queued,
+    "CheckpointJob": JobStatus.running,
+    "SetJobPriority": JobStatus.running,
 }
 HOSTILE = "[red]\x1b]52;c;ZXZpbA==\x07\u202eevil[/nope] " + "長" * 40 + " 👩‍🚀 " + "x" * 10_000
 
@@ -68,9 +77,9 @@ class FakeStudio:
             return JobMetricsReply(id=message.id, attempt=1, offset=0, series=self.series)
         if name == "GetJobLog":
             return JobLogReply(id=message.id, lines=self.log, attempt=1, offset=0)
-        if name == "CancelJob":
-            self.job(message.id).status = JobStatus.cancelled
-            return JobStateReply(id=message.id, status=JobStatus.cancelled)
+        if name in VERBS:
+            self.job(message.id).status = VERBS[name]
+            return JobStateReply(id=message.id, status=VERBS[name])
         if name == "StartFineTuningJob":
             return self._start(message)
         raise NotFound(f"this stand-in has no {name}")
@@ -149,10 +158,16 @@ def job(id: str, **fields: Any) -> FineTuningJobMetadata:
 
 def failed(id: str) -> FineTuningJobMetadata:
     """A job that ended badly."""
-    error = Failure(
-        kind="out_of_memory", message="memory ran out", hint="Lower per_device_train_batch_size or max_length."
+    error = told(
+        Failure(
+            kind="out_of_memory",
+            message="memory ran out at step 40 with a single row at once: 7.21 GiB of 7.60 GiB of the host are held",
+            log_tail=[f"line {number} of the log" for number in range(1, 21)],
+            traceback="Traceback (most recent call last):\n  torch.OutOfMemoryError",
+        )
     )
-    return job(id, status=JobStatus.failed, error=error, eta_seconds=None, phase=None)
+    told_as = {"error": error, "failure_class": error.kind}
+    return job(id, status=JobStatus.failed, eta_seconds=None, phase=None, **told_as)
 
 
 def filled() -> FakeStudio:

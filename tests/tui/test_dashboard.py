@@ -130,7 +130,7 @@ async def test_a_gap_in_the_records_is_healed_by_asking(studio: FakeStudio) -> N
 async def test_a_failed_job_tells_why_and_what_to_do(studio: FakeStudio) -> None:
     studio.rows["fine_tuning_jobs"] = [failed("bad")]
     async with app(studio, open_job="bad").run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: "memory ran out" in shown(pilot.app) and "Lower per_device" in shown(pilot.app))
+        await until(pilot, lambda: "memory ran out" in shown(pilot.app) and "Lower max_length" in shown(pilot.app))
 
 
 async def test_live_changes_leave_the_cursor_on_its_row(studio: FakeStudio) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -58,13 +58,15 @@ def _option(name: str, field: FieldInfo, kind: Any, path: tuple[str, ...]) -> Op
     return Option("--" + name.replace("_", "-"), path, read, many, text.replace("%", "%%"), choices(field))
 
 
-def add_options(parser: argparse.ArgumentParser, message: type[Message[Any]], *, without: str | None = None) -> None:
-    """Give the parser an option for every field but `without`; what is not given is left to the message's defaults.
+def add_options(
+    parser: argparse.ArgumentParser, message: type[Message[Any]], *, without: Sequence[str | None] = ()
+) -> None:
+    """Give the parser an option for every field but those `without`; what is not given is left to the message's defaults.
 
     A field that holds an id has a short flag too: `--dataset-id` is `--dataset`, and takes a name as well.
     """
     for option in options(message):
-        if option.path == (without,):
+        if option.path[0] in without and len(option.path) == 1:
             continue
         if option.read is _switch:
             parser.add_argument(

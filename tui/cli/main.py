@@ -70,7 +70,7 @@ def _command(words: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from tui.cli import up, verbs, watch
+    from tui.cli import clone, up, verbs, watch
     from tui.cli.parsing import Parser, Version
 
     made = Parser(
@@ -82,7 +82,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action=Version, help="tell the version and exit")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up.add(commands)
-    watch.add(verbs.add_verbs(commands))
+    nouns = verbs.add_verbs(commands)
+    watch.add(nouns)
+    clone.add(nouns["job"])
     _send(commands)
     _tools(commands)
     return made

@@ -13,7 +13,7 @@ from core.messages import REGISTRY, Command, Message, parse
 from core.rules import check, refusing
 from core.text import plain
 from tui.cli import output
-from tui.cli.fields import add_options, payload, seconds
+from tui.cli.fields import add_options, options, payload, seconds
 from tui.cli.parsing import add_command, add_group
 from tui.cli.references import hints, places, resolve
 
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb of a noun; `positional` is a field given without its flag."""
+    """A verb of a noun; `positional` is a field given without its flag, `second` one behind it."""
 
     noun: str
     verb: str
     message: str
     positional: str | None = None
+    second: str | None = None
 
 
 VERBS: tuple[Verb, ...] = (
@@ -70,7 +71,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("job", "resume", "ResumeJob", "id"),
     Verb("job", "retry", "RetryJob", "id"),
     Verb("job", "checkpoint", "CheckpointJob", "id"),
-    Verb("job", "priority", "SetJobPriority", "id"),
+    Verb("job", "priority", "SetJobPriority", "id", "priority"),
     Verb("job", "edit", "EditFineTuningJob", "id"),
     Verb("job", "remove", "RemoveFineTuningJob", "id"),
     Verb("evaluation", "submit", "StartEvaluationJob"),
@@ -81,7 +82,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("evaluation", "pause", "PauseJob", "id"),
     Verb("evaluation", "resume", "ResumeJob", "id"),
     Verb("evaluation", "retry", "RetryJob", "id"),
-    Verb("evaluation", "priority", "SetJobPriority", "id"),
+    Verb("evaluation", "priority", "SetJobPriority", "id", "priority"),
     Verb("evaluation", "edit", "EditEvaluationJob", "id"),
     Verb("evaluation", "remove", "RemoveEvaluationJob", "id"),
     Verb("export", "submit", "ExportModel"),
@@ -89,7 +90,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("export", "show", "GetExportJob", "id"),
     Verb("export", "cancel", "CancelJob", "id"),
     Verb("export", "retry", "RetryJob", "id"),
-    Verb("export", "priority", "SetJobPriority", "id"),
+    Verb("export", "priority", "SetJobPriority", "id", "priority"),
     Verb("database", "export", "ExportDatabase", "path"),
     Verb("database", "import", "ImportDatabase", "imported_json_path"),
     Verb("event", "list", "ListEvents"),
@@ -142,6 +143,14 @@ def _declare(verbs: Any, verb: Verb) -> None:
             metavar="FILE" if verb.positional.endswith("path") else verb.positional.removesuffix("_id").upper(),
             help=_meant(verb),
         )
+    if verb.second:
+        second = next(each for each in options(message) if each.path == (verb.second,))
+        parser.add_argument(
+            f"positional_{verb.second}", type=second.read, metavar=verb.second.upper(), help=second.help
+        )
+    if verb.message == "RetryJob":
+        text = "begin anew: the same as --no-from-checkpoint"
+        parser.add_argument("--anew", dest="field_from_checkpoint", action="store_const", const=False, help=text)
     if verb.message == "StartEvaluationJob":
         parser.add_argument(
             "--pair",
@@ -152,7 +161,7 @@ def _declare(verbs: Any, verb: Verb) -> None:
         )
     if issubclass(message, Command) and verb.verb in ("submit",):
         parser.add_argument("--wait", action="store_true", help="show progress and wait for the end")
-    add_options(parser, message, without=verb.positional)
+    add_options(parser, message, without=(verb.positional, verb.second))
     parser.set_defaults(run=_runner(verb, message))
 
 
@@ -165,8 +174,9 @@ def _meant(verb: Verb) -> str:
 def _runner(verb: Verb, message: type[Message[Any]]) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         fields = payload(arguments, message)
-        if verb.positional and (given := getattr(arguments, f"positional_{verb.positional}")) is not None:
-            fields[verb.positional] = given
+        for name in filter(None, (verb.positional, verb.second)):
+            if (given := getattr(arguments, f"positional_{name}")) is not None:
+                fields[name] = given
         if pairs := getattr(arguments, "pair", []):
             fields["model_adapter_combinations"] = [_pair(text) for text in pairs]
         return request(arguments, verb.message, fields)

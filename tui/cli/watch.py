@@ -15,6 +15,7 @@ from tui.cli import output, tables
 from tui.cli.parsing import Parser, add_command
 from tui.cli.references import BATCH, EXPORT, JOB, SCORED, Listing, by_name, hint
 from tui.view import words
+from tui.view.failure import card
 
 if TYPE_CHECKING:
     from core.client import StudioClient
@@ -106,7 +107,7 @@ def wait_for(client: StudioClient, id: str, *, noun: str = "job", form: str = "t
 def _end(client: StudioClient, id: str, job: Any) -> None:
     """What came of it: why it failed, the adapter, or the scores side by side."""
     if job.error is not None:
-        print(plain(f"{job.error.message}\n{job.error.hint}", lines=True), file=sys.stderr)
+        print("\n".join(card(job.error.model_dump(mode="json"))), file=sys.stderr)
     elif isinstance(getattr(job, "scores", None), dict):
         rows = _batch(client, id)
         names = list(dict.fromkeys(name for each in rows for name in each.scores))

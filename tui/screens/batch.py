@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from core.text import plain
 from tui.pump import StudioChanged
-from tui.screens.base import StudioScreen
+from tui.screens.jobkeys import JobKeysScreen
 from tui.screens.listing import UNFINISHED
 from tui.view import words
 from tui.view.kinds import Cell
@@ -20,14 +20,13 @@ SCORES = ("exact_match", "stopped_by_eos", "new_tokens", "tokens_per_second")
 ANSWERS = 500
 
 
-class BatchScreen(StudioScreen):
+class BatchScreen(JobKeysScreen):
     """Follows one batch."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "differing", "differing", show=False),
-        Binding("c", "cancel", "cancel", show=False),
     ]
-    keys_shown = "enter row  f only differing rows  c cancel  r reload  esc back  ? help"
+    keys_shown = "enter row  f only differing rows  p pause  c cancel  t try again  ? help"
 
     def __init__(self, parent: str) -> None:
         super().__init__()
@@ -135,9 +134,15 @@ class BatchScreen(StudioScreen):
         self.differing = not self.differing
         self.again()
 
-    def action_cancel(self) -> None:
-        """c: ask for the batch's end."""
-        self.dashboard.confirm(
-            "Cancel this evaluation?",
-            lambda: self.dashboard.ask("CancelJob", {"id": self.parent_job}, lambda answer: self.again()),
-        )
+    @property
+    def job_row(self) -> dict[str, Any] | None:
+        """The batch, as its first combination tells it; an unfinished one before those that are over."""
+        if not self.jobs:
+            return None
+        told = next((job for job in self.jobs if job["status"] in {*UNFINISHED, "paused"}), self.jobs[0])
+        return {
+            "id": self.parent_job,
+            "name": "this evaluation",
+            "status": told["status"],
+            "priority": told["priority"],
+        }

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Select, SelectionList, Static, TextArea
 
 from core import presets
+from core.cloning import changed
 from core.errors import StudioError
 from core.messages import REGISTRY
 from core.text import plain
@@ -19,6 +20,7 @@ from tui import forms
 from tui.cli.references import REFERENCES
 from tui.forms import CONFIG_KINDS, Field
 from tui.screens.base import StudioScreen
+from tui.view import words
 from tui.widgets.banner import Banner
 from tui.widgets.prompt import PromptLine
 
@@ -42,6 +44,8 @@ class FormScreen(StudioScreen):
         self.message = message
         self.values = values
         self.form = forms.fields(message)
+        shown = {field.key for field in self.form}
+        self.kept = {name: value for name, value in values.items() if name not in shown}  # sent along as they are
         self.touched: set[str] = set()
         self.sending = False
         self.refused: dict[str, tuple[Any, list[str]]] = {}  # field -> the value that the studio refused, and why
@@ -72,12 +76,14 @@ class FormScreen(StudioScreen):
         id = f"input-{_id(field)}"
         if field.kind in ("choice", "switch", "reference"):
             options = [(Content(text), text) for text in field.choices]
+            if field.kind == "reference" and value:
+                options = [(Content(words.short(value)), value)]  # until its list is there, it is sent as it is
             if field.kind == "switch":
                 options, value = [(Content("yes"), "yes"), (Content("no"), "no")], "yes" if value else "no"
             chosen = value if value in [option for _, option in options] else Select.NULL
             return Select(
                 options,
-                prompt="the default" if field.name in CONFIG_KINDS else "choose one",
+                prompt=self._unchosen(field),
                 allow_blank=True,
                 value=chosen,
                 id=id,
@@ -89,6 +95,11 @@ class FormScreen(StudioScreen):
         if field.kind == "long":
             return TextArea(text, id=id, tab_behavior="focus")
         return Input(text, id=id, compact=True)
+
+    def _unchosen(self, field: Field) -> str:
+        if field.name.removesuffix("_id") in self.kept:
+            return "as the job had it"
+        return "the default" if field.name in CONFIG_KINDS else "choose one"
 
     def on_mount(self) -> None:
         """The lists that fields choose from come after the frame."""
@@ -153,8 +164,10 @@ class FormScreen(StudioScreen):
             return
         select = self.query_one(f"#input-{_id(field)}", Select)
         wanted = self.values.get(field.key)
+        if wanted and wanted not in [id for _, id in options]:
+            options = [*options, (words.short(wanted), wanted)]
         select.set_options([(Content(plain(name, limit=60)), id) for name, id in options])
-        if wanted in [id for _, id in options]:
+        if wanted:
             select.value = wanted
         elif len(options) == 1 and field.name not in CONFIG_KINDS:
             select.value = options[0][1]
@@ -228,7 +241,8 @@ class FormScreen(StudioScreen):
         return widget.text if isinstance(widget, TextArea) else widget.value  # type: ignore[attr-defined]
 
     def _payload(self) -> tuple[dict[str, Any], dict[str, str]]:
-        return forms.payload(self.form, {field.key: self._value(field) for field in self.form})
+        made, wrong = forms.payload(self.form, {field.key: self._value(field) for field in self.form})
+        return changed(self.kept, made) if self.kept else made, wrong
 
     def _check(self, *, all_fields: bool = False) -> bool:
         """Show what the local rules say of the fields that were touched, or of all; whether nothing is wrong."""

@@ -14,7 +14,7 @@ from textual.widgets import Log, Static
 
 from core.text import plain
 from tui.pump import JobRecords, StudioChanged
-from tui.screens.base import StudioScreen
+from tui.screens.jobkeys import JobKeysScreen
 from tui.theme import painted
 from tui.view import words
 from tui.view.jobview import JobView
@@ -22,10 +22,11 @@ from tui.widgets.banner import Banner
 from tui.widgets.curve import Curve
 from tui.widgets.facts import Facts
 
-PANES = {"log": "l log", "events": "e events", "configs": "o configs"}
+PANES = {"log": "l log", "events": "e events", "configs": "o configs", "failure": "f failure"}
+TALL = 28  # lines of a terminal from which the last lines of a failed job's log stand with the failure
 
 
-class JobScreen(StudioScreen):
+class JobScreen(JobKeysScreen):
     """Follows one job."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -33,7 +34,7 @@ class JobScreen(StudioScreen):
         Binding("e", "pane('events')", "events", show=False),
         Binding("o", "pane('configs')", "configs", show=False),
         Binding("L", "log_axis", "log axis", show=False),
-        Binding("c", "cancel", "cancel", show=False),
+        Binding("f", "pane('failure')", "failure", show=False),
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "yaml", show=False),
         Binding("j", "scroll(1)", "down", show=False),
@@ -41,7 +42,7 @@ class JobScreen(StudioScreen):
         Binding("g", "top", "top", show=False),
         Binding("G", "end", "end", show=False),
     ]
-    keys_shown = "l log  e events  o configs  L log axis  c cancel  d describe  esc back  ? help"
+    keys_shown = "l log  e events  p pause  s save  c cancel  t try again  C clone  ? help"
 
     def __init__(self, job_id: str) -> None:
         super().__init__()
@@ -106,6 +107,7 @@ class JobScreen(StudioScreen):
         ]
         self.banner.name_it(f"Job {self.view.job.get('adapter_name') or words.short(self.job_id)}")
         self.query_one(Curve).draw_now(self.view.curves())
+        self._title()
         self._draw()
         self._pane()
         if not self.following:
@@ -140,7 +142,7 @@ class JobScreen(StudioScreen):
     def _draw(self) -> None:
         self._head()
         self.query_one("#numbers", Facts).show(self.view.facts(), limit=60)
-        trouble = self.view.trouble()
+        trouble = self.view.trouble(log=max(0, min(5, self.size.height - TALL)))
         box = self.query_one("#trouble", Static)
         box.display = bool(trouble)
         box.update(Content(trouble))
@@ -153,7 +155,8 @@ class JobScreen(StudioScreen):
             self.query_one("#head", Static).update(made)
 
     def _title(self) -> None:
-        shown = "   ".join(f"[{text}]" if name == self.pane else f" {text} " for name, text in PANES.items())
+        there = {name: text for name, text in PANES.items() if name != "failure" or self.view.job.get("error")}
+        shown = "   ".join(f"[{text}]" if name == self.pane else f" {text} " for name, text in there.items())
         self.query_one("#pane-title", Static).update(Content(shown))
 
     def _lines(self) -> list[str]:
@@ -161,6 +164,8 @@ class JobScreen(StudioScreen):
             return self.view.log or ["the log begins when a runner has the job"]
         if self.pane == "configs":
             return self.view.configs().splitlines()
+        if self.pane == "failure":
+            return self.view.failure()
         return [
             plain(f"{words.clock(event['at'])} {event['type']:<20} {event['message']}", limit=400)
             for event in self.happened
@@ -176,16 +181,29 @@ class JobScreen(StudioScreen):
             at_end, top = pane.is_vertical_scroll_end, pane.scroll_y
             pane.clear()
             pane.write_lines(lines, scroll_end=False)
-            if at_end or not known:
+            if self.pane == "failure":
+                pane.scroll_to(
+                    y=top if known else 0, animate=False
+                )  # read from its beginning; the others from their end
+            elif at_end or not known:
                 pane.scroll_end(animate=False, x_axis=False)
             else:
                 pane.scroll_to(y=top, animate=False)
         self.written = lines[:]
 
+    @property
+    def job_row(self) -> dict[str, Any] | None:
+        """The job, once it is known."""
+        return self.view.job or None
+
+    def names_taken(self) -> list[Any]:
+        """Its own."""
+        return [self.view.job.get("adapter_name")]
+
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     def action_pane(self, name: str) -> None:
-        """l, e, o: what the lower pane shows."""
+        """l, e, o, f: what the lower pane shows."""
         self.pane = name
         self.written = []
         self._title()
@@ -206,13 +224,6 @@ class JobScreen(StudioScreen):
     def action_log_axis(self) -> None:
         """L: a logarithmic axis."""
         self.query_one(Curve).toggle_log()
-
-    def action_cancel(self) -> None:
-        """c: ask for the job's end."""
-        name = self.view.job.get("adapter_name") or self.job_id
-        self.dashboard.confirm(
-            f"Cancel {name}?", lambda: self.dashboard.ask("CancelJob", {"id": self.job_id}, lambda answer: self.again())
-        )
 
     def action_describe(self) -> None:
         """d: everything about the job."""

@@ -10,9 +10,9 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tui.pump import StudioChanged
-from tui.screens.base import StudioScreen
+from tui.screens.jobkeys import JobKeysScreen
 from tui.view import kinds
-from tui.view.kinds import Kind, Row
+from tui.view.kinds import JOBS, Kind, Row
 from tui.widgets.banner import Banner
 from tui.widgets.prompt import PromptLine
 from tui.widgets.table import StudioTable
@@ -22,7 +22,7 @@ MOST = 1_000  # rows that a table shows
 UNFINISHED = {"queued", "assigned", "running", "pausing", "cancel_requested"}  # these change by themselves
 
 
-class ListScreen(StudioScreen):
+class ListScreen(JobKeysScreen):
     """Rows of one kind; they change under the cursor without moving it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -31,7 +31,6 @@ class ListScreen(StudioScreen):
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "yaml", show=False),
         Binding("l", "log", "log", show=False),
-        Binding("c", "cancel", "cancel", show=False),
         Binding("D", "drain", "drain", show=False),
         Binding("right_square_bracket", "more", "more", show=False),
     ]
@@ -110,6 +109,15 @@ class ListScreen(StudioScreen):
         key = self.query_one(StudioTable).cursor_key
         return next((row for row in self.rows if str(row["id"]) == key), None)
 
+    @property
+    def job_row(self) -> Row | None:
+        """The job under the cursor, on a list of jobs."""
+        return self.row if self.kind.name in JOBS else None
+
+    def names_taken(self) -> list[Any]:
+        """Those of the rows."""
+        return [row.get("adapter_name") for row in self.rows]
+
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     def on_data_table_row_selected(self, event: StudioTable.RowSelected) -> None:
@@ -149,17 +157,6 @@ class ListScreen(StudioScreen):
         """l: a job's log."""
         if self.kind.name == "jobs" and (row := self.row) is not None:
             self.dashboard.show_job(str(row["id"]))
-
-    def action_cancel(self) -> None:
-        """c: ask for a job's end."""
-        row = self.row
-        if row is None or self.kind.name not in ("jobs", "evaluations"):
-            return
-        name = row.get("adapter_name") or row["id"]
-        self.dashboard.confirm(
-            f"Cancel {name}?",
-            lambda: self.dashboard.ask("CancelJob", {"id": str(row["id"])}, lambda answer: self.again()),
-        )
 
     def action_remove(self) -> None:
         """ctrl+d: remove what the row is about; what depends on it is told by the studio, which refuses then."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.text import plain
+from tui.view.failure import card
 
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 LONG = 100  # characters of a value that stands beside its name
@@ -37,6 +38,8 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, str):
         text = plain(_pretty(value), limit=MOST, lines=True)
         return _quoted(text) if "\n" not in text else text
+    if name == "error" and isinstance(value, Mapping) and "kind" in value:
+        return "\n".join(card(value))
     if isinstance(value, Mapping) and not _flat(value):
         return described(value)
     if isinstance(value, Mapping) and len(line(value)) > LONG:

@@ -7,21 +7,32 @@ EVERYWHERE = """\
 ?  these keys            esc, q  back; on a list, q leaves the dashboard
 ctrl+t  light or dark    the studio and its jobs go on when the dashboard is left"""
 
+JOBS = """\
+p  pause a job, or let it go on      s  save a checkpoint now
+c  cancel                            C  clone: the form of one like it
+t  try again, from its checkpoint    T  try again from the beginning
++ -  let it go before others, or behind"""
+
 SCREENS = {
-    "ListScreen": """\
+    "ListScreen": f"""\
 j k g G, arrows   move               enter  open
 /  filter                            d  describe          y  as YAML
 n  new                               r  ask again         ]  more rows
-l  a job's log                       c  cancel a job
-ctrl+d  remove what the row shows    D  drain a runner, or let it work again""",
-    "JobScreen": """\
+l  a job's log                       ctrl+d  remove what the row shows
+D  drain a runner, or let it work again
+
+{JOBS}""",
+    "JobScreen": f"""\
 j k g G, arrows   scroll the lower pane
-l  log      e  events     o  configs       the lower pane
-L  logarithmic axis       c  cancel the job
-d  describe               y  as YAML       r  ask again""",
-    "BatchScreen": """\
+l  log      e  events     o  configs     f  why it failed     the lower pane
+L  logarithmic axis       d  describe    y  as YAML           r  ask again
+
+{JOBS}""",
+    "BatchScreen": f"""\
 j k g G, arrows   move    enter  one row's prompt and every answer
-f  only rows on which the combinations differ     c  cancel the batch     r  ask again""",
+f  only rows on which the combinations differ     r  ask again
+
+{JOBS}""",
     "FormScreen": """\
 tab, shift+tab  next or previous field       ctrl+s  send
 enter           open a choice                space   mark one of several

@@ -9,10 +9,13 @@ from typing import Any
 from core.loglines import told
 from core.text import plain
 from tui.view import words
+from tui.view.failure import card, whole
 
 CURVES = ("loss", "eval_loss")
 POINTS = 300
 LINES = 2_000  # log lines kept
+SHORT = 135  # characters of each part of a failure above the curve: two lines of a narrow terminal
+LONG = 300  # the same where there is room
 
 
 @dataclass
@@ -135,14 +138,15 @@ class JobView:
             ("id", words.short(job.get("id")), "dim"),
         ]
 
-    def trouble(self) -> str:
-        """What went wrong and what to do next; empty when nothing did."""
+    def trouble(self, log: int = 0) -> str:
+        """Why the job failed and what to do next, in a few lines, with `log` lines of its log; empty when it did not."""
         error = self.job.get("error")
-        if not error:
-            return ""
-        return plain(
-            f"✗ {error['message']}\n→ {error.get('hint') or 'the log below says more'}", limit=1_200, lines=True
-        )
+        return "\n".join(card(error, tail=log, limit=LONG if log else SHORT)) if error else ""
+
+    def failure(self) -> list[str]:
+        """All that is known of why the job failed."""
+        error = self.job.get("error")
+        return whole(error) if error else ["nothing has gone wrong"]
 
     def configs(self) -> str:
         """The config snapshots as text."""

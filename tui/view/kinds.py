@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.failing import title
 from core.text import plain
 from tui.view import words
 
 Row = Mapping[str, Any]
 Cell = tuple[str, str]  # text, style
+
+JOBS = ("jobs", "evaluations")  # the lists whose rows are jobs
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,10 @@ class Kind:
     @property
     def keys(self) -> str:
         """The keys that do something here, for the line at the bottom: at most 78 characters."""
-        own = ["c cancel"] if self.name in ("jobs", "evaluations") else ["D drain"] if self.name == "runners" else []
+        if self.name in JOBS:
+            clone = ["C clone"] if self.name == "jobs" else []
+            return "  ".join(["enter open  n new  p pause  c cancel  t try again", *clone, ": go to  ? help"])
+        own = ["D drain"] if self.name == "runners" else []
         own = own or (["^d remove"] if self.remove else [])
         new = ["n new"] if self.add else []
         return "  ".join(["enter open", *new, "d describe", "/ filter", ": go to", *own, "? help", "q quit"])
@@ -78,6 +84,8 @@ def _progress(row: Row) -> Cell:
     share = words.share(row)
     if row.get("status") == "queued":
         return plain(row.get("waiting_for") or "", limit=34), "dim"
+    if row.get("failure_class"):
+        return title(str(row["failure_class"])), "dim"
     return (f"{share:4.0%} {words.bar(share, 8)}", "bar") if share is not None else ("", "")
 
 

@@ -1,0 +1,94 @@
+"""The keys of whatever shows jobs: cancel, pause or resume, try again, save now, clone, go before others."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+
+from core.text import plain
+from tui.screens.base import StudioScreen
+from tui.view.kinds import Row
+
+STEP = 10  # of priority, a press
+LOWEST, HIGHEST = -100, 100
+
+
+class JobKeysScreen(StudioScreen):
+    """A screen with a job under its keys. `job_row` is that job, `job_id` what verbs call it by."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "cancel", "cancel", show=False),
+        Binding("p", "pause", "pause or resume", show=False),
+        Binding("t", "retry(True)", "try again", show=False),
+        Binding("T", "retry(False)", "try again from the beginning", show=False),
+        Binding("s", "save", "checkpoint now", show=False),
+        Binding("C", "clone", "clone", show=False),
+        Binding("plus", f"priority({STEP})", "earlier", show=False),
+        Binding("minus", f"priority({-STEP})", "later", show=False),
+    ]
+
+    @property
+    def job_row(self) -> Row | None:
+        """The job that the keys are for; None when there is none."""
+        raise NotImplementedError
+
+    def _request(self, message: str, row: Row, **fields: Any) -> None:
+        self.dashboard.ask(message, {"id": str(row["id"]), **fields}, lambda answer: self.again())
+
+    def action_cancel(self) -> None:
+        """c: ask for the job's end."""
+        if (row := self.job_row) is not None:
+            self.dashboard.confirm(f"Cancel {_name(row)}?", lambda: self._request("CancelJob", row))
+
+    def action_pause(self) -> None:
+        """p: pause, or let a paused job go on."""
+        if (row := self.job_row) is not None:
+            self._request("ResumeJob" if row.get("status") in ("paused", "pausing") else "PauseJob", row)
+
+    def action_retry(self, from_checkpoint: bool) -> None:
+        """t, T: run an ended job again; what it has come to is given up only when that is confirmed."""
+        row = self.job_row
+        if row is None:
+            return
+        if from_checkpoint:
+            self._request("RetryJob", row)
+            return
+        question = (
+            f"Run {_name(row)} again from the beginning? Its curve begins anew, and its checkpoints are not used."
+        )
+        self.dashboard.confirm(question, lambda: self._request("RetryJob", row, from_checkpoint=False))
+
+    def action_save(self) -> None:
+        """s: a checkpoint now."""
+        if (row := self.job_row) is not None:
+            self._request("CheckpointJob", row)
+
+    def action_priority(self, step: int) -> None:
+        """+, -: go before others, or behind."""
+        if (row := self.job_row) is not None:
+            priority = max(LOWEST, min(HIGHEST, int(row.get("priority") or 0) + step))
+            self._request("SetJobPriority", row, priority=priority)
+
+    def action_clone(self) -> None:
+        """C: the form of a job like this one."""
+        from core.cloning import next_name, request_of
+
+        if (row := self.job_row) is not None and "framework_type" in row:  # a fine-tuning
+            name = next_name(str(row.get("adapter_name") or "job"), [str(each) for each in self.names_taken()])
+            self.dashboard.show_form("StartFineTuningJob", {**request_of(row, adapters_dir()), "adapter_name": name})
+
+    def names_taken(self) -> list[Any]:
+        """Adapter names that are known to be in use."""
+        return []
+
+
+def adapters_dir() -> str:
+    """Where this studio puts adapters by default."""
+    from core.settings import settings
+
+    return str(settings().adapters_root)
+
+
+def _name(row: Row) -> str:
+    return plain(row.get("adapter_name") or row.get("name") or row["id"], limit=100)
