@@ -18,16 +18,17 @@ from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
 from core.spec import FineTuningSpec
+from core.tuning import attention_of
 from core.types import FailureClass, Method
 from gpu_runner import checkpoint, measure
-from gpu_runner.abilities import able, checkpoints_gradients
+from gpu_runner.abilities import DEFAULT_ATTENTION, able, checkpoints_gradients
 from gpu_runner.arguments import Terms, sft_config
 from gpu_runner.batches import workload
 from gpu_runner.best import Best
 from gpu_runner.chat import Writer
 from gpu_runner.child import Context
 from gpu_runner.data import load_rows, sample_and_split
-from gpu_runner.device import choose_device
+from gpu_runner.device import Device, choose_device
 from gpu_runner.failures import Cancelled, JobError
 from gpu_runner.methods import parameters, prepare
 from gpu_runner.models import load_model, load_tokenizer
@@ -66,7 +67,7 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
         bnb,
         context.token,
         learns=spec.method,
-        attention=arguments.get("attn_implementation"),
+        attention=_attention(spec, arguments, device, train_set),
     )
     arguments["gradient_checkpointing"] = checkpoints_gradients(arguments, model, spool.warn)
     packs = spec.packing and _can_pack(model, context)
@@ -156,6 +157,13 @@ def read(spec: FineTuningSpec, tokenizer: Any, context: Context) -> tuple[Tokeni
     )
     _tell_tokens(spec, context, train_set, eval_set)
     return train_set, eval_set
+
+
+def _attention(spec: FineTuningSpec, arguments: dict[str, Any], device: Device, rows: Tokenized) -> str | None:
+    """The implementation for rows of this length; None: the library's own choice."""
+    longest = min(spec.max_length, rows.tokens) if spec.packing else max(map(len, rows.input_ids))
+    chosen = attention_of(arguments, device.kind, longest)
+    return None if chosen == DEFAULT_ATTENTION else chosen
 
 
 def _can_pack(model: Any, context: Context) -> bool:

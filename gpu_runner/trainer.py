@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import trl.trainer.utils as trl_utils
 from datasets import Dataset, concatenate_datasets
 from transformers import Trainer, TrainerCallback
 
 from core.spec import FineTuningSpec
-from gpu_runner import checkpoint
+from gpu_runner import checkpoint, head
 from gpu_runner.best import Best
 from gpu_runner.child import Context
 from gpu_runner.memory_policy import FrugalTrainer
@@ -23,9 +22,7 @@ EVERY = 60.0  # seconds between checkpoints when the job does not say otherwise
 SHARE = 20  # a checkpoint is not made before that many times its own duration has passed
 
 
-# TRL scores every position on a processor, also those whose label is not learned, since other devices compile anew for
-# every shape; a processor does not, and with loss on short completions the LM head is a fifth of a step.
-vars(trl_utils)["_use_triton"] = lambda device: device.type in ("cuda", "xpu", "cpu")
+head.install()
 
 
 class StudioTrainer(FrugalTrainer):
