@@ -14,6 +14,7 @@ from actors.handlers import handles
 from actors.pages import containing, equal, every, found, page
 from actors.world import RealWorld, as_dict
 from core.facts import default
+from core.messages.choosing import SHIPPED
 from core.messages.configs import (
     AddConfig,
     ConfigMetadata,
@@ -31,7 +32,7 @@ from core.store.session import Store, Unit
 from core.store.tables import Adapter, Config, FineTuningJob, Meta, Model
 from core.types import ConfigType
 
-SHIPPED, USERS = 1, 0
+USERS = 0
 SHIPPED_KEY = "shipped_configs"
 DEFAULTS = (
     ConfigType.training_arguments,

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from actors.adapters import add_adapter
-from actors.configs import SHIPPED, USERS, Shipped, keep, ship, ship_defaults
+from actors.configs import USERS, Shipped, keep, ship, ship_defaults
 from actors.datasets import add_dataset
 from actors.desk import Desk
 from actors.models import add_model
@@ -32,6 +32,7 @@ from core.families import families
 from core.messages import Command
 from core.messages.adapters import AddAdapter
 from core.messages.base import shape_breaches
+from core.messages.choosing import SHIPPED
 from core.messages.common import LONGEST_NAME, no_twice
 from core.messages.configs import AddConfig
 from core.messages.datasets import AddDataset

@@ -18,12 +18,14 @@ from actors.jobs import submit
 from actors.pages import containing, equal, found, gone
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
+from core.messages.choosing import training_arguments
 from core.messages.common import LARGEST_COUNT
 from core.messages.fine_tuning import (
     CONFIG_FIELDS,
     FineTuningJobMetadata,
     FineTuningJobReply,
     FineTuningJobsReply,
+    FineTuningRequest,
     GetFineTuningJob,
     ListFineTuningJobs,
     StartFineTuningJob,
@@ -42,8 +44,8 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
     """Freeze every input, store the job, and queue it."""
     id = str(uuid4())
     asked, message = message, prompted(message, unit, world)
-    found_configs = freezing.configs(message, unit)
-    spec = _spec(message, unit, world, id, found_configs)
+    found_configs = freezing.configs(message, unit, world)
+    spec = specification(message, unit, world, id, found_configs, str(_out_dir(message, world)))
     spec = spec.model_copy(update={"axolotl_config": frozen_config(message, asked, unit, world)})
     row = FineTuningJob(id=id, **_columns(message, spec, found_configs))
     unit.session.add(row)
@@ -67,7 +69,10 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
     return FineTuningJobReply(fine_tuning_job=metadata(row, job, Board(unit.session, world.desk.settings)))
 
 
-def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, configs: Configs) -> FineTuningSpec:
+def specification(
+    message: FineTuningRequest, unit: Unit, world: RealWorld, id: str, configs: Configs, out_dir: str
+) -> FineTuningSpec:
+    """What a runner is told of the training; raises Refused when an input has no files here."""
     session = unit.session
     model, dataset = (
         freezing.model_source(world.desk.settings, session, message.base_model_id),
@@ -88,7 +93,7 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
             train_splits=message.splits,
             eval_split=message.eval_split or None,
         ),
-        training_arguments=freezing.training_arguments(configs["training_arguments_config"][1] or {}, message),
+        training_arguments=training_arguments(configs["training_arguments_config"][1] or {}, message),
         lora=configs["lora_config"][1] or {},
         model_bnb=configs["model_bnb_config"][1],
         adapter_bnb=configs["adapter_bnb_config"][1],
@@ -102,7 +107,7 @@ def _spec(message: StartFineTuningJob, unit: Unit, world: RealWorld, id: str, co
         early_stopping_patience=message.early_stopping_patience,
         keep_best=message.keep_best,
         oom_retry=world.desk.settings.oom_retry,
-        out_dir=str(_out_dir(message, world)),
+        out_dir=out_dir,
         resources=freezing.resources(message),
         needs_token=model.location is None or dataset.hub_name is not None,
         user_script=message.user_script or None,

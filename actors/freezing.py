@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from actors.configs import SHIPPED, keep
+from actors.configs import keep
 from actors.world import RealWorld
 from core.errors import Refused
-from core.facts import default, facts
+from core.messages.choosing import a_worker, chosen
 from core.messages.configs import parse_config
 from core.messages.evaluation import StartEvaluationJob
-from core.messages.fine_tuning import CONFIG_FIELDS, StartFineTuningJob
+from core.messages.fine_tuning import FineTuningRequest
 from core.paths import PathRefused, inside_any
 from core.rules import Breach
 from core.settings import Settings
@@ -22,9 +21,6 @@ from core.spec import AdapterSource, DatasetSource, ModelSource, PromptSource, R
 from core.store.session import Unit
 from core.store.tables import Adapter, Config, Dataset, Model, Prompt
 from core.types import ConfigType
-
-# Without a config of that type a job runs with the guide's defaults; quantisation only when it is asked for.
-DEFAULTED = (ConfigType.training_arguments, ConfigType.lora_config)
 
 
 def model_source(settings: Settings, session: Session, id: str) -> ModelSource:
@@ -99,9 +95,12 @@ def prompt_source(session: Session, id: str) -> PromptSource:
     )
 
 
-def resources(message: StartFineTuningJob | StartEvaluationJob) -> Resources:
+def resources(message: FineTuningRequest | StartEvaluationJob) -> Resources:
     """What the job occupies."""
-    cpus, gpus, memory = a_worker(message)
+    if isinstance(message, FineTuningRequest):
+        cpus, gpus, memory = a_worker(message)
+    else:
+        cpus, gpus, memory = message.num_cpu, message.num_gpu, message.num_memory
     return Resources(
         cpus=cpus,
         gpus=gpus,
@@ -111,67 +110,15 @@ def resources(message: StartFineTuningJob | StartEvaluationJob) -> Resources:
     )
 
 
-def a_worker(message: StartFineTuningJob | StartEvaluationJob) -> tuple[int, int, int]:
-    """CPU cores, GPUs and GiB of one worker: of distributed training its own fields, as far as they are given."""
-    single = (message.num_cpu, message.num_gpu, message.num_memory)
-    if isinstance(message, StartEvaluationJob) or message.num_workers == 1:
-        return single
-    given = (message.dist_cpu, message.dist_gpu, message.dist_mem)
-    cpus, gpus, memory = (own if own is not None else one for own, one in zip(given, single, strict=True))
-    return cpus, gpus, memory
-
-
-def configs(message: StartFineTuningJob, unit: Unit) -> dict[str, tuple[str | None, dict[str, Any] | None]]:
+def configs(
+    message: FineTuningRequest, unit: Unit, world: RealWorld
+) -> dict[str, tuple[str | None, dict[str, Any] | None]]:
     """(config id, content) of each config field: inline text becomes a config, an id its snapshot, nothing the default."""
     found: dict[str, tuple[str | None, dict[str, Any] | None]] = {}
-    for stem, kind in CONFIG_FIELDS:
-        text, id = getattr(message, stem), getattr(message, f"{stem}_id") or None
-        if text is None and id is None and kind in DEFAULTED and not message.axolotl_config_id:
-            id = familys_default(unit.session, kind, message.base_model_id)
-            text = None if id else json.dumps(default(kind))
-        if text is not None:
-            row, _ = keep(unit, kind, text)
-            found[stem] = (row.id, parse_config(kind, text))
-        elif id is not None:
-            found[stem] = (id, parse_config(kind, unit.session.get_one(Config, id).config or "{}"))
-        else:
-            found[stem] = (None, None)
+    for stem, each in chosen(message, world).items():
+        id = keep(unit, each.kind, each.text)[0].id if each.text is not None else each.id
+        found[stem] = (id, each.content(world))
     return found
-
-
-def familys_default(session: Session, kind: ConfigType, model_id: str) -> str | None:
-    """The id of the default of that type for the model's family, the oldest; None when it has none."""
-    of_family = select(Config.id).join(Model, Model.family == Config.model_family)
-    return session.scalar(
-        of_family.where(Model.id == model_id, Config.type == kind.value, Config.is_default == SHIPPED)
-        .order_by(Config.created_at.nulls_first(), Config.id)
-        .limit(1)
-    )
-
-
-def training_arguments(content: dict[str, Any], message: StartFineTuningJob) -> dict[str, Any]:
-    """What the trainer gets: older keys translated, the request's epochs and learning rate over the config's."""
-    made = translate(content)
-    if message.num_epochs is not None:
-        made["num_train_epochs"] = message.num_epochs
-    if message.learning_rate is not None:
-        made["learning_rate"] = message.learning_rate
-    return made
-
-
-def translate(content: dict[str, Any]) -> dict[str, Any]:
-    """Replace keys of older libraries by today's (docs/decisions.md); a key that both names set keeps today's value."""
-    renamed = (facts(ConfigType.training_arguments) or {})["renamed"]
-    made = {key: value for key, value in content.items() if key not in renamed}
-    for key, value in content.items():
-        if key in renamed and renamed[key]["to"] is not None:
-            made.setdefault(renamed[key]["to"], _translated(value, renamed[key]))
-    return made
-
-
-def _translated(value: Any, how: dict[str, Any]) -> Any:
-    values: dict[str, Any] = how.get("values", {})
-    return values.get(json.dumps(value), value)
 
 
 def from_id_or_text(

@@ -24,6 +24,7 @@ DOMAINS = (
     "exporting",
     "splits",
     "database",
+    "planning",
     "jobs",
     "verbs",
     "metrics",

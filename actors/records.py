@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from actors import results
+from actors import planning, results
 from actors.desk import Desk
 from actors.jobs import fail, move, requeue, told_end
 from core.events import (
@@ -198,11 +198,13 @@ class Intake:
     def finished(self, record: Finished) -> None:
         """The attempt is over."""
         job = self.job
-        job.summary = {**(job.summary or {}), **record.summary}
+        job.summary = {**(job.summary or {}), **record.summary, "runner_id": job.runner_id}
         if record.outcome == "succeeded":
             job.step = record.summary.get("steps") or job.total_steps or job.step
             if job.kind == JobKind.fine_tuning:
                 results.register(self.desk, self.unit, job)
+            elif job.kind == JobKind.plan:
+                planning.learn(self.unit, job, record.summary)
             move(self.unit, job, S.succeeded)
         elif record.outcome == "failed":
             fail(self.unit, job, record.error or Failure(kind=FailureClass.bug, message="the child gave no reason"))

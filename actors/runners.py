@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from actors import gangs, lanes
+from actors import gangs, lanes, planning
 from actors.desk import Desk
 from actors.gangs import Part
 from actors.handlers import handles
@@ -131,12 +131,16 @@ def _take_own(desk: Desk, unit: Unit, runner: Runner, job: Job, report: JobRepor
 
 def _assign(desk: Desk, unit: Unit, runner: Runner, held: list[Part], told: dict[str, float]) -> list[Part]:
     """Give the runner what its free room can be used for now; the jobs it got."""
+    plans = _take_up(unit.session, planning.queued(unit.session, runner, [part.job for part in held]))
+    for job in plans:
+        _give(desk, unit, job, runner)
+    given = list(map(Part, plans))
     free = told_less(free_room(runner, (part.room for part in held)), told)
     if free.cpus < 1:
-        return []
+        return given
     kept = kept_by(unit.session, runner)
     runner.kept_for = kept.id if kept else None
-    here, given = offer(runner, free, kept), list[Part]()
+    here = offer(runner, free, kept)
     passed: set[str] = set()
     while chosen := choose(lanes.open_to(unit.session, here, passed), here, unit.now, desk.settings.ageing_seconds):
         taken = _take_up(unit.session, chosen)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from sqlalchemy import delete, func, select, tuple_, update
 
-from actors import freeing, gangs, logs
+from actors import freeing, gangs, logs, planning
 from actors.desk import Desk
 from actors.hosts import HELD
 from actors.losing import runner_lost
@@ -107,4 +107,5 @@ def retain(desk: Desk, now: float) -> None:
         key = (Metric.job_id, Metric.name, Metric.step)
         some = select(*key).where(Metric.job_id.in_(old)).limit(BATCH)
         unit.session.execute(delete(Metric).where(tuple_(*key).in_(some)).execution_options(synchronize_session=False))
+    planning.forget(desk, now)
     freeing.sweep(desk)

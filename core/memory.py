@@ -57,6 +57,11 @@ class Parts:
         return float(sum(vars(self).values()))
 
 
+def largest(parts: Parts) -> Iterator[tuple[str, float]]:
+    """The parts that take something, the largest first."""
+    yield from sorted(((name, size) for name, size in vars(parts).items() if size), key=lambda each: -each[1])
+
+
 def estimate(shape: Shape, tuning: Tuning) -> Parts:
     """The peak of one worker's training on one device; on a GPU that of the GPU's memory, its context included."""
     on_gpu = tuning.device == "cuda"
@@ -117,17 +122,28 @@ def adapted_matrices(shape: Shape, tuning: Tuning) -> list[Linear]:
 
 
 def _weights(shape: Shape, tuning: Tuning) -> float:
-    """Quantised: 4 or 8 bits and the scales of blocks of 64, which double quantisation shrinks; what is no block's matrix is fp32."""
+    """Quantised: 4 or 8 bits, and the scales of blocks of 64, which double quantisation shrinks; what is no block's matrix is
+    fp32. Where that is as the files have it, it stays mapped from them, and so do the pages of what was quantised.
+    """
     if tuning.bits is None:
         return shape.parameters * tuning.weight_bytes
     a_weight = 1.0 if tuning.bits == 8 else 0.5 + (0.016 if tuning.double_quantised else 0.0625)
-    return shape.blocks * a_weight + (shape.parameters - shape.blocks) * 4
+    whole = shape.parameters if _mapped(shape, tuning) else shape.parameters - shape.blocks
+    return shape.blocks * a_weight + whole * 4
+
+
+def _mapped(shape: Shape, tuning: Tuning) -> bool:
+    """Whether weights that are not quantised are the files' own pages: on a processor, in the type that they are stored in."""
+    return tuning.device == "cpu" and shape.stored == tuning.weight_bytes
 
 
 def _reading(shape: Shape, tuning: Tuning) -> float:
-    """Bytes beside the weights while they are read: the file's pages, unless the weights are the file's own, mapped."""
-    mapped = tuning.bits is None and shape.stored == tuning.weight_bytes
-    return 0 if mapped else shape.parameters * shape.stored
+    """Bytes beside the weights while they are read: the files' pages, unless those are the weights, and what one matrix is
+    quantised to 4 bits in, which compares each number with 16 codes (bitsandbytes/backends/default/ops.py).
+    """
+    largest = max((each.inputs * each.outputs for each in shape.linears), default=0)
+    quantising = 37 * 4 * largest if tuning.bits == 4 else 0
+    return quantising + (0 if _mapped(shape, tuning) else shape.parameters * shape.stored)
 
 
 # ─── what the forward pass keeps ──────────────────────────────────────────────────────────────────
@@ -221,7 +237,7 @@ def _role(linear: Linear, shape: Shape) -> str:
 
 
 def _head(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
-    """Tensors of the head's backward pass; gradients are summed in fp32, for which halves are cast."""
+    """Tensors of the head's backward pass, in halves or not; its gradients are summed in fp32."""
     rows, columns = min(tuning.at_once, TILE_ROWS), min(shape.vocab, TILE_COLUMNS)
     if tuning.device == "cpu":  # the product's tile is made for TILE_COLUMNS words, but takes no more than is written
         yield 1, rows * columns * tuning.number_bytes
@@ -229,8 +245,7 @@ def _head(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
     else:
         yield 1, rows * TILE_COLUMNS * tuning.number_bytes
     yield 1, tuning.at_once * shape.hidden * 4
-    if tuning.number_bytes == 2:
-        yield 1, rows * columns * 4
-        yield 1, columns * shape.hidden * 6
+    if tuning.autocasts:
+        yield 1, columns * shape.hidden * 2
     if tuning.full or any(name in _VOCABULARY for name in tuning.whole_modules):
         yield 1, shape.vocab * shape.hidden * 4

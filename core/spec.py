@@ -191,5 +191,16 @@ class ExportSpec(Sealed):
     needs_token: bool = False
 
 
-Spec = Annotated[FineTuningSpec | EvaluationSpec | ExportSpec, Field(discriminator="kind")]
+class PlanSpec(Sealed):
+    """A training that is only looked at: rows, tokens, batches, steps. It takes no room, so that no runner is too busy for it."""
+
+    kind: Literal[JobKind.plan] = JobKind.plan
+    job_id: str
+    name: str
+    request: FineTuningSpec
+    resources: Resources = Resources(cpus=0, gpus=0, memory=0)
+    needs_token: bool = False
+
+
+Spec = Annotated[FineTuningSpec | EvaluationSpec | ExportSpec | PlanSpec, Field(discriminator="kind")]
 SPEC: TypeAdapter[Spec] = TypeAdapter(Spec, config=ConfigDict(defer_build=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.families import family
@@ -138,4 +138,7 @@ def tuning_of(
         "optimiser": str(arguments.get("optim", "adamw_torch_fused")),
         "precision": "bf16" if arguments.get("bf16") else "fp16" if arguments.get("fp16") else "fp32",
     }
-    return Tuning(**{**fields, **more})
+    made = Tuning(**{**fields, **more})
+    if made.device == "cpu" and (made.precision == "fp16" or made.bits is not None):
+        return replace(made, precision="fp32")  # what a processor does instead (gpu_runner/device.py)
+    return made

@@ -93,6 +93,7 @@ class JobKind(StrEnum):
     fine_tuning = "fine_tuning"
     evaluation = "evaluation"
     export = "export"
+    plan = "plan"
 
 
 class JobStatus(StrEnum):

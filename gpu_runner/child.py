@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.events import Failure, Finished
-from core.spec import SPEC, EvaluationSpec, ExportSpec, FineTuningSpec, Spec
+from core.spec import SPEC, EvaluationSpec, ExportSpec, FineTuningSpec, PlanSpec, Spec
 from core.types import FailureClass
 from gpu_runner.failures import Cancelled, JobError, WorkerLost, failure_of
 from gpu_runner.files import Files, read_json, write_json
@@ -111,6 +111,10 @@ def _do(raw: dict[str, Any], context: Context, place: dict[str, Any] | None) -> 
         return evaluate(spec, context)
     if isinstance(spec, ExportSpec):
         raise JobError("exports can't be run by this runner", "Take the runner that sent this job out of service.")
+    if isinstance(spec, PlanSpec):
+        from gpu_runner.plan import plan
+
+        return plan(spec, context)
     if spec.user_script:
         from gpu_runner import user_script
 

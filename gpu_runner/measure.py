@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from transformers import TrainerCallback
 
 from core.memory import estimate
 from core.shapes import Shape, read_shape
+from core.shapes import shape_of as sizes
 from core.spec import FineTuningSpec, ModelSource
 from core.tuning import Tuning, tuning_of
 from core.work import operations
@@ -77,18 +79,32 @@ class Meter(TrainerCallback):  # type: ignore[misc]
 
 
 def shape_of(source: ModelSource, token: str | None = None) -> Shape | None:
-    """The sizes of a model by its files, of one on the Hub by those that were fetched; None when they don't tell them."""
+    """The sizes of a model by its files, of one on the Hub by those that were fetched, or their headers; None if they tell none."""
     try:
-        return read_shape(Path(source.location) if source.location is not None else _fetched(source, token))
-    except (ValueError, OSError):
+        if source.location is not None:
+            return read_shape(Path(source.location))
+        config = Path(_config_on_hub(source, token))
+        return (
+            read_shape(config.parent) if list(config.parent.glob("*.safetensors")) else _on_hub(source, config, token)
+        )
+    except Exception:  # whatever files, the Hub or the way there cause: a job does without
         return None
 
 
-def _fetched(source: ModelSource, token: str | None) -> Path:
+def _config_on_hub(source: ModelSource, token: str | None) -> str:
     from transformers.utils.hub import cached_file
 
-    config = cached_file(source.hub_name, "config.json", revision=source.revision, token=token or False)
-    return Path(config or "").parent
+    return str(cached_file(source.hub_name, "config.json", revision=source.revision, token=token or False))
+
+
+def _on_hub(source: ModelSource, config: Path, token: str | None) -> Shape:
+    """By the headers alone, which are asked for in ranges: nothing is downloaded."""
+    from huggingface_hub import get_safetensors_metadata
+
+    told = get_safetensors_metadata(source.hub_name or "", revision=source.revision, token=token or False)
+    files = told.files_metadata.values()
+    tensors = {name: (str(each.dtype), tuple(each.shape)) for file in files for name, each in file.tensors.items()}
+    return sizes(json.loads(config.read_text(encoding="utf-8")), tensors)
 
 
 def tuning(spec: FineTuningSpec, device: Device, work: Workload, tokens: int, attention: str = "sdpa") -> Tuning:

@@ -31,6 +31,17 @@ class Tokenized:
         """All tokens."""
         return sum(map(len, self.input_ids))
 
+    def add(self, ids: list[int], labels: list[int], max_length: int) -> None:
+        """Take a row in, cut to `max_length`; one without anything to learn is left out."""
+        if len(ids) > max_length:
+            self.cut += 1
+            ids, labels = ids[:max_length], labels[:max_length]
+        if all(label == IGNORED for label in labels):
+            self.dropped += 1
+            return
+        self.input_ids.append(ids)
+        self.labels.append(labels)
+
 
 def tokenize(
     rows: Sequence[Row],
@@ -47,26 +58,25 @@ def tokenize(
     no row is left, and for a row that does not fit.
     """
     made = Tokenized()
-    for ids, labels in _encoded(rows, prompt, tokenizer, loss_on, writer):
-        if len(ids) > max_length:
-            made.cut += 1
-            ids, labels = ids[:max_length], labels[:max_length]
-        if all(label == IGNORED for label in labels):
-            made.dropped += 1
-            continue
-        made.input_ids.append(ids)
-        made.labels.append(labels)
+    for ids, labels in encoded(rows, prompt, tokenizer, loss_on, writer):
+        made.add(ids, labels, max_length)
     if rows and not made.input_ids:
-        raise JobError(
-            f"no row has anything left to learn: max_length {max_length} cuts every row before it, or none answers",
-            "Raise max_length, shorten the prompt, or look at the rows.",
-        )
+        raise nothing_left(max_length)
     return made
 
 
-def _encoded(
+def nothing_left(max_length: int) -> JobError:
+    """What is said when no row is left."""
+    return JobError(
+        f"no row has anything left to learn: max_length {max_length} cuts every row before it, or none answers",
+        "Raise max_length, shorten the prompt, or look at the rows.",
+    )
+
+
+def encoded(
     rows: Sequence[Row], prompt: PromptSource, tokenizer: Any, loss_on: LossOn, writer: Writer | None
 ) -> Iterator[tuple[list[int], list[int]]]:
+    """(token ids, labels) of each row, not cut yet."""
     if writer is not None:
         conversations = Conversations(rows, prompt)
         for row in rows:

@@ -30,6 +30,7 @@ from gpu_runner.child import Context
 from gpu_runner.data import load_rows, sample_and_split
 from gpu_runner.device import Device, choose_device
 from gpu_runner.failures import Cancelled, JobError
+from gpu_runner.heap import give_back
 from gpu_runner.methods import parameters, prepare
 from gpu_runner.models import load_model, load_tokenizer
 from gpu_runner.packing import keeps_apart
@@ -72,6 +73,7 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     arguments["gradient_checkpointing"] = checkpoints_gradients(arguments, model, spool.warn)
     packs = spec.packing and _can_pack(model, context)
     model = prepare(model, spec, context)
+    give_back()  # what reading and quantising freed is needed for training
     total, trained = parameters(model)
     spool.log(f"{trained:,} of {total:,} parameters are trained ({trained / total:.2%})")
     _stop_if_asked(context)

@@ -44,6 +44,7 @@ MODULES = (
     "gpu_runner.child",
     "gpu_runner.train",
     "gpu_runner.evaluate",
+    "gpu_runner.plan",
 )
 
 

@@ -81,6 +81,7 @@ DOMAINS = (
     "jobs",
     "job_verbs",
     "models",
+    "planning",
     "prompts",
     "removal",
     "runners",

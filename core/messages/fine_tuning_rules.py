@@ -405,4 +405,5 @@ def _prompt_fits(message: StartFineTuningJob, world: World) -> Iterator[str]:
 
 import core.messages.axolotl  # noqa: E402  # its rule on the request
 import core.messages.engine_rules  # noqa: E402  # those of other engines
+import core.messages.fitting_rules  # noqa: E402  # those of memory
 import core.messages.method_rules  # noqa: E402, F401  # and those of what is trained how

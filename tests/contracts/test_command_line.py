@@ -24,7 +24,7 @@ from tui.forms import fields
 
 # What only programs say to the studio; people have better ways, and `fts send` for the rest.
 PROGRAMS = {"RegisterRunner", "ReportProgress"}
-OTHER_WAYS = {"GetJobLog": "job logs"}
+OTHER_WAYS = {"GetJobLog": "job logs", "PlanFineTuningJob": "job plan", "GetPlan": "job plan"}
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

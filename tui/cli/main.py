@@ -70,7 +70,7 @@ def _command(words: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from tui.cli import clone, up, verbs, watch
+    from tui.cli import clone, plan, up, verbs, watch
     from tui.cli.parsing import Parser, Version
 
     made = Parser(
@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     nouns = verbs.add_verbs(commands)
     watch.add(nouns)
     clone.add(nouns["job"])
+    plan.add(nouns["job"])
     _send(commands)
     _tools(commands)
     return made

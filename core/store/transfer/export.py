@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
 
 from core.store.tables import TABLE_TO_MODEL, Base, Job
-from core.types import JobStatus
+from core.types import JobKind, JobStatus
 
 # What we added to the guide's tables: left out of a file that the original studio is to read.
 OURS: dict[str, frozenset[str]] = {
@@ -51,7 +51,8 @@ def export_tables(session: Session, *, guide_columns: bool = False) -> dict[str,
         for name, model in TABLE_TO_MODEL.items()
     }
     if not guide_columns:
-        tables["jobs"] = {"schema": _schema(Job), "data": [_job(row) for row in _rows(session, Job)]}
+        jobs = [_job(row) for row in _rows(session, Job) if row.kind != JobKind.plan]  # a plan is of no use tomorrow
+        tables["jobs"] = {"schema": _schema(Job), "data": jobs}
     return tables
 
 
