@@ -1,6 +1,7 @@
 # make demo   the main job from a fresh machine: set up, fine-tune a small model, compare it with its base
 # make test   set up, then run the tests
 # make nightly  the long forms of tests: more senders, more steps, more templates
+# make axolotl  install Axolotl in an environment of its own (4.3 GB), and train with it
 # make check  formatting, types, import contracts, generated files
 # make coverage  the tests again, with a report of the lines that they run (htmlcov/, coverage.xml)
 PYTHON ?= python3.11
@@ -8,7 +9,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test nightly coverage check fix docs bench pins clean
+.PHONY: demo test nightly axolotl coverage check fix docs bench pins clean
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on PATH; set PYTHON=... to a Python 3.11"; exit 1; }
@@ -30,6 +31,10 @@ coverage: $(READY)
 
 nightly: $(READY)
 	FTS_TEST_PROFILE=nightly $(BIN)/python -m pytest -q -m nightly
+
+axolotl: $(READY)
+	$(BIN)/fts engine install axolotl
+	$(BIN)/python -m pytest -q -m axolotl
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from typing import Any
 
 from core.events import Failure, Finished
 from core.spec import SPEC, EvaluationSpec, ExportSpec, FineTuningSpec, PlanSpec, Spec
-from core.types import FailureClass
+from core.types import FailureClass, FineTuningFrameworkType
 from gpu_runner.failures import Cancelled, JobError, WorkerLost, failure_of
 from gpu_runner.files import Files, read_json, write_json
 from gpu_runner.spool import Spool
@@ -119,7 +119,10 @@ def _do(raw: dict[str, Any], context: Context, place: dict[str, Any] | None) -> 
         from gpu_runner import user_script
 
         return user_script.run(spec, context)
-    _check_engine(spec)
+    if spec.framework == FineTuningFrameworkType.axolotl:
+        from gpu_runner import axolotl
+
+        return axolotl.run(spec, context)
     if spec.resources.workers > 1:
         from gpu_runner import distributed
         from gpu_runner.meeting import Place
@@ -128,14 +131,6 @@ def _do(raw: dict[str, Any], context: Context, place: dict[str, Any] | None) -> 
     from gpu_runner.train import train
 
     return train(spec, context)
-
-
-def _check_engine(spec: FineTuningSpec) -> None:
-    """Refuse what this runner would otherwise train in another way than asked. Raises JobError."""
-    if spec.framework != "legacy":
-        raise JobError(
-            f"the framework {spec.framework} can't be run by this runner", "Start the job with the framework legacy."
-        )
 
 
 def _end(files: Files, context: Context, finished: Finished) -> int:

@@ -7,6 +7,7 @@ import socket
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+from core.engines import KNOWN, installed
 from core.messages.runners import RegisterRunner
 from core.settings import Settings
 from gpu_runner.gpus import host_facts, inventory
@@ -22,9 +23,10 @@ def trains() -> bool:
 
 
 def engines(using: Settings) -> list[str]:
-    """The engines as RegisterRunner tells them: the studio's own, and scripts where there is a directory of them."""
+    """The engines as RegisterRunner tells them: the studio's own, those installed, scripts where there is a directory of them."""
     own = ["legacy", "evaluation"] if trains() else []
-    return [*own, *(["user_script"] if using.scripts_root.is_dir() else [])]
+    more = [name for name in KNOWN if installed(using, name) is not None]
+    return [*own, *more, *(["user_script"] if using.scripts_root.is_dir() else [])]
 
 
 def lent(using: Settings) -> Room:

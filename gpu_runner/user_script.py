@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from core.events import Finished
 from core.scripts import NoScript, find, sha256
@@ -19,6 +18,7 @@ from gpu_runner.engines import results
 from gpu_runner.engines.ending import ill
 from gpu_runner.engines.environment import clean
 from gpu_runner.engines.program import Patience, Program
+from gpu_runner.engines.said import Said
 from gpu_runner.failures import Cancelled, JobError
 
 MEND = "Mend the script, then run the job again; it goes on from its last checkpoint."
@@ -71,33 +71,6 @@ def _identity(spec: FineTuningSpec) -> checkpoint.Identity:
         world_size=spec.resources.workers,
         effective_batch=0,
     )
-
-
-class Said:
-    """What the script says, on its way to the spool."""
-
-    def __init__(self, spec: FineTuningSpec, context: Context, identity: checkpoint.Identity) -> None:
-        self.spec, self.context, self.identity = spec, context, identity
-        self.summary: dict[str, Any] = {}
-
-    def take(self, record: dict[str, Any]) -> None:
-        """Take one record in; what is none of a script's is told and passed over. Raises JobError."""
-        spool, kind = self.context.spool, record.pop("type")
-        try:
-            if kind in ("progress", "metrics"):
-                self.summary["steps"] = max(self.summary.get("steps", 0), int(record["step"]))
-            if kind == "metrics":
-                spool.metrics(int(record["step"]), dict(record["values"]), record.get("epoch"))
-            elif kind in ("progress", "phase", "log", "warning"):
-                spool.write(kind, **{name: value for name, value in record.items() if name != "at"})
-            elif kind == "checkpoint":
-                results.seal(self.context, self.identity, int(record["step"]))
-            elif kind == "artifact":
-                self.summary["location"] = str(results.publish_adapter(self.spec, self.context))
-            else:
-                spool.log(f"the script said a record of the unknown type {kind!r}", level="warning")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            spool.log(f"the script said a {kind!r} that can't be read: {error!r}", level="warning")
 
 
 def _finished(program: Program, code: int, said: Said, seconds: float) -> Finished:

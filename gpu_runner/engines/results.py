@@ -69,7 +69,7 @@ def publish_adapter(spec: FineTuningSpec, context: Context) -> Path:
     """Check the draft of an adapter and bring it to its place, whole or not at all. Raises JobError."""
     final = place(spec, context)
     made = draft(final)
-    _check(made, "adapter_config.json")
+    check(made, "adapter_config.json", "adapter")
     return publish(spec, context, made, "adapter")
 
 
@@ -83,12 +83,13 @@ def publish(spec: FineTuningSpec, context: Context, made: Path, kind: str) -> Pa
     return final
 
 
-def _check(made: Path, config: str) -> None:
+def check(made: Path, config: str, kind: str) -> None:
+    """Raise JobError when the draft of an adapter or a model is none, or holds pickles."""
     names = [path.name for path in made.rglob("*")] if made.is_dir() else []
     if config not in names or not any(name.endswith(".safetensors") for name in names):
         raise JobError(
-            f"what was given as the adapter is none: {config} and safetensors are needed, there are {sorted(names)}",
-            "Save it with PEFT's save_pretrained into the directory that job.adapter() gives.",
+            f"what was given as the {kind} is none: {config} and safetensors are needed, there are {sorted(names)}",
+            f"Save the {kind} with save_pretrained into the directory that is given for it.",
         )
     if bad := sorted(name for name in names if Path(name).suffix in PICKLED):
-        raise JobError(f"pickled files are not taken: {bad}", "Save the adapter as safetensors, and nothing else.")
+        raise JobError(f"pickled files are not taken: {bad}", f"Save the {kind} as safetensors, and nothing else.")

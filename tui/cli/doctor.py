@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from core import engines, scripts
 from core.errors import StudioError
 from core.settings import Settings, settings
 from core.text import plain
@@ -58,6 +59,30 @@ def _training(using: Settings) -> Iterator[Finding]:
         )
     else:
         yield "ok", "training", "all libraries are installed"
+
+
+def _engines(using: Settings) -> Iterator[Finding]:
+    for name in engines.KNOWN:
+        found = engines.installed(using, name)
+        again = f"`fts engine install {name}` brings it"
+        if found is not None and found.current:
+            yield "ok", name, f"{found.version}, {found.python}"
+        elif found is not None:
+            yield "note", name, f"{found.version}, made by other pins than this version's: {again} up to date"
+        elif engines.place(using, name).exists():
+            yield "note", name, f"its install broke off: {again} to its end"
+        else:
+            yield "note", name, f"not installed: {again}"
+
+
+def _scripts(using: Settings) -> Iterator[Finding]:
+    there = using.scripts_root.is_dir()
+    told = (
+        f"{len(scripts.listed(using.scripts_root))} in {using.scripts_root}"
+        if there
+        else f"no directory {using.scripts_root}"
+    )
+    yield "ok" if there else "note", "scripts", told
 
 
 def _gpus(using: Settings) -> Iterator[Finding]:
@@ -110,6 +135,8 @@ LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _python,
     _server,
     _training,
+    _engines,
+    _scripts,
     _gpus,
     _disk,
     _home,

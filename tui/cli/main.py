@@ -111,7 +111,7 @@ def _send(commands: Any) -> None:
 
 def _tools(commands: Any) -> None:
     from core.messages import REGISTRY
-    from tui.cli import completion, output, validate
+    from tui.cli import completion, engine, output, validate
     from tui.cli.parsing import add_command, offer
 
     schema = add_command(commands, "schema", "the JSON Schema of a message, or of all")
@@ -120,6 +120,7 @@ def _tools(commands: Any) -> None:
     schema.set_defaults(run=_lazily("schema"))
     validate.add(commands)
     completion.add(commands)
+    engine.add(commands)
     doctor = add_command(commands, "doctor", "look at this machine and say what is missing")
     doctor.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how the findings are shown")
     doctor.set_defaults(run=_lazily("doctor"))

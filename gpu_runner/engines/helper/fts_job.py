@@ -134,9 +134,9 @@ def checkpoint_asked() -> bool:
     return asked > before
 
 
-def leave() -> NoReturn:
-    """End here, because of the order: after a pause the job goes on from its newest checkpoint when it is continued."""
-    say("stopped", order=order())
+def leave(because: str | None = None) -> NoReturn:
+    """End here, because of the order, as it is now or as it was seen: after a pause the job goes on from its newest checkpoint when it is continued."""
+    say("stopped", order=because or order())
     sys.stdout.flush()
     sys.exit(0)
 

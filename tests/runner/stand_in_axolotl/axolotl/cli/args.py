@@ -1,0 +1,5 @@
+"""Arguments."""
+
+
+class TrainerCliArgs:
+    """None."""
