@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.events import Failure, Finished
-from core.spec import SPEC, EvaluationSpec, ExportSpec, FineTuningSpec, PlanSpec, Spec
+from core.spec import SPEC, EvaluationSpec, ExportSpec, PlanSpec, Spec
 from core.types import FailureClass, FineTuningFrameworkType
 from gpu_runner.failures import Cancelled, JobError, WorkerLost, failure_of
 from gpu_runner.files import Files, read_json, write_json

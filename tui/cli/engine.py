@@ -158,7 +158,7 @@ def _users(directory: Path) -> int:
     import psutil
 
     def ours(process: psutil.Process) -> bool:
-        words = process.info["cmdline"] or [""]
+        words: list[str] = process.info["cmdline"] or [""]
         return words[0].startswith(f"{directory}/")
 
     return sum(ours(process) for process in psutil.process_iter(["cmdline"]))

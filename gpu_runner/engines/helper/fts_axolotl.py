@@ -49,7 +49,7 @@ class Callback(TrainerCallback):  # type: ignore[misc]
         """What computes, and how long."""
         self.saved = time.monotonic()
         if state.is_world_process_zero:
-            rows = getattr(self.trainer, "train_dataset", None)
+            rows: Any = getattr(self.trainer, "train_dataset", None)
             job.say(
                 "begun",
                 total_steps=state.max_steps,
