@@ -98,8 +98,6 @@ class Intake:
             for name, value in record.values.items()
             if isfinite(value) and "\0" not in name and len(name) <= LONGEST_NAME
         }
-        if not -LARGEST <= record.step <= LARGEST:
-            return
         for name, value in values.items():
             self.metrics[name, record.step] = {
                 "job_id": job.id,
@@ -200,7 +198,7 @@ class Intake:
         job = self.job
         job.summary = {**(job.summary or {}), **record.summary, "runner_id": job.runner_id}
         if record.outcome == "succeeded":
-            job.step = record.summary.get("steps") or job.total_steps or job.step
+            job.step = _steps(record) or job.total_steps or job.step
             if job.kind == JobKind.fine_tuning:
                 results.register(self.desk, self.unit, job)
             elif job.kind == JobKind.plan:
@@ -212,6 +210,12 @@ class Intake:
             move(self.unit, job, S.cancelled)
         else:
             requeue(self.desk, self.unit, job, "its runner is draining" if self.draining else "its process was paused")
+
+
+def _steps(record: Finished) -> int | None:
+    """The steps that the last word tells of; None when it tells none that there could have been."""
+    steps = record.summary.get("steps")
+    return steps if isinstance(steps, int) and 0 < steps < 2**31 else None
 
 
 _TAKES: dict[type, Callable[[Intake, Any], None]] = {

@@ -79,6 +79,9 @@ def fold_status(states: dict[str, JobStatus], event: Event) -> None:
         states.pop(event.resource_id, None)
 
 
+Count = Annotated[int, Field(ge=-(2**31), lt=2**31)]  # a record with more is none: no column of any database holds it
+
+
 class Record(BaseModel):
     """A line of a spool. `at` is unix seconds; its seq is the byte offset after the line, which the daemon adds."""
 
@@ -93,7 +96,7 @@ class Started(Record):
     type: Literal["started"] = "started"
     pid: int
     device: str = "cpu"
-    total_steps: int | None = None
+    total_steps: Count | None = None
     versions: dict[str, str] = {}
     details: dict[str, Any] = {}
 
@@ -109,7 +112,7 @@ class Metrics(Record):
     """Numbers at an optimiser step, e.g. loss, eval_loss, learning_rate, grad_norm, tokens_per_second."""
 
     type: Literal["metrics"] = "metrics"
-    step: int
+    step: Count
     epoch: float | None = None
     values: dict[str, float]
 
@@ -118,8 +121,8 @@ class Progress(Record):
     """How far the job is; steps are optimiser steps when training, rows when evaluating."""
 
     type: Literal["progress"] = "progress"
-    step: int
-    total_steps: int
+    step: Count
+    total_steps: Count
     eta_seconds: float | None = None
     tokens_per_second: float | None = None
 
@@ -143,7 +146,7 @@ class MemoryRanOut(Record):
     """Smaller micro-batches follow from `step` on, `accumulation` of them a step: the effective batch stays."""
 
     type: Literal["oom"] = "oom"
-    step: int
+    step: Count
     batch: int
     accumulation: int
     text: str
@@ -156,7 +159,7 @@ class Resumed(Record):
     """Training goes on from a checkpoint whose manifest holds. `steps` after `from_step` of earlier attempts come again."""
 
     type: Literal["resumed"] = "resumed"
-    from_step: int
+    from_step: Count
     path: str
 
 
@@ -164,7 +167,7 @@ class Checkpoint(Record):
     """A checkpoint was renamed to its final place. `path` is relative to the artifacts root."""
 
     type: Literal["checkpoint"] = "checkpoint"
-    step: int
+    step: Count
     path: str
 
 
@@ -185,7 +188,7 @@ class Scored(Record):
     job_id: str
     status: Literal["running", "succeeded", "failed", "cancelled"]
     values: dict[str, float] = {}
-    rows: int = 0
+    rows: Count = 0
     answers: str | None = Field(None, description="JSONL of answers, below the artifacts root.")
     error: str | None = None
 

@@ -11,10 +11,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from core.messages.base import Command, Message, Part, Query, Value
-from core.messages.common import Name
+from core.messages.common import LARGEST_COUNT, Name
 from core.types import Order
 
 Amount = Annotated[float, Field(allow_inf_nan=False)]
+Offset = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Gpu(Part):
@@ -70,7 +71,7 @@ class RegisterRunner(Command[RegisteredReply]):
     runner_id: Name | None = None
     host: str
     kind: str = "local"
-    cpus: int = Field(ge=1)
+    cpus: int = Field(ge=1, le=LARGEST_COUNT)
     memory: float = Field(gt=0, allow_inf_nan=False, description="GiB")
     gpus: list[Gpu] = []
     labels: dict[str, str] = {}
@@ -86,8 +87,8 @@ class JobReport(Part):
 
     job_id: str
     attempt: int
-    offset: int = Field(ge=0)
-    next_offset: int = Field(ge=0, description="Where the records end: what is accepted when all goes well.")
+    offset: Offset
+    next_offset: Offset = Field(description="Where the records end: what is accepted when all goes well.")
     records: list[dict[str, Any]] = []
     alive: bool = Field(True, description="Whether the child lives; a dead one whose spool is all told is over.")
     exit_code: int | None = None

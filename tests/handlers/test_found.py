@@ -88,7 +88,7 @@ def test_an_amount_of_a_runner_is_a_number(desk: Desk, amount: float) -> None:
     for fields in ({"gpus": amount}, {"memory": amount}):
         report = {"runner_id": runner.id, "incarnation": runner.incarnation, "free": fields}
         assert rules(desk, "ReportProgress", **report) == {"MS-101"}
-    offer = {"host": "a", "cpus": 1, "engines": []}
+    offer: dict[str, Any] = {"host": "a", "cpus": 1, "engines": []}
     assert rules(desk, "RegisterRunner", **offer, memory=amount) == {"MS-101"}
     assert rules(desk, "RegisterRunner", **offer, memory=1.0, gpus=[{"index": 0, "memory": amount}]) == {"MS-101"}
 
@@ -122,6 +122,28 @@ def test_of_two_formats_of_one_name_the_older_is_meant(desk: Desk) -> None:
         say(desk, "ImportDatabase", imported_json=json.dumps({"configs": [made]}))
     (format,) = say(desk, "MatchAxolotlFormats", dataset_id="d")["formats"]
     assert format["shared"] == ["q"]
+
+
+def test_a_place_in_a_spool_and_a_count_are_what_columns_hold(desk: Desk) -> None:
+    add_inputs(desk.store)
+    id, runner = start(desk), Speaker(desk)
+    runner.begin(id)
+    told = {"job_id": id, "attempt": 1, "offset": 0, "next_offset": 2**63, "records": []}
+    report = {"runner_id": runner.id, "incarnation": runner.incarnation, "jobs": [told]}
+    assert rules(desk, "ReportProgress", **report) == {"MS-101"}
+    assert rules(desk, "RegisterRunner", host="a", cpus=2**31, memory=1.0, engines=[]) == {"MS-101"}
+
+
+@pytest.mark.parametrize("steps", [2**31, 2**40, 2**70, "many"])
+def test_steps_that_no_column_holds_are_passed_over(desk: Desk, steps: Any) -> None:
+    add_inputs(desk.store)
+    id, runner = start(desk), Speaker(desk)
+    runner.begin(id)
+    runner.tell(id, {"type": "progress", "at": 1.0, "step": steps, "total_steps": 3}, begin=10)
+    runner.tell(id, {"type": "metrics", "at": 1.0, "step": steps, "values": {"loss": 1.0}}, begin=20)
+    runner.tell(id, {**SUCCEEDED, "summary": {"steps": steps}}, begin=30)
+    assert (job(desk, id).status, job(desk, id).step) == ("succeeded", 10)
+    assert say(desk, "GetJobMetrics", id=id)["series"] == []
 
 
 def test_a_job_of_chosen_splits_comes_back_as_it_was_exported(desk: Desk) -> None:
