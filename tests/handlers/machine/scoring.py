@@ -1,0 +1,198 @@
+"""Starting evaluations and exports."""
+
+from __future__ import annotations
+
+from math import inf, nan
+from typing import Any
+
+from tests.handlers.machine.model import Model, Row, Tables
+from tests.handlers.machine.plays import Expected, Payload, Picker, Play, blank, expected, plays
+from tests.handlers.machine.starting import (
+    a_dataset,
+    config_of,
+    either,
+    given_configs,
+    lacks,
+    misplaced,
+    resources,
+    submitted,
+    wrong_resources,
+)
+from tests.handlers.machine.values import BLANK, NAMES
+
+QUANTISED = {"model_bnb_config": "bitsandbytes_config", "adapter_bnb_config": "bitsandbytes_config"}
+EVALUATION_CONFIGS = {**QUANTISED, "generation_config": "generation_config"}
+
+
+@plays("StartEvaluationJob")
+class StartEvaluationJob(Play):
+    """A batch of combinations."""
+
+    def ask(self, pick: Picker) -> Payload:
+        dataset = a_dataset(pick)
+        pairs = [self._pair(pick) for _ in range(pick.of([1, 2, 3], [0]))]
+        prompts = [id for id in pick.model.tables["prompts"] if not lacks(pick.model, id, dataset)]
+        row = pick.model.get("datasets", dataset)
+        prompts += [""] if row and row["_chat"] else []
+        payload: Payload = {"model_adapter_combinations": pairs, "dataset_id": dataset}
+        payload["prompt_id"] = pick.of(prompts, ["gone", "", " ", *pick.model.tables["prompts"]])
+        options: dict[str, Any] = {
+            name: lambda kind=kind: either(pick, kind) for name, kind in EVALUATION_CONFIGS.items()
+        }
+        options |= {
+            "type": lambda: pick.of(["mlflow"], ["by hand", ""]),
+            "eval_dataset_fraction": lambda: pick.of([1.0, 0.1], [0.0, 1.5, nan, inf]),
+            "selected_features": lambda: pick.of([[], list(pick.model.columns(dataset))], [["nope"], [""]]),
+            "priority": lambda: pick.of([-100, 5, 100]),
+        }
+        return payload | resources(pick) | pick.some(options, 5)
+
+    @staticmethod
+    def _pair(pick: Picker) -> Payload:
+        base = pick.id("models")
+        own = pick.model.find("adapters", model_id=base)
+        pair: Payload = {"base_model_id": base}
+        if own or pick.careless:
+            pair["adapter_id"] = pick.of([*own, None, ""], ["gone", *pick.model.tables["adapters"]])
+        return pair
+
+    def expect(self, model: Model, payload: Payload) -> Expected:
+        errors = {**self._pairs(model, payload), **self._rest(model, payload)}
+        if wrong := [rule for rule, broken in errors.items() if broken]:
+            return expected(wrong)
+        places = [("datasets", payload["dataset_id"])]
+        for pair in payload["model_adapter_combinations"]:
+            places += [("models", pair["base_model_id"]), ("adapters", pair.get("adapter_id") or None)]
+        if rule := misplaced(model, places):
+            return expected([rule])
+        return expected(["EV-106"] if self._none_held_out(model, payload) else [])
+
+    @staticmethod
+    def _pairs(model: Model, payload: Payload) -> dict[str, bool]:
+        pairs = [
+            (pair["base_model_id"], pair.get("adapter_id") or None) for pair in payload["model_adapter_combinations"]
+        ]
+        adapters = [(base, id, model.get("adapters", id)) for base, id in pairs if id]
+        return {
+            "EV-001": not pairs,
+            "EV-101": len(set(pairs)) < len(pairs),
+            "EV-005": any(model.get("models", base) is None for base, _ in pairs),
+            "EV-006": any(row is None or row["model_id"] != base for base, id, row in adapters),
+        }
+
+    def _rest(self, model: Model, payload: Payload) -> dict[str, bool]:
+        dataset, prompt = payload["dataset_id"], payload["prompt_id"]
+        known = model.get("datasets", dataset) is not None
+        return {
+            "EV-002": blank(dataset),
+            "EV-007": bool(dataset) and not known,
+            "EV-003": blank(prompt) and not self._conversations(model, payload),
+            "EV-008": bool(prompt) and model.get("prompts", prompt) is None,
+            "EV-004": any(wrong_resources(payload).values()),
+            "EV-102": payload.get("type", "mlflow") != "mlflow",
+            "EV-103": not 0 < payload.get("eval_dataset_fraction", 1.0) <= 1,
+            "EV-104": given_configs(model, payload, EVALUATION_CONFIGS),
+            "EV-105": known and not set(payload.get("selected_features", [])) <= set(model.columns(dataset)),
+            "EV-107": lacks(model, prompt, dataset),
+        }
+
+    @staticmethod
+    def _baseline(payload: Payload) -> str | None:
+        return next(
+            (pair["adapter_id"] for pair in payload["model_adapter_combinations"] if pair.get("adapter_id")), None
+        )
+
+    @staticmethod
+    def _own_job(model: Model, pair: Payload) -> Row | None:
+        """The job that trained the adapter; without an adapter, the model."""
+        adapter = pair.get("adapter_id")
+        row = model.get("adapters", adapter) if adapter else model.get("models", pair["base_model_id"])
+        return None if row is None else model.get("fine_tuning_jobs", row["fine_tuning_job_id"])
+
+    def _conversations(self, model: Model, payload: Payload) -> bool:
+        """Whether all is asked with the chat template, as it was taught: then no prompt is needed."""
+        dataset = model.get("datasets", payload["dataset_id"])
+        jobs = [self._own_job(model, pair) for pair in payload["model_adapter_combinations"]]
+        taught = [job for job in jobs if job is not None]
+        return dataset is not None and dataset["_chat"] and bool(taught) and all(job["chat_template"] for job in taught)
+
+    def _none_held_out(self, model: Model, payload: Payload) -> bool:
+        """Whether the baseline (the first adapter, else the first model that a job made) learned all of the rows (D-029)."""
+        pairs = payload["model_adapter_combinations"]
+        adapted = [pair for pair in pairs if pair.get("adapter_id")]
+        jobs = [self._own_job(model, pair) for pair in (adapted[:1] or pairs)]
+        job = next((job for job in jobs if job is not None), None)
+        learned = job is not None and job["dataset_id"] == payload["dataset_id"] and job["train_test_split"] == 1.0
+        return learned and not job["eval_split"]  # type: ignore[index]
+
+    def do(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
+        parent, told, pairs = value["parent_job_id"], value["evaluation_jobs"], payload["model_adapter_combinations"]
+        configs = {
+            f"{name}_id": config_of(model, payload, name, kind, told[0][f"{name}_id"])
+            for name, kind in EVALUATION_CONFIGS.items()
+        }
+        assert [each["run_number"] for each in told] == list(range(1, len(pairs) + 1)), told  # D-027, D-028
+        for pair, each in zip(pairs, told, strict=True):
+            row = {"parent_job_id": parent, "run_number": each["run_number"], "status": "queued", **configs}
+            row |= {"base_model_id": pair["base_model_id"], "adapter_id": pair.get("adapter_id") or None}
+            row |= {"dataset_id": payload["dataset_id"], "prompt_id": payload["prompt_id"] or None}
+            row |= {"comparison_adapter_id": self._baseline(payload)}
+            model.put("evaluation_jobs", each["id"], **row)
+        name = f"evaluation on {model.tables['datasets'][payload['dataset_id']]['name']}"
+        submitted(model, parent, "evaluation", payload, told[0], name=name)
+
+
+@plays("ExportModel")
+class ExportModel(Play):
+    """An adapter, to the registry or to Cloudera ML."""
+
+    def ask(self, pick: Picker) -> Payload:
+        adapter = pick.id("adapters")
+        row = pick.model.get("adapters", adapter)
+        base = row["model_id"] if row and row["model_id"] and not pick.chance(8) else pick.id("models")
+        payload: Payload = {"base_model_id": base, "adapter_id": adapter, "model_name": pick.of(NAMES, BLANK)}
+        options = {
+            "type": lambda: pick.of(["model_registry", "cml_model"], ["zip", ""]),
+            "generation_config": lambda: either(pick, "generation_config"),
+            "model_description": lambda: "told",
+            "priority": lambda: pick.of([-100, 5, 100]),
+        }
+        return payload | resources(pick) | pick.some(options, 3)
+
+    def expect(self, model: Model, payload: Payload) -> Expected:
+        kind, base, id = payload.get("type", "model_registry"), payload["base_model_id"], payload["adapter_id"]
+        registry = kind == "model_registry"
+        if registry and model.registry_away:
+            return expected(code="unavailable")
+        adapter, row = model.get("adapters", id), model.get("models", base)
+        errors = {
+            "EX-101": kind not in ("model_registry", "cml_model"),
+            "EX-001": row is None,
+            "EX-002": adapter is None,
+            "EX-003": blank(payload["model_name"]),
+            "EX-004": kind == "cml_model" and adapter is not None and adapter["type"] != "project",
+            "EX-005": (kind == "cml_model" or (registry and model.cloudera))
+            and row is not None
+            and row["type"] != "huggingface",
+            "EX-103": adapter is not None and bool(base) and adapter["model_id"] != base,
+            "EX-104": any(wrong_resources(payload).values()),
+            "EX-105": given_configs(model, payload, {"generation_config": "generation_config"}),
+        }
+        if wrong := [rule for rule, broken in errors.items() if broken]:
+            return expected(wrong)
+        rule = misplaced(model, (("models", base), ("adapters", id)))
+        return expected([rule] if rule else [])
+
+    def do(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
+        told = value["export_job"]
+        config = config_of(model, payload, "generation_config", "generation_config", told["generation_config_id"])
+        links = {"base_model_id": payload["base_model_id"], "adapter_id": payload["adapter_id"]}
+        name = payload["model_name"].strip()
+        row = {
+            **links,
+            "generation_config_id": config,
+            "model_name": name,
+            "type": payload.get("type", "model_registry"),
+        }
+        model.put("export_jobs", told["id"], **row)
+        submitted(model, told["id"], "export", payload, told, name=f"export {name}")

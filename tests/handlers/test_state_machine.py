@@ -1,0 +1,124 @@
+"""Every command, in any order, with good, wrong and hostile values: a simple model foretells each reply, row and event."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from pydantic import SecretStr
+
+from core.messages import REGISTRY, Query
+from core.settings import Settings
+from core.store.session import Store
+from tests.handlers.machine.looking import LOOKS
+from tests.handlers.machine.machine import STEPS, Machine, Tally
+from tests.handlers.machine.plays import PLAYS
+from tests.handlers.machine.studio import Networks, Studio, furnish
+
+# Shrinking takes minutes and ends in other ids and times: the steps that failed are told as they were.
+PLAIN = settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    print_blob=True,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+)
+RUNS = 10  # beyond so many, Hypothesis mostly varies what it has
+STEPS_A_RUN = 60
+
+
+@pytest.fixture
+def tally() -> Tally:
+    return Tally()
+
+
+@pytest.fixture
+def machine(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    valkey_url: str,
+    upgraded: Path,
+    client: redis.Redis,
+    tally: Tally,
+) -> Iterator[Callable[[str], Machine]]:
+    """Makes a machine with a new studio of its own, on the database of that name."""
+    project = tmp_path / "project"
+    project.mkdir()
+    furnish(project)
+    networks = Networks(monkeypatch)
+    with ExitStack() as stack:
+
+        def make(database: str) -> Machine:
+            (project / "export.json").unlink(missing_ok=True)
+            shutil.rmtree(project / "data", ignore_errors=True)
+            name, url = uuid4().hex[:8], None
+            if database == "postgresql":
+                url = SecretStr(stack.enter_context(request.getfixturevalue("postgresql").database(tmp_path)))
+            using = Settings(
+                home=tmp_path / name,
+                project=project,
+                namespace=name,
+                FTS_REDIS_URL=SecretStr(valkey_url),
+                database_url=url,
+                patience_seconds=1e9,  # that room is kept for who waits long, tests of scheduling show
+            )
+            store = Store(using)
+            if store.is_sqlite:
+                shutil.copyfile(upgraded, store.url.database or "")
+            made = Machine(Studio(using, store, client), tally)
+            networks.model = made.model
+            return made
+
+        yield make
+
+
+def test_every_command_is_played_and_every_query_looked_at() -> None:
+    """A new message needs a play or a look: what may be asked, what must come of it, and what it changes."""
+    assert set(PLAYS) == {name for name, kind in REGISTRY.items() if not issubclass(kind, Query)}
+    assert set(LOOKS) == {name for name, kind in REGISTRY.items() if issubclass(kind, Query)}
+    assert set(PLAYS) < set(STEPS)
+
+
+@pytest.mark.parametrize(("database", "runs"), [("sqlite", 6), ("postgresql", 4)])
+def test_a_few_hundred_steps_go_as_the_model_says(
+    machine: Callable[[str], Machine], tally: Tally, database: str, runs: int
+) -> None:
+    """The same steps each time."""
+    few = settings(PLAIN, max_examples=runs, stateful_step_count=STEPS_A_RUN, derandomize=True)
+    run_state_machine_as_test(lambda: machine(database), settings=few)
+    assert steps(tally) >= (runs - 1) * STEPS_A_RUN * 0.8
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_ten_thousand_steps_go_as_the_model_says(
+    machine: Callable[[str], Machine], tally: Tally, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other steps each night, until there are enough, and each command was done and was not done."""
+    many = settings(PLAIN, max_examples=RUNS, stateful_step_count=STEPS_A_RUN)
+    while steps(tally) < 10_000 or missing(tally):
+        run_state_machine_as_test(lambda: machine("sqlite"), settings=many)
+        assert steps(tally) < 100_000, f"never happened: {missing(tally)}"
+    with capsys.disabled():
+        done = sum(number for (name, what), number in tally.items() if what == "done" and name in PLAYS)
+        not_done = sum(number for (name, what), number in tally.items() if what == "not done" and name in PLAYS)
+        print(f"\n{steps(tally):,} steps: {done:,} commands done, {not_done:,} refused")  # noqa: T201
+
+
+def steps(tally: Tally) -> int:
+    """How many commands were drawn."""
+    return sum(number for (name, what), number in tally.items() if what == "step" and name in PLAYS)
+
+
+def missing(tally: Tally) -> set[tuple[str, str]]:
+    """What has not come of a command yet."""
+    return {(name, what) for name in PLAYS for what in ("done", "not done")} - set(tally)
