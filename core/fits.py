@@ -39,7 +39,7 @@ def places(runners: Iterable[Mapping[str, Any]], gpus: int, label: int, workers:
         if not gpus:
             shared = max(0.0, float(row["memory"]) - OTHERS) * GIB / max(1, workers)
             yield Place(row["id"], row["host"], "cpu", "memory", shared)
-        elif len(row.get("gpus") or ()) >= gpus:
+        elif len(row.get("gpus") or ()) >= gpus > 0:
             largest = max(row["gpus"], key=lambda gpu: gpu.get("memory") or 0)
             size = float(largest.get("memory") or 0) * GIB * USABLE
             if size:

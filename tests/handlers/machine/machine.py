@@ -40,6 +40,7 @@ LISTED = {look.table: name for name, look in LOOKS.items() if isinstance(look, L
 UNIQUE = {"datasets": "name", "models": "name", "adapters": "name", "prompts": "name", "configs": "content_hash"}
 HUB_NAMES = {"datasets": ("huggingface_name", "config_name"), "models": ("huggingface_model_name",)}
 OURS = frozenset({"events", "inbox"})
+UNRECKONED = frozenset({"FT-133"})  # a note that memory can't be reckoned: tests/handlers/test_fitting.py tells when
 # How a command comes: mostly once; again with its key; with the key of an earlier one; with a wrong shape.
 DELIVERIES = st.sampled_from(["once"] * 7 + ["twice", "old key", "misshapen"])
 WEATHER = st.tuples(st.sampled_from([(False, False), (True, False), (False, True), (False, False)]), st.booleans())
@@ -183,7 +184,8 @@ class Machine(RuleBasedStateMachine):
         reply = self.studio.say(name, deepcopy(payload), key)
         self.began = began
         self.tally[name, "done" if reply["ok"] else "not done"] += 1
-        told = Expected(frozenset(each["rule"] for each in reply["breaches"]), "" if reply["ok"] else reply["code"])
+        rules = frozenset(each["rule"] for each in reply["breaches"])
+        told = Expected(rules - UNRECKONED, "" if reply["ok"] else reply["code"])
         assert told == wanted, f"{name} {payload} was answered {told}, the model says {wanted}: {reply.get('message')}"
         return reply
 
