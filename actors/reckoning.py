@@ -18,7 +18,7 @@ from core.messages.planning import Fit, Nearest, Plan
 from core.shapes import Shape
 from core.spec import FineTuningSpec, PlanSpec
 from core.store.tables import Job, Model
-from core.tuning import Tuning, tuning_of
+from core.tuning import Tuning, attention_of, tuning_of
 from core.types import JobKind, JobStatus
 from core.work import operations
 
@@ -68,16 +68,19 @@ def _batch(asked: FineTuningSpec) -> int:
 def _tuning(asked: FineTuningSpec, found: dict[str, Any], device: str) -> Tuning:
     """The settings on the batches that there are; a processor without bf16 does without."""
     batch = _batch(asked)
+    longest = min(asked.max_length, int(found["tokens"])) if asked.packing else int(found["longest"])
     made: Tuning = tuning_of(
         asked.training_arguments,
         asked.lora,
         asked.model_bnb or asked.adapter_bnb,
         method=asked.method.value,
         length=-(-int(found["largest"]) // batch),
+        scored=int(found["scored"]),
         tokens=int(found["tokens"]),
         packing=asked.packing,
         padded=bool(found["padded"]),
         device=device,
+        attention=attention_of(asked.training_arguments, device, longest),
     )
     return replace(made, precision="fp32") if device == "cpu" and not found.get("bf16") else made
 

@@ -25,6 +25,7 @@ CONTEXT = 600 * MIB  # of a GPU, taken by CUDA itself
 A_WORD = 1_000  # bytes of the tokenizer for each entry of its vocabulary
 A_TOKEN = 64  # bytes of a row's token: two Python lists, and the table that the trainer reads
 TILE_ROWS, TILE_COLUMNS = 4096, 32768  # of the head's tiles: TOKEN_CHUNK_SIZE and _CHUNKED_LOGPROB_CHUNK_SIZE
+FEW = 1 << 22  # logits that a processor computes all at once: LARGEST of gpu_runner/head.py
 # fp32 tiles that live at once where the head's gradient is made with torch's own operations (_backward_tile), besides
 # that of the product: y, z, log_p, p, grad, two temporaries, and a quarter for a mask.
 TILES = 7.25
@@ -175,7 +176,8 @@ def _layer(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
         4 if tuning.full else 2,
         tokens * shape.hidden * 4,
     )  # inputs of the norms, of trained ones also what they scale
-    yield 2, tokens * shape.heads * shape.head_dim * number  # queries, and what attention gives
+    # Queries, and what attention gives, which plain products don't need again.
+    yield 1 if tuning.attention == "eager" else 2, tokens * shape.heads * shape.head_dim * number
     yield 2, tokens * heads * shape.head_dim * number  # keys and values
     yield (
         _ACTIVATION.get(shape.activation, 1) + (2 if shape.gated else 0),
@@ -197,7 +199,9 @@ def _scores(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
     span, sequences = (tuning.at_once, 1) if tuning.packing else (tuning.length, tuning.batch)
     pairs = sequences * span * span * tuning.number_bytes
     if tuning.attention == "eager" or shape.softcapped or shape.attention_dropout:
-        yield 3 if shape.attention_dropout else 2, pairs * shape.heads
+        yield 1, pairs * shape.heads * 4 / tuning.number_bytes  # the softmax, which is fp32
+        more = (tuning.number_bytes == 2) + 2 * bool(shape.attention_dropout) + 2 * shape.softcapped
+        yield more, pairs * shape.heads
     elif tuning.masked:
         yield 1, pairs
 
@@ -216,7 +220,7 @@ def _inputs(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
             yield count, size * (4 if tuning.device == "cpu" else 1)  # the mask
         elif tuning.number_bytes == 2:
             yield count, size * number
-        elif (role := _role(each, shape)) not in seen and role != "out":
+        elif (role := _role(each, shape)) not in seen and (role != "out" or tuning.attention == "eager"):
             seen.add(role)
             yield 1, size * number
         if not tuning.full:
@@ -237,14 +241,20 @@ def _role(linear: Linear, shape: Shape) -> str:
 
 
 def _head(shape: Shape, tuning: Tuning) -> Iterator[tuple[float, float]]:
-    """Tensors of the head's backward pass, in halves or not; its gradients are summed in fp32."""
-    rows, columns = min(tuning.at_once, TILE_ROWS), min(shape.vocab, TILE_COLUMNS)
-    if tuning.device == "cpu":  # the product's tile is made for TILE_COLUMNS words, but takes no more than is written
+    """Tensors of the head's backward pass over the tokens that are learned; its gradients are summed in fp32.
+
+    On a processor few logits are computed all at once (gpu_runner/head.py).
+    """
+    scored = tuning.scored or tuning.at_once
+    rows, columns = min(scored, TILE_ROWS), min(shape.vocab, TILE_COLUMNS)
+    yield 1, tuning.at_once * shape.hidden * 4
+    if tuning.device == "cuda":
+        yield 1, rows * TILE_COLUMNS * tuning.number_bytes
+    elif scored * shape.vocab <= FEW:
+        yield 4, scored * shape.vocab * 4
+    else:  # the product's tile is made for TILE_COLUMNS words, but takes no more than is written
         yield 1, rows * columns * tuning.number_bytes
         yield TILES, rows * columns * 4
-    else:
-        yield 1, rows * TILE_COLUMNS * tuning.number_bytes
-    yield 1, tuning.at_once * shape.hidden * 4
     if tuning.autocasts:
         yield 1, columns * shape.hidden * 2
     if tuning.full or any(name in _VOCABULARY for name in tuning.whole_modules):

@@ -17,7 +17,9 @@ SHORT, LONG = 128, 512  # tokens of a row
 
 @dataclass(frozen=True)
 class Tuning:
-    """Settings of one worker. `length` is the longest row in tokens, `tokens` all of them; `targets` None: the family's own."""
+    """Settings of one worker. `length` is the longest row in tokens, `tokens` all of all rows, `scored` the most that are
+    learned in a micro-batch (0: all of it); `targets` None: the family's own.
+    """
 
     method: str = "lora"
     rank: int = 8
@@ -30,6 +32,7 @@ class Tuning:
     batch: int = 8
     accumulation: int = 1
     length: int = 512
+    scored: int = 0
     tokens: int = 0
     packing: bool = False
     padded: bool = True

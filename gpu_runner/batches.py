@@ -16,12 +16,14 @@ UNKNOWN = 8  # transformers' own per_device_train_batch_size
 class Workload:
     """An epoch's sequences (rows, or several packed into one), tokens as they are computed, and all steps of the job.
 
-    `largest` are the tokens of the largest micro-batch, `padded` tells whether any has rows of unequal lengths.
+    `largest` are the tokens of the largest micro-batch, `scored` the most that are learned in one; `padded` tells whether
+    any has rows of unequal lengths.
     """
 
     sequences: int
     computed: int
     largest: int
+    scored: int
     padded: bool
     steps: int
 
@@ -32,32 +34,42 @@ class Workload:
 
 
 def workload(
-    lengths: Sequence[int], arguments: Mapping[str, Any], *, packing: bool, grouped: bool = False, workers: int = 1
+    lengths: Sequence[int],
+    arguments: Mapping[str, Any],
+    *,
+    packing: bool,
+    learned: Sequence[int] | None = None,
+    grouped: bool = False,
+    workers: int = 1,
 ) -> Workload:
-    """The work of all workers on sequences of these lengths in tokens; of packed ones padding is no part."""
-    batch = int(arguments.get("per_device_train_batch_size", UNKNOWN))
+    """The work of all workers on sequences of these lengths in tokens, of which so many are learned (None: all).
+
+    Of packed sequences padding is no part.
+    """
     accumulation = int(arguments.get("gradient_accumulation_steps", 1))
-    sizes = [(max(each) * len(each), sum(each)) for each in _batches(lengths, arguments, batch, accumulation, grouped)]
-    computed = [whole if packing else padded for padded, whole in sizes]
-    steps = total_steps(math.ceil(len(sizes) / workers), accumulation, arguments)
-    epochs = steps * accumulation * workers / max(1, len(sizes))
+    batches = list(_batches(lengths, arguments, accumulation, grouped))
+    sizes = [[lengths[place] for place in places] for places in batches]
+    computed = [sum(each) if packing else max(each) * len(each) for each in sizes]
+    counted = lengths if learned is None else learned
+    steps = total_steps(math.ceil(len(batches) / workers), accumulation, arguments)
+    epochs = steps * accumulation * workers / max(1, len(batches))
     return Workload(
         sequences=len(lengths),
         computed=round(sum(computed) * epochs),
         largest=max(computed, default=0),
-        padded=any(padded != whole for padded, whole in sizes),
+        scored=max((sum(counted[place] for place in places) for places in batches), default=0),
+        padded=any(max(each) * len(each) != sum(each) for each in sizes),
         steps=steps,
     )
 
 
 def _batches(
-    lengths: Sequence[int], arguments: Mapping[str, Any], batch: int, accumulation: int, grouped: bool
+    lengths: Sequence[int], arguments: Mapping[str, Any], accumulation: int, grouped: bool
 ) -> Iterator[list[int]]:
-    """The lengths in each micro-batch of the first epoch, in the order that training takes them."""
+    """The places of the sequences in each micro-batch of the first epoch, in the order that training takes them."""
+    batch = int(arguments.get("per_device_train_batch_size", UNKNOWN))
     group = batch * accumulation if grouped else None
-    order = (
-        [lengths[place] for place in EpochSampler(lengths, int(arguments.get("seed", 42)), group)] if lengths else []
-    )
+    order = list(EpochSampler(lengths, int(arguments.get("seed", 42)), group)) if lengths else []
     yield from (order[start : start + batch] for start in range(0, len(order), batch))
 
 

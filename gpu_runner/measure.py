@@ -116,6 +116,7 @@ def tuning(spec: FineTuningSpec, device: Device, work: Workload, tokens: int, at
         spec.model_bnb or spec.adapter_bnb,
         method=spec.method.value,
         length=-(-work.largest // batch),
+        scored=work.scored,
         tokens=tokens,
         packing=spec.packing,
         padded=work.padded,

@@ -55,9 +55,9 @@ def plan(spec: PlanSpec, context: Context) -> Finished:
     looked, seen = _look(asked, tokenizer, train_rows, context)
 
     # ─── batches and steps ────────────────────────────────────────────────────────────────────────
-    lengths = [len(ids) for ids in seen.input_ids]
+    lengths, learned = [len(ids) for ids in seen.input_ids], [_learned(labels) for labels in seen.labels]
     share = len(train_rows) / looked
-    work = _work(asked, lengths, share)
+    work = _work(asked, lengths, learned, share)
 
     # ─── what it computes with ────────────────────────────────────────────────────────────────────
     shape = shape_of(asked.model, context.token)
@@ -66,7 +66,7 @@ def plan(spec: PlanSpec, context: Context) -> Finished:
         "held_out": len(eval_rows),
         "looked_at": looked,
         "tokens": round(seen.tokens * share),
-        "learned": round(sum(_learned(labels) for labels in seen.labels) * share),
+        "learned": round(sum(learned) * share),
         "longest": max(lengths),
         "cut": round(seen.cut * share),
         "dropped": round(seen.dropped * share),
@@ -101,24 +101,27 @@ def _look(asked: FineTuningSpec, tokenizer: Any, rows: Sequence[Row], context: C
     return looked, seen
 
 
-def _work(asked: FineTuningSpec, lengths: list[int], share: float) -> Workload:
+def _work(asked: FineTuningSpec, lengths: list[int], learned: list[int], share: float) -> Workload:
     """The batches of all rows: those that were looked at stand for as many like them."""
-    sequences = _packed(lengths, asked.max_length) if asked.packing else lengths
-    whole = round(len(sequences) * share)
-    repeated = (sequences * (whole // len(sequences) + 1))[: max(1, whole)]
+    if asked.packing:
+        lengths, learned = _packed(lengths, learned, asked.max_length)
+    whole = max(1, round(len(lengths) * share))
+    times = whole // len(lengths) + 1
     return workload(
-        repeated,
+        (lengths * times)[:whole],
         asked.training_arguments,
         packing=asked.packing,
+        learned=(learned * times)[:whole],
         grouped=asked.length_grouped and not asked.packing,
         workers=asked.resources.workers,
     )
 
 
-def _packed(lengths: list[int], max_length: int) -> list[int]:
-    """Lengths of the sequences that TRL packs rows of these lengths into."""
-    rows = Dataset.from_dict({"input_ids": [[0] * length for length in lengths]})
-    return [len(ids) for ids in pack_dataset(rows, max_length, "bfd")["input_ids"]]
+def _packed(lengths: list[int], learned: list[int], max_length: int) -> tuple[list[int], list[int]]:
+    """(lengths, learned tokens) of the sequences that TRL packs such rows into."""
+    marks = [[1] * count + [0] * (length - count) for length, count in zip(lengths, learned, strict=True)]
+    packed = pack_dataset(Dataset.from_dict({"input_ids": marks}), max_length, "bfd")["input_ids"]
+    return [len(each) for each in packed], [sum(each) for each in packed]
 
 
 def _learned(labels: list[int]) -> int:

@@ -35,7 +35,7 @@ from gpu_runner.methods import parameters, prepare
 from gpu_runner.models import load_model, load_tokenizer
 from gpu_runner.packing import keeps_apart
 from gpu_runner.saving import save
-from gpu_runner.tokens import Tokenized, set_padding, tokenize
+from gpu_runner.tokens import IGNORED, Tokenized, set_padding, tokenize
 from gpu_runner.trainer import Reporter, StudioTrainer
 
 LIBRARIES = ("torch", "transformers", "trl", "peft")
@@ -184,9 +184,15 @@ def _measured(
     meter: measure.Meter,
     seconds: float,
 ) -> dict[str, Any]:
-    lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
-    grouped = spec.length_grouped and not terms.packs
-    work = workload(lengths, terms.arguments, packing=terms.packs, grouped=grouped, workers=trainer.args.world_size)
+    rows = trainer.train_dataset
+    work = workload(
+        [len(ids) for ids in rows["input_ids"]],
+        terms.arguments,
+        packing=terms.packs,
+        learned=[sum(label != IGNORED for label in labels) for labels in rows["labels"]],
+        grouped=spec.length_grouped and not terms.packs,
+        workers=trainer.args.world_size,
+    )
     ran = spec.model_copy(update={"training_arguments": terms.arguments, "packing": terms.packs})
     how = measure.tuning(ran, terms.device, work, tokens, str(trainer.model.config._attn_implementation))
     return measure.measured(measure.shape_of(spec.model, context.token), how, terms.device, work, meter, seconds)

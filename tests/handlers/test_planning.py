@@ -33,7 +33,7 @@ LARGE = SHAPE.model_copy(
 FOUND: dict[str, Any] = {
     "rows": 90, "held_out": 10, "looked_at": 90, "tokens": 9000, "learned": 9000, "longest": 200, "cut": 0, "dropped": 0,
     "histogram": [{"low": 1, "high": 201, "rows": 90}], "examples": [[["a", True, False], ["</s>", True, True]]],
-    "sequences": 90, "computed": 18_000, "largest": 400, "padded": True, "steps": 45, "notes": [], "bf16": True,
+    "sequences": 90, "computed": 18_000, "largest": 400, "scored": 400, "padded": True, "steps": 45, "notes": [], "bf16": True,
     "shape": SHAPE.model_dump(), "rate": 1e11, "took": 1.0,
 }  # fmt: skip
 ASKED = {"base_model_id": "m", "dataset_id": "d", "prompt_id": "p", "num_gpu": 0, "num_cpu": 1}

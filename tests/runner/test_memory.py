@@ -16,7 +16,7 @@ from trl.kernels import ChunkedLogProbFunction, chunked_logprob
 from trl.trainer import utils
 from trl.trainer.utils import add_fused_lm_head
 
-from core.memory import TILE_COLUMNS, TILE_ROWS, TILES, kept, trained_parameters
+from core.memory import FEW, TILE_COLUMNS, TILE_ROWS, TILES, kept, trained_parameters
 from core.shapes import Shape, read_shape, shape_of
 from core.tuning import Tuning, tuning_of
 from gpu_runner import head
@@ -119,6 +119,9 @@ CASES: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
     (llama, {"target_modules": ["q_proj", "v_proj"]}, {"packing": True}),
     (llama, {"target_modules": ["q_proj", "v_proj"]}, {"checkpointing": True}),
     (llama, {"target_modules": ["q_proj", "v_proj"]}, {"precision": "bf16"}),
+    (llama, {"target_modules": ["q_proj", "v_proj"]}, {"attention": "eager"}),
+    (llama, {"target_modules": ALL}, {"attention": "eager"}),
+    (llama, {"target_modules": ALL}, {"attention": "eager", "precision": "bf16"}),
     (llama, {"target_modules": ALL, "lora_dropout": 0.1}, {"precision": "bf16"}),
     (llama, {}, {"method": "full"}),
     (llama, {}, {"method": "full", "precision": "bf16"}),
@@ -133,7 +136,8 @@ def test_what_is_kept_for_the_gradients_is_what_autograd_keeps(
     monkeypatch.setattr(head, "LARGEST", 0)  # what few logits take, 16 MiB at most, is not reckoned with
     model = make()
     sizes = shape(model)
-    tuning = tuning_of({}, lora, None, batch=BATCH, length=LENGTH, attention="sdpa", **how)
+    tuning = tuning_of({}, lora, None, **{"batch": BATCH, "length": LENGTH, "attention": "sdpa", **how})
+    model.set_attn_implementation(tuning.attention)
     model.to(torch.bfloat16 if tuning.weight_bytes == 2 else torch.float32)
     if lora:
         model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
@@ -179,6 +183,7 @@ def test_the_heads_gradient_is_made_in_as_many_tiles_as_reckoned_with() -> None:
     with Live() as live:
         loss.backward()
     assert live.peak / (rows * words * 4) == pytest.approx(TILES + 1, rel=0.05)
+    assert head.LARGEST == FEW
     assert (TILE_ROWS, TILE_COLUMNS) == (chunked_logprob.TOKEN_CHUNK_SIZE, utils._CHUNKED_LOGPROB_CHUNK_SIZE)
 
 
