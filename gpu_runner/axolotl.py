@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +193,9 @@ def _way(asked: dict[str, Any], prompted: bool) -> str:
 
 
 def _batch(asked: dict[str, Any]) -> int:
+    """Rows of an optimiser step on one device; what is no number Axolotl refuses later, by its key."""
     sizes = [asked.get(name) for name in ("micro_batch_size", "gradient_accumulation_steps")]
-    return int(sizes[0] or 1) * int(sizes[1] or 1)
+    return prod(size if isinstance(size, int) else 1 for size in sizes)
 
 
 def _places(spec: FineTuningSpec, context: Context, *, held_out: bool, resume: results.Resumed) -> Places:

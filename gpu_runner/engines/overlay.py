@@ -13,6 +13,7 @@ PLUGIN = "fts_axolotl.Plugin"
 SHIPPED_PLUGINS = "axolotl.integrations."
 KEPT_CHECKPOINTS = 2
 SEED = 42  # guide, "Training Constants"
+LEARNING_RATE = 2e-4  # what the original studio offers; Axolotl requires one
 SAVING = ("save_steps", "saves_per_epoch", "save_strategy")
 
 # Axolotl on the CPU (measured, 0.19): its kernels are CUDA's, and so are 8-bit optimisers and flash attention.
@@ -81,6 +82,8 @@ def lay(asked: Mapping[str, Any], places: Places, *, gpus: int, processes: int, 
     laid = Laid({key: value for key, value in asked.items() if value is not None})
     for key, value in _own(laid.config, places, processes, prompted):
         _set(laid, key, value, laid.notes, "the job's own")
+    if laid.config.setdefault("learning_rate", LEARNING_RATE) == LEARNING_RATE and asked.get("learning_rate") is None:
+        laid.notes.append(f"learning_rate: neither the config nor the request says one, so it is {LEARNING_RATE}")
     if gpus == 0:
         _on_cpu(laid)
     for key in [key for key in laid.config if key in NOT_RUN]:

@@ -127,7 +127,8 @@ def test_a_split_is_that_of_the_job_that_trained_the_adapter(desk: Desk) -> None
         unit.session.add(Adapter(id="b", type="project", name="b", model_id="m", fine_tuning_job_id="j"))
     split = say(desk, "GetDatasetSplitByAdapter", adapter_id="b")["response"]
     assert split == {
-        "dataset_fraction": 0.5, "train_test_split": 0.8, "seed": 42, "dataset_id": "d", "fine_tuning_job_id": "j"
+        "dataset_fraction": 0.5, "train_test_split": 0.8, "seed": 42, "dataset_id": "d", "fine_tuning_job_id": "j",
+        "train_splits": ["train"], "eval_split": None,
     }  # fmt: skip
     elsewhere = say(desk, "GetDatasetSplitByAdapter", adapter_id="a")["response"]
     assert (elsewhere["dataset_fraction"], elsewhere["train_test_split"]) == (1.0, 0.9)

@@ -264,7 +264,7 @@ def test_a_familys_defaults_come_first_in_pages_and_nothing_is_hidden_or_twice(d
     for limit in (1, 2, 1000):
         found = paged(desk, "ListConfigs", model_id="m", limit=limit)
         assert found == ["f2", "f1", "o1", "u2", "u1", *before]
-        assert paged(desk, "ListConfigs", model_id="none", limit=limit) == [*before, "f2", "o1", "u2", "u1", "f1"]
+        assert paged(desk, "ListConfigs", model_id="none", limit=limit) == ["f2", "o1", "u2", "u1", "f1", *before]
     assert answer(desk, "ListConfigs", {"model_id": "gone"})["code"] == "not_found"
 
 

@@ -347,7 +347,8 @@ def test_without_configs_a_job_has_the_guides_defaults_and_no_quantisation(studi
     assert spec["lora"] == {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "bias": "none", "task_type": "CAUSAL_LM"}
     assert spec["training_arguments"]["optim"] == "paged_adamw_32bit" and spec["model_bnb"] is None
     assert (spec["max_length"], spec["packing"], spec["loss_on"]) == (512, True, "all")
-    assert spec["sampling"] == {"fraction": 1.0, "split": 0.9, "seed": 42}
+    splits = {"train_splits": ["train"], "eval_split": None}
+    assert spec["sampling"] == {"fraction": 1.0, "split": 0.9, "seed": 42, **splits}
 
 
 def evaluate(studio: Studio, *adapters: str | None, **fields: Any) -> Any:
@@ -372,7 +373,13 @@ def test_a_batch_has_a_row_a_combination_and_one_job_for_the_runner(studio: Stud
     assert [row["run_number"] for row in rows] == [1, 2] and rows[1]["comparison_adapter_id"] == adapter
     (order,) = studio.report(runner)["jobs"]
     assert order["job_id"] == batch["parent_job_id"]
-    assert order["spec"]["sampling"] == {"fraction": 1.0, "split": 0.5, "seed": 42}
+    assert order["spec"]["sampling"] == {
+        "fraction": 1.0,
+        "split": 0.5,
+        "seed": 42,
+        "train_splits": ["train"],
+        "eval_split": None,
+    }
     first, second = (row["id"] for row in rows)
     scored = {"type": "scored", "job_id": first, "status": "succeeded", "values": {"exact_match": 0.25}, "rows": 4}
     broken = {"type": "scored", "job_id": second, "status": "failed", "error": "no such file"}

@@ -203,19 +203,11 @@ def test_actors_wait_for_a_queue_that_is_not_there_yet(tmp_path: Path, ns: str) 
         server.wait()
 
 
-def test_the_actors_are_up_quickly_and_stay_small(tmp_path: Path, valkey_url: str, ns: str) -> None:
-    """In under 1.5 s (the best of three: other work may slow one down) and under 150 MB."""
-    best = 60.0
-    for _ in range(3):
-        began = time.monotonic()
-        with running(environment_of(tmp_path, valkey_url, ns), "-m", "actors.app", "commands", "runners") as process:
-            best = min(best, time.monotonic() - began)
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        resident = int(status.split("VmRSS:")[1].split()[0]) / 1024
-        assert resident < 150
-        if best < 1.5:
-            break
-    assert best < 1.5
+def test_the_actors_stay_small(tmp_path: Path, valkey_url: str, ns: str) -> None:
+    """Under 150 MB a process."""
+    with running(environment_of(tmp_path, valkey_url, ns), "-m", "actors.app", "commands", "runners") as process:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    assert int(status.split("VmRSS:")[1].split()[0]) / 1024 < 150
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,9 @@ def test_rows_go_whole_in_a_declared_format_and_else_by_the_prompt(run: Run, typ
 
 
 def test_a_config_that_axolotl_refuses_is_the_users_error_by_its_keys(run: Run) -> None:
-    error = run(config={"sequence_len": "long", "num_epochs": "many"}).finished()["error"]
+    error = run(config={"micro_batch_size": "few", "num_epochs": "many"}).finished()["error"]
     assert error["kind"] == "user_error" and "Axolotl refuses the config" in error["message"]
-    assert "sequence_len" in error["message"] and "num_epochs" in error["message"] and error["hint"]
+    assert "micro_batch_size" in error["message"] and "num_epochs" in error["message"] and error["hint"]
 
 
 def test_a_pause_saves_and_the_next_attempt_ends_as_one_that_was_left_alone(run: Run) -> None:

@@ -76,7 +76,7 @@ def test_a_paused_training_goes_on_to_the_adapter_of_one_that_was_left_alone_to_
 def test_the_shipped_template_trains_by_the_prompt(run: Run) -> None:
     template = yaml.safe_load(shipped_template())
     attempt = run("template", 1, {**template, "load_in_8bit": False, "sequence_len": 64, "num_epochs": 1})
-    assert attempt.finished()["outcome"] == "succeeded", attempt.finished()["error"]
+    assert attempt.finished()["outcome"] == "succeeded", attempt.finished()["error"]["message"]
     assert attempt.records("artifact")
 
 

@@ -118,6 +118,17 @@ def test_there_is_always_a_seed_for_without_one_a_resume_would_see_the_rows_in_a
     assert laid(asked).config["seed"] == seed
 
 
+@pytest.mark.parametrize(
+    ("asked", "rate"), [({}, 2e-4), ({"learning_rate": None}, 2e-4), ({"learning_rate": "2e-5"}, "2e-5")]
+)
+def test_without_a_learning_rate_there_is_the_original_studios_and_that_is_told(
+    asked: dict[str, Any], rate: Any
+) -> None:
+    found = laid(asked)
+    assert found.config["learning_rate"] == rate
+    assert any("learning_rate" in text for text in found.notes) is (rate == 2e-4)
+
+
 def test_two_checkpoints_are_kept_at_least() -> None:
     assert [laid({"save_total_limit": n}).config["save_total_limit"] for n in (None, 1, 5)] == [2, 2, 5]
 

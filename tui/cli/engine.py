@@ -157,8 +157,5 @@ def _users(directory: Path) -> int:
     """How many processes were started from below a directory."""
     import psutil
 
-    def ours(process: psutil.Process) -> bool:
-        words: list[str] = process.info["cmdline"] or [""]
-        return words[0].startswith(f"{directory}/")
-
-    return sum(ours(process) for process in psutil.process_iter(["cmdline"]))
+    commands = (process.info["cmdline"] or [""] for process in psutil.process_iter(["cmdline"]))
+    return sum(str(words[0]).startswith(f"{directory}/") for words in commands)
