@@ -98,7 +98,7 @@ def test_orders_are_written_once_and_whole(files: Files) -> None:
     attempt.obey(Order.run, [])
     assert not files.control.exists()
     attempt.obey(Order.run, ["child-2"])
-    assert files.control.read_text() == '{"order": "run", "cancelled": ["child-2"]}'
+    assert files.control.read_text() == '{"order": "run", "cancelled": ["child-2"], "checkpoint": 0}'
     attempt.obey(Order.pause, ["child-2"])
     assert '"pause"' in files.control.read_text()
     assert [path.name for path in files.directory.iterdir()] == ["control.json"]
