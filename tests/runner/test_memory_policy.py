@@ -242,7 +242,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Attempt]:
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
     arguments = {"max_steps": 2, "per_device_train_batch_size": 16, "learning_rate": 0.01, "save_steps": 1}
     made, plan = {}, []
-    for name, spare in (("enough", None), ("less", 200), ("nothing", 45)):
+    for name, spare in (("enough", None), ("less", 200), ("nothing", 32)):
         made[name] = Attempt(root, job_id=name)
         spec = tiny_spec(name, root, base, rows, training_arguments=arguments, max_length=256, sampling={"split": 1.0})
         plan.append((str(made[name].prepare(spec)), spare))

@@ -141,7 +141,7 @@ def test_a_cancelled_job_ends_without_an_adapter(spec: Any, tmp_path: Path) -> N
         ({"lora": {"rank": 4}}, "rank"),
         ({"model": {"id": "m", "name": "m", "location": "/nowhere"}}, "m can't be loaded"),
         ({"max_length": 1, "loss_on": "completion"}, "max_length"),
-        ({"framework": "axolotl"}, "axolotl"),
+        ({"framework": "axolotl"}, "Axolotl"),
         ({"model_bnb": {"load_in_5bit": True}}, "load_in_5bit"),
     ],
 )
