@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,42 @@ def test_base_and_adapter_are_scored_side_by_side_on_held_out_rows(whole: Whole,
     shown = whole.fts("evaluation", "answers", rows[0]["parent_job_id"][:8], "--limit", "1").stdout  # type: ignore[index]
     assert f"tiny + {trained}" in shown and "expected" in shown
     assert "succeeded" in whole.fts("evaluation", "logs", "evaluation on rows").stdout
+
+
+def test_a_training_is_planned_as_it_ran_in_seconds(whole: Whole, trained: str) -> None:
+    asked = (
+        "job", "plan", "--base-model", "tiny", "--dataset", "rows", "--prompt", "act", "--num-cpu", "1", "--num-gpu", "0",
+        "--max-length", "32", "--no-packing", "--loss-on", "completion", "--training-arguments-config", "@arguments.json",
+    )  # fmt: skip
+    began = time.monotonic()
+    shown = whole.fts(*asked).stdout
+    assert time.monotonic() - began < 20  # a few, on a machine that does nothing else
+    for part in ("540 to train on, 60 held out", "✓ fits", "by 1 job there", "tokens a row", "example 1", "▲▲▲▲", "├"):
+        assert part in shown
+    assert "\x1b" not in shown
+    made: Any = told(whole, *asked)
+    job: Any = told(whole, "job", "show", trained)["fine_tuning_job"]
+    assert (made["status"], made["plan"]["steps"]) == ("succeeded", job["total_steps"])
+    assert made["plan"]["fits"][0]["jobs"] == 1  # what it needs and takes is corrected by the job that ran here
+    low, mid, high = made["plan"]["seconds"]
+    assert low <= mid <= high
+
+
+def test_a_plan_that_fails_as_the_training_would_says_why(whole: Whole, trained: str) -> None:
+    cut = ("--max-length", "8", "--loss-on", "completion", "--prompt", "long")
+    template = "a " * 20 + "{text}"
+    prompt = [
+        "--prompt-template",
+        template + " {intent}",
+        "--input-template",
+        template,
+        "--completion-template",
+        " {intent}",
+    ]
+    whole.fts("prompt", "add", "--name", "long", "--dataset", "rows", *prompt)
+    done = whole.fts("job", "plan", "--base-model", "tiny", "--dataset", "rows", "--num-gpu", "0", *cut, check=False)
+    assert done.returncode == 1
+    assert "max_length 8 cuts every row" in done.stderr
 
 
 def test_every_breach_is_printed_and_the_exit_code_says_refused(whole: Whole) -> None:

@@ -17,6 +17,7 @@ from core.messages.datasets import DatasetMetadata
 from core.messages.fine_tuning import FineTuningJobMetadata, FineTuningJobReply
 from core.messages.jobs import JobLogReply, JobMetricsReply, JobStateReply, LogLine, MetricSeries
 from core.messages.models import ModelMetadata
+from core.messages.planning import Plan, PlanReply
 from core.messages.prompts import PromptMetadata
 from core.messages.runners import RunnerMetadata
 from core.rules import Breach, check, refusing
@@ -55,6 +56,8 @@ class FakeStudio:
         self.refusal: list[Breach] = []
         self.events: queue.Queue[Any] = queue.Queue()
         self.records: queue.Queue[Any] = queue.Queue()
+        self.plan: Plan | None = None  # None: plans wait for a runner for ever
+        self.plans = 0
         self.series: list[MetricSeries] = []
         self.log: list[LogLine] = []
 
@@ -77,12 +80,29 @@ class FakeStudio:
             return JobMetricsReply(id=message.id, attempt=1, offset=0, series=self.series)
         if name == "GetJobLog":
             return JobLogReply(id=message.id, lines=self.log, attempt=1, offset=0)
+        if name == "PlanFineTuningJob":
+            return self._planned(message)
+        if name == "GetPlan":
+            return self._made(message.id)
+        if name == "CancelJob" and message.id.startswith("plan-"):
+            return JobStateReply(id=message.id, status=JobStatus.cancelled)
         if name in VERBS:
             self.job(message.id).status = VERBS[name]
             return JobStateReply(id=message.id, status=VERBS[name])
         if name == "StartFineTuningJob":
             return self._start(message)
         raise NotFound(f"this stand-in has no {name}")
+
+    def _planned(self, message: Any) -> PlanReply:
+        if breaches := [*refusing(check(message)), *self.refusal]:
+            raise Refused.because(breaches)
+        self.plans += 1
+        return PlanReply(id=f"plan-{self.plans}", status=JobStatus.queued, waiting_for="a runner's next report")
+
+    def _made(self, id: str) -> PlanReply:
+        if self.plan is None:
+            return PlanReply(id=id, status=JobStatus.running, phase="counting tokens")
+        return PlanReply(id=id, status=JobStatus.succeeded, plan=self.plan)
 
     def _start(self, message: Any) -> FineTuningJobReply:
         breaches = [*refusing(check(message)), *self.refusal]
@@ -168,6 +188,53 @@ def failed(id: str) -> FineTuningJobMetadata:
     )
     told_as = {"error": error, "failure_class": error.kind}
     return job(id, status=JobStatus.failed, eta_seconds=None, phase=None, **told_as)
+
+
+def plan(**fields: Any) -> Plan:
+    """A plan that fits."""
+    gib = float(1 << 30)
+    row = [("Ticket:", False, False), (" ", False, False), ("wo", False, False), (" ist", False, False)]
+    row += [
+        (" 長い\n", False, False),
+        (" track", True, False),
+        ("_par", True, False),
+        ("cel", True, False),
+        ("</s>", True, True),
+    ]
+    known: dict[str, Any] = {
+        "rows": 655, "held_out": 73, "looked_at": 655, "tokens": 19_618, "learned": 2_943, "longest": 60, "sequences": 655,
+        "computed": 40_000, "batch": 8, "steps": 82, "epochs": 1.0, "examples": [row], "parameters": 134_515_008,
+        "trained_parameters": 4_884_480, "needed": (1.6 * gib, 1.9 * gib, 2.2 * gib), "seconds": (300.0, 400.0, 600.0),
+        "memory": {"weights": 0.5 * gib, "activations": 1.0 * gib, "working": 0.4 * gib},
+        "histogram": [{"low": 15, "high": 31, "rows": 380}, {"low": 31, "high": 61, "rows": 275}],
+        "fits": [{
+            "runner_id": "r1", "host": "gpu-host", "device": "cpu", "available": 63 * gib, "fits": True, "jobs": 3,
+            "needed": (1.6 * gib, 1.9 * gib, 2.2 * gib), "seconds": (300.0, 400.0, 600.0),
+        }],
+        "warnings": ["rows are padded with '<pad>'"],
+    }  # fmt: skip
+    return Plan.model_validate({**known, **fields})
+
+
+def too_large() -> Plan:
+    """A plan that fits nowhere."""
+    gib = float(1 << 30)
+    fit = {
+        "runner_id": "r1",
+        "host": "gpu-host",
+        "device": "cuda",
+        "name": "T4",
+        "available": 14.5 * gib,
+        "fits": False,
+    }
+    text = "per_device_train_batch_size 2, gradient_accumulation_steps 4 (about 12.1 GiB)"
+    return plan(
+        needed=(30 * gib, 35 * gib, 40 * gib),
+        seconds=None,
+        memory={"weights": 13 * gib, "activations": 22 * gib},
+        fits=[{**fit, "needed": (30 * gib, 35 * gib, 40 * gib)}],
+        nearest=[{"settings": {"per_device_train_batch_size": 2}, "bytes": 12 * gib, "text": text}],
+    )
 
 
 def filled() -> FakeStudio:

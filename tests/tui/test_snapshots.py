@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.fake import HOSTILE, FakeStudio, failed, filled, job
+from tests.tui.fake import HOSTILE, FakeStudio, failed, filled, job, plan
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 
@@ -85,10 +85,12 @@ def test_form_with_breaches(snap_compare: Compare, size: tuple[int, int]) -> Non
         name.cursor_blink = False
         name.value = "not a name"
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "FT-002" in shown(pilot.app))
+        await until(pilot, lambda: "FT-002" in shown(pilot.app) and "fits gpu-host" in shown(pilot.app))
         await pilot.pause(0.7)
 
-    assert snap_compare(Dashboard(make=timeless), terminal_size=size, run_before=ready)
+    studio = timeless()
+    studio.plan = plan()
+    assert snap_compare(Dashboard(make=lambda: studio), terminal_size=size, run_before=ready)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -93,22 +93,14 @@ def _show(reply: PlanReply, form: str) -> int:
     if form != "table":
         output.show(reply.model_dump(mode="json"), form)
     elif reply.plan is not None:
-        for line in lines(reply.plan.model_dump(mode="json"), shutil.get_terminal_size().columns):
+        width = min(shutil.get_terminal_size().columns, WIDEST)
+        for line in planned.whole(reply.plan.model_dump(mode="json"), width):
             print(_drawn(line))
     elif reply.error is not None:
         print(f"{reply.error.message}\n{reply.error.hint}".strip(), file=sys.stderr)
     else:
         print(f"the plan was {reply.status.value}", file=sys.stderr)
     return 0 if reply.plan is not None else output.EXIT_FAILED
-
-
-def lines(plan: dict[str, Any], width: int) -> list[planned.Line]:
-    """The whole plan, with its histogram and its examples."""
-    width = min(width, WIDEST)
-    made = [*planned.summary(plan), [("", "")], [("tokens a row", "bold")], *planned.histogram(plan, width)]
-    for number, row in enumerate(plan["examples"], 1):
-        made += [[("", "")], [(f"example {number}", "bold")], *planned.example(row, width)]
-    return [*made, [("", "")], [(planned.LEGEND, "dim")]] if plan["examples"] else made
 
 
 def _drawn(line: planned.Line) -> str:

@@ -15,6 +15,7 @@ from core import presets
 from core.cloning import changed
 from core.errors import StudioError
 from core.messages import REGISTRY
+from core.rules import refusing
 from core.text import plain
 from tui import forms
 from tui.cli.references import REFERENCES
@@ -22,9 +23,11 @@ from tui.forms import CONFIG_KINDS, Field
 from tui.screens.base import StudioScreen
 from tui.view import words
 from tui.widgets.banner import Banner
+from tui.widgets.preflight import Preflight, drawn
 from tui.widgets.prompt import PromptLine
 
 AFTER_TYPING = 0.3  # seconds
+BESIDE = 130  # columns from which on the plan has room beside the form
 
 
 class FormScreen(StudioScreen):
@@ -33,11 +36,13 @@ class FormScreen(StudioScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "send", "send", show=False, priority=True),
         Binding("ctrl+o", "code", "as code", show=False, priority=True),
+        Binding("ctrl+p", "plan", "what would come of it", show=False, priority=True),
         # Before the field that has the focus: what is typed at once behind a tab goes to the next one.
         Binding("tab", "next_field", "next field", show=False, priority=True),
         Binding("shift+tab", "previous_field", "previous field", show=False, priority=True),
     ]
     keys_shown = "ctrl+s send  tab next field  ctrl+o as CLI, Python, JSON  esc leave"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (BESIDE, "-wide")]
 
     def __init__(self, message: str, values: dict[str, Any]) -> None:
         super().__init__()
@@ -50,17 +55,25 @@ class FormScreen(StudioScreen):
         self.sending = False
         self.refused: dict[str, tuple[Any, list[str]]] = {}  # field -> the value that the studio refused, and why
         self.checking: Any = None
+        self.preflight = Preflight() if message == "StartFineTuningJob" else None
+        if self.preflight is not None:
+            self.keys_shown = "ctrl+s send  tab next field  ctrl+p the plan  ctrl+o as code  esc leave"
 
     def compose(self) -> ComposeResult:
         """The fields, group by group."""
         yield Banner(forms.title(REGISTRY[self.message]))
-        with VerticalScroll():
-            group = ""
-            for field in self.form:
-                if field.group != group:
-                    group = field.group
-                    yield Static(Content(group), classes="group", markup=False)
-                yield self._field(field)
+        with Horizontal(id="body"):
+            with VerticalScroll(id="fields"):
+                group = ""
+                for field in self.form:
+                    if field.group != group:
+                        group = field.group
+                        yield Static(Content(group), classes="group", markup=False)
+                    yield self._field(field)
+            if self.preflight is not None:
+                yield self.preflight
+        if self.preflight is not None:
+            yield Static("", id="plan-line", markup=False)
         yield Static("", id="status", markup=False)
         yield from self.bottom()
 
@@ -253,7 +266,10 @@ class FormScreen(StudioScreen):
             found[key] = [text]
         shown = {key: texts for key, texts in found.items() if all_fields or key in self.touched}
         self._show(shown)
-        return not wrong and not any(each.severity.value == "ERROR" for each in breaches)
+        if self.preflight is not None:
+            plannable = not wrong and not refusing(forms.local_breaches("PlanFineTuningJob", made))
+            self.preflight.of(made, sound=plannable)
+        return not wrong and not refusing(breaches)
 
     def _show(self, found: dict[str, list[str]]) -> None:
         for field in self.form:
@@ -282,6 +298,23 @@ class FormScreen(StudioScreen):
     def action_previous_field(self) -> None:
         """shift+tab."""
         self.focus_previous()
+
+    def on_preflight_changed(self, message: Preflight.Changed) -> None:
+        """In a line what a narrow screen has no room for."""
+        self.query_one("#plan-line", Static).update(drawn(message.line, dark=self.app.current_theme.dark))
+
+    def action_plan(self) -> None:
+        """ctrl+p: to the plan and back; a narrow screen shows it in the form's place."""
+        if self.preflight is None:
+            return
+        if self.has_class("-wide"):
+            there = self.focused is self.preflight
+        else:
+            there = not self.toggle_class("-plan").has_class("-plan")
+        if there:
+            self.focus_first()
+        else:
+            self.preflight.focus()
 
     def action_send(self) -> None:
         """ctrl+s: all fields are checked; what passes is sent."""

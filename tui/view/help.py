@@ -36,7 +36,8 @@ f  only rows on which the combinations differ     r  ask again
     "FormScreen": """\
 tab, shift+tab  next or previous field       ctrl+s  send
 enter           open a choice                space   mark one of several
-ctrl+o  the same as CLI, Python and JSON     esc  leave""",
+ctrl+o  the same as CLI, Python and JSON     esc  leave
+ctrl+p  what would come of a training (rows, examples, steps, memory, time), and back""",
 }
 
 

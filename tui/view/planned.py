@@ -37,6 +37,27 @@ def summary(plan: Mapping[str, Any]) -> Iterator[Line]:
         yield [("▲ ", "wait"), (plain(text, limit=300), "")]
 
 
+def whole(plan: Mapping[str, Any], width: int) -> list[Line]:
+    """All of it in `width` cells, with its histogram and its examples."""
+    made = [*summary(plan), [("", "")], [("tokens a row", "bold")], *histogram(plan, width)]
+    for number, row in enumerate(plan["examples"], 1):
+        made += [[("", "")], [(f"example {number}", "bold")], *example(row, width)]
+    return [*made, [("", "")], [(LEGEND, "dim")]] if plan["examples"] else made
+
+
+def brief(plan: Mapping[str, Any]) -> Line:
+    """In one line: rows, steps, memory, whether and where it fits, time."""
+    made: Line = [(f"{plan['rows']:,} rows, {plan['steps']:,} steps", "")]
+    if plan["needed"]:
+        made.append((f" · {gib(plan['needed'][1])}", ""))
+    for fit in plan["fits"][:1]:
+        mark, meaning, word = _VERDICT[fit["fits"]]
+        made += [(" · ", ""), (f"{mark} {word}", meaning), (f" {plain(fit['host'], limit=20)}", "")]
+    if plan["seconds"]:
+        made.append((f" · about {duration(plan['seconds'][1])}", ""))
+    return made
+
+
 def _labelled(label: str, text: str, meaning: str = "") -> Line:
     return [(f"{label:<{LABEL}}", "dim"), (text, meaning)]
 
