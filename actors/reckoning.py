@@ -65,7 +65,7 @@ def _batch(asked: FineTuningSpec) -> int:
     return int(asked.training_arguments.get("per_device_train_batch_size", 8))
 
 
-def _tuning(asked: FineTuningSpec, found: dict[str, Any], device: str) -> Tuning:
+def tuning(asked: FineTuningSpec, found: dict[str, Any], device: str) -> Tuning:
     """The settings on the batches that there are; a processor without bf16 does without."""
     batch = _batch(asked)
     longest = min(asked.max_length, int(found["tokens"])) if asked.packing else int(found["longest"])
@@ -89,22 +89,22 @@ def _reckoned(session: Session, asked: FineTuningSpec, found: dict[str, Any], pl
     resources = asked.resources
     runners = [as_dict(runner) for runner in all_runners(session)]
     able = list(places(runners, resources.gpus, resources.gpu_label_id or -1, resources.workers))
-    tuning = _tuning(asked, found, "cuda" if resources.gpus else "cpu")
-    parts = estimate(shape, tuning)
-    plan.parameters, plan.trained_parameters = shape.parameters, trained_parameters(shape, tuning)
+    how = tuning(asked, found, "cuda" if resources.gpus else "cpu")
+    parts = estimate(shape, how)
+    plan.parameters, plan.trained_parameters = shape.parameters, trained_parameters(shape, how)
     plan.memory = {name: size for name, size in vars(parts).items() if size}
     past = _past(session)
     kind = Kind(
         asked.model.id,
-        tuning.device,
-        tuning.precision,
-        tuning.method,
-        tuning.bits,
-        tuning.checkpointing,
-        tuning.packing,
+        how.device,
+        how.precision,
+        how.method,
+        how.bits,
+        how.checkpointing,
+        how.packing,
     )
-    work = operations(shape, tuning, plan.computed / max(1, plan.steps) / resources.workers)
-    rate = found.get("rate") if tuning.device == "cpu" else None
+    work = operations(shape, how, plan.computed / max(1, plan.steps) / resources.workers)
+    rate = found.get("rate") if how.device == "cpu" else None
     plan.fits = [
         _fit(place, parts.total, kind, past.get(place.runner_id, []), work, plan.steps, rate) for place in able
     ]
@@ -114,7 +114,7 @@ def _reckoned(session: Session, asked: FineTuningSpec, found: dict[str, Any], pl
     plan.seconds = best.seconds if best else None
     if best is not None and best.fits is not True:
         factor = best.needed[2] / parts.total
-        changes = nearest(shape, tuning, max(fit.available for fit in plan.fits), factor)
+        changes = nearest(shape, how, max(fit.available for fit in plan.fits), factor)
         plan.nearest = [Nearest(settings=dict(each.settings), bytes=each.bytes, text=str(each)) for each in changes]
     return plan
 

@@ -72,8 +72,11 @@ def estimate(shape: Shape, tuning: Tuning) -> Parts:
     gradients, optimiser = 4 * trained, trained * tuning.optimiser_bytes
     activations, working = sum(_split(kept(shape, tuning), tuning)), _working(shape, tuning)
     held = gradients if tuning.accumulation > 1 else 0  # gradients of the micro-batches before
-    if held + activations + working < gradients:  # then a step's peak is its end: every gradient, nothing kept any more
-        held, activations, working = gradients, 0, 0
+    stepping = _stepping(shape, tuning, trained)
+    if (
+        held + activations + working < gradients + stepping
+    ):  # then the peak is a step's end: every gradient, nothing kept
+        held, activations, working = gradients, 0, stepping
     beyond = _reading(shape, tuning) - (held + optimiser + activations + working)
     loading = 0 if on_gpu else max(0, beyond)
     return Parts(libraries, rows, _weights(shape, tuning), held, optimiser, activations, working, loading)
@@ -91,11 +94,19 @@ def _split(tensors: Tensors, tuning: Tuning, holes: float | None = None) -> tupl
 
 
 def _working(shape: Shape, tuning: Tuning) -> float:
-    """The head's pass or a layer's, whichever takes more: in a heap, which does not shrink, and elsewhere each for itself."""
+    """The head's pass or a layer's, whichever takes more; in a heap both: the holes of the one are too small for the other."""
     head, layer = _split(_head(shape, tuning), tuning, holes=0), _split(_backward(shape, tuning), tuning)
     if tuning.device == "cpu":
-        return max(head[0], layer[0]) + max(head[1], layer[1])
+        return head[0] + layer[0] + max(head[1], layer[1])
     return max(sum(head), sum(layer))
+
+
+def _stepping(shape: Shape, tuning: Tuning, trained: int) -> float:
+    """What torch's own AdamW, where it is not fused, makes of a parameter when it steps: on a GPU of all of them at once."""
+    if not tuning.full or tuning.optimiser != "adamw_torch":
+        return 0
+    largest = max([shape.vocab * shape.hidden, *(each.inputs * each.outputs for each in shape.linears)])
+    return 4 * trained if tuning.device == "cuda" else 2 * 4 * largest
 
 
 # ─── what is trained ──────────────────────────────────────────────────────────────────────────────

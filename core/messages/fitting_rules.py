@@ -17,26 +17,40 @@ from core.tuning import Tuning, tuning_of
 from core.types import FineTuningFrameworkType, Severity
 
 ERROR = MEMORY_ERRORS[-1]  # what reckoning may be off; a job is refused only when even less would be too much
+A_TOKEN = (
+    8  # bytes of a dataset's file for a token: twice what English takes, so that rows are rather taken for shorter
+)
+SHORT = 64  # tokens of a row as long as nothing tells of its length
 
 
-def tuning_for(message: FineTuningRequest, world: World, **more: Any) -> Tuning | None:
-    """The settings that the job would train with, on full batches of the longest rows; None when its configs can't be read."""
+def tuning_for(message: FineTuningRequest, world: World) -> Tuning | None:
+    """The settings that the job would train with, on rows that are rather too short; None when its configs can't be read."""
     try:
         configs = {stem: each.content(world) or {} for stem, each in chosen(message, world).items()}
+        arguments = training_arguments(configs["training_arguments_config"], message)
         return tuning_of(
-            training_arguments(configs["training_arguments_config"], message),
+            arguments,
             configs["lora_config"],
             configs["model_bnb_config"] or configs["adapter_bnb_config"] or None,
-            **{
-                "method": message.method,
-                "length": message.max_length,
-                "packing": message.packing,
-                "device": "cuda" if a_worker(message)[1] else "cpu",
-                **more,
-            },
+            method=message.method,
+            length=_length(message, world, int(arguments.get("per_device_train_batch_size", 8))),
+            packing=message.packing,
+            device="cuda" if a_worker(message)[1] else "cpu",
         )
     except (ConfigTextError, TypeError, ValueError):
         return None  # told by the rules about configs
+
+
+def _length(message: FineTuningRequest, world: World, batch: int) -> int:
+    """Tokens that a sequence has at least, as far as the dataset's size tells: nobody has counted them yet (a plan does).
+
+    Rows that are packed fill sequences to max_length, if there are enough of them.
+    """
+    row = world.get("datasets", message.dataset_id) if message.dataset_id else None
+    bytes, rows = (row.get("bytes") or 0, row.get("rows") or 0) if row is not None else (0, 0)
+    whole = bytes / A_TOKEN * message.dataset_fraction
+    typical = whole / batch if message.packing and whole else bytes / rows / A_TOKEN if rows else SHORT
+    return max(1, min(message.max_length, round(typical) or SHORT))
 
 
 def places_for(message: FineTuningRequest, runners: list[Mapping[str, Any]]) -> list[Place]:
@@ -83,7 +97,7 @@ def _world(**runner: Any) -> NoWorld:
     return NoWorld({"models": [{"id": "m", "shape": _SEVEN}], "runners": [{**known, **runner}]})
 
 
-_SMALL, _LARGE = ([{"index": 0, "name": name, "memory": size}] for name, size in (("T4", 15.0), ("A100", 80.0)))
+_SMALL, _LARGE = ([{"index": 0, "name": name, "memory": size}] for name, size in (("small", 12.0), ("A100", 80.0)))
 
 
 @rule(
@@ -108,7 +122,7 @@ def _fits(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
     if parts.total / (1 + ERROR) <= most.bytes:
         return
     where = f"the {most.name} of {most.host}" if tuning.device == "cuda" else most.host
-    text = f"about {gib(parts.total)} are needed ({told(parts)}), but {where} has {gib(most.bytes)}"
+    text = f"at least {gib(parts.total)} are needed ({told(parts)}), but {where} has {gib(most.bytes)}"
     changes = nearest(shape, tuning, most.bytes, 1 + ERROR)
     text += f"; what would fit: {'; or '.join(map(str, changes))}" if changes else "; no smaller settings would fit"
     yield Breach(rule="FT-131", field="num_gpu" if tuning.device == "cuda" else "num_memory", message=text)
@@ -130,7 +144,7 @@ def _asks_enough(message: StartFineTuningJob, world: World) -> Iterator[str]:
         return
     needed, asked = estimate(*found[:2]).total, a_worker(message)[2] * GIB
     if needed > asked:
-        yield f"about {gib(needed)} are needed, but num_memory asks for {gib(asked)}"
+        yield f"at least {gib(needed)} are needed, but num_memory asks for {gib(asked)}"
 
 
 @rule(

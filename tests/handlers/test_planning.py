@@ -14,7 +14,7 @@ from actors.desk import Desk
 from actors.ticking import retain
 from core.fits import GIB
 from core.shapes import Linear
-from core.store.tables import Config, Job, Model
+from core.store.tables import Config, Dataset, Job, Model
 from core.types import JobStatus
 from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, change, folded, job, say, start
 from tests.unit.test_shapes import SHAPE
@@ -287,6 +287,19 @@ def test_it_is_accepted_where_one_runner_is_large_enough_and_where_no_runner_is_
     Speaker(desk, memory=16.0)
     Speaker(desk, host="b", memory=256.0)
     assert begun(desk, adapter_name="other")["ok"]
+
+
+def test_rows_are_taken_for_rather_too_short_than_too_long(desk: Desk) -> None:
+    """What can't be known before rows are counted refuses nothing: max_length is a bound, not what rows have."""
+    shaped(desk, LARGE)
+    Speaker(desk, memory=64.0)
+    long = {"max_length": 65_536, "packing": False}
+    assert begun(desk, **long)["ok"]
+    with desk.store.write() as unit:
+        dataset = unit.session.get_one(Dataset, "d")
+        dataset.rows, dataset.bytes = 10, 10 * 8 * 60_000
+    (breach,) = [each for each in begun(desk, adapter_name="other", **long)["breaches"] if each["severity"] == "ERROR"]
+    assert breach["rule"] == "FT-131" and "max_length" in breach["message"]
 
 
 def test_a_job_on_the_cpu_that_asks_for_too_little_memory_is_told_so(desk: Desk) -> None:
