@@ -10,7 +10,7 @@ from typing import Any
 # How much more or less it may be, by how alike the jobs are that tell it: the same model and settings, the same model, the
 # same device and number of bits, the same device; last without any. Of memory the last is what benchmarks/estimate.py finds.
 MEMORY_ERRORS = (0.05, 0.08, 0.15, 0.15, 0.15)
-TIME_ERRORS = (0.15, 0.3, 0.5, 0.8, 2.0)
+TIME_ERRORS = (0.25, 0.35, 0.5, 0.8, 2.0)
 RATIOS = (0.5, 2.0)  # beyond these what was measured is no correction, but another job than was reckoned with
 
 
@@ -108,7 +108,8 @@ def step_seconds(operations: float, kind: Kind, past: Iterable[Past], rate: floa
     if not told:
         return None if rate is None else Band.around(operations / rate, TIME_ERRORS[likeness])
     middle = statistics.median(told)
-    return Band.around(operations / middle, max(TIME_ERRORS[likeness], _spread(told, middle)), len(told))
+    error = TIME_ERRORS[likeness] * (1 + 1 / len(told))  # one job tells little: what else ran then is not known
+    return Band.around(operations / middle, max(error, _spread(told, middle)), len(told))
 
 
 def overhead(kind: Kind, past: Iterable[Past]) -> float | None:

@@ -72,6 +72,7 @@ def made(desk: Desk, runner: Speaker, found: dict[str, Any] = FOUND, **fields: A
 # ─── who makes them ───────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.decision("D-151")
 def test_a_runner_that_is_full_of_training_makes_plans(desk: Desk) -> None:
     runner = Speaker(desk, cpus=1)
     long = start(desk)
@@ -195,6 +196,7 @@ def test_a_plan_tells_rows_steps_memory_and_where_it_fits(desk: Desk) -> None:
     assert plan["nearest"] == []
 
 
+@pytest.mark.decision("D-153")
 def test_what_ran_on_a_runner_corrects_its_plans_and_no_others(desk: Desk) -> None:
     runner, other = Speaker(desk), Speaker(desk, host="b")
     before = made(desk, runner)
@@ -289,6 +291,7 @@ def test_it_is_accepted_where_one_runner_is_large_enough_and_where_no_runner_is_
     assert begun(desk, adapter_name="other")["ok"]
 
 
+@pytest.mark.decision("D-152")
 def test_rows_are_taken_for_rather_too_short_than_too_long(desk: Desk) -> None:
     """What can't be known before rows are counted refuses nothing: max_length is a bound, not what rows have."""
     shaped(desk, LARGE)
