@@ -65,7 +65,8 @@ def changed(path: Path) -> JobError:
 
 def _parse(kind: str, text: str) -> list[Row]:
     if kind == DatasetType.project_csv:
-        csv.field_size_limit(len(text) + 1)  # a document may be longer than the 131,072 characters of the default
+        # A document may be longer than the default; the limit is the whole process's, so it is never lowered.
+        csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
         return list(csv.DictReader(io.StringIO(text, newline="")))
     if kind == DatasetType.project_jsonl:
         rows = [json.loads(line) for line in text.split("\n") if line.strip()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -37,6 +38,19 @@ def test_csv_jsonl_json_and_a_saved_directory_give_the_same_rows(tmp_path: Path)
     kinds = {"r.csv": "project_csv", "r.jsonl": "project_jsonl", "r.json": "project_json", "saved": "project"}
     for name, kind in kinds.items():
         assert [dict(row) for row in load_rows(source(tmp_path / name, kind))["train"]] == rows, name
+
+
+def test_reading_a_short_file_lets_longer_fields_be_read_after_it(tmp_path: Path) -> None:
+    short, long = tmp_path / "short.csv", tmp_path / "long.csv"
+    short.write_text("a\n1\n")
+    long.write_text(f"a\n{'x' * 200_000}\n")
+    before = csv.field_size_limit()
+    try:
+        load_rows(source(short, "project_csv"))
+        assert csv.field_size_limit() >= before
+        assert len(load_rows(source(long, "project_csv"))["train"][0]["a"]) == 200_000
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_a_file_that_changed_since_it_was_added_is_refused(tmp_path: Path) -> None:
