@@ -27,10 +27,10 @@ from typing import Any
 
 from common import ROOT, heading, table, target
 
-from actors.freezing import translate
 from core.facts import default
 from core.families import family
 from core.messages import parse
+from core.messages.choosing import translate
 from core.types import ConfigType
 
 DEMO = ROOT / "configs" / "demo"
@@ -271,7 +271,7 @@ def _floor(spec: dict[str, Any], home: Path) -> dict[str, Any]:
             note("forward and backward", began)
 
     init = StudioTrainer.__init__
-    StudioTrainer.training_step = timed
+    StudioTrainer.training_step = timed  # type: ignore[method-assign]
     StudioTrainer.__init__ = lambda self, **given: (init(self, **given), self.add_callback(Parts()), None)[-1]  # type: ignore[method-assign]
     accumulation = int(spec["training_arguments"].get("gradient_accumulation_steps", 1))
     spec["training_arguments"]["max_steps"] = -(-FLOOR_STEPS // accumulation)
