@@ -2,7 +2,8 @@
 
 PLAN is a JSON list of [attempt directory, fate]; fate is null, "step N" (killed as optimiser step N ends), "saving N"
 (killed when checkpoint N is written but has not got its name), "error N" or "memory N" (an exception at step N). Of a job of
-several workers it befalls one: "step N 1" the second.
+several workers it befalls one: "step N 1" the second. "moment N MS" kills it from outside, so many milliseconds after it told
+of step N, wherever it then is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,16 @@ def doom(fate: str) -> None:
         Reporter.on_step_end = die
 
 
+def strike(job: int, spool: Path, step: int, milliseconds: float) -> None:
+    """Kill a process so long after its spool told of a step."""
+    told = f'"step": {step},'.encode()
+    while not (spool.exists() and told in spool.read_bytes()):
+        assert os.waitpid(job, os.WNOHANG) == (0, 0), f"it ended before step {step}"
+        time.sleep(0.001)
+    time.sleep(milliseconds / 1000)
+    os.kill(job, signal.SIGKILL)
+
+
 def main() -> None:
     bnb.keep_out()
     import gpu_runner.train  # noqa: F401  # what takes seconds is imported once
@@ -54,11 +66,14 @@ def main() -> None:
     for directory, fate in json.loads(sys.argv[1]):
         job = os.fork()
         if job == 0:
-            if fate:
+            if fate and not fate.startswith("moment"):
                 doom(fate)
             os._exit(child.run(Path(directory), None))
+        if fate and fate.startswith("moment"):
+            step, milliseconds = map(float, fate.split()[1:])
+            strike(job, Path(directory) / "events.jsonl", int(step), milliseconds)
         _, status = os.waitpid(job, 0)
-        killed = bool(fate) and fate.split()[0] in ("step", "saving")
+        killed = bool(fate) and fate.split()[0] in ("step", "saving", "moment")
         assert os.WIFSIGNALED(status) == killed, (directory, fate, status)
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gpu_runner.files import Files
@@ -64,3 +65,40 @@ def test_a_warm_job_starts_in_a_fraction_of_a_cold_one_s_time_and_trains_the_sam
     weights = [(tmp_path / "out" / "j" / attempt / "adapter_model.safetensors").read_bytes() for attempt in ("1", "2")]
     assert weights[0] == weights[1]
     assert warm < cold / 2  # alone on two cores: 0.4 s and 5.7 s
+
+
+def held(process: psutil.Process) -> dict[str, float]:
+    """What a process holds: MiB of its own memory, descriptors, threads, children."""
+    own = process.memory_full_info().uss / (1 << 20)
+    children = len(process.children())
+    return {"MiB": own, "fds": process.num_fds(), "threads": process.num_threads(), "children": children}
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_a_hundred_jobs_leave_nothing_in_the_daemon_or_its_warm_process(
+    studio: Studio, daemon: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    model, rows = make_model(tmp_path / "model"), make_rows(tmp_path / "rows.jsonl")
+    until(lambda: "warm after" in (tmp_path / "daemon.log").read_text(), "the warm process", 120)
+    runner = psutil.Process(daemon.pid)
+    (warm,) = [each for each in runner.children() if "gpu_runner.warm" in " ".join(each.cmdline())]
+    seen: dict[int, dict[str, dict[str, float]]] = {}
+    for number in range(1, 101):
+        job = f"j{number}"
+        studio.give(job, 1, tiny_spec(job, tmp_path, model, rows))
+        until(lambda job=job: studio.dead(job, 1), "the end", 60)
+        assert studio.records[job, 1][-1]["outcome"] == "succeeded", studio.records[job, 1][-1]
+        del studio.jobs[job, 1]
+        studio.wake()
+        until(lambda: studio.reports[-1]["jobs"] == [], "it is forgotten")
+        if number in (20, 100):
+            seen[number] = {"daemon": held(runner), "warm": held(warm)}
+            sys.stdout.write(f"{number} {seen[number]}\n")
+    assert warm.is_running()  # it was not started anew meanwhile
+    for name, before in seen[20].items():
+        after = seen[100][name]
+        assert {each: after[each] for each in ("fds", "threads", "children")} == {
+            each: before[each] for each in ("fds", "threads", "children")
+        }, name
+        assert after["MiB"] - before["MiB"] < 4, name  # 50 KiB a job and less: the heap's own unevenness
