@@ -68,6 +68,7 @@ def test_a_job_carries_how_it_trains_and_tells_it(desk: Desk) -> None:
     assert {name: told[name] for name in asked} == asked
 
 
+@pytest.mark.decision("D-165")
 def test_a_preset_is_recorded_and_gives_what_was_left_out(desk: Desk) -> None:
     id = start(desk, preset="fast", max_length=99)
     sealed, told = spec(desk, id), say(desk, "GetFineTuningJob", id=id)["fine_tuning_job"]

@@ -136,6 +136,7 @@ def test_a_runner_that_the_store_does_not_know_or_knows_as_younger_registers_aga
     assert not say(desk, "ReportProgress", runner_id=a.id, incarnation=a.incarnation + 1)["known"]
 
 
+@pytest.mark.decision("D-162")
 def test_a_child_that_dies_is_run_again_until_it_keeps_dying(desk: Desk) -> None:
     desk.settings.max_losses = 2
     id, a = start(desk), Speaker(desk)

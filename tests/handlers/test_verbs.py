@@ -131,6 +131,7 @@ def test_a_child_that_dies_or_a_runner_that_is_gone_while_a_job_pauses_leaves_it
     assert (job(desk, id).status, job(desk, id).retries) == ("paused", 0)
 
 
+@pytest.mark.decision("D-163")
 def test_a_failed_job_is_run_again_as_the_same_job_from_its_checkpoint(desk: Desk) -> None:
     id, a = start(desk), Speaker(desk)
     a.begin(id)

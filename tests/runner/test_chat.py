@@ -66,6 +66,7 @@ def learned(tokenizer: Any, made: Tokenized, row: int = 0) -> str:
     )
 
 
+@pytest.mark.decision("D-164")
 @pytest.mark.parametrize("template", [CHATML, MARKED])
 @pytest.mark.parametrize(
     ("loss_on", "expected"),

@@ -79,6 +79,7 @@ class Room:
             yield self
 
 
+@pytest.mark.decision("D-161")
 def test_a_job_short_of_memory_ends_as_one_that_was_told_to_take_less_at_once_to_the_bit(
     spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

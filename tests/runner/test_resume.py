@@ -102,6 +102,7 @@ def test_a_resumed_job_tells_the_mean_loss_of_all_its_steps(
     )
 
 
+@pytest.mark.decision("D-166")
 def test_a_job_killed_again_and_again_stops_where_one_that_was_not_stops_and_saves_the_same_step(
     killed: dict[str, tuple[Attempt, list[Attempt]]],
 ) -> None:
