@@ -360,6 +360,14 @@ def test_an_imported_name_is_found_again_by_who_adds_it(desk: Desk) -> None:
     assert again["ok"] and say(desk, "ListModels")["models"][0]["name"] == "tiny"
 
 
+def test_a_state_that_is_none_keeps_a_row_out_but_not_one_that_is_there_already(desk: Desk) -> None:
+    do_import(desk, {"evaluation_jobs": [{"id": "there", "status": "failed"}]})
+    rows = [{"id": each, "status": "done"} for each in ("there", "new")]
+    told = reasons(do_import(desk, {"evaluation_jobs": rows}))
+    assert told["there"] == "skipped: a row with this id exists and is kept; it differs in status"
+    assert told["new"].startswith("failed: status 'done' is none of queued, ")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -32,7 +32,9 @@ REPLIES: dict[str, type[BaseModel]] = {
     "jobs": JobState,
 }
 # Columns that a reply carries in another form than they are stored in, or that have checks of their own.
-OTHERWISE = {("datasets", "features"), ("evaluation_jobs", "error"), ("jobs", "error"), ("jobs", "status")}
+OTHERWISE = {("datasets", "features")} | {
+    (table, name) for table in ("evaluation_jobs", "jobs") for name in ("error", "status")
+}
 UNSEEN: dict[tuple[str, str], Any] = {("models", "files"): dict[str, str], ("adapters", "files"): dict[str, str]}
 
 
