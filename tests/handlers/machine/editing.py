@@ -46,16 +46,16 @@ class Edit(Play):
         table = self.kind.table
         tables = ("evaluation_jobs", "jobs") if table == "evaluation_jobs" else (table,)
         payload: Payload = {"id": pick.id(*tables)}
-        if pick.chance(2) or pick.chance(2):
+        if table == "configs" or pick.chance(2):
             payload["description"] = pick.of([*DESCRIPTIONS[1:]], [None])
-        if table != "configs" and ("description" not in payload or pick.chance(3)):
+        if table != "configs" and ("description" not in payload or pick.chance(2)):
             payload["name"] = self._name(pick)
         return payload
 
     def _name(self, pick: Picker) -> str | None:
         good: list[str] = [*NAMES, *ADAPTER_NAMES, *self._hostile(pick.model)]
         named = self.kind.table if self.kind.twice else "jobs"
-        return pick.name(named, good, [*BLANK, None])  # type: ignore[no-any-return]
+        return pick.name(named, good, [*BLANK, None], one_in=2)  # type: ignore[no-any-return]
 
     def _hostile(self, model: Model) -> list[str]:
         """Names that adapters of running jobs will want."""

@@ -96,6 +96,12 @@ class Model:
                 for linked in self.find(other, **{column: id}):
                     self.change(other, linked, **{column: None})
 
+    def linked(self, table: str) -> list[str]:
+        """The ids of the rows that others lead to, in the table's order."""
+        columns = [(other, name) for other, links in LINKS.items() for name, target in links.items() if target == table]
+        named = {row[name] for other, name in columns for row in self.tables[other].values()}
+        return [id for id in self.tables[table] if id in named]
+
     def forget(self, job: str) -> None:
         """A job's numbers go with it."""
         self.metrics = {key: value for key, value in self.metrics.items() if key[0] != job}

@@ -64,10 +64,15 @@ class Picker:
         others = [id for table in ("datasets", "jobs", "configs") if table not in tables for id in model.tables[table]]
         return self.of([*good, None] if none else good, [*STRANGE_IDS, *others[-2:]])
 
-    def name(self, table: str, good: Sequence[str], wrong: Sequence[Any] = ()) -> Any:
+    def linked(self, table: str) -> Any:
+        """The id of a row, mostly of one that others lead to: its going must empty their links."""
+        ids = self.model.linked(table)
+        return self.of(ids) if ids and not self.chance(4) else self.id(table)
+
+    def name(self, table: str, good: Sequence[str], wrong: Sequence[Any] = (), *, one_in: int = 5) -> Any:
         """A name, now and then one that a row of the table has."""
         taken = [row["name"] for row in self.model.tables[table].values()]
-        return self.of(taken) if taken and self.chance(5) else self.of(good, wrong)
+        return self.of(taken) if taken and self.chance(one_in) else self.of(good, wrong)
 
     def some(self, fields: dict[str, Callable[[], Any]], one_in: int) -> Payload:
         """Some of the optional fields."""

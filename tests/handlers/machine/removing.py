@@ -14,7 +14,7 @@ class Removal(Play):
     table: str
 
     def ask(self, pick: Picker) -> Payload:
-        return {"id": pick.id(self.table)}
+        return {"id": pick.linked(self.table)}
 
     def expect(self, model: Model, payload: Payload) -> Expected:
         return expected()
@@ -43,7 +43,7 @@ class RemoveDataset(Removal):
 
     def ask(self, pick: Picker) -> Payload:
         flags = {"remove_prompts": lambda: True, "cascade": lambda: True}
-        return super().ask(pick) | pick.some(flags, 3)
+        return super().ask(pick) | pick.some(flags, 2)
 
     def expect(self, model: Model, payload: Payload) -> Expected:
         prompts = model.find("prompts", dataset_id=payload["id"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.handlers.machine.model import HELD, Model, Row, Tables
+from tests.handlers.machine.planning import FOUND, give_plans, given
 from tests.handlers.machine.plays import Expected, Payload, Picker, Play, expected, plays
 from tests.handlers.machine.running import ended, given_back, lost, moved
 
@@ -56,7 +57,7 @@ class ReportProgress(Play):
         begin = pick.of([job["accepted"]], [0, job["accepted"] + SIZE])
         records = [self._record(pick, job) for _ in range(pick.count(4))]
         if pick.chance(3):
-            records.append(self._last(pick))
+            records.append(self._last(pick, job))
         placed = [{**each, "offset": begin + SIZE * number} for number, each in enumerate(records, 1)]
         report: Payload = {"job_id": job["id"], "attempt": attempt, "offset": begin}
         end = pick.of([begin + SIZE * len(placed)], [2**63])
@@ -95,9 +96,10 @@ class ReportProgress(Play):
         return pick.of(kinds, HOSTILE)
 
     @staticmethod
-    def _last(pick: Picker) -> Payload:
+    def _last(pick: Picker, job: Row) -> Payload:
         outcome = pick.of(["succeeded", "succeeded", "failed", "cancelled", "paused"])
-        return {"type": "finished", "at": 2.0, "outcome": outcome}
+        found = {"summary": FOUND} if job["kind"] == "plan" else {}
+        return {"type": "finished", "at": 2.0, "outcome": outcome, **found}
 
     def expect(self, model: Model, payload: Payload) -> Expected:
         row = model.get("runners", payload["runner_id"])
@@ -121,6 +123,7 @@ class ReportProgress(Play):
         for report in sorted(payload["jobs"], key=lambda each: each["job_id"]):
             self._take(model, row, report, seen)
         if row["trusted"] and not row["draining"]:
+            give_plans(model, row)
             assign(model, row, payload.get("free", {}))
         told = {(each["job_id"], each["attempt"]): each for each in value["jobs"]}
         assert {key: self._short(each) for key, each in told.items()} == self._orders(model, row, payload), value[
@@ -178,9 +181,7 @@ def assign(model: Model, runner: Row, told: dict[str, float]) -> None:
         able = job["engine"] in runner["engines"] and job["_label"] in (None, runner["_label"])
         if able and free["cpus"] >= 1 and all(need[name] <= free[name] for name in free):
             free = {name: free[name] - need[name] for name in free}
-            model.change("jobs", job["id"], attempt=job["attempt"] + 1, accepted=0, checkpoints_asked=0)
-            model.change("jobs", job["id"], runner_id=runner["id"])
-            moved(model, job, "assigned")
+            given(model, job, runner)
 
 
 def take(model: Model, job: Row, record: dict[str, Any], seen: Tables) -> None:

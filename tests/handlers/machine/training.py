@@ -117,23 +117,44 @@ class StartFineTuningJob(Play):
         return options
 
     def expect(self, model: Model, payload: Payload) -> Expected:
-        notes = [rule for rule, told in self._notes(payload).items() if told]
-        errors = {**self._numbers(payload), **self._links(model, payload), **self._contents(model, payload)}
-        errors |= self._methods(model, payload)
-        if wrong := [rule for rule, broken in errors.items() if broken]:
+        notes = [rule for rule, told in self._notes(model, payload).items() if told]
+        if wrong := [rule for rule, broken in self._errors(model, payload).items() if broken]:
             return expected(wrong, notes)
         if rule := misplaced(model, (("models", payload["base_model_id"]), ("datasets", payload["dataset_id"]))):
             return expected([rule])
         return expected(notes=notes)
 
-    def _notes(self, payload: Payload) -> dict[str, bool]:
+    def _errors(self, model: Model, payload: Payload) -> dict[str, bool]:
+        contents = {**self._numbers(payload), **self._contents(model, payload)}
+        return {**contents, **self._links(model, payload), **self._methods(model, payload)}
+
+    def _notes(self, model: Model, payload: Payload) -> dict[str, bool]:
         other = bool(payload.get("user_script")) or payload.get("framework_type", "legacy") != "legacy"
+        base = model.get("models", payload["base_model_id"])  # no model here has sizes to reckon memory with
         return {
             "FT-103": bool(self._inline(payload, "training_arguments_config").notes),
             "FT-112": payload.get("length_grouped", False) and payload.get("packing", True),
             "FT-118": payload.get("method") == "full" and self._given(payload, "lora_config"),
             "FT-120": other and any(payload.get(name, usual) != usual for name, usual in OWN.items()),
+            "FT-133": not other and base is not None and self._could_run(model, payload),
         }
+
+    @staticmethod
+    def _gpus(payload: Payload) -> int:
+        """The GPUs of a worker."""
+        own = payload.get("dist_gpu") if payload.get("num_workers", 1) != 1 else None
+        return int(payload["num_gpu"] if own is None else own)
+
+    def _could_run(self, model: Model, payload: Payload) -> bool:
+        """Whether a registered runner could take it, as far as memory is left out."""
+        gpus, label = self._gpus(payload), payload.get("gpu_label_id", -1)
+        return any(
+            row["trusted"]
+            and "legacy" in row["engines"]
+            and row["_label"] in ((str(label),) if label >= 0 else (row["_label"],))
+            and (gpus == 0 or row["_gpus"] >= gpus > 0)
+            for row in model.tables["runners"].values()
+        )
 
     @staticmethod
     def _given(payload: Payload, *stems: str) -> bool:
@@ -146,9 +167,7 @@ class StartFineTuningJob(Play):
         known = set(dataset["_splits"]) if dataset else set()
         asked = {*splits, *([held_out] if held_out else [])}
         axolotl = payload.get("framework_type") == "axolotl" and not payload.get("user_script")
-        workers, gpus = payload.get("num_workers", 1), payload["num_gpu"]
-        if workers != 1 and payload.get("dist_gpu") is not None:
-            gpus = payload["dist_gpu"]
+        workers, gpus = payload.get("num_workers", 1), self._gpus(payload)
         return {
             "FT-110": method not in ("lora", "full"),
             "FT-111": payload.get("loss_on") == "assistant" and not payload.get("chat_template"),
