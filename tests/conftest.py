@@ -101,9 +101,9 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture
-def fresh_postgres(postgresql: PostgreSQL, tmp_path: Path) -> Iterator[str]:
+def fresh_postgres(postgresql: PostgreSQL) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
-    with postgresql.database(tmp_path, empty=True) as url:
+    with postgresql.empty() as url:
         yield url
 
 

@@ -46,7 +46,7 @@ def studio(
             settings = studio_settings.model_copy(update={"home": tmp_path / name})
             if settings.database_url is not None:
                 server: PostgreSQL = request.getfixturevalue("postgresql")
-                url = stack.enter_context(server.database(tmp_path, empty=True))
+                url = stack.enter_context(server.database(tmp_path, bare=True))
                 settings = settings.model_copy(update={"database_url": SecretStr(url)})
             store = Store(settings)
             stack.callback(store.close)
