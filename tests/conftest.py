@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,26 @@ if os.environ.get("FTS_TEST_PROFILE"):
     profiles.load_profile(os.environ["FTS_TEST_PROFILE"])
 for name in [name for name in os.environ if name.startswith("FTS_")]:
     del os.environ[name]
+
+
+class Settled:
+    """Keeps the collector from walking through what is there as long as the process: two thirds of a small training.
+
+    Libraries come in with the tests that need them, a thousand modules at once.
+    """
+
+    modules = 0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        if len(sys.modules) > self.modules + 100:
+            self.modules = len(sys.modules)
+            gc.collect()
+            gc.freeze()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Settled())
 
 
 @pytest.fixture(scope="session")
