@@ -38,7 +38,8 @@ LORA = AddConfig(type="lora_config", config='{"r": 5}')
 @pytest.fixture
 def actors(desk: Desk) -> Iterator[None]:
     broker = make_broker(desk)
-    worker = dramatiq.Worker(broker, queues={"commands", "slow"}, worker_threads=4)
+    queues = {"commands", "slow"}
+    worker = dramatiq.Worker(broker, queues=queues, worker_threads=4, worker_timeout=50)  # it takes two to stop
     worker.start()
     yield
     worker.stop()
