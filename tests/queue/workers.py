@@ -49,8 +49,8 @@ def serve(url: str, ns: str, threads: int = 8) -> tuple[StudioBroker, dramatiq.W
 
 
 if __name__ == "__main__":
-    _, running = serve(sys.argv[1], sys.argv[2])
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())  # before the first message is done: a test may stop it then
+    _, running = serve(sys.argv[1], sys.argv[2])
     stop.wait()
     running.stop()
