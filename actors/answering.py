@@ -31,6 +31,7 @@ from core.store.session import Unit, as_of
 log = logging.getLogger("fts.actors")
 TRIES = 3  # how often a unit of work that lost a race is run
 RACES = frozenset({"40001", "40P01"})  # PostgreSQL: serialization failure, deadlock
+NO_ROOM = ("disk is full", "no space left")  # SQLite, PostgreSQL
 NOT_OF_THE_REQUEST = (Unavailable, Internal, Expired)  # what a key's reply may never be
 
 
@@ -45,9 +46,14 @@ def answer(desk: Desk, name: str, payload: object, key: str | None = None) -> di
     except DataError:
         text = "a value is larger than the database can hold"
         return failure(Refused.because([Breach(rule="MS-106", field="", message=text)]))
-    except (OperationalError, InterfaceError, PoolTimeout):
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
         log.exception("the store can't be used for %s", name)
-        return failure(Unavailable(f"the store can't be used just now; {_told(desk)}"))
+        why = (
+            "has no room on its disk: nothing was changed, free some room"
+            if _no_room(error)
+            else "can't be used just now"
+        )
+        return failure(Unavailable(f"the store {why}; {_told(desk)}"))
     except Exception:
         log.exception("%s failed", name)
         return failure(Internal(f"{name} failed inside the studio; {_told(desk)}"))
@@ -58,6 +64,18 @@ def _check_key(key: str | None) -> None:
     if key is not None and (len(key) > LONGEST_NAME or "\0" in key or not is_text(key)):
         text = f"the key must be text of {LONGEST_NAME} characters at most, without NUL"
         raise Refused.because([Breach(rule="MS-101", field="", message=text)])
+
+
+def _no_room(error: BaseException | None) -> bool:
+    """Whether the database says that it could not write for want of room.
+
+    SQLite then rolls the whole transaction back: the savepoint within is missed, and that error hides the first one.
+    """
+    while error is not None:
+        if any(words in str(error).lower() for words in NO_ROOM):
+            return True
+        error = error.__context__
+    return False
 
 
 def _told(desk: Desk) -> str:

@@ -67,7 +67,7 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
         job.queued_at = unit.now if not job.attempt else job.queued_at
     if to in ENDS or to in {S.queued, S.paused}:
         job.runner_id, job.lease_expires_at, job.phase, job.eta_seconds = None, None, None, None
-        job.preempted_by = None
+        job.preempted_by, job.held = None, None
     if to in ENDS:
         job.finished_at = unit.now
         _end_children(unit, job, to)

@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from actors import planning, results
+from actors import holding, planning, results
 from actors.desk import Desk
 from actors.jobs import fail, move, requeue, told_end
 from core.events import (
@@ -20,6 +20,7 @@ from core.events import (
     Checkpoint,
     Failure,
     Finished,
+    Held,
     MemoryRanOut,
     Metrics,
     Phase,
@@ -28,6 +29,7 @@ from core.events import (
     Resumed,
     Scored,
     Started,
+    Unheld,
     Warned,
 )
 from core.messages.common import LONGEST_NAME
@@ -129,6 +131,14 @@ class Intake:
             "JobMemoryReduced", "jobs", self.job.id, record.text, level="warning", attempt=self.job.attempt, **numbers
         )
 
+    def held(self, record: Held) -> None:
+        """It stands still for want of room."""
+        holding.hold(self.unit, self.job, record.text, record.needed, record.free)
+
+    def unheld(self, record: Unheld) -> None:
+        """It goes on."""
+        holding.go_on(self.unit, self.job)
+
     def resumed(self, record: Resumed) -> None:
         """Later steps of earlier attempts come again: their numbers are cut."""
         job = self.job
@@ -225,6 +235,8 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
     Progress: Intake.progress,
     Warned: Intake.warned,
     MemoryRanOut: Intake.ran_out,
+    Held: Intake.held,
+    Unheld: Intake.unheld,
     Resumed: Intake.resumed,
     Checkpoint: Intake.checkpoint,
     Artifact: Intake.artifact,

@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from actors import gangs, lanes, planning
+from actors import gangs, holding, lanes, planning
 from actors.desk import Desk
 from actors.gangs import Part
 from actors.handlers import handles
@@ -118,6 +118,8 @@ def _take_own(desk: Desk, unit: Unit, runner: Runner, job: Job, report: JobRepor
     if records is None:
         return
     job.accepted = max(job.accepted, report.next_offset)
+    if not before:
+        holding.before_it_begins(unit, job, report.short)
     intake = Intake(desk, unit, job, draining=runner.draining)
     intake.take(records)
     if records:

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from core.errors import BY_CODE, Refused, Unavailable
 from core.messages.base import AsOf, Command, Message, Reply
 from core.queue import wire
-from core.queue.connect import AGAIN, away, connect, connect_async, safe_url
+from core.queue.connect import AGAIN, away, connect, connect_async, is_full, refused, safe_url
 from core.rules import Breach
 from core.settings import Settings, read
 
@@ -70,6 +70,12 @@ class _Studio:
             return Unavailable(f"the studio of {self.settings.root} is not up; `fts up` starts it")
         return Unavailable(f"the studio of {self.settings.root} does not answer ({why}); `fts up` starts it")
 
+    def _full(self, error: Exception, again: str = "") -> Unavailable:
+        where = safe_url(self.url) if self.settings.external_redis_url is not None else self.settings.root
+        return Unavailable(
+            f"the queue of {where} takes nothing in ({str(error).partition('MISCONF ')[2] or error}): free some room there{again}"
+        )
+
 
 class _Sends:
     """One call, however often it is sent: always with the same key, so that it is done once."""
@@ -109,11 +115,19 @@ class _Sends:
             raise kind(reply.message, reply.breaches)
         return Answer(type(self.message).REPLY.model_validate(reply.value), reply.breaches, reply.as_of)
 
+    def full(self, error: Exception) -> Unavailable:
+        """What is to be raised when the queue takes nothing in; another error of the server's is raised here."""
+        if not is_full(error):
+            raise error
+        return self.studio._full(error, self._again())
+
+    def _again(self) -> str:
+        return f"; the key {self.key} sends it again without doing it twice" if self.key else ""
+
     def _silent(self) -> Unavailable:
-        again = f"; the key {self.key} sends it again without doing it twice" if self.key else ""
         name = type(self.message).__name__
         return Unavailable(
-            f"no reply to {name} within {self.seconds:g} s: the actors are away or busy, `fts status` tells{again}"
+            f"no reply to {name} within {self.seconds:g} s: the actors are away or busy, `fts status` tells{self._again()}"
         )
 
 
@@ -147,6 +161,8 @@ class StudioClient(_Studio):
             except away() as error:
                 sends.failed(error)
                 time.sleep(AGAIN)
+            except refused() as error:
+                raise sends.full(error) from None
 
     def send(self, message: Message[Any], *, key: str | None = None) -> str:
         """Put the message into its queue without waiting for a reply; return its key."""
@@ -156,6 +172,8 @@ class StudioClient(_Studio):
             wire.enqueue(self.redis, self.ns, wire.new_message(kind.__name__, kind.QUEUE, payload, key=key))
         except away() as error:
             raise self._away(error) from None
+        except refused() as error:
+            raise (self._full(error) if is_full(error) else error) from None
         return key
 
     def follow(self, after: AsOf | None = None) -> Iterator[Seen]:
@@ -261,6 +279,8 @@ class AsyncStudioClient(_Studio):
             except away() as error:
                 sends.failed(error)
                 await asyncio.sleep(AGAIN)
+            except refused() as error:
+                raise sends.full(error) from None
 
     def follow(self, after: AsOf | None = None) -> AsyncIterator[Seen]:
         """Every event after `after` (none: from now on), in order and without a gap, for ever; like StudioClient's."""

@@ -59,6 +59,8 @@ EVENT_TYPES: dict[str, str] = {
     "JobRetried": "a failed or cancelled job goes back to the queue; data: {status, attempt, from_checkpoint}",
     "JobCheckpointAsked": "someone asked for a checkpoint now; data: {attempt}",
     "JobPriorityChanged": "the job goes before others, or behind; data: {priority, before}",
+    "JobHeld": "the job stands still until there is room on its disk, and goes on by itself; data: {attempt, reason, needed, free}",
+    "JobHasRoom": "there is room again, and the job goes on; data: {attempt, seconds}",
     "JobMemoryReduced": "memory ran out, smaller micro-batches follow; data: {attempt, step, batch, accumulation}",
     "EvaluationFinished": "one model-adapter combination is scored; data: {status, job_id, metrics}",
     "JobPreempted": "the job made room for a more urgent one and waits again; data: {status, attempt, by, reason}",
@@ -80,6 +82,8 @@ def fold_status(states: dict[str, JobStatus], event: Event) -> None:
 
 
 Count = Annotated[int, Field(ge=-(2**31), lt=2**31)]  # a record with more is none: no column of any database holds it
+
+Size = Annotated[int, Field(ge=0, lt=2**63)]  # bytes
 
 
 class Record(BaseModel):
@@ -153,6 +157,21 @@ class MemoryRanOut(Record):
     starved: bool = Field(
         False, description="The kernel ended the attempt before; this one begins with less than any had."
     )
+
+
+class Held(Record):
+    """The child stands still: what it must write has no room. `needed` and `free` are bytes."""
+
+    type: Literal["held"] = "held"
+    needed: Size
+    free: Size
+    text: str
+
+
+class Unheld(Record):
+    """There is room again, and the child goes on."""
+
+    type: Literal["unheld"] = "unheld"
 
 
 class Resumed(Record):
@@ -230,6 +249,8 @@ AnyRecord = Annotated[
     | Log
     | Warned
     | MemoryRanOut
+    | Held
+    | Unheld
     | Resumed
     | Checkpoint
     | Artifact

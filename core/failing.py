@@ -37,8 +37,8 @@ CLASSES: dict[FailureClass, Told] = {
     ),
     F.disk_full: Told(
         "the disk is full",
-        "Checkpoints, adapters, datasets or other programs have taken the room on the disk of the artifacts directory.",
-        "Free some room there, then run the job again: it goes on from its last checkpoint.",
+        "A quota or a limit was met, or the disk of a cache is full. A job that finds no room in the artifacts directory waits for it.",
+        "Free some room, or raise the limit, then run the job again: it goes on from its last checkpoint.",
     ),
     F.runner_lost: Told(
         "the runner was lost",

@@ -11,8 +11,10 @@ def told(record: Mapping[str, Any]) -> tuple[str, str] | None:
     kind = record.get("type")
     if kind == "log":
         return str(record.get("level", "info")), str(record.get("text"))
-    if kind in ("warning", "oom"):
+    if kind in ("warning", "oom", "held"):
         return "warning", str(record.get("text"))
+    if kind == "unheld":
+        return "info", "there is room again: the job goes on"
     if kind == "phase":
         return "info", f"── {record.get('name')}"
     if kind == "resumed":

@@ -15,14 +15,17 @@ from pydantic import ValidationError
 
 from core.events import Failure, Finished
 from core.failing import filled
-from core.messages.runners import Gang
+from core.messages.runners import Gang, Short
 from core.spec import SPEC, Spec
 from core.types import Order
+from gpu_runner.failures import is_disk_full
 from gpu_runner.files import Child, Files, read_json, write_json
 from gpu_runner.processes import end_leftovers, is_running, signal_group
+from gpu_runner.reserve import Reserve
 from gpu_runner.room import Held
 
 log = logging.getLogger(__name__)
+ORDERS = 64 << 10  # bytes of kept room that are given up for orders which a full disk does not take
 
 
 class Stage(Enum):
@@ -56,6 +59,7 @@ class Attempt:
         self.missing = 0  # how often it was found dead without an exit code
         self.since = 0.0  # monotonic time of the order to cancel, or of `ending`
         self.signalled = 0
+        self.short: Short | None = None  # why it can't be begun: there is no room for its files
         self.unwritten: dict[str, Any] | None = None  # the failure that its spool had no room for
         self._size = -1
         self._control: dict[str, Any] = {}
@@ -94,10 +98,11 @@ class Attempt:
         content = read_json(self.files.spec) if given is None else given
         if content is None:
             return
-        self.spec = SPEC.validate_python(content)
+        spec = SPEC.validate_python(content)
         if given is not None:
             self.files.directory.mkdir(parents=True, exist_ok=True)
             write_json(self.files.spec, given)
+        self.spec = spec
 
     def begin_anew(self) -> None:
         """Leave word that neither this attempt nor one after it goes on from those before. Raises OSError."""
@@ -140,6 +145,7 @@ class Attempt:
         said = (read_json(self.files.exit) or {}).get("code")
         self.exit_code = code if code is not None else said if isinstance(said, int) else None
         self.stage = Stage.over
+        Reserve(self.files.reserve).release()
         self.starved = starving and code == -signal.SIGKILL and not self.signalled
         if self.starved:
             with contextlib.suppress(OSError):  # a full disk: it is told all the same
@@ -165,10 +171,19 @@ class Attempt:
         if control == self._control or (nothing and not self._control):
             return
         try:
-            write_json(self.files.control, control)
+            self._write_control(control)
             self._control = control
         except OSError as error:
             log.warning("%s: %s can't be handed on: %s", self, order, error)
+
+    def _write_control(self, control: dict[str, Any]) -> None:
+        """Write the child's orders, on a full disk into the room that is kept for its next checkpoint. Raises OSError."""
+        try:
+            write_json(self.files.control, control)
+        except OSError as error:
+            if not is_disk_full(error) or not Reserve(self.files.reserve).give(ORDERS):
+                raise
+            write_json(self.files.control, control)
 
     def escalate(self, now: float, patience: tuple[float, float]) -> None:
         """A child that does not cancel is terminated after the first time (seconds), killed after the second."""

@@ -15,6 +15,7 @@ from transformers.trainer_callback import ExportableState
 
 from core.spec import FineTuningSpec
 from gpu_runner.child import Context
+from gpu_runner.holding import Writing, with_room
 
 WEIGHTS = "best.safetensors"
 
@@ -79,8 +80,8 @@ class Best(TrainerCallback, ExportableState):  # type: ignore[misc]
             return control
         if self.loss is None or loss < self.loss:
             self.loss, self.step, self.worse = float(loss), state.global_step, 0
-            if self.keeps and self.context.team.first:
-                self._keep(model)
+            if self.keeps:
+                self._keep_when_there_is_room(model)
         else:
             self.worse += 1
         return self._stop(control)
@@ -95,6 +96,15 @@ class Best(TrainerCallback, ExportableState):  # type: ignore[misc]
             control.should_training_stop = True
             control.should_save = control.should_evaluate = False
         return control
+
+    def _keep_when_there_is_room(self, model: Any) -> None:
+        draft, needed = self.path.with_suffix(".draft"), 4 * sum(each.numel() for each in _trained(model).values())
+        with_room(
+            self.context,
+            Writing("the best weights", needed, self.context.directory, spare=0),
+            [lambda: self._keep(model)] if self.context.team.first else [_nothing],
+            lambda: draft.unlink(missing_ok=True) if self.context.team.first else None,
+        )
 
     def _keep(self, model: Any) -> None:
         draft = self.path.with_suffix(".draft")
@@ -124,6 +134,10 @@ class Best(TrainerCallback, ExportableState):  # type: ignore[misc]
         """The weights are in the job's result."""
         with contextlib.suppress(OSError):
             self.path.unlink()
+
+
+def _nothing() -> None:
+    """What a worker does that is not the first."""
 
 
 def _trained(model: Any) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from gpu_runner.files import earlier_attempts
 
 KEPT = 2
 NEEDED = ("optimizer.pt", "scheduler.pt", "rng_state", "trainer_state.json")
-SPARE = 64 << 20  # bytes that stay free on the disk beside a checkpoint
 Tell = Callable[[str], None]
 
 
@@ -39,12 +38,9 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def check_room(directory: Path, needed: int) -> None:
-    """Raise JobError (disk_full) when the disk of `directory` has no room for `needed` bytes."""
-    free = shutil.disk_usage(directory).free
-    if free < needed + SPARE:
-        text = f"a checkpoint needs {needed >> 20} MiB, and {free >> 20} MiB are free on the disk of {directory}"
-        raise JobError(text, "Free some room and retry: the job goes on from its last checkpoint.", kind="disk_full")
+def size_of(directory: Path) -> int:
+    """Bytes of the files in a directory."""
+    return sum(path.stat().st_size for path in _files(directory))
 
 
 def seal(draft: Path, final: Path, identity: Identity, step: int, position: dict[str, Any]) -> None:

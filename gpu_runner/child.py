@@ -17,8 +17,9 @@ from typing import Any
 from core.events import Failure, Finished
 from core.spec import SPEC, EvaluationSpec, ExportSpec, PlanSpec, Spec
 from core.types import FailureClass, FineTuningFrameworkType
-from gpu_runner.failures import Cancelled, JobError, WorkerLost, failure_of
+from gpu_runner.failures import Cancelled, JobError, Paused, WorkerLost, failure_of
 from gpu_runner.files import Files, read_json, write_json
+from gpu_runner.reserve import Reserve
 from gpu_runner.spool import Spool
 from gpu_runner.tail import last_lines
 from gpu_runner.team import Team
@@ -78,6 +79,8 @@ def run(attempt_dir: Path, token: str | None, place: dict[str, Any] | None = Non
     Whatever happens is told in the spool, unless it is that a worker was killed: then this process dies alike.
     """
     files = Files(attempt_dir)
+    for left in attempt_dir.parent.glob("*/reserve"):  # of attempts that were killed
+        Reserve(left).release()
     context = Context(attempt_dir, Spool(files.spool), token)
     try:
         finished = _do(json.loads(files.spec.read_text(encoding="utf-8")), context, place)
@@ -88,8 +91,15 @@ def run(attempt_dir: Path, token: str | None, place: dict[str, Any] | None = Non
         raise
     except Cancelled:
         finished = Finished(at=time.time(), outcome="cancelled")
+    except Paused:
+        finished = Finished(at=time.time(), outcome="paused")
     except BaseException as error:
         finished = Finished(at=time.time(), outcome="failed", error=_failure(error, files, context.spool))
+    Reserve(files.reserve).release()
+    if finished.error is not None and finished.error.kind == FailureClass.disk_full:
+        from gpu_runner.holding import given_back
+
+        finished = given_back(context, finished)
     return _end(files, context, finished)
 
 
@@ -142,6 +152,6 @@ def _end(files: Files, context: Context, finished: Finished) -> int:
             break
         time.sleep(5)
     with contextlib.suppress(OSError):
-        context.spool.sync()
+        context.spool.end()
         write_json(files.exit, {"outcome": finished.outcome, "code": code})
     return code

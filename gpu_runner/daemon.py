@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.messages.runners import JobOrder, ReportProgress, ReportReply
+from core.messages.runners import JobOrder, ReportProgress, ReportReply, Short
 from core.paths import PathRefused, inside
 from core.settings import settings
 from core.types import FailureClass, Order
@@ -44,6 +45,7 @@ PATROL = 0.1  # seconds between looks at everything that is slower: locks, timer
 IDLE = 0.25  # seconds in which a signal is noticed while there is nothing to do
 SPACING = 0.05  # seconds between reports at least: 20 a second
 MEASURE = 2.0  # seconds between measurements of the host's load
+NEEDED = 8 << 20  # bytes that a disk must have free before a job begins on it
 MISSES = 3  # patrols that must find a child of ours dead before it counts without its exit code
 
 
@@ -249,7 +251,8 @@ class Daemon:
             attempt.finish("paused" if order is Order.pause else "cancelled")
             self._news = True
             return
-        if attempt.spec is None or attempt.waits_for_others:
+        self._look_for_room(attempt)
+        if attempt.spec is None or attempt.waits_for_others or attempt.short is not None:
             return
         if not attempt.cold_next and self.starter.worth_waiting(now):
             return
@@ -282,14 +285,18 @@ class Daemon:
         token = self.terms.token() if attempt.spec.needs_token else None
         return self.starter.start(launch, lock, token, cold=attempt.cold_next)
 
+    def _look_for_room(self, attempt: Attempt) -> None:
+        """Note whether there is room for what a child writes first; the job is held here until there is."""
+        free = shutil.disk_usage(self.terms.artifacts).free
+        short = None if free >= NEEDED else Short(needed=NEEDED, free=free)
+        self._news |= (short is None) is not (attempt.short is None)
+        attempt.short = short
+
     def _no_files(self, attempt: Attempt, error: OSError) -> None:
+        """A job whose files can't be written has no room, which comes again, or something else, which doesn't."""
         self._news = True
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            attempt.fail(
-                FailureClass.disk_full,
-                f"no room left for the job's files: {error}",
-                f"Free some room below {self.terms.artifacts}, then run the job again.",
-            )
+            attempt.short = Short(needed=NEEDED, free=0)
         else:
             attempt.fail(FailureClass.bug, f"the job can't be started: {error}", "The runner's log tells more.")
 

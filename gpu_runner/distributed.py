@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from core.events import Failure, Finished
 from core.spec import SPEC, FineTuningSpec
 from gpu_runner.child import Context
-from gpu_runner.failures import Cancelled, JobError, WorkerLost, failure_of
+from gpu_runner.failures import Cancelled, JobError, Paused, WorkerLost, failure_of
 from gpu_runner.files import read_json, write_json
 from gpu_runner.meeting import Meeting, Place, Stopped, name_the_way
 from gpu_runner.spool import Silent, Spool
@@ -117,6 +117,8 @@ def _train(spec: FineTuningSpec, context: Context) -> Finished:
         return train(spec, context)
     except Cancelled:
         return Finished(at=time.time(), outcome="cancelled")
+    except Paused:
+        return Finished(at=time.time(), outcome="paused")
 
 
 def _join(spec: FineTuningSpec, directory: Path, token: str | None, rank: int) -> Context:

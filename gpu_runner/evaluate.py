@@ -22,8 +22,9 @@ from gpu_runner.checkpoint import publish_file
 from gpu_runner.child import Context
 from gpu_runner.data import Row, load_rows, sample_and_split
 from gpu_runner.device import Device, choose_device, cpu_has_bf16
-from gpu_runner.failures import Cancelled, JobError, failure_of
+from gpu_runner.failures import Cancelled, JobError, Paused, failure_of
 from gpu_runner.generate import generate
+from gpu_runner.holding import Writing, with_room
 from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns, scored_before, scores
 from gpu_runner.swapping import Base
 
@@ -107,10 +108,6 @@ def precision(gpus: int) -> dict[str, bool]:
 
 class LeftOut(Exception):
     """This combination was cancelled; the others go on."""
-
-
-class Paused(Exception):
-    """The batch is to go on later; what is scored stays scored."""
 
 
 @dataclass
@@ -240,10 +237,12 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
         )
         values = scores(answers, questions.expected, time.monotonic() - began)
     path = context.directory / f"answers-{combination.job_id}.jsonl"
-    digest = publish_file(path, answer_lines(questions, answers, spec.selected_features))
+    text, digests = answer_lines(questions, answers, spec.selected_features), list[str]()
+    writing = Writing("the answers", len(text.encode()), context.directory, spare=0)
+    with_room(context, writing, [lambda: digests.append(publish_file(path, text))])
     answers_at = context.relative(path)
     context.spool.write(
-        "artifact", kind="answers", path=answers_at, job_id=combination.job_id, files={path.name: digest}
+        "artifact", kind="answers", path=answers_at, job_id=combination.job_id, files={path.name: digests[0]}
     )
     work.say(combination, "succeeded", values=values, rows=len(questions), answers=answers_at)
     context.spool.log(f"{name}: exact match {values['exact_match']:.1%} of {len(questions)} rows")

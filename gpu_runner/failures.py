@@ -32,6 +32,10 @@ class Cancelled(Exception):
     """The job was asked to end."""
 
 
+class Paused(Exception):
+    """The job was asked to stop where it can go on later."""
+
+
 class WorkerLost(Exception):
     """A worker of the job is gone without a reason of its own: the attempt is over, and the job can be run again."""
 
@@ -44,7 +48,7 @@ def failure_of(error: BaseException) -> Failure:
             return _told(each.kind, each.message, trace, each.hint, each.cause)
         if is_out_of_memory(each):
             return _told(F.out_of_memory, f"memory ran out: {_first_line(each)}", trace)
-        if _disk_full(each):
+        if is_disk_full(each):
             return _told(F.disk_full, f"a file could not be written: {_first_line(each)}", trace)
     if isinstance(error, JobError):
         return _told(error.kind, error.message, trace, error.hint, error.cause)
@@ -71,7 +75,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return not isinstance(error, JobError) and any(part in text for part in MEMORY)
 
 
-def _disk_full(error: BaseException) -> bool:
+def is_disk_full(error: BaseException) -> bool:
     """Whether a write failed for want of room; torch and safetensors say it in words of their own."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True

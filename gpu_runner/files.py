@@ -49,6 +49,7 @@ class Files:
         self.control = directory / "control.json"
         self.fresh = directory / "fresh"
         self.starved = directory / "starved"
+        self.reserve = directory / "reserve"
         self.lock = directory / "lock"
         self._child = directory / "child.json"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from gpu_runner.files import read_json, write_json
 
+log = logging.getLogger(__name__)
 MARKER = ".fts-artifacts"
 
 
@@ -33,7 +35,11 @@ class Identity:
         """Remember the id that the studio gave."""
         if runner_id != self.runner_id:
             self.runner_id = runner_id
-            write_json(self._file, {"runner_id": runner_id, "host": self.host})
+            try:
+                write_json(self._file, {"runner_id": runner_id, "host": self.host})
+            except OSError as error:  # a full disk: restarted before it is written, this daemon would be another runner
+                log.warning("the runner's id can't be kept, and is tried again at the next registration: %s", error)
+                self.runner_id = None
 
     def release(self) -> None:
         """Let another daemon take over."""

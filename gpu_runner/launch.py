@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import faulthandler
+import io
 import json
 import os
 import signal
@@ -120,6 +121,22 @@ def _redirect(log: Path) -> None:
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     os.close(printed)
+    sys.stdout, sys.stderr = _printer(1), _printer(2)
+
+
+class _Print(io.FileIO):
+    """What a job prints. On a full disk that is lost, and ends no job."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
+
+
+def _printer(descriptor: int) -> io.TextIOWrapper:
+    raw = _Print(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def main() -> NoReturn:

@@ -11,21 +11,44 @@ from core.spec import FineTuningSpec
 from core.types import Method
 from gpu_runner import checkpoint
 from gpu_runner.child import Context
+from gpu_runner.files import Files
+from gpu_runner.holding import Writing, with_room
+from gpu_runner.reserve import Reserve
+from gpu_runner.team import Team
 
 SAMPLING_NEEDS = ("temperature", "top_p", "top_k", "min_p", "typical_p")
 
 
 def save(model: Any, tokenizer: Any, spec: FineTuningSpec, context: Context) -> Path:
-    """Write the adapter, or the model, to out_dir/<job>/<attempt>, and tell it as an artifact; its directory."""
+    """Write the adapter, or the model, to out_dir/<job>/<attempt> once there is room, and tell it as an artifact; its directory.
+
+    Raises Cancelled, Paused.
+    """
     final = Path(spec.out_dir) / spec.job_id / str(context.attempt)
     draft = final.with_name(f".{final.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
     kind: Literal["adapter", "model"] = "adapter" if spec.method is Method.lora else "model"
-    (_adapter if kind == "adapter" else _model)(model, spec, draft)
-    tokenizer.save_pretrained(str(draft))
-    shutil.rmtree(final, ignore_errors=True)
-    files = checkpoint.publish(draft, final)
+    files: dict[str, str] = {}
+
+    def write() -> None:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        (_adapter if kind == "adapter" else _model)(model, spec, draft)
+        tokenizer.save_pretrained(str(draft))
+        shutil.rmtree(final, ignore_errors=True)
+        files.update(checkpoint.publish(draft, final))
+
+    Reserve(Files(context.directory).reserve).release()  # no checkpoint comes any more
+    final.parent.mkdir(parents=True, exist_ok=True)
+    needed = sum(
+        each.numel() * each.element_size() for each in model.parameters() if kind == "model" or each.requires_grad
+    )
+    with_room(
+        context,
+        Writing(f"the {kind}", needed, final.parent, spare=0),
+        [write],
+        lambda: shutil.rmtree(draft, ignore_errors=True),
+        Team(),
+    )
     context.spool.write("artifact", kind=kind, path=str(final), job_id=spec.job_id, files=files)
     context.spool.sync()
     return final

@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gpu_runner.reserve import KEEP_SIZE, allocate
+
+ROOM = 256 << 10  # bytes that are set aside ahead: a job whose disk is full can say so, and go on for a while
 BUFFERED = 10_000  # records kept in memory while the disk is full; beyond that numbers go first, then the oldest
 NUMBERS = (b'{"type": "metrics"', b'{"type": "progress"')
 
@@ -21,6 +24,7 @@ class Spool:
     def __init__(self, path: Path) -> None:
         self.descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
         self.waiting: list[bytes] = []
+        self.kept = 0  # up to which byte there is room whatever happens to the disk
         self.told = False
         self._end_torn_line(path)
 
@@ -52,6 +56,8 @@ class Spool:
 
     def _append(self, line: bytes) -> None:
         end = os.fstat(self.descriptor).st_size
+        if end + len(line) + ROOM // 2 > self.kept and allocate(self.descriptor, end, ROOM, KEEP_SIZE):
+            self.kept = end + ROOM
         written = os.write(self.descriptor, line)
         if written < len(line):  # the disk filled up inside the line: take the piece back
             os.ftruncate(self.descriptor, end)
@@ -67,8 +73,15 @@ class Spool:
                 sys.stderr.write(f"the spool can't be written ({error}); training goes on\n")
 
     def sync(self) -> None:
-        """Bring everything to the disk."""
+        """Bring everything to the disk, as far as it takes it."""
         self.flush()
+        with contextlib.suppress(OSError):
+            os.fsync(self.descriptor)
+
+    def end(self) -> None:
+        """Bring everything to the disk, and keep no room any more. Raises OSError."""
+        self.flush()
+        os.ftruncate(self.descriptor, os.fstat(self.descriptor).st_size)
         os.fsync(self.descriptor)
 
     # What jobs say, by its name.

@@ -24,8 +24,9 @@ class Team:
         """The value that the first process has."""
         return value
 
-    def wait(self) -> None:
-        """Go on when all have come this far."""
+    def any(self, value: bool) -> bool:
+        """Whether it is so for one of the processes."""
+        return value
 
     def alike(self, what: str, value: Any) -> None:
         """Raise JobError when the processes do not all have the same value."""
@@ -46,9 +47,11 @@ class Ranks(Team):
         self._dist.broadcast_object_list(held, src=0, group=self._group)
         return held[0]
 
-    def wait(self) -> None:
-        """Go on when all have come this far."""
-        self._dist.barrier(group=self._group)
+    def any(self, value: bool) -> bool:
+        """Whether it is so for one of the processes; none goes on before all have come this far."""
+        found: list[Any] = [None] * self.world
+        self._dist.all_gather_object(found, value, group=self._group)
+        return any(found)
 
     def alike(self, what: str, value: Any) -> None:
         """Raise JobError when the processes do not all have the same value."""

@@ -92,6 +92,7 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     meter = measure.Meter()
     trainer.add_callback(meter)
     resume = _resume(context, trainer)
+    trainer.keep_room()
     spool.write(
         "started",
         pid=os.getpid(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,15 @@ from core.spec import FineTuningSpec
 from gpu_runner import checkpoint, head
 from gpu_runner.best import Best
 from gpu_runner.child import Context
+from gpu_runner.files import Files
+from gpu_runner.holding import SPARE, Writing, with_room
 from gpu_runner.memory_policy import FrugalTrainer
 from gpu_runner.methods import in_full_precision
+from gpu_runner.reserve import Reserve
 from gpu_runner.sampling import EpochSampler, roll
 
 EVERY = 60.0  # seconds between checkpoints when the job does not say otherwise
+BESIDE = 1 << 20  # bytes of a checkpoint besides weights and moments: states, tokenizer, manifest
 SHARE = 20  # a checkpoint is not made before that many times its own duration has passed
 
 
@@ -32,6 +37,7 @@ class StudioTrainer(FrugalTrainer):
     train_dataset: Any
     best: Best
     saving: float = 0.0
+    largest: int = 0  # bytes of the largest checkpoint so far
     order: EpochSampler | None = None
     blanks: int = 0  # rows at the end of the training rows that only fill up
 
@@ -62,22 +68,41 @@ class StudioTrainer(FrugalTrainer):
         drafts, final = Path(self.args.output_dir), self.context.directory / "checkpoints" / f"checkpoint-{step}"
         if self.context.team.share(final.exists()):
             return
-        checkpoint.check_room(self.context.directory, self._bytes())
-        Trainer._save_checkpoint(self, model, trial)
-        self.context.team.wait()  # each worker writes its own dice
+        draft, first = drafts / f"checkpoint-{step}", self.context.team.first
+        with_room(
+            self.context,
+            Writing(f"a checkpoint at step {step}", self._bytes(), self.context.directory, self.reserve),
+            # Each worker writes its own dice before the first one seals.
+            [lambda: Trainer._save_checkpoint(self, model, trial), lambda: self._seal(draft, final, step)],
+            lambda: shutil.rmtree(draft, ignore_errors=True) if first else None,
+        )
+        if first:
+            self.context.spool.write("checkpoint", step=step, path=self.context.relative(final))
+            self.context.spool.sync()
+            self.largest = max(self.largest, checkpoint.size_of(final))
+            self.reserve.take(self._bytes())
+        self.saving = time.monotonic() - began
+
+    def _seal(self, draft: Path, final: Path, step: int) -> None:
         if self.context.team.first:
-            draft = drafts / f"checkpoint-{step}"
             self.best.into(draft)
             position = {"epoch": self.state.epoch, "parts": self.parts}
             checkpoint.seal(draft, final, self.identity, step, position)
-            self.context.spool.write("checkpoint", step=step, path=self.context.relative(final))
-            self.context.spool.sync()
-        self.saving = time.monotonic() - began
+
+    def keep_room(self) -> None:
+        """Keep room for the first checkpoint, unless that would fill the disk: it will be looked for when it is needed."""
+        if self.context.team.first and shutil.disk_usage(self.context.directory).free >= self._bytes() + SPARE:
+            self.reserve.take(self._bytes())
+
+    @property
+    def reserve(self) -> Reserve:
+        """The room that is kept for the next checkpoint."""
+        return Reserve(Files(self.context.directory).reserve)
 
     def _bytes(self) -> int:
-        """About what a checkpoint takes: trained weights, and two moments of each in fp32."""
+        """About what a checkpoint takes: as much as one before, else trained weights, two moments of each in fp32, and the rest."""
         trained = sum(each.numel() for each in self.model.parameters() if each.requires_grad)
-        return int(trained) * 4 * 3
+        return max(self.largest, int(trained) * 4 * 3 + BESIDE)
 
 
 def with_blanks(rows: Dataset, number: int, pad: int) -> Dataset:

@@ -12,6 +12,15 @@ from core.messages.common import Limit
 from core.types import JobStatus
 
 
+class Held(Value):
+    """Why a job stands still on its runner. It goes on by itself when there is room. `needed` and `free` are bytes."""
+
+    since: float = Field(description="Unix seconds.")
+    reason: str
+    needed: int
+    free: int
+
+
 class JobState(Value):
     """The state of a job. Times are unix seconds; `attempt` is the fencing token, 0 before the first assignment."""
 
@@ -29,6 +38,7 @@ class JobState(Value):
     failure_class: str | None = Field(None, description="A FailureClass, of a job that failed.")
     retries: int = Field(0, description="How often it was run again after an attempt that ended badly.")
     phase: str | None = Field(None, description="What the child is doing now, for people.")
+    held: Held | None = Field(None, description="Why it stands still, while its runner has no room on its disk.")
     step: int = 0
     total_steps: int | None = None
     eta_seconds: float | None = None

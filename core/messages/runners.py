@@ -82,6 +82,13 @@ class RegisterRunner(Command[RegisteredReply]):
     pid: int = 0
 
 
+class Short(Part):
+    """How much room a job's files need before it can begin, and how much there is; bytes."""
+
+    needed: Offset
+    free: Offset
+
+
 class JobReport(Part):
     """What one attempt did since the offset that was last accepted. `offset` is where `records` begin in the spool."""
 
@@ -95,6 +102,9 @@ class JobReport(Part):
     starved: bool = Field(False, description="Whether the kernel ended the child, most likely for want of memory.")
     log_tail: list[str] = Field([], description="Last lines of the log of a child that died without a word.")
     has_spec: bool = True
+    short: Short | None = Field(
+        None, description="Of an attempt that has yet to begin: there is no room for its files."
+    )
 
 
 class Gang(Value):

@@ -55,6 +55,18 @@ def away() -> tuple[type[Exception], ...]:
     return redis.ConnectionError, redis.TimeoutError
 
 
+def refused() -> tuple[type[Exception], ...]:
+    """The errors with which the server answers; `is_full` tells whether that is for want of room."""
+    import redis
+
+    return (redis.ResponseError,)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the server can't keep what it is told: it has no room on its disk (MISCONF), or in its memory (OOM)."""
+    return "MISCONF" in str(error) or "OOM command not allowed" in str(error)
+
+
 def safe_url(url: str) -> str:
     """The URL without its user, password and query."""
     return _SECRET.sub(lambda found: "…@" if found[0].endswith("@") else "", url)

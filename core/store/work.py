@@ -23,7 +23,7 @@ class Job(Base):
 
     `shape` and `priority` make the lane that it waits in (actors/lanes.py). `losses` counts attempts in a row that died or
     were lost without a further checkpoint, `retries` all that followed one that ended badly. `fresh`: the next attempt
-    begins anew. `checkpoints_asked` counts within the attempt. `preempted_by` is the job that it pauses for.
+    begins anew. `checkpoints_asked` counts within the attempt. `held` is why it stands still on its runner (JobState.held). `preempted_by` is the job that it pauses for.
     """
 
     __tablename__ = "jobs"
@@ -49,6 +49,7 @@ class Job(Base):
     retries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     fresh: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     checkpoints_asked: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    held: Mapped[dict[str, Any] | None]
     preempted_by: Mapped[str | None]
     runner_id: Mapped[str | None] = mapped_column(String, index=True)
     lease_expires_at: Mapped[float | None]

@@ -45,7 +45,7 @@ def ids(whole: Whole) -> dict[str, str]:
 
 
 def limit(pid: int, what: int, most: int) -> None:
-    resource.prlimit(pid, what, (most, most))
+    resource.prlimit(pid, what, (most, resource.prlimit(pid, what)[1]))
 
 
 def size_of(pid: int) -> int:
@@ -54,11 +54,6 @@ def size_of(pid: int) -> int:
 
 def starve(whole: Whole, id: str, pid: int) -> None:
     limit(pid, resource.RLIMIT_AS, size_of(pid) // 2)
-
-
-def fill_the_disk(whole: Whole, id: str, pid: int) -> None:
-    limit(pid, resource.RLIMIT_FSIZE, 100_000)
-    whole.fts("job", "checkpoint", id)
 
 
 def stand_in_the_way(whole: Whole, id: str, pid: int) -> None:
@@ -81,7 +76,6 @@ def lose_the_runner(whole: Whole, id: str, pid: int) -> None:
 
 HARMS: dict[FailureClass, tuple[Harm, tuple[str, ...]]] = {  # and what the user reads besides the class's own words
     F.out_of_memory: (starve, ("memory ran out at step", "weights", "more were asked for", "max_length")),
-    F.disk_full: (fill_the_disk, ("could not be written", "Free some room")),
     F.bug: (stand_in_the_way, ("FileExistsError",)),
     F.killed: (kill, ("SIGKILL", "because memory ran out, or someone did")),
     F.runner_lost: (lose_the_runner, ("has said nothing for 5 s", "fts runner list")),
@@ -134,6 +128,28 @@ def test_a_users_own_error_is_told_as_that_and_never_retried(whole: Whole, ids: 
     job = whole.end(whole.train("fails-own", own, json.dumps(ARGUMENTS)))
     assert (job.failure_class, job.attempt) == (F.user_error, 1)
     assert_told(whole, "fails-own", F.user_error, "changed since the dataset was added", "new dataset")
+
+
+def test_a_job_whose_disk_is_full_stands_still_tells_why_obeys_and_goes_on_when_there_is_room(
+    whole: Whole, ids: dict[str, str]
+) -> None:
+    id, pid = running(whole, ids, "held")
+    limit(pid, resource.RLIMIT_FSIZE, 100_000)
+    whole.fts("job", "checkpoint", "held")
+    until(lambda: whole.job(id).held, 20, "it stands still")
+    at, shown, listed = whole.job(id).step, whole.fts("job", "show", "held").stdout, whole.fts("job", "list").stdout
+    assert "no room: a checkpoint at step" in shown and "MiB are free on the disk of" in " ".join(shown.split())
+    assert "no room" in next(line for line in listed.splitlines() if line.startswith("held "))
+    limit(pid, resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
+    whole.step(id, at + 3)
+    assert (whole.job(id).status, whole.job(id).attempt, whole.job(id).held) == (JobStatus.running, 1, None)
+    told = events(whole, id)
+    assert told.index("JobHeld") < told.index("JobHasRoom") < told.index("CheckpointSaved")
+    limit(pid, resource.RLIMIT_FSIZE, 100_000)
+    whole.fts("job", "checkpoint", "held")
+    until(lambda: whole.job(id).held, 20, "it stands still again")
+    whole.fts("job", "cancel", "held")
+    until(lambda: whole.job(id).status is JobStatus.cancelled, 20, "the end")
 
 
 def events(whole: Whole, id: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -97,6 +98,23 @@ def test_what_was_unavailable_is_not_remembered(desk: Desk, monkeypatch: pytest.
         patch.setitem(HANDLERS, "AddConfig", away)
         assert answer(desk, "AddConfig", LORA, "k")["code"] == "unavailable"
     assert answer(desk, "AddConfig", LORA, "k")["ok"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_store_whose_disk_is_full_says_so_changes_nothing_and_takes_requests_again(desk: Desk) -> None:
+    answer(desk, "AddConfig", LORA, "before")
+    with desk.store.writer.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    large = {**LORA, "config": json.dumps({"r": 6, "target_modules": ["x" * 100_000]})}
+    reply = answer(desk, "AddConfig", large, "k")
+    assert reply["code"] == "unavailable" and "no room on its disk: nothing was changed" in reply["message"]
+    assert answer(desk, "ListConfigs", {})["ok"]
+    with desk.store.read() as session:
+        assert session.get(Inbox, "k") is None
+    with desk.store.writer.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+    assert answer(desk, "AddConfig", large, "k")["ok"]
 
 
 def test_a_store_that_cannot_be_used_is_unavailable(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

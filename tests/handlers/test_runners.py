@@ -50,6 +50,56 @@ def loss(desk: Desk) -> dict[int, float]:
         return {row.step: row.value for row in rows}
 
 
+STANDS_STILL = {
+    "type": "held",
+    "at": 2.0,
+    "needed": 3 << 20,
+    "free": 1 << 20,
+    "text": "no room: a checkpoint needs 3.0 MiB",
+}
+
+
+def test_a_job_that_stands_still_says_so_once_keeps_its_lease_and_goes_on(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    change(desk, id, lease_expires_at=time.time() + 1)
+    assert a.tell(id, STANDS_STILL, STANDS_STILL, begin=10)["order"] == "run"
+    shown = say(desk, "GetFineTuningJob", id=id)["fine_tuning_job"]
+    assert shown["status"] == "running" and shown["held"]["reason"] == STANDS_STILL["text"]
+    assert (shown["held"]["needed"], shown["held"]["free"]) == (3 << 20, 1 << 20)
+    assert job(desk, id).lease_expires_at > time.time() + 20  # type: ignore[operator]
+    assert a.tell(id, {"type": "unheld", "at": 3.0}, begin=30)["accepted"] == 40
+    assert say(desk, "GetFineTuningJob", id=id)["fine_tuning_job"]["held"] is None
+    assert types(desk, id)[-2:] == ["JobHeld", "JobHasRoom"] and folded(desk)[id] == "running"
+
+
+@pytest.mark.parametrize(
+    ("verb", "ordered", "outcome"), [("CancelJob", "cancel", "cancelled"), ("PauseJob", "pause", "paused")]
+)
+def test_a_job_that_stands_still_is_cancelled_and_paused_like_any_other(
+    desk: Desk, verb: str, ordered: str, outcome: str
+) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    a.tell(id, STANDS_STILL, begin=10)
+    say(desk, verb, id=id)
+    assert a.tell(id, begin=20)["order"] == ordered
+    a.tell(id, {"type": "finished", "at": 3.0, "outcome": outcome}, begin=20)
+    assert (job(desk, id).status, job(desk, id).held) == (outcome, None)
+
+
+def test_a_job_whose_files_have_no_room_is_held_before_it_begins(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.report()
+    for _ in range(2):
+        a.tell(id, short={"needed": 8 << 20, "free": 5 << 10})
+    held = job(desk, id).held
+    assert held is not None and "no room to begin (8 MiB are needed, and 0 MiB are free" in held["reason"]
+    a.tell(id, STARTED)
+    assert job(desk, id).held is None
+    assert [each for each in types(desk, id) if each.startswith("JobH")] == ["JobHeld", "JobHasRoom"]
+
+
 def test_a_job_goes_its_way_from_the_queue_to_its_end(desk: Desk) -> None:
     id, a = start(desk), Speaker(desk)
     [order] = a.report()["jobs"]

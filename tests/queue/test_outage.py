@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ import dramatiq.worker
 import pytest
 import redis
 
+from core.client import StudioClient
+from core.errors import Unavailable
+from core.messages.prompts import ListPrompts
 from core.queue import embedded, wire
 from core.queue.connect import connect, connect_async
+from core.settings import Settings
 from tests.queue import workers
 from tests.queue.conftest import Serve, until
 
@@ -54,6 +59,34 @@ def test_what_runs_while_the_connection_breaks_is_not_run_again(client: redis.Re
     until(lambda: client.hlen(f"{ns}:commands.msgs") == 0)
     assert client.llen(f"{ns}:begun") == 1
     assert not broker.shelves["commands"].held
+
+
+def test_a_server_whose_disk_is_full_refuses_with_a_clear_word_and_takes_requests_again(tmp_path: Path) -> None:
+    server = embedded.start(tmp_path)
+    limit = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+    try:
+        with StudioClient(Settings(home=tmp_path, project=tmp_path)) as studio:
+            studio.send(ListPrompts(), key="before")
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1, limit[1]))  # its log can't grow any more
+            until(lambda: not _takes(studio))
+            for ask in (studio.call, studio.send):
+                with pytest.raises(Unavailable, match="free some room there"):
+                    ask(ListPrompts())
+            assert studio.redis.llen("fts:commands") >= 1, "what it holds can be read"
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, limit)
+            until(lambda: _takes(studio))
+            assert server.poll() is None
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _takes(studio: StudioClient) -> bool:
+    try:
+        studio.send(ListPrompts())
+    except Unavailable:
+        return False
+    return True
 
 
 def test_a_worker_outlives_its_server(tmp_path: Path, ns: str, serve: Serve) -> None:

@@ -1,12 +1,14 @@
-"""The real daemon with the stand-in child: `stand_in_daemon.py URL NS HOME [WARM]`, WARM being stand_in_warm's argument."""
+"""The real daemon with the stand-in child, on a disk that is full while HOME/full is there: `stand_in_daemon.py URL NS HOME [WARM]`, WARM being stand_in_warm's argument."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from core.messages.runners import Gpu, RegisterRunner
 from gpu_runner.daemon import Daemon, Terms
@@ -30,6 +32,12 @@ def main() -> None:
     except AlreadyRunning as error:
         sys.exit(str(error))
     artifacts = home / "artifacts"
+    usage = shutil.disk_usage
+
+    def disk_usage(path: Path) -> Any:
+        return usage(path)._replace(free=5) if (home / "full").exists() else usage(path)
+
+    shutil.disk_usage = disk_usage
     bell = threading.Event()
     room = Room(4, 8, (Gpu(index=0, uuid="GPU-a"), Gpu(index=1, uuid="GPU-b")))
 

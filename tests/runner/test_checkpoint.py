@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpu_runner import checkpoint
-from gpu_runner.checkpoint import Identity, check_room, newest, seal
+from gpu_runner.checkpoint import Identity, newest, seal
 from gpu_runner.failures import JobError, failure_of
 from tests.runner.test_spool import room_for
 
@@ -100,13 +100,6 @@ def test_other_inputs_than_a_checkpoint_was_made_with_are_refused_by_name(
     save(tmp_path / "1", 2, identity=replace(IDENTITY, **{field: value}))
     with pytest.raises(JobError, match=f"another {field.replace('_', ' ')}"):
         found(tmp_path, 2)
-
-
-def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="MiB are free") as caught:
-        check_room(tmp_path, 1 << 62)
-    assert caught.value.kind == "disk_full" and "last checkpoint" in caught.value.hint
-    check_room(tmp_path, 0)
 
 
 def test_a_disk_that_fills_up_while_saving_leaves_the_older_checkpoint_and_says_what_it_was(tmp_path: Path) -> None:

@@ -256,6 +256,24 @@ def test_a_job_without_room_for_its_files_fails_and_says_so(studio: Studio, star
     assert studio.records["j", 1][-1]["error"]["kind"] == "bug"
 
 
+def test_a_job_is_held_before_it_begins_while_the_disk_is_full_and_begins_by_itself(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "full").touch()
+    start()
+    for job in ("j", "paused"):
+        studio.give(job, 1, plan(tmp_path, job, records=3))
+    until(lambda: studio.told("j", 1) and studio.told("j", 1)[-1].get("short"), "word of it")
+    assert studio.told("j", 1)[-1]["short"] == {"needed": 8 << 20, "free": 5}
+    studio.order("paused", 1, "pause")
+    until(lambda: studio.dead("paused", 1), "the pause")
+    assert not (tmp_path / "artifacts" / "jobs" / "j" / "1" / "child.json").exists() and not studio.dead("j", 1)
+    (tmp_path / "full").unlink()
+    until(lambda: studio.dead("j", 1), "the end")
+    assert studio.records["paused", 1][-1]["outcome"] == "paused"
+    assert len(steps(studio, "j")) == 3 and "short" not in {k for k, v in studio.told("j", 1)[-1].items() if v}
+
+
 def test_what_the_studio_does_not_accept_is_not_sent_again_and_again(
     studio: Studio, start: Start, tmp_path: Path
 ) -> None:

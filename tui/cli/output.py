@@ -11,6 +11,7 @@ from core.errors import Conflict, Expired, NotFound, Refused, StudioError, Unava
 from core.text import plain
 from tui.cli.tables import table
 from tui.view.describe import described
+from tui.view.words import no_room
 
 FORMS = ("table", "json", "yaml")
 EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_NOT_FOUND, EXIT_UNREACHABLE = 1, 2, 3, 4, 5
@@ -34,6 +35,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "name",
         "status",
         "failure_class",
+        "held",
         "step",
         "total_steps",
         "eta_seconds",
@@ -138,6 +140,10 @@ def _combination(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "combination": f"{model} + {adapter}" if adapter else model}
 
 
+def _held(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "held": no_room(row["held"]) if row.get("held") else None}
+
+
 def _series(row: dict[str, Any]) -> dict[str, Any]:
     values = row["values"] or [None]
     numbers = [each for each in values if each is not None] or [None]
@@ -179,6 +185,7 @@ def _indented(text: str) -> str:
 
 
 SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "fine_tuning_jobs": _held,
     "evaluation_jobs": _combination,
     "series": _series,
 }

@@ -61,6 +61,7 @@ class Supervisor:
         server = using.external_redis_url is None
         self.processes = [Process(line) for line in procfile.read() if server or line.name != procfile.SERVER]
         self.stopping = False
+        self.untold = False
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop everything in order."""
@@ -87,7 +88,7 @@ class Supervisor:
             if name in known and told["command"] == list(known[name].line.command):
                 known[name].running, known[name].since = running, time.monotonic()
                 known[name].restarts = told.get("restarts", 0)
-                print(f"{name}: adopted (pid {running.pid})", flush=True)
+                _say(f"{name}: adopted (pid {running.pid})")
             else:
                 with suppress(psutil.Error):
                     running.terminate()
@@ -101,7 +102,7 @@ class Supervisor:
             if process.running is None and now >= process.not_before and self._may_start(process):
                 self._start(process, now)
                 changed = True
-        if changed:
+        if changed or self.untold:
             self._tell()
 
     def _may_start(self, process: Process) -> bool:
@@ -122,26 +123,29 @@ class Supervisor:
                 process.line.command, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, start_new_session=True
             )
         process.running, process.since = psutil.Process(process.own.pid), now
-        print(f"{process.line.name}: started (pid {process.own.pid})", flush=True)
+        _say(f"{process.line.name}: started (pid {process.own.pid})")
 
     def _ended(self, process: Process, now: float) -> None:
         process.wait = FIRST if now - process.since >= HEALTHY else min(LONGEST, process.wait * 2)
         process.running, process.own = None, None
         process.restarts += 1
         process.not_before = now + process.wait
-        print(
-            f"{process.line.name}: ended ({process.last_code}); again in {process.wait:g} s, its log is {self.home.logs / process.line.name}.log",
-            flush=True,
-        )
+        log = self.home.logs / f"{process.line.name}.log"
+        _say(f"{process.line.name}: ended ({process.last_code}); again in {process.wait:g} s, its log is {log}")
 
     def _tell(self) -> None:
-        self.home.write(
-            {
-                "pid": os.getpid(),
-                "started": psutil.Process().create_time(),
-                "processes": {each.line.name: _told(each) for each in self.processes},
-            }
-        )
+        """Write down what runs. On a full disk that waits: the processes are tended all the same."""
+        content = {
+            "pid": os.getpid(),
+            "started": psutil.Process().create_time(),
+            "processes": {each.line.name: _told(each) for each in self.processes},
+        }
+        try:
+            self.home.write(content)
+            self.untold = False
+        except OSError as error:
+            self.untold = True
+            _say(f"what runs can't be written down: {error}")
 
     def _end(self) -> None:
         """Stop in the reverse order of the Procfile, each with its own grace: the queue goes last."""
@@ -150,6 +154,11 @@ class Supervisor:
             process.running, process.own = None, None
             self._tell()
         self.home.state.unlink(missing_ok=True)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # its log may be on a full disk
+        print(text, flush=True)
 
 
 def _told(process: Process) -> dict[str, Any]:

@@ -150,7 +150,9 @@ def describe(job: Any) -> str:
         parts.append(f"waiting for {job.waiting_for}")
         if starts := words.starts(job.might_start_at):
             parts.append(starts)
-    if job.phase and not job.status.finished:
+    if job.held:
+        parts.append(words.held(job.held.model_dump()))
+    elif job.phase and not job.status.finished:
         parts.append(job.phase)
     if job.total_steps:
         parts.append(f"{bar(job.step / job.total_steps)} {job.step}/{job.total_steps}")

@@ -93,7 +93,9 @@ class JobView:
             told.append(f"waiting for {job['waiting_for']}")
             if starts := words.starts(job.get("might_start_at"), now):
                 told.append(starts)
-        if job.get("phase") and status in ("assigned", "running"):
+        if job.get("held"):
+            told.append(words.held(job["held"]))
+        elif job.get("phase") and status in ("assigned", "running"):
             told.append(str(job["phase"]))
         if job.get("attempt", 0) > 1:
             told.append(f"attempt {job['attempt']}")
@@ -161,5 +163,5 @@ def log_lines(record: Mapping[str, Any]) -> list[str]:
     line = told(record)
     if line is None:
         return []
-    at, mark = words.clock(record.get("at")), "▲ " if record.get("type") in ("warning", "oom") else ""
+    at, mark = words.clock(record.get("at")), "▲ " if record.get("type") in ("warning", "oom", "held") else ""
     return [f"{at} {text}" for text in plain(mark + line[1], limit=20_000, lines=True).splitlines()]

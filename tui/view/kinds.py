@@ -84,6 +84,8 @@ def _progress(row: Row) -> Cell:
     share = words.share(row)
     if row.get("status") == "queued":
         return plain(row.get("waiting_for") or "", limit=34), "dim"
+    if row.get("held"):
+        return f"▲ {words.no_room(row['held'])}", "wait"
     if row.get("failure_class"):
         return title(str(row["failure_class"])), "dim"
     return (f"{share:4.0%} {words.bar(share, 8)}", "bar") if share is not None else ("", "")

@@ -81,6 +81,17 @@ def starts(at: float | None, now: float | None = None) -> str:
     return f"might start at {day}{time.strftime('%H:%M', then)}"
 
 
+def held(why: Mapping[str, Any], now: float | None = None) -> str:
+    """Why a job stands still, and for how long (core.messages.jobs.Held)."""
+    return f"▲ stands still for {age(why.get('since'), now) or '?'}: {why.get('reason')}"
+
+
+def no_room(why: Mapping[str, Any]) -> str:
+    """The same in a cell."""
+    needed, free = (number(round(why[name] / 2**20, 1)) for name in ("needed", "free"))
+    return f"no room: {needed} MiB, {free} free"
+
+
 def bar(share: float | None, width: int) -> str:
     """A progress bar of `width` cells, half a cell fine, with a thin line where it has yet to come."""
     if share is None:

@@ -1,0 +1,36 @@
+"""Jobs that stand still on their runner because its disk is full: they keep their lease, and go on by themselves."""
+
+from __future__ import annotations
+
+from core.messages.runners import Short
+from core.store.session import Unit
+from core.store.tables import Job
+
+
+def hold(unit: Unit, job: Job, reason: str, needed: int, free: int) -> None:
+    """Note that the job stands still, and say so once."""
+    before = job.held
+    job.held = {"since": before["since"] if before else unit.now, "reason": reason, "needed": needed, "free": free}
+    if before is None:
+        unit.emit(
+            "JobHeld", "jobs", job.id, f"{job.name} stands still: {reason}",
+            level="warning", attempt=job.attempt, reason=reason, needed=needed, free=free,
+        )  # fmt: skip
+
+
+def go_on(unit: Unit, job: Job) -> None:
+    """There is room again."""
+    if job.held is not None:
+        seconds = round(unit.now - job.held["since"], 1)
+        job.held = None
+        text = f"{job.name} goes on: there is room again"
+        unit.emit("JobHasRoom", "jobs", job.id, text, attempt=job.attempt, seconds=seconds)
+
+
+def before_it_begins(unit: Unit, job: Job, short: Short | None) -> None:
+    """What the runner says of the room for the files of a job that has yet to begin."""
+    if short is None:
+        go_on(unit, job)
+    else:
+        mib = f"{short.needed >> 20} MiB are needed, and {short.free >> 20} MiB are free on the runner's disk"
+        hold(unit, job, f"no room to begin ({mib})", short.needed, short.free)
