@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isfinite
 from typing import Any
 
+from core.axolotl_keys import key_problems
 from core.drafts import label, lines
 from core.facts import CONFIGS
 from core.template import nameable
@@ -77,20 +77,9 @@ def format_problems(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def axolotl_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    """Tell what is wrong with the parts of an Axolotl config that the studio reads or writes over; the rest is Axolotl's."""
-    for key in ("num_epochs", "learning_rate", "val_set_size"):
-        value = content.get(key)
-        if value is not None and not _is_number(value):
-            yield f"{key} must be a number, not {value!r}"
+    """Tell what is wrong with an Axolotl config as far as one key alone tells; what keys mean together is Axolotl's."""
+    yield from key_problems(content)
     yield from _datasets_problems(content.get("datasets"))
-
-
-def _is_number(value: object) -> bool:
-    """Whether Axolotl takes it as a number: YAML reads 2e-5 as a text."""
-    try:
-        return not isinstance(value, bool) and isinstance(value, int | float | str) and isfinite(float(value))
-    except (ValueError, OverflowError):
-        return False
 
 
 def _datasets_problems(datasets: object) -> Iterator[str]:

@@ -47,7 +47,7 @@ def wrong(kind: ConfigType, content: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} is not a key of {known['library']}{_nearest(key, known)}"
         elif key in known["keys"] and not _fits(value, known["keys"][key]["type"]):
             yield f"{key} must be {known['keys'][key]['type'].replace('|', ' or ')}, not {value!r}"
-        elif key in known["keys"] and (told := _outside(value, known["keys"][key])):
+        elif key in known["keys"] and (told := outside(value, known["keys"][key])):
             yield f"{key} must be {told}, not {value!r}"
 
 
@@ -79,7 +79,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _outside(value: object, fact: Mapping[str, Any]) -> str | None:
+def outside(value: object, fact: Mapping[str, Any]) -> str | None:
     """What a value of the right type should be instead; None when it is legal."""
     choices, low, high = fact.get("choices"), fact.get("at_least"), fact.get("at_most")
     if isinstance(value, str) and choices and value not in choices:

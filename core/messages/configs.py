@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.axolotl import axolotl_problems, format_problems
+from core.axolotl_keys import strange_keys
 from core.facts import renamed, wrong
 from core.messages.base import Command, Query, Value, unstorable
 from core.messages.common import After, Limit, filled, known, no_twice, one_of, one_of_or_none
@@ -210,12 +211,28 @@ def _known_keys(message: AddConfig, world: World) -> Iterator[str]:
         {"type": "axolotl", "config": "datasets: [rows.jsonl]"},
         {"type": "axolotl", "config": "datasets: [{type: 7}]"},
         {"type": "axolotl", "config": "learning_rate: high"},
+        {"type": "axolotl", "config": "lora_r: -1"},
+        {"type": "axolotl", "config": "lora_droput: 0.1"},
     ],
 )
 def _axolotl_shape(message: AddConfig, world: World) -> Iterator[str]:
-    """an axolotl config's datasets are mappings, and what the studio writes over has the right type"""
+    """an axolotl config's datasets are mappings, its values are of Axolotl's types and ranges, and no key is mistyped"""
     if message.type == ConfigType.axolotl:
         yield from _about(message, lambda kind, content: axolotl_problems(content))
+
+
+@rule(
+    AddConfig,
+    "CF-106",
+    "config",
+    severity=Severity.INFO,
+    passes=[{}, {"type": "axolotl", "config": "base_model: x"}],
+    fails=[{"type": "axolotl", "config": "something_else: 1"}],
+)
+def _axolotl_strange(message: AddConfig, world: World) -> Iterator[str]:
+    """Axolotl passes over keys that it does not know"""
+    if message.type == ConfigType.axolotl:
+        yield from _about(message, lambda kind, content: strange_keys(content))
 
 
 @rule(

@@ -442,3 +442,40 @@ def test_the_page_about_validation_says_what_happens(tmp_path: Path, capsys: pyt
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["FT-002", "FT-004"]
     for words in re.findall(r"^fts (validate [^#\n]*?) *#", page, re.MULTILINE):
         parser().parse_args(words.split())
+
+
+def test_an_axolotl_file_is_checked_key_by_key_without_axolotl(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """\
+base_model: x
+lora_r: -1
+lora_droput: 0.1
+sequence_len: [512]
+rl: ppo
+load_in_8bit: maybe
+lora_alpha: "16"
+learning_rate: 2e-5
+bf16: auto
+tf32: "yes"
+debug:
+own_key: &o 1
+flash_attention: true
+"""
+    path = written(tmp_path, "train.yaml", text)
+    assert found(capsys, path) == [
+        *((line, column, "CF-104", "config") for line, column in ((2, 9), (3, 14), (4, 15), (5, 5), (6, 15))),
+        (12, 10, "CF-106", "config"),
+    ]
+    said = validate(capsys, path)[1]
+    assert "lora_r must be at least 1, not -1" in said and "the nearest known key is lora_dropout" in said
+    assert "rl must be one of dpo, " in said and "own_key is not a key of axolotl 0.19.0, which passes over it" in said
+
+
+def test_the_shipped_axolotl_template_breaks_no_rule_and_its_keys_are_of_the_pinned_axolotl(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configs = Path(__file__).resolve().parents[2] / "configs"
+    assert found(capsys, configs / "axolotl" / "template.yaml") == []
+    library = json.loads((configs / "axolotl" / "keys.json").read_text())["library"]
+    assert library.replace(" ", "==") in (configs / "engines" / "axolotl.txt").read_text().splitlines()

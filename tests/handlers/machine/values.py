@@ -167,6 +167,8 @@ TEXTS = (
     _text("axolotl", "a: &a [*a]", "", "CF-003"),
     _text("axolotl", "!!python/object/apply:os.system ['true']", "", "CF-003"),
     _text("axolotl", "learning_rate: high", "high", "CF-104"),
+    _text("axolotl", "lora_r: -1", "below", "CF-104"),
+    _text("axolotl", "base_model: x\nown: 1", "base x own", "", "CF-106"),
     _text("axolotl", "1: 2", "", "CF-003"),
     _text("axolotl", "a: {1: 2, b: 3}", "", "CF-003"),
     _text("axolotl", "a: 1\na: 2", "", "CF-003"),
