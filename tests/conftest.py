@@ -24,9 +24,10 @@ from core.queue.connect import connect
 from core.settings import Settings
 from core.store.session import Store
 from core.store.upgrade import upgrade
-from tests.databases import BOTH, PostgreSQL, serving
+from tests.databases import BOTH, PostgreSQL, hasty_sqlite, serving
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of some hundred processes of the studio only the first compiles it
 profiles.register_profile("nightly", max_examples=1_000, deadline=None)
 if os.environ.get("FTS_TEST_PROFILE"):
     profiles.load_profile(os.environ["FTS_TEST_PROFILE"])
@@ -52,6 +53,12 @@ class Settled:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Settled())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hasty() -> Iterator[None]:
+    with hasty_sqlite():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
 from actors.configs import ship_defaults
 from core.settings import Settings
+from core.store import session
 from core.store.session import Store
 from core.store.tables import Base
 from core.store.upgrade import upgrade
@@ -30,6 +33,20 @@ ALONE = (
     "PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
+
+
+@contextmanager
+def hasty_sqlite() -> Iterator[None]:
+    """Every file that this process opens meanwhile is synced no more."""
+    prepare = session._pragmas
+
+    def hastily(connection: Any, record: Any) -> None:
+        prepare(connection, record)
+        connection.execute("PRAGMA synchronous=OFF").close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "_pragmas", hastily)
+        yield
 
 
 class Lent:

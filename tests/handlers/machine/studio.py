@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
 from actors import handlers
 from actors.answering import answer
@@ -44,8 +44,6 @@ class Studio:
 
     def __init__(self, settings: Settings, store: Store, client: redis.Redis) -> None:
         handlers.load()
-        if store.is_sqlite:  # what only matters when the machine loses power costs most of a step's time
-            event.listen(store.writer, "connect", lambda made, record: made.execute("PRAGMA synchronous=OFF").close())
         self.desk = Desk(settings, store, client)
         self.events: dict[str, Row] = {}
         settle(self.desk)
