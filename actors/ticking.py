@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from sqlalchemy import delete, func, select, tuple_, update
 
-from actors import freeing, gangs, logs, planning
+from actors import freeing, gangs, keeping, logs, planning
 from actors.desk import Desk
 from actors.hosts import HELD
 from actors.losing import runner_lost
@@ -108,4 +108,5 @@ def retain(desk: Desk, now: float) -> None:
         some = select(*key).where(Metric.job_id.in_(old)).limit(BATCH)
         unit.session.execute(delete(Metric).where(tuple_(*key).in_(some)).execution_options(synchronize_session=False))
     planning.forget(desk, now)
+    keeping.sweep(desk, now)
     freeing.sweep(desk)

@@ -61,6 +61,7 @@ EVENT_TYPES: dict[str, str] = {
     "JobPriorityChanged": "the job goes before others, or behind; data: {priority, before}",
     "JobHeld": "the job stands still until there is room on its disk, and goes on by itself; data: {attempt, reason, needed, free}",
     "JobHasRoom": "there is room again, and the job goes on; data: {attempt, seconds}",
+    "JobFilesFreed": "its checkpoints or its files were kept long enough; data: {attempt, what, bytes}",
     "JobMemoryReduced": "memory ran out, smaller micro-batches follow; data: {attempt, step, batch, accumulation}",
     "EvaluationFinished": "one model-adapter combination is scored; data: {status, job_id, metrics}",
     "JobPreempted": "the job made room for a more urgent one and waits again; data: {status, attempt, by, reason}",

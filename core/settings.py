@@ -93,6 +93,21 @@ class Settings(BaseSettings):
     keep_events: int = Field(100_000, description="Newest events kept in the log.")
     keep_inbox_hours: float = Field(72, description="How long a command's key and reply are remembered.")
     keep_metrics_days: float = Field(365, description="How long the metrics of finished jobs are kept.")
+    keep_checkpoints: int = Field(
+        2,
+        ge=1,
+        description="Newest checkpoints kept in an attempt of a training; an older one goes when another is whole.",
+    )
+    keep_checkpoints_days: float = Field(
+        30,
+        ge=0,
+        description="How long the checkpoints of a job are kept after its end: run again later it begins anew. 0: for ever.",
+    )
+    keep_job_files_days: float = Field(
+        365,
+        ge=0,
+        description="How long a job's directory (its log, an evaluation's answers) is kept after its end; adapters and models lie elsewhere and stay. 0: for ever.",
+    )
     reply_timeout: float = Field(30, description="Seconds a client waits for a reply.")
     tracking: bool = Field(True, description="Whether runners write MLflow runs.")
     mlflow_tracking_uri: str | None = Field(

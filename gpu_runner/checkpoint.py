@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from core.settings import settings
 from gpu_runner.failures import JobError
 from gpu_runner.files import earlier_attempts
 
-KEPT = 2
 NEEDED = ("optimizer.pt", "scheduler.pt", "rng_state", "trainer_state.json")
 Tell = Callable[[str], None]
 
@@ -49,7 +49,7 @@ def seal(draft: Path, final: Path, identity: Identity, step: int, position: dict
     manifest = {"step": step, "identity": vars(identity), "position": position, "files": files}
     (draft / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     publish(draft, final)
-    for older in _checkpoints(final.parent)[KEPT:]:
+    for older in _checkpoints(final.parent)[settings().keep_checkpoints :]:
         shutil.rmtree(older, ignore_errors=True)
 
 

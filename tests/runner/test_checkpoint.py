@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from gpu_runner import checkpoint
 from gpu_runner.checkpoint import Identity, newest, seal
 from gpu_runner.failures import JobError, failure_of
 from tests.runner.test_spool import room_for
@@ -121,4 +120,3 @@ def test_the_newest_two_are_kept_and_the_manifest_says_what_they_are_of(tmp_path
     assert {path.name for path in last.parent.iterdir()} == {"checkpoint-9", "checkpoint-10"}
     manifest = json.loads((last / "manifest.json").read_text())
     assert manifest["step"] == 10 and manifest["identity"] == vars(IDENTITY) and set(manifest["files"]) == set(FILES)
-    assert checkpoint.KEPT == 2

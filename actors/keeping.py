@@ -1,0 +1,94 @@
+"""How long files of jobs that have ended are kept: their checkpoints, then their whole directories. The tick frees what is too old.
+
+Jobs are gone through in the order in which they ended, and where one has come to is remembered: an idle studio looks at
+nothing twice. What a row points to, an unfinished job's and what a living process holds is never freed (actors/freeing.py).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session, load_only
+
+from actors import freeing, logs
+from actors.desk import Desk
+from actors.jobs import ENDS
+from core.store.session import Unit
+from core.store.tables import Job, Meta
+
+BATCH = 50  # jobs that are looked at in one turn
+DAY = 86_400.0
+CHECKPOINTS = ("checkpoints", "drafts", "best.safetensors", "reserve")  # of an attempt, besides what is told of it
+
+
+@dataclass(frozen=True)
+class Sort:
+    """A sort of files: the key of its place in meta, how long it is kept (days, 0 for ever), what it is for people."""
+
+    key: str
+    days: float
+    what: str
+
+    def of(self, directory: Path) -> list[Path]:
+        """What of a job's directory it is."""
+        if self.what != "checkpoints":
+            return [directory]
+        return [directory / str(number) / name for number in logs.attempts(directory) for name in CHECKPOINTS]
+
+
+def sweep(desk: Desk, now: float) -> None:
+    """Free what the settings say is kept no longer."""
+    using = desk.settings
+    for sort in (
+        Sort("kept:checkpoints", using.keep_checkpoints_days, "checkpoints"),
+        Sort("kept:files", using.keep_job_files_days, "files"),
+    ):
+        if sort.days > 0:
+            _sweep(desk, sort, now)
+
+
+def _sweep(desk: Desk, sort: Sort, now: float) -> None:
+    with desk.store.read() as session:
+        ended = _ended_before(session, _place(session, sort), now - sort.days * DAY)
+    for id, at in ended:
+        directory = desk.settings.artifacts_root / "jobs" / id
+        found = [path for path in sort.of(directory) if path.exists()]
+        with desk.store.write() as unit:
+            if found:
+                _free(desk, unit, id, at, sort, found)
+            unit.session.merge(Meta(key=sort.key, value=json.dumps([at, id])))
+        desk.publish()
+
+
+def _place(session: Session, sort: Sort) -> tuple[float, str]:
+    """(when the last job ended that was looked at, its id)."""
+    at, id = json.loads(session.scalar(select(Meta.value).where(Meta.key == sort.key)) or '[0, ""]')
+    return float(at), str(id)
+
+
+def _ended_before(session: Session, place: tuple[float, str], bound: float) -> list[tuple[str, float]]:
+    at, id = place
+    behind = or_(Job.finished_at > at, and_(Job.finished_at == at, Job.id > id))
+    query = select(Job.id, Job.finished_at).where(Job.status.in_(ENDS), Job.finished_at < bound, behind)
+    rows = session.execute(query.order_by(Job.finished_at, Job.id).limit(BATCH))
+    return [(row[0], float(row[1] or 0)) for row in rows]
+
+
+def _free(desk: Desk, unit: Unit, id: str, at: float, sort: Sort, paths: list[Path]) -> None:
+    """Note what goes, unless the job has been run again meanwhile, and say how much it is."""
+    columns: Any = load_only(Job.id, Job.name, Job.status, Job.finished_at, Job.checkpoint, Job.attempt, Job.summary)
+    job = unit.session.get(Job, id, with_for_update=True, options=[columns])
+    if job is None or job.finished_at != at or job.status not in ENDS:
+        return
+    root = desk.settings.artifacts_root / "jobs"
+    freed = freeing.leave(desk, unit, [freeing.Candidate(path, root) for path in paths])
+    if not freed.paths:
+        return
+    job.checkpoint = None
+    job.summary = {name: value for name, value in (job.summary or {}).items() if name != "checkpoint_step"} or None
+    text = f"{job.name} ended {sort.days:g} days ago: {freed.bytes / 2**20:.1f} MiB of {sort.what} are freed"
+    unit.emit("JobFilesFreed", "jobs", id, text, what=sort.what, bytes=freed.bytes, attempt=job.attempt)
