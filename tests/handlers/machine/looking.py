@@ -244,9 +244,11 @@ class ExportDatabase(Look):
 
     def check(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
         told = {name: number for name, number in value["rows"].items() if name in TABLES}
-        assert told == {name: len(model.tables[name]) for name in told}
+        jobs = {id: row for id, row in model.tables["jobs"].items() if row["kind"] != "plan"}  # of no use tomorrow
+        tables = {**model.tables, "jobs": jobs}
+        assert told == {name: len(tables[name]) for name in told}
         if payload.get("path"):
-            model.exported = deepcopy(model.tables)
+            model.exported = deepcopy(tables)
             for row in model.exported["evaluation_jobs"].values():
                 row["status"] = row["status"] if row["status"] in ENDS else None
 

@@ -73,6 +73,8 @@ OFTEN = {
     "PauseJob": 2,
     "ResumeJob": 2,
     "RetryJob": 3,
+    "RemoveAdapter": 2,
+    "RemoveConfig": 2,
 }
 HAPPENINGS = ("look", "weather", "silence")
 # A report of nothing comes first: what Hypothesis takes for the simplest is what it tries at the beginning of each round.

@@ -65,9 +65,10 @@ class Picker:
         return self.of([*good, None] if none else good, [*STRANGE_IDS, *others[-2:]])
 
     def linked(self, table: str) -> Any:
-        """The id of a row, mostly of one that others lead to: its going must empty their links."""
+        """The id of a row, mostly of one that others lead to and that may go: its going must empty their links."""
         ids = self.model.linked(table)
-        return self.of(ids) if ids and not self.chance(4) else self.id(table)
+        free = [id for id in ids if table == "configs" or not self.model.used(table, [id])]
+        return self.of(free or ids) if ids and not self.chance(4) else self.id(table)
 
     def name(self, table: str, good: Sequence[str], wrong: Sequence[Any] = (), *, one_in: int = 5) -> Any:
         """A name, now and then one that a row of the table has."""

@@ -49,6 +49,10 @@ class StartEvaluationJob(Play):
 
     @staticmethod
     def _pair(pick: Picker) -> Payload:
+        adapted = [row for row in pick.model.tables["adapters"].values() if row["model_id"]]
+        if adapted and pick.chance(2):
+            row = pick.of(adapted)
+            return {"base_model_id": row["model_id"], "adapter_id": row["id"]}
         base = pick.id("models")
         own = pick.model.find("adapters", model_id=base)
         pair: Payload = {"base_model_id": base}
