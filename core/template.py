@@ -11,8 +11,12 @@ from collections.abc import Collection, Mapping
 
 from core.chat import conversation
 
+Part = tuple[str, str | None]
 # Literal braces, a bare name between braces (no blanks at its ends), or text.
 _TOKEN = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<name>(?!\s)[^{}!:.\[\]]+(?<!\s))\}|[^{}]+")
+
+
+TOLD = 20  # places of one template: whoever mends those finds the rest
 
 
 class TemplateError(ValueError):
@@ -21,17 +25,24 @@ class TemplateError(ValueError):
 
 def columns(template: str) -> list[str]:
     """Return the columns that `template` names, each once, in order; raise TemplateError when it is malformed."""
-    return list(dict.fromkeys(name for _, name in _parts(template) if name is not None))
+    return _named(_parts(template))
+
+
+def malformed(template: str) -> list[str]:
+    """Return what is wrong with `template` whatever columns there are, from left to right; empty when nothing is."""
+    return _read(template)[1]
+
+
+def unknown(template: str, known: Collection[str]) -> list[str]:
+    """Return which columns `template` names, as far as it can be read, that are none of `known`."""
+    listed = ", ".join(known) or "none"
+    named = _named(_read(template)[0])
+    return [f"{{{name}}} is not a column of the dataset; its columns: {listed}" for name in named if name not in known]
 
 
 def problems(template: str, known: Collection[str]) -> list[str]:
     """Return what is wrong with `template` for rows that have the columns `known`; empty when nothing is."""
-    try:
-        named = columns(template)
-    except TemplateError as error:
-        return [str(error)]
-    listed = ", ".join(known) or "none"
-    return [f"{{{name}}} is not a column of the dataset; its columns: {listed}" for name in named if name not in known]
+    return malformed(template) + unknown(template, known)
 
 
 def render(template: str, row: Mapping[str, object]) -> str:
@@ -49,29 +60,45 @@ def _value(row: Mapping[str, object], name: str) -> str:
     return "" if value is None else conversation(value) or str(value)
 
 
-def _parts(template: str) -> list[tuple[str, str | None]]:
-    """(text, the column behind it or None) from left to right."""
-    parts: list[tuple[str, str | None]] = []
+def _parts(template: str) -> list[Part]:
+    """(text, the column behind it or None) from left to right; raises TemplateError with all that is wrong."""
+    parts, wrong = _read(template)
+    if wrong:
+        raise TemplateError("; ".join(wrong))
+    return parts
+
+
+def _named(parts: list[Part]) -> list[str]:
+    return list(dict.fromkeys(name for _, name in parts if name is not None))
+
+
+def _read(template: str) -> tuple[list[Part], list[str]]:
+    """The parts that can be read, and why the others can't."""
+    parts: list[Part] = []
+    wrong: list[str] = []
     text, place = "", 0
-    while place < len(template):
+    while place < len(template) and len(wrong) < TOLD:
         token = _TOKEN.match(template, place)
         if token is None:
-            raise TemplateError(_wrong(template, place))
+            told, place = _wrong(template, place)
+            wrong.append(told)
+            continue
         if token["name"] is None:
             text += token[0][0] if token["brace"] else token[0]
         else:
             parts.append((text, token["name"]))
             text = ""
         place = token.end()
-    return [*parts, (text, None)]
+    return [*parts, (text, None)], wrong
 
 
-def _wrong(template: str, place: int) -> str:
-    """Why nothing legal stands at `place`, where a brace is."""
+def _wrong(template: str, place: int) -> tuple[str, int]:
+    """Why nothing legal stands at `place`, where a brace is, and where to read on."""
     name, end, _ = template[place + 1 :].partition("}")
     if template[place] == "{" and end:
-        return f"{{{name}}} is not a bare column name (no dots, indexes, conversions or format specs)"
-    return f"a single {template[place]} at character {place + 1}; write {{{{ and }}}} for literal braces"
+        told = f"{{{name}}} is not a bare column name (no dots, indexes, conversions or format specs)"
+        return told, place + len(name) + 2
+    return f"a single {template[place]} at character {place + 1}; write {{{{ and }}}} for literal braces", place + 1
 
 
 def nameable(column: str) -> bool:

@@ -11,7 +11,7 @@ from pydantic import Field
 from core.messages.base import Command, Part, Query, Value
 from core.messages.common import After, Limit, Name, NameContains, exists, filled, known, one_of, unique
 from core.rules import Example, Need, NoWorld, World, rule
-from core.template import TemplateError, columns, problems
+from core.template import malformed, unknown
 from core.types import PromptType
 
 
@@ -222,21 +222,14 @@ def _completion_columns(message: AddPrompt, world: World) -> Iterator[str]:
 
 def _well_formed(template: str, name: str) -> Iterator[str]:
     yield from filled(template, name)
-    try:
-        columns(template)
-    except TemplateError as error:
-        yield f"{name}: {error}"
+    yield from (f"{name}: {told}" for told in malformed(template))
 
 
 def _known(message: AddPrompt, world: World, template: str) -> Iterator[str]:
     dataset = world.get("datasets", message.prompt.dataset_id)
     if dataset is None:
         return
-    try:
-        columns(template)
-    except TemplateError:
-        return  # told by the local rule
-    yield from problems(template, json.loads(dataset["features"] or "[]"))
+    yield from unknown(template, json.loads(dataset["features"] or "[]"))  # the rest is told by the local rule
 
 
 import core.messages.prompt_generation  # noqa: E402, F401  # found with the domain

@@ -102,3 +102,22 @@ def test_a_hundred_thousand_templates_are_taken_or_refused_as_they_should_be() -
 def test_what_str_format_would_do_more_with_is_no_template(template: str) -> None:
     with pytest.raises(TemplateError):
         columns(template)
+
+
+def test_all_that_is_wrong_with_a_template_is_told_at_once() -> None:
+    text = "{a.b} {nope} } {a} {b!r} {gone}"
+    told = problems(text, ["a", "b"])
+    assert [each.split(" is ")[0].split(";")[0] for each in told] == [
+        "{a.b}",
+        "a single } at character 14",
+        "{b!r}",
+        "{nope}",
+        "{gone}",
+    ]
+    world = NoWorld({"datasets": [{"id": "d", "features": '["a", "b"]'}]})
+    prompt = {**AddPrompt.EXAMPLE["prompt"], "dataset_id": "d", "prompt_template": text}
+    told_of = [each.message for each in check(AddPrompt(prompt=prompt), world, ALL) if each.rule == "PR-003"]
+    assert len(told_of) == 5, told_of
+    with pytest.raises(TemplateError, match=r"a\.b.*single.*b!r"):
+        columns(text)
+    assert len(problems("{a.b}" * 100_000, [])) == 20

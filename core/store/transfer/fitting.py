@@ -96,7 +96,7 @@ def name_only(values: Values, known: list[str]) -> None:
     """Raise Unusable when a prompt's templates name columns that its dataset lacks."""
     for name, rule in TEMPLATES.items():
         if wrong := problems(values.get(name) or "", known):
-            raise Unusable(f"{name}: {wrong[0]} ({rule})")
+            raise Unusable(f"{name}: {'; '.join(wrong)} ({rule})")
 
 
 def _config(values: Values) -> list[str]:
