@@ -93,21 +93,7 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     trainer.add_callback(meter)
     resume = _resume(context, trainer)
     trainer.keep_room()
-    spool.write(
-        "started",
-        pid=os.getpid(),
-        device=device.name,
-        total_steps=_total_steps(trainer),
-        versions={name: version(name) for name in LIBRARIES},
-        details={
-            "precision": device.precision,
-            "rows": len(train_set.input_ids),
-            "held_out": len(eval_set.input_ids),
-            "tokens": train_set.tokens,
-            "workers": context.team.world,
-            "parts": trainer.parts,
-        },
-    )
+    _tell_start(context, trainer, device, train_set, eval_set)
 
     # ─── training ─────────────────────────────────────────────────────────────────────────────────
     spool.phase("training")
@@ -124,16 +110,10 @@ def train(spec: FineTuningSpec, context: Context) -> Finished:
     best.put_back(trainer.model)
     location = save(trainer.model, tokenizer, spec, context)
     summary = {
-        "steps": trainer.state.global_step,
         **_losses(trainer.state.log_history),
         **best.summary(trainer.state.global_step),
+        **_counts(trainer, train_set),
         "seconds": round(time.monotonic() - began, 2),
-        "tokens": train_set.tokens,
-        "rows": len(train_set.input_ids),
-        "cut": train_set.cut,
-        "dropped": train_set.dropped,
-        "parameters": total,
-        "trained_parameters": trained,
         "location": str(location),
         **_measured(spec, context, terms, trainer, train_set.tokens, meter, time.monotonic() - began),
     }
@@ -174,6 +154,38 @@ def _can_pack(model: Any, context: Context) -> bool:
         return True
     context.spool.warn("packed rows would see each other in a model of this architecture: rows are padded instead")
     return False
+
+
+def _tell_start(
+    context: Context, trainer: StudioTrainer, device: Device, train_set: Tokenized, eval_set: Tokenized
+) -> None:
+    details = {
+        "precision": device.precision,
+        "rows": len(train_set.input_ids),
+        "held_out": len(eval_set.input_ids),
+        "tokens": train_set.tokens,
+        "workers": context.team.world,
+        "parts": trainer.parts,
+    }
+    versions = {name: version(name) for name in LIBRARIES}
+    steps = _total_steps(trainer)
+    context.spool.write(
+        "started", pid=os.getpid(), device=device.name, total_steps=steps, versions=versions, details=details
+    )
+
+
+def _counts(trainer: StudioTrainer, train_set: Tokenized) -> dict[str, int]:
+    """How much was trained, and on how much."""
+    total, trained = parameters(trainer.model)
+    return {
+        "steps": trainer.state.global_step,
+        "rows": len(train_set.input_ids),
+        "tokens": train_set.tokens,
+        "cut": train_set.cut,
+        "dropped": train_set.dropped,
+        "parameters": total,
+        "trained_parameters": trained,
+    }
 
 
 def _measured(
