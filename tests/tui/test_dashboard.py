@@ -92,6 +92,7 @@ async def test_a_job_opens_with_its_curve_its_log_and_its_numbers(studio: FakeSt
         assert any(0x2800 < ord(char) < 0x2900 for char in text), "no curve"
         await pilot.press("o")
         await until(pilot, lambda: '"r": 16' in shown(pilot.app))
+        assert "max_length" in shown(pilot.app) and "loss_on" in shown(pilot.app)
 
 
 async def test_records_move_the_progress_the_curve_and_the_log(studio: FakeStudio) -> None:

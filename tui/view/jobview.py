@@ -16,6 +16,10 @@ POINTS = 300
 LINES = 2_000  # log lines kept
 SHORT = 135  # characters of each part of a failure above the curve: two lines of a narrow terminal
 LONG = 300  # the same where there is room
+HOW = (
+    "framework_type", "method", "preset", "max_length", "packing", "length_grouped", "loss_on", "chat_template", "train_splits",
+    "eval_split", "early_stopping_patience", "keep_best", "num_workers", "user_script",
+)  # fmt: skip
 
 
 @dataclass
@@ -151,11 +155,12 @@ class JobView:
         return whole(error) if error else ["nothing has gone wrong"]
 
     def configs(self) -> str:
-        """The config snapshots as text."""
+        """How it trains, and the config snapshots, as text."""
         from tui.view.describe import described
 
+        how = {name: self.job[name] for name in HOW if self.job.get(name) not in (None, False)}
         names = ("training_arguments_config", "lora_config", "model_bnb_config", "adapter_bnb_config")
-        return described({name: self.job.get(name) for name in names}) or "no configs"
+        return described(how | {name: self.job.get(name) for name in names}) or "no configs"
 
 
 def log_lines(record: Mapping[str, Any]) -> list[str]:
