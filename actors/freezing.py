@@ -22,6 +22,8 @@ from core.store.session import Unit
 from core.store.tables import Adapter, Config, Dataset, Model, Prompt
 from core.types import ConfigType
 
+WEIGHTS = ".safetensors"  # what else lies beside them may change: a README, a path to the base in adapter_config.json
+
 
 def model_source(settings: Settings, session: Session, id: str) -> ModelSource:
     """The model as it was recorded; raises Refused when it has no files here, or outside the allowed directories."""
@@ -45,6 +47,7 @@ def adapter_source(settings: Settings, session: Session, id: str) -> AdapterSour
         location=_place(settings, "adapter", row, row.huggingface_name),
         hub_name=row.huggingface_name,
         revision=row.revision,
+        files={name: sha for name, sha in (row.files or {}).items() if name.endswith(WEIGHTS)},
     )
 
 

@@ -70,6 +70,9 @@ class AdapterSource(Sealed):
     location: str | None = None
     hub_name: str | None = None
     revision: str | None = None
+    files: dict[str, str] = Field(
+        {}, description="name -> SHA-256 of its weights, recorded when the adapter was added (directories)."
+    )
 
 
 class DatasetSource(Sealed):

@@ -76,8 +76,11 @@ def _keep_four_bits(model: Any, learns: Method | None) -> None:
 
 
 def adapter_path(source: AdapterSource, token: str | None = None) -> str:
-    """The adapter's directory; one on the Hub is fetched at its commit, weights and config only."""
+    """The adapter's directory, with the weights that were recorded; one on the Hub is fetched at its commit, weights and
+    config only. Raises JobError.
+    """
     if source.location is not None:
+        verify(source, "adapter")
         return source.location
     from huggingface_hub import snapshot_download
 
@@ -88,15 +91,15 @@ def adapter_path(source: AdapterSource, token: str | None = None) -> str:
     )
 
 
-def verify(source: ModelSource) -> None:
+def verify(source: ModelSource | AdapterSource, what: str = "model") -> None:
     """Compare the weights' SHA-256 with what was recorded; raises JobError."""
     for name, recorded in source.files.items():
         path = Path(source.location or "") / name
         if not path.is_file():
-            raise JobError(f"{path} is gone since the model was added", "Put it back, or add the model again.")
+            raise JobError(f"{path} is gone since the {what} was added", f"Put it back, or add the {what} again.")
         if _sha256(path) != recorded:
             raise JobError(
-                f"{path} changed since the model was added", "Add the model again under another name, and use that."
+                f"{path} changed since the {what} was added", f"Add the {what} again under another name, and use that."
             )
 
 

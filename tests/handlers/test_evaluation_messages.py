@@ -30,7 +30,9 @@ def add_adapter(desk: Desk, **trained: Any) -> None:
     """The adapter `a`, trained by a job of its own."""
     id = start(desk, "trained", **trained)
     with desk.store.write() as unit:
-        unit.session.add(Adapter(id="a", type="project", name="a", model_id="m", location="a", fine_tuning_job_id=id))
+        files = {"adapter_model.safetensors": "3", "adapter_config.json": "4"}
+        named: dict[str, Any] = {"id": "a", "type": "project", "name": "a", "model_id": "m", "location": "a"}
+        unit.session.add(Adapter(**named, files=files, fine_tuning_job_id=id))
     say(desk, "CancelJob", id=id)
 
 
@@ -53,6 +55,8 @@ def test_a_batch_answers_all_its_children_and_is_one_job(desk: Desk) -> None:
     sealed = EvaluationSpec.model_validate(job(desk, parent).spec)
     assert [each.job_id for each in sealed.combinations] == children
     assert (sealed.seed, sealed.generation["max_new_tokens"]) == (420, 60)
+    assert sealed.combinations[1].adapter is not None  # the weights that it must find, however its config is moved
+    assert sealed.combinations[1].adapter.files == {"adapter_model.safetensors": "3"}
 
 
 def test_what_was_scored_is_told_by_the_names_that_models_and_adapters_have_now(desk: Desk) -> None:

@@ -137,6 +137,23 @@ def test_base_and_adapters_share_one_load_and_answer_as_each_alone(
     assert texts(together, "1-one") != texts(together, "2-base") != texts(together, "3-two")
 
 
+def test_an_adapter_whose_weights_changed_since_it_was_added_is_not_asked(
+    spec: Any, made: Path, tmp_path: Path
+) -> None:
+    asked = spec("one", "two", "lacking")
+    recorded = hashlib.sha256((made / "one" / "adapter_model.safetensors").read_bytes()).hexdigest()
+    for each, name in zip(
+        asked["combinations"], ("adapter_model.safetensors",) * 2 + ("more.safetensors",), strict=True
+    ):
+        each["adapter"]["files"] = {name: recorded}
+    attempt = Attempt(tmp_path)
+    attempt.run(asked)
+    told = attempt.scored()
+    assert told["1-one"]["status"] == "succeeded"
+    assert "adapter_model.safetensors changed since the adapter was added" in told["2-two"]["error"]
+    assert "more.safetensors is gone since the adapter was added" in told["3-lacking"]["error"]
+
+
 def test_answers_are_kept_whole_with_their_hash_and_told_as_scores(spec: Any, tmp_path: Path) -> None:
     attempt = Attempt(tmp_path)
     records = attempt.run(spec("one"))
