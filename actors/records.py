@@ -184,8 +184,11 @@ class Intake:
         if record.status == "running":
             row.started_at = record.at
             return
+        values = {name: value for name, value in record.values.items() if value is not None}
+        if lost := sorted(record.values.keys() - values.keys()):
+            self.warned(Warned(at=record.at, text=f"evaluation {row.run_number}: {', '.join(lost)} came to no number"))
         row.scores, row.rows, row.answers, row.error, row.finished_at = (
-            record.values,
+            values,
             record.rows,
             record.answers,
             record.error,
@@ -196,7 +199,7 @@ class Intake:
         told_end(
             self.unit,
             row,
-            ", ".join(f"{name} {value:.3g}" for name, value in record.values.items()) or (record.error or ""),
+            ", ".join(f"{name} {value:.3g}" for name, value in values.items()) or (record.error or ""),
         )
 
     def rendezvous(self, record: Rendezvous) -> None:

@@ -207,7 +207,7 @@ class Scored(Record):
     type: Literal["scored"] = "scored"
     job_id: str
     status: Literal["running", "succeeded", "failed", "cancelled"]
-    values: dict[str, float] = {}
+    values: dict[str, float | None] = Field({}, description="None: it was no number that JSON can hold.")
     rows: Count = 0
     answers: str | None = Field(None, description="JSONL of answers, below the artifacts root.")
     error: str | None = None

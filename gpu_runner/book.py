@@ -126,7 +126,7 @@ class EvaluationBook(Book):
     def _score(self, record: Scored) -> None:
         child = self._child(record.job_id, record.at)
         values = {**record.values, "rows": record.rows} if record.status == "succeeded" else {}
-        child.metrics([Point(name, value, 0, record.at) for name, value in values.items()])
+        child.metrics([Point(name, value, 0, record.at) for name, value in values.items() if value is not None])
         child.tags({"fts.error": record.error} if record.error else {})
         child.status(ENDS[record.status], record.at)
 

@@ -112,6 +112,20 @@ def test_one_combination_is_left_out_and_the_last_one_ends_the_batch(desk: Desk)
     assert [each["status"] for each in rows(desk, parent)] == ["cancelled", "cancelled"]
 
 
+def test_a_score_that_is_no_number_costs_nothing_else_and_is_heard(desk: Desk) -> None:
+    add_adapter(desk)
+    parent, children = batch(desk)
+    runner = Speaker(desk)
+    odd = {**scored(children[0]), "values": {"exact_match": 0.5, "perplexity": float("nan")}}
+    runner.begin(parent)
+    runner.tell(parent, odd, scored(children[1]), SUCCEEDED, begin=10)
+    told = {each["id"]: each for each in rows(desk, parent)}
+    assert (told[children[0]]["status"], told[children[0]]["scores"]) == ("succeeded", {"exact_match": 0.5})
+    assert [each["status"] for each in told.values()] == ["succeeded", "succeeded"]
+    (warning,) = say(desk, "ListEvents", type="JobWarning", resource_id=parent)["events"]
+    assert warning["message"] == "evaluation 1: perplexity came to no number"
+
+
 def test_what_was_scored_stays_when_the_batch_is_run_again(desk: Desk) -> None:
     add_adapter(desk)
     parent, (first, second) = batch(desk)

@@ -93,6 +93,7 @@ class ReportProgress(Play):
                 {"type": "scored", "at": 1.0, "job_id": row["id"], "status": status}
                 for status in ("running", "succeeded", "failed")
             ]
+            kinds.append({**kinds[-1], "values": {"exact_match": 0.5, "other": nan}})
         return pick.of(kinds, HOSTILE)
 
     @staticmethod
@@ -216,18 +217,20 @@ def take(model: Model, job: Row, record: dict[str, Any], seen: Tables) -> None:
             model.change("jobs", job["id"], **{f"_{kind}": path})
             model.say("ArtifactSaved", "jobs", job["id"])
         case {"type": "scored", "job_id": id, "status": status}:
-            scored(model, job, model.get("evaluation_jobs", id), status)
+            scored(model, job, model.get("evaluation_jobs", id), status, odd="values" in record)
         case {"type": "finished", "outcome": outcome}:
             finished(model, job, outcome, seen)
 
 
-def scored(model: Model, job: Row, row: Row | None, status: str) -> None:
+def scored(model: Model, job: Row, row: Row | None, status: str, *, odd: bool) -> None:
     """An evaluation began or ended; what was cancelled or has succeeded stays so."""
     if row is None or row["parent_job_id"] != job["id"] or row["status"] in ("cancelled", "succeeded"):
         return
     if status == "running":
         model.change("evaluation_jobs", row["id"], status=status)
     else:
+        if odd:  # one of its values is no number
+            model.say("JobWarning", "jobs", job["id"])
         if status == "succeeded":
             model.change("jobs", job["id"], losses=0)
         ended(model, row, status)
