@@ -36,7 +36,7 @@ from core.messages.common import LONGEST_NAME
 from core.messages.runners import JobReport
 from core.store.session import Unit
 from core.store.tables import EvaluationJob, Job, Metric
-from core.types import FailureClass, JobKind, JobStatus
+from core.types import SYSTEM, FailureClass, JobKind, JobStatus
 
 S = JobStatus
 LARGEST = 2**63 - 1  # what a column of whole numbers holds
@@ -68,7 +68,7 @@ class Intake:
     def flush(self) -> None:
         """Write the numbers collected so far, all at once."""
         if self.metrics:
-            _upsert(self.unit.session, list(self.metrics.values()))
+            upsert(self.unit.session, list(self.metrics.values()))
             self.job.last_metrics = {**(self.job.last_metrics or {}), **self.last}
         self.metrics.clear()
 
@@ -143,7 +143,12 @@ class Intake:
         """Later steps of earlier attempts come again: their numbers are cut."""
         job = self.job
         self.flush()
-        earlier = (Metric.job_id == job.id, Metric.attempt < job.attempt, Metric.step > record.from_step)
+        earlier = (
+            Metric.job_id == job.id,
+            Metric.attempt < job.attempt,
+            Metric.step > record.from_step,
+            ~Metric.name.startswith(SYSTEM),
+        )
         self.unit.session.execute(delete(Metric).where(*earlier))
         job.step = record.from_step
         text = f"{job.name} goes on from step {record.from_step}"
@@ -249,7 +254,10 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
 }
 
 
-def _upsert(session: Session, rows: list[dict[str, Any]]) -> None:
+def upsert(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Write numbers; of a name and step that is there the new one stays."""
+    if not rows:
+        return
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     insert = dialect.insert(Metric.__table__)
     changed = {name: insert.excluded[name] for name in ("value", "at", "attempt")}

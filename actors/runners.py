@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from actors import gangs, holding, lanes, planning
+from actors import gangs, holding, lanes, planning, usage
 from actors.desk import Desk
 from actors.gangs import Part
 from actors.handlers import handles
@@ -17,7 +17,7 @@ from actors.hosts import HELD, SLACK, free_room, held_by_runner, kept_by, needed
 from actors.jobs import move
 from actors.losing import died
 from actors.pages import found, locked
-from actors.records import Intake, clean, fresh_records
+from actors.records import Intake, clean, fresh_records, upsert
 from actors.scheduling import Room, choose
 from actors.world import RealWorld, as_dict
 from core.errors import Conflict
@@ -114,6 +114,7 @@ def _take_own(desk: Desk, unit: Unit, runner: Runner, job: Job, report: JobRepor
     job.lease_expires_at = unit.now + desk.settings.lease_seconds
     gangs.renew_first(unit.session, job)
     before = job.accepted
+    upsert(unit.session, usage.take(desk, unit, job, report.usage))
     records = fresh_records(report, job.accepted)
     if records is None:
         return

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+# How names of metrics begin that tell what a job takes of its host; their steps are seconds of its run.
+SYSTEM = "sys."
+
 
 class DatasetType(StrEnum):
     """Where a dataset's rows come from."""

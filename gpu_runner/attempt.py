@@ -23,6 +23,7 @@ from gpu_runner.files import Child, Files, read_json, write_json
 from gpu_runner.processes import end_leftovers, is_running, signal_group
 from gpu_runner.reserve import Reserve
 from gpu_runner.room import Held
+from gpu_runner.usage import Means
 
 log = logging.getLogger(__name__)
 ORDERS = 64 << 10  # bytes of kept room that are given up for orders which a full disk does not take
@@ -59,6 +60,7 @@ class Attempt:
         self.missing = 0  # how often it was found dead without an exit code
         self.since = 0.0  # monotonic time of the order to cancel, or of `ending`
         self.signalled = 0
+        self.usage = Means()  # what it takes of this host
         self.short: Short | None = None  # why it can't be begun: there is no room for its files
         self.unwritten: dict[str, Any] | None = None  # the failure that its spool had no room for
         self._size = -1

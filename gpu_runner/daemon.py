@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.messages.runners import JobOrder, ReportProgress, ReportReply, Short
+from core.messages.runners import JobOrder, ReportProgress, ReportReply, Short, Usage
 from core.paths import PathRefused, inside
 from core.settings import settings
 from core.types import FailureClass, Order
@@ -37,6 +37,7 @@ from gpu_runner.report import job_reports
 from gpu_runner.room import Room
 from gpu_runner.starter import WARM_COMMAND, Starter
 from gpu_runner.trackers import Trackers
+from gpu_runner.usage import Sampler, of_gpus
 from gpu_runner.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ TICK = 0.02  # seconds between looks at the spools while jobs run, where nothing
 PATROL = 0.1  # seconds between looks at everything that is slower: locks, timers, helpers
 IDLE = 0.25  # seconds in which a signal is noticed while there is nothing to do
 SPACING = 0.05  # seconds between reports at least: 20 a second
-MEASURE = 2.0  # seconds between measurements of the host's load
+MEASURE = 1.0  # seconds between measurements of the host's load and what jobs take of it
 NEEDED = 8 << 20  # bytes that a disk must have free before a job begins on it
 MISSES = 3  # patrols that must find a child of ours dead before it counts without its exit code
 
@@ -84,7 +85,9 @@ class Daemon:
         self._patrolled = 0.0
         self._measured = -MEASURE
         self._telemetry: dict[str, Any] = {}
-        self._oom_kills = (limits.oom_kills(),) * 2  # when it was measured, and the time before: a death is seen later
+        self._oom_kills = (limits.oom_kills(),) * 3  # when it was measured, and before: a death is seen later
+        self._sampler = Sampler()
+        self._told: dict[tuple[str, int], list[Usage]] = {}  # in the report that was sent last
 
     def adopt(self, runner_id: str) -> None:
         """Take over the living children of an earlier daemon."""
@@ -142,14 +145,16 @@ class Daemon:
             log.info("%s: registering again", changed)
             self.link.register_again()
             return
+        self._measure(now)
         held = [each.held for each in (*self.attempts.values(), *self.leaving.values())]
         report = ReportProgress(
             runner_id=registration.runner_id,
             incarnation=registration.incarnation,
             free=self.terms.room.free(held),
-            telemetry=self._load(now),
+            telemetry=self._telemetry,
             jobs=job_reports(self.attempts.values()),
         )
+        self._told = {(each.job_id, each.attempt): each.usage for each in report.jobs}
         self._news, self._sent, self._next_regular = False, now, now + self.link.next_report_seconds
         self.link.send(report)
 
@@ -161,12 +166,17 @@ class Daemon:
             return f"this host runs {', '.join(now) or 'nothing'} now"
         return None
 
-    def _load(self, now: float) -> dict[str, Any]:
-        """The host's telemetry, measured anew every few seconds: it costs more than a report."""
-        if now >= self._measured + MEASURE:
-            self._measured, self._telemetry = now, self.terms.telemetry()
-            self._oom_kills = self._oom_kills[1], limits.oom_kills()
-        return self._telemetry
+    def _measure(self, now: float) -> None:
+        """Measure the host and what the jobs take of it, once a second: it costs more than a report."""
+        if now < self._measured + MEASURE:
+            return
+        self._measured, self._telemetry = now, self.terms.telemetry()
+        self._oom_kills = (*self._oom_kills[1:], limits.oom_kills())
+        running = [each for each in self.attempts.values() if each.stage is Stage.running and each.child is not None]
+        taken = self._sampler.sample([each.child.pid for each in running if each.child], now)
+        for attempt in running:
+            gpus = of_gpus(attempt.gpus, self._telemetry.get("gpus", ()))
+            attempt.usage.add(time.time(), taken.get(attempt.child.pid if attempt.child else 0, {}) | gpus)
 
     def _hear(self, reply: ReportReply | None, now: float) -> None:
         """Take in a reply; a failed report is told anew, with what has come since."""
@@ -178,6 +188,9 @@ class Daemon:
             self._news = True
             self.link.register_again()
             return
+        for key, points in self._told.items():
+            if key in self.attempts:
+                self.attempts[key].usage.told(points)
         self._next_regular = now + reply.next_report_seconds
         if reply.draining is not self.draining:
             log.info("draining: jobs are paused and given back" if reply.draining else "taking work again")
@@ -321,6 +334,8 @@ class Daemon:
 
     def _patrol(self, now: float) -> None:
         self.starter.tend(now)
+        if any(each.stage is Stage.running for each in self.attempts.values()):
+            self._measure(now)
         for attempt in (*self.attempts.values(), *self.leaving.values()):
             if attempt.stage is not Stage.running:
                 continue

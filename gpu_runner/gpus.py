@@ -90,6 +90,7 @@ def _busy(nvml: Any, index: int, handle: Any) -> dict[str, Any]:
     power = _ask(nvml, nvml.nvmlDeviceGetPowerUsage, handle)
     told = {
         "index": index,
+        "uuid": _text(_ask(nvml, nvml.nvmlDeviceGetUUID, handle)) or None,
         "percent": getattr(_ask(nvml, nvml.nvmlDeviceGetUtilizationRates, handle), "gpu", None),
         "memory_used": memory and _gib(memory.used),
         "memory_total": memory and _gib(memory.total),

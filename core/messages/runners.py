@@ -89,6 +89,13 @@ class Short(Part):
     free: Offset
 
 
+class Usage(Part):
+    """What a job took of its host in a quarter of a minute: means of its seconds, by names that begin with `sys.`."""
+
+    at: Amount = Field(description="Unix seconds at which it begins.")
+    values: dict[str, Amount]
+
+
 class JobReport(Part):
     """What one attempt did since the offset that was last accepted. `offset` is where `records` begin in the spool."""
 
@@ -102,6 +109,7 @@ class JobReport(Part):
     starved: bool = Field(False, description="Whether the kernel ended the child, most likely for want of memory.")
     log_tail: list[str] = Field([], description="Last lines of the log of a child that died without a word.")
     has_spec: bool = True
+    usage: list[Usage] = Field([], max_length=1000, description="What it took since the last report that was answered.")
     short: Short | None = Field(
         None, description="Of an attempt that has yet to begin: there is no room for its files."
     )

@@ -87,7 +87,15 @@ def test_gpus_are_told_with_their_name_and_memory(monkeypatch: pytest.MonkeyPatc
 def test_their_load_is_told_in_percent_gib_degrees_and_watts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     have(monkeypatch)
     told = gpus.telemetry(tmp_path)
-    first = {"index": 0, "percent": 87, "memory_used": 6.0, "memory_total": 24.0, "celsius": 61, "watts": 71.5}
+    first = {
+        "index": 0,
+        "uuid": "GPU-0aaa",
+        "percent": 87,
+        "memory_used": 6.0,
+        "memory_total": 24.0,
+        "celsius": 61,
+        "watts": 71.5,
+    }
     assert told["gpus"][0] == first
     assert told["disk_free"] > 0 and 0 < told["memory_used"] < told["memory_total"]
 

@@ -313,6 +313,23 @@ async def test_what_happens_while_the_studio_is_asked_is_asked_for_again(studio:
         await until(pilot, lambda: "✓ succeeded" in shown(pilot.app))
 
 
+async def test_what_a_job_takes_is_drawn_when_asked_for_and_follows(studio: FakeStudio) -> None:
+    async with app(studio, open_job="run").run_test(size=(160, 50)) as pilot:
+        await until(pilot, lambda: "691 rows" in shown(pilot.app))
+        took = {"sys.cpu": 96.0, "sys.memory": 1.5, "sys.gpu0.percent": 87.0}
+        usage = [{"step": step, "values": took} for step in (15, 30)]
+        studio.records.put({"attempt": 1, "from": 0, "to": 0, "records": [], "usage": usage})
+        await until(pilot, lambda: "96% CPU 1.5 GiB" in shown(pilot.app) and "87%" in shown(pilot.app))
+        screen = pilot.app.screen
+        assert isinstance(screen, JobScreen)
+        while screen.view.chosen != "sys.cpu":
+            await pilot.press("m")
+        await until(pilot, lambda: "── sys.cpu, % of a core, over seconds" in shown(pilot.app))
+        assert screen.view.series["sys.cpu"] == [(15.0, 96.0), (30.0, 96.0)]
+        await pilot.press("M")
+        assert screen.view.chosen != "sys.cpu"
+
+
 async def test_a_log_that_is_read_stays_where_it_is_while_the_job_goes_on(studio: FakeStudio) -> None:
     studio.log = [LogLine(attempt=1, offset=n, at=NOW, text=f"line {n}.") for n in range(200)]
     async with app(studio, open_job="run").run_test(size=(100, 30)) as pilot:

@@ -34,6 +34,8 @@ class JobScreen(JobKeysScreen):
         Binding("e", "pane('events')", "events", show=False),
         Binding("o", "pane('configs')", "configs", show=False),
         Binding("L", "log_axis", "log axis", show=False),
+        Binding("m", "metric(1)", "next curve", show=False),
+        Binding("M", "metric(-1)", "curve before", show=False),
         Binding("f", "pane('failure')", "failure", show=False),
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "yaml", show=False),
@@ -224,6 +226,11 @@ class JobScreen(JobKeysScreen):
     def action_log_axis(self) -> None:
         """L: a logarithmic axis."""
         self.query_one(Curve).toggle_log()
+
+    def action_metric(self, step: int) -> None:
+        """m and M: the curve of another metric."""
+        self.view.choose(step)
+        self.query_one(Curve).draw_now(self.view.curves())
 
     def action_describe(self) -> None:
         """d: everything about the job."""

@@ -25,7 +25,8 @@ D  drain a runner, or let it work again
     "JobScreen": f"""\
 j k g G, arrows   scroll the lower pane
 l  log      e  events     o  configs     f  why it failed     the lower pane
-L  logarithmic axis       d  describe    y  as YAML           r  ask again
+m M  another curve: rates, processor, memory, GPUs            L  logarithmic axis
+d  describe               y  as YAML     r  ask again
 
 {JOBS}""",
     "BatchScreen": f"""\

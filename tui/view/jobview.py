@@ -8,6 +8,7 @@ from typing import Any
 
 from core.loglines import told
 from core.text import plain
+from core.types import SYSTEM
 from tui.view import words
 from tui.view.failure import card, whole
 
@@ -31,6 +32,7 @@ class JobView:
     log: list[str] = field(default_factory=list)
     attempt: int = 0
     offset: int = 0
+    chosen: str | None = None  # the series that is drawn instead of the losses
 
     def take_metrics(self, reply: Mapping[str, Any]) -> None:
         """All numbers anew."""
@@ -41,6 +43,8 @@ class JobView:
 
     def take_entry(self, entry: Mapping[str, Any]) -> tuple[bool, list[str]]:
         """Take one entry of the job's stream in; (whether nothing was missed, new log lines)."""
+        for point in entry.get("usage", ()):
+            self._numbers(point)
         if entry["attempt"] < self.attempt or (entry["attempt"] == self.attempt and entry["to"] <= self.offset):
             return True, []
         if entry["attempt"] != self.attempt or entry["from"] > self.offset:
@@ -80,12 +84,31 @@ class JobView:
                 points[:] = [*points[:-POINTS:2], *points[-POINTS:]]
 
     def _cut(self, step: int) -> None:
-        for points in self.series.values():
+        for points in (points for name, points in self.series.items() if not name.startswith(SYSTEM)):
             points[:] = [point for point in points if point[0] <= step]
 
     def curves(self) -> dict[str, list[tuple[float, float]]]:
-        """The series that are drawn."""
-        return {name: self.series[name] for name in CURVES if self.series.get(name)}
+        """The series that are drawn, by what stands below them: the losses together, any other alone."""
+        if self.chosen is None or not self.series.get(self.chosen):
+            return {name: self.series[name] for name in CURVES if self.series.get(name)}
+        return {words.metric(self.chosen): self.series[self.chosen]}
+
+    def choose(self, step: int) -> None:
+        """Draw the next series, or the one before; after the last come the losses again."""
+        names = [None, *sorted(set(self.series) - set(CURVES), key=lambda name: (name.startswith(SYSTEM), name))]
+        place = names.index(self.chosen) if self.chosen in names else 0
+        self.chosen = names[(place + step) % len(names)]
+
+    def takes(self) -> tuple[str, str]:
+        """What the job takes of its host, and how busy its GPUs are."""
+        last = self.job.get("last_metrics") or {}
+        parts = [
+            f"{last[name]:.{digits}f}{unit}"
+            for name, unit, digits in ((f"{SYSTEM}cpu", "% CPU", 0), (f"{SYSTEM}memory", " GiB", 1))
+            if last.get(name) is not None
+        ]
+        gpus = [last[name] for name in sorted(last) if name.startswith(f"{SYSTEM}gpu") and name.endswith(".percent")]
+        return " ".join(parts), " ".join(f"{each:.0f}%" for each in gpus)
 
     def head(self, width: int, now: float | None = None) -> list[tuple[str, str]]:
         """The lines on top as (text, style)."""
@@ -118,6 +141,7 @@ class JobView:
     def facts(self) -> list[tuple[str, object, str]]:
         """Names and values for the panel of numbers."""
         job, last = self.job, self.job.get("last_metrics") or {}
+        host, gpus = self.takes()
         numbers = [
             (name.replace("_", " "), words.number(last.get(name)), "bold")
             for name in ("loss", "eval_loss", "learning_rate", "grad_norm")
@@ -139,6 +163,7 @@ class JobView:
                 f"{job.get('num_cpu')} CPU {job.get('num_gpu')} GPU {job.get('num_memory')}G" if job else "",
                 "",
             ),
+            *([("takes", host, ""), ("GPUs", gpus, "")] if job.get("status") == "running" else []),
             ("runner", words.short(job.get("runner_id")), ""),
             ("adapter", words.short(job.get("adapter_id")), ""),
             ("id", words.short(job.get("id")), "dim"),

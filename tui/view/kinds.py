@@ -135,16 +135,25 @@ def _runner_load(row: Row) -> Cell:
     told = row.get("telemetry") or {}
     free = row.get("free") or {}
     used = f"{row.get('cpus', 0) - free.get('cpus', 0):g}/{row.get('cpus', 0)} cores"
-    return f"{used}  {told.get('memory_used', 0):g}/{row.get('memory', 0):g} GiB", ""
+    busy = f"  {told['cpu_percent']:.0f}% CPU" if "cpu_percent" in told else ""
+    return f"{used}{busy}  {told.get('memory_used', 0):g}/{row.get('memory', 0):g} GiB", ""
 
 
 def _gpus(row: Row) -> Cell:
     busy = {each.get("index"): each for each in (row.get("telemetry") or {}).get("gpus", [])}
     shown = [
-        f"{plain(each.get('name') or 'GPU', limit=16)} {busy.get(each.get('index'), {}).get('percent', 0)}%"
+        f"{plain(each.get('name') or 'GPU', limit=16)} {_load_of(busy.get(each.get('index'), {}))}"
         for each in row.get("gpus") or []
     ]
     return ", ".join(shown) or "none", "" if shown else "dim"
+
+
+def _load_of(gpu: Row) -> str:
+    parts = [f"{gpu.get('percent', 0)}%"]
+    if "memory_used" in gpu and "memory_total" in gpu:
+        parts.append(f"{gpu['memory_used']:g}/{gpu['memory_total']:g} GiB")
+    parts += [f"{gpu[name]:g}{unit}" for name, unit in (("celsius", "°C"), ("watts", "W")) if name in gpu]
+    return plain(" ".join(parts), limit=40)
 
 
 def _event(row: Row) -> Cell:

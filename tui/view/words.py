@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.text import plain
+from core.types import SYSTEM
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
 
@@ -40,6 +41,17 @@ def state(value: str) -> str:
 def style(value: str) -> str:
     """What a state means, as a name of theme.PAINT."""
     return STATES.get(value, ("", ""))[1]
+
+
+UNITS = {"cpu": "% of a core", "memory": "GiB", "percent": "%", "celsius": "°C", "watts": "W"}
+
+
+def metric(name: str) -> str:
+    """What stands below a metric's curve."""
+    if not name.startswith(SYSTEM):
+        return plain(name, limit=40)
+    unit = UNITS.get(name.rpartition(".")[2], "")
+    return plain(f"{name}, {unit}, over seconds" if unit else f"{name}, over seconds", limit=60)
 
 
 def duration(seconds: float | None) -> str:

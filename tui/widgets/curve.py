@@ -51,8 +51,8 @@ class Curve(Widget):
         for index, line in enumerate(plot(self.series, width, height - 1, log=self.log_axis)):
             made.append("\n" if index else "")
             for piece, name in line:
-                made.append_text(painted(piece, MEANINGS.get(name, ""), dark=dark))
+                made.append_text(painted(piece, MEANINGS.get(name, "bar"), dark=dark))
         made.append("\n" + " " * 9)
         for name in self.series:
-            made.append_text(painted(f"── {name}  ", MEANINGS.get(name, ""), dark=dark))
+            made.append_text(painted(f"── {name}  ", MEANINGS.get(name, "bar"), dark=dark))
         return made
