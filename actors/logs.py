@@ -10,6 +10,7 @@ from core.loglines import told
 from core.messages.jobs import LogLine
 
 SPOOL = "events.jsonl"
+NUMBERS = (b'{"type": "metrics"', b'{"type": "progress"')
 TAIL_BYTES = 1 << 18  # of the end of a spool that is looked through for a tail, doubled until it is enough
 
 
@@ -54,6 +55,25 @@ def lines_after(directory: Path, attempt: int, offset: int, limit: int) -> tuple
     return lines, False
 
 
+def matching(
+    directory: Path, contains: str, place: tuple[int, int], limit: int
+) -> tuple[list[LogLine], tuple[int, int], bool]:
+    """Up to `limit` numbered lines after a place that hold a text, the place that was come to, and whether there are more."""
+    wanted, found, number = contains.casefold(), list[LogLine](), 0
+    seen = place
+    for attempt in attempts(directory):
+        for line in _lines(directory / str(attempt) / SPOOL, attempt, 0):
+            number += 1
+            if (attempt, line.offset) <= place:
+                continue
+            if wanted in line.text.casefold():
+                if len(found) == limit:
+                    return found, seen, True
+                found.append(line.model_copy(update={"number": number}))
+            seen = attempt, line.offset
+    return found, seen, False
+
+
 def _lines(path: Path, attempt: int, start: int) -> Iterator[LogLine]:
     """The log's lines of a spool from a byte on; a line that is cut at either end is left out."""
     if not path.exists():
@@ -73,6 +93,8 @@ def _lines(path: Path, attempt: int, start: int) -> Iterator[LogLine]:
 
 
 def _line(raw: bytes, attempt: int, offset: int) -> LogLine | None:
+    if raw.startswith(NUMBERS):  # most of a spool: not worth reading
+        return None
     try:
         record = json.loads(raw)
     except (ValueError, RecursionError):

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from actors.desk import Desk
 from actors.handlers import handles
 from actors.jobs import target
-from actors.logs import lines_after, tail
+from actors.logs import lines_after, matching, tail
 from actors.world import RealWorld
 from core.messages.jobs import GetJobLog, GetJobMetrics, JobLogReply, JobMetricsReply, MetricSeries
 from core.queue import stream
@@ -74,6 +74,10 @@ def get_job_log(message: GetJobLog, session: Session, world: RealWorld) -> JobLo
     desk = world.desk
     job, records_id = _job_and_place(desk, session, message.id)
     directory = desk.settings.artifacts_root / "jobs" / job.id
+    if message.contains is not None:
+        place = (message.attempt or 0, message.offset or 0)
+        lines, (attempt, offset), more = matching(directory, message.contains, place, message.limit)
+        return JobLogReply(id=job.id, lines=lines, attempt=attempt, offset=offset, records_id=records_id, has_more=more)
     if message.attempt is None or message.offset is None:
         lines, more = tail(directory, message.limit), False
     else:

@@ -101,6 +101,7 @@ class LogLine(Value):
     at: float
     level: str = "info"
     text: str
+    number: int | None = Field(None, description="Which line of the whole log it is, from 1 on; told by a search.")
 
 
 class JobLogReply(Value):
@@ -115,7 +116,7 @@ class JobLogReply(Value):
 
 
 class GetJobLog(Query[JobLogReply]):
-    """Return lines of a job's log: the last `limit`, or those after a place."""
+    """Return lines of a job's log: the last `limit`, or those after a place; or those of the whole log that hold a text."""
 
     QUEUE: ClassVar[str] = "slow"
 
@@ -123,3 +124,9 @@ class GetJobLog(Query[JobLogReply]):
     attempt: int | None = Field(None, description="With offset: begin after this place; neither: the last lines.")
     offset: int | None = None
     limit: Limit = 200
+    contains: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Only lines that hold this text, in any case, from the beginning of the log or after the place on.",
+    )

@@ -78,6 +78,9 @@ def test_a_job_goes_from_data_to_a_registered_adapter(whole: Whole, trained: str
 def test_its_log_and_events_and_numbers_are_told_by_its_name(whole: Whole, trained: str) -> None:
     log = whole.fts("job", "logs", "-f", trained).stdout
     assert "training" in log and "succeeded" in log
+    found = whole.fts("job", "logs", "--grep", "PARAMETERS are trained", trained).stdout.splitlines()
+    assert len(found) == 1 and found[0].split(":")[0].isdecimal() and "parameters are trained" in found[0]
+    assert whole.fts("job", "logs", "--grep", "no such word", trained, check=False).returncode == 1
     assert "JobSucceeded" in whole.fts("job", "events", trained).stdout
     series = told(whole, "job", "metrics", trained)["series"]
     assert {"loss", "learning_rate"} <= {each["name"] for each in series}  # type: ignore[attr-defined]

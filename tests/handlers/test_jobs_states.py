@@ -15,6 +15,7 @@ from actors.jobs import LEGAL, Illegal, move
 from core.queue import stream
 from core.store.tables import Job
 from core.types import JobStatus
+from gpu_runner.spool import Spool
 from tests.handlers.work import Speaker, add_inputs, change, folded, job, say, spooled, start
 
 
@@ -87,6 +88,35 @@ def test_a_series_keeps_its_ends_and_extremes_when_it_is_thinned(desk: Desk) -> 
         assert (series["steps"][0], series["steps"][-1], series["total"]) == (1, 1000, 1000)
         assert series["steps"] == sorted(series["steps"])
         assert points < 10 or {9.0, -9.0} <= set(series["values"])
+
+
+def test_the_whole_log_is_searched_with_the_numbers_of_its_lines_and_page_by_page(desk: Desk) -> None:
+    id = start(desk)
+    for attempt in (1, 2):
+        directory = desk.settings.artifacts_root / "jobs" / id / str(attempt)
+        directory.mkdir(parents=True)
+        spool = Spool(directory / "events.jsonl")
+        for number in range(50):
+            spool.metrics(number, {"rate": 0.5})
+            spool.log(f"Rate {number} of attempt {attempt}\nfälls" if number % 10 == 7 else f"line {number}")
+    page = say(desk, "GetJobLog", id=id, contains="rAtE", limit=3)
+    assert [(line["number"], line["text"].split("\n")[0]) for line in page["lines"]] == [
+        (8, "Rate 7 of attempt 1"),
+        (18, "Rate 17 of attempt 1"),
+        (28, "Rate 27 of attempt 1"),
+    ]
+    seen = [line["number"] for line in page["lines"]]
+    while page["has_more"]:
+        place = {"attempt": page["attempt"], "offset": page["offset"]}
+        page = say(desk, "GetJobLog", id=id, contains="rAtE", limit=3, **place)
+        seen += [line["number"] for line in page["lines"]]
+    assert seen == [8, 18, 28, 38, 48, 58, 68, 78, 88, 98]
+    place = {"attempt": page["attempt"], "offset": page["offset"]}
+    spool.log("another rate")
+    assert [line["number"] for line in say(desk, "GetJobLog", id=id, contains="rate", **place)["lines"]] == [101]
+    assert len(say(desk, "GetJobLog", id=id, contains="FÄLLS")["lines"]) == 10
+    assert say(desk, "GetJobLog", id=id, contains="nowhere")["lines"] == []
+    assert answer(desk, "GetJobLog", {"id": id, "contains": ""}, None)["code"] == "refused"
 
 
 def test_a_log_is_read_from_its_end_or_from_a_place_over_all_attempts(desk: Desk) -> None:

@@ -79,7 +79,12 @@ class FakeStudio:
         if name == "GetJobMetrics":
             return JobMetricsReply(id=message.id, attempt=1, offset=0, series=self.series)
         if name == "GetJobLog":
-            return JobLogReply(id=message.id, lines=self.log, attempt=1, offset=0)
+            found = [
+                line.model_copy(update={"number": number})
+                for number, line in enumerate(self.log, 1)
+                if message.contains and message.contains.casefold() in line.text.casefold()
+            ]
+            return JobLogReply(id=message.id, lines=found if message.contains else self.log, attempt=1, offset=0)
         if name == "PlanFineTuningJob":
             return self._planned(message)
         if name == "GetPlan":

@@ -330,6 +330,19 @@ async def test_what_a_job_takes_is_drawn_when_asked_for_and_follows(studio: Fake
         assert screen.view.chosen != "sys.cpu"
 
 
+async def test_the_whole_log_is_searched_from_its_job(studio: FakeStudio) -> None:
+    studio.log = [LogLine(attempt=1, offset=n, at=NOW, text=f"Step {n} [b]is done") for n in range(40)]
+    async with app(studio, open_job="run").run_test(size=(160, 50)) as pilot:
+        await until(pilot, lambda: "Step 39" in shown(pilot.app))
+        await pilot.press("slash", *"step 7", "enter")
+        await until(pilot, lambda: "     8 " in shown(pilot.app) and "[b]is done" in shown(pilot.app))
+        assert "Step 39" not in shown(pilot.app) and "[/ found]" in shown(pilot.app)
+        await pilot.press("slash", *"x", "enter")
+        await until(pilot, lambda: "no line of the log holds x" in shown(pilot.app))
+        await pilot.press("slash", "escape")
+        await until(pilot, lambda: "Step 39" in shown(pilot.app) and "found" not in shown(pilot.app))
+
+
 async def test_a_log_that_is_read_stays_where_it_is_while_the_job_goes_on(studio: FakeStudio) -> None:
     studio.log = [LogLine(attempt=1, offset=n, at=NOW, text=f"line {n}.") for n in range(200)]
     async with app(studio, open_job="run").run_test(size=(100, 30)) as pilot:

@@ -20,6 +20,7 @@ from tui.view.failure import card
 if TYPE_CHECKING:
     from core.client import StudioClient
 
+PAGE = 1000  # lines that are asked for at once
 EVERY = 5.0  # seconds between lines of progress
 
 
@@ -33,6 +34,9 @@ def add(verbs: dict[str, Any]) -> None:
         logs = _add(verbs[noun], "logs", "a job's log", listings)
         logs.add_argument("-f", "--follow", action="store_true", help="go on as the job does, until it ends")
         logs.add_argument("-n", "--lines", type=int, default=200, help="how many of the last lines")
+        logs.add_argument(
+            "-g", "--grep", metavar="TEXT", help="only lines of the whole log that hold this text, numbered"
+        )
         logs.add_argument("-o", "--output", choices=output.FORMS, default="table", help="json: an object a line")
         logs.set_defaults(run=_of(run_logs), noun=noun)
         events = _add(verbs[noun], "events", "what happened to a job", listings)
@@ -172,24 +176,27 @@ def bar(share: float, width: int = 20) -> str:
 
 
 def run_logs(client: StudioClient, id: str, arguments: argparse.Namespace) -> int:
-    """Print a job's log; with -f go on until the job has ended."""
+    """Print a job's log, or the lines of it that hold a text; with -f go on until the job has ended."""
     from core.messages.jobs import GetJobLog
 
-    page = client.call(GetJobLog(id=id, limit=max(1, min(1000, arguments.lines))))
-    if not page.lines:
+    asked: dict[str, Any] = {"contains": arguments.grep, "limit": PAGE if arguments.grep else arguments.lines}
+    page = client.call(GetJobLog(id=id, **{**asked, "limit": max(1, min(PAGE, asked["limit"]))}))
+    if not page.lines and not arguments.grep:
         print(f"no log yet: {describe(state(client, id, arguments.noun))}", file=sys.stderr)
+    found = len(page.lines)
     _print(page.lines, arguments.output)
-    attempt, offset = page.attempt, page.offset
-    while arguments.follow:
+    while arguments.follow or page.has_more:
         ended = state(client, id, arguments.noun).status.finished
-        page = client.call(GetJobLog(id=id, attempt=attempt, offset=offset))
+        page = client.call(
+            GetJobLog(id=id, contains=arguments.grep, attempt=page.attempt, offset=page.offset, limit=PAGE)
+        )
+        found += len(page.lines)
         _print(page.lines, arguments.output)
-        attempt, offset = page.attempt, page.offset
         if ended and not page.has_more:
             break
         if not page.lines:
-            time.sleep(0.3)
-    return 0
+            time.sleep(1.0 if arguments.grep else 0.3)  # a search goes through the whole log
+    return output.EXIT_FAILED if arguments.grep and not found else 0
 
 
 def _print(lines: list[Any], form: str) -> None:
@@ -205,7 +212,8 @@ def _formed(line: Any, form: str) -> str:
         import yaml
 
         return str(yaml.safe_dump([line.model_dump(mode="json")], sort_keys=False)).rstrip()
-    return f"{time.strftime('%H:%M:%S', time.localtime(line.at))} {plain(line.text, limit=100_000, lines=True)}"
+    number = "" if line.number is None else f"{line.number}: "
+    return f"{number}{time.strftime('%H:%M:%S', time.localtime(line.at))} {plain(line.text, limit=100_000, lines=True)}"
 
 
 def run_events(client: StudioClient, id: str, arguments: argparse.Namespace) -> int:

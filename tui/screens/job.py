@@ -21,8 +21,10 @@ from tui.view.jobview import JobView
 from tui.widgets.banner import Banner
 from tui.widgets.curve import Curve
 from tui.widgets.facts import Facts
+from tui.widgets.prompt import PromptLine
 
-PANES = {"log": "l log", "events": "e events", "configs": "o configs", "failure": "f failure"}
+PANES = {"log": "l log", "events": "e events", "configs": "o configs", "failure": "f failure", "found": "/ found"}
+MATCHES = 1000  # lines of a search that are shown
 TALL = 28  # lines of a terminal from which the last lines of a failed job's log stand with the failure
 
 
@@ -34,6 +36,7 @@ class JobScreen(JobKeysScreen):
         Binding("e", "pane('events')", "events", show=False),
         Binding("o", "pane('configs')", "configs", show=False),
         Binding("L", "log_axis", "log axis", show=False),
+        Binding("slash", "filter", "search the log", show=False, priority=True),
         Binding("m", "metric(1)", "next curve", show=False),
         Binding("M", "metric(-1)", "curve before", show=False),
         Binding("f", "pane('failure')", "failure", show=False),
@@ -44,13 +47,15 @@ class JobScreen(JobKeysScreen):
         Binding("g", "top", "top", show=False),
         Binding("G", "end", "end", show=False),
     ]
-    keys_shown = "l log  e events  p pause  s save  c cancel  t try again  C clone  ? help"
+    keys_shown = "l log  / search  e events  p pause  c cancel  t try again  m curve  ? help"
 
     def __init__(self, job_id: str) -> None:
         super().__init__()
         self.job_id = job_id
         self.view = JobView()
         self.pane = "log"
+        self.searched = ""
+        self.found: list[str] = []
         self.happened: list[dict[str, Any]] = []
         self.stop = threading.Event()
         self.following = False
@@ -157,7 +162,9 @@ class JobScreen(JobKeysScreen):
             self.query_one("#head", Static).update(made)
 
     def _title(self) -> None:
-        there = {name: text for name, text in PANES.items() if name != "failure" or self.view.job.get("error")}
+        hidden = {"failure"} if not self.view.job.get("error") else set()
+        hidden |= {"found"} if not self.searched else set()
+        there = {name: text for name, text in PANES.items() if name not in hidden}
         shown = "   ".join(f"[{text}]" if name == self.pane else f" {text} " for name, text in there.items())
         self.query_one("#pane-title", Static).update(Content(shown))
 
@@ -168,6 +175,8 @@ class JobScreen(JobKeysScreen):
             return self.view.configs().splitlines()
         if self.pane == "failure":
             return self.view.failure()
+        if self.pane == "found":
+            return self.found
         return [
             plain(f"{words.clock(event['at'])} {event['type']:<20} {event['message']}", limit=400)
             for event in self.happened
@@ -226,6 +235,36 @@ class JobScreen(JobKeysScreen):
     def action_log_axis(self) -> None:
         """L: a logarithmic axis."""
         self.query_one(Curve).toggle_log()
+
+    def action_filter(self) -> None:
+        """/: search the whole log, not only what is shown of it."""
+        self.query_one(PromptLine).open("/", self.searched)
+
+    def filtered(self, text: str) -> None:
+        """What is searched for is settled; escape takes it away."""
+        self.searched, self.found = text, [f"searching for {plain(text, limit=200)} …"]
+        self.action_pane("found" if text else "log")
+        if text:
+            self.run_worker(lambda: self._search(text), thread=True, exit_on_error=False)
+
+    def _search(self, text: str) -> None:
+        try:
+            page = self._value("GetJobLog", contains=text, limit=MATCHES)
+            lines = [
+                f"{line['number']:>6} {words.clock(line['at'])} {part}"
+                for line in page["lines"]
+                for part in plain(line["text"], limit=20_000, lines=True).splitlines()
+            ]
+            more = [f"… there are more than {MATCHES}: search for more"] if page["has_more"] else []
+            self.in_app(self._found, text, [*lines, *more] or [f"no line of the log holds {plain(text, limit=200)}"])
+        except Exception as error:  # whatever it is, it is shown
+            self.in_app(self._found, text, [plain(str(error), limit=400)])
+
+    def _found(self, text: str, lines: list[str]) -> None:
+        if text == self.searched:
+            self.found = lines
+            if self.pane == "found":
+                self._pane()
 
     def action_metric(self, step: int) -> None:
         """m and M: the curve of another metric."""

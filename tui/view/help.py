@@ -26,6 +26,7 @@ D  drain a runner, or let it work again
 j k g G, arrows   scroll the lower pane
 l  log      e  events     o  configs     f  why it failed     the lower pane
 m M  another curve: rates, processor, memory, GPUs            L  logarithmic axis
+/  search the whole log: what is found stands in the lower pane, with the numbers of its lines
 d  describe               y  as YAML     r  ask again
 
 {JOBS}""",
