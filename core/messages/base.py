@@ -75,6 +75,7 @@ DOMAINS = (
     "datasets",
     "editing",
     "evaluation",
+    "evaluation_rules",
     "export",
     "splits",
     "events",

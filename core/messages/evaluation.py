@@ -1,21 +1,17 @@
-"""Evaluation jobs: one row a combination of base model and adapter, one batch for a runner (guide, "Evaluation Job Lifecycle")."""
+"""Evaluation jobs: the request (its rules are in evaluation_rules.py), one row a combination, one batch for a runner (guide, "Evaluation Job Lifecycle")."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from math import isfinite
 from typing import Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
-from core.facts import wrong
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Count, Limit, exists, filled, fitting, known, one_of, one_of_or_none, positive
-from core.messages.configs import ConfigTextError, parse_config
+from core.messages.common import After, Count, Limit, known, one_of_or_none
 from core.messages.jobs import JobState
-from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
-from core.types import ConfigType, EvaluationJobType, JobStatus
+from core.rules import World, rule
+from core.types import EvaluationJobType, JobStatus
 
 
 class EvaluationJobMetadata(JobState):
@@ -89,6 +85,7 @@ class Pair(Part):
 class StartEvaluationJob(Command[EvaluationBatchReply]):
     """Score base models and adapters on the same rows; all combinations of a base model share one load of it."""
 
+    RULES: ClassVar[str | None] = "core.messages.evaluation_rules"
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "model_adapter_combinations": [{"base_model_id": "m"}, {"base_model_id": "m", "adapter_id": "a"}],
         "dataset_id": "d",
@@ -176,252 +173,3 @@ class GetEvaluationAnswers(Query[EvaluationAnswersReply]):
     after: int = Field(0, ge=0, description="Rows to pass over.")
     limit: Limit = 50
     differing: bool = Field(False, description="Only rows that not all combinations got right or wrong alike.")
-
-
-BNB_AND_GENERATION: tuple[tuple[str, ConfigType], ...] = (
-    ("model_bnb_config", ConfigType.bitsandbytes_config),
-    ("adapter_bnb_config", ConfigType.bitsandbytes_config),
-    ("generation_config", ConfigType.generation_config),
-)
-_BOTH = NoWorld({"models": [{"id": "m", "name": "x"}], "adapters": [{"id": "a", "name": "y", "model_id": "m"}]})
-
-
-@rule(
-    StartEvaluationJob, "EV-001", "model_adapter_combinations", passes=[{}], fails=[{"model_adapter_combinations": []}]
-)
-def _combinations(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """model_adapter_combinations must not be empty"""
-    if not message.model_adapter_combinations:
-        yield "model_adapter_combinations must name at least one base model"
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-101",
-    "model_adapter_combinations",
-    passes=[{}],
-    fails=[{"model_adapter_combinations": [{"base_model_id": "m"}, {"base_model_id": "m", "adapter_id": ""}]}],
-)
-def _no_twins(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """a combination is scored once"""
-    seen: set[tuple[str, str | None]] = set()
-    for number, each in enumerate(message.model_adapter_combinations, 1):
-        pair = (each.base_model_id, each.adapter_id or None)
-        if pair in seen:
-            yield f"combination {number} repeats base model {pair[0]!r} with adapter {pair[1]!r}"
-        seen.add(pair)
-
-
-@rule(StartEvaluationJob, "EV-002", "dataset_id", passes=[{}], fails=[{"dataset_id": ""}])
-def _dataset(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """dataset_id is required"""
-    yield from filled(message.dataset_id, "dataset_id")
-
-
-def _taught(chat_template: bool) -> NoWorld:
-    return NoWorld(
-        {
-            "datasets": [{"id": "d", "is_chat": True}],
-            "adapters": [{"id": "a", "fine_tuning_job_id": "j"}],
-            "fine_tuning_jobs": [{"id": "j", "chat_template": chat_template}],
-        }
-    )
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-003",
-    "prompt_id",
-    need=Need.store,
-    passes=[{}, Example({"prompt_id": ""}, _taught(True))],
-    fails=[{"prompt_id": " "}, Example({"prompt_id": ""}, _taught(False))],
-)
-def _prompt(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """prompt_id is required, but for conversations that are asked with the chat template, as they were taught"""
-    dataset = world.get("datasets", message.dataset_id)
-    taught = [job for pair in message.model_adapter_combinations if (job := _own_job(pair, world)) is not None]
-    conversations = dataset is not None and dataset.get("is_chat") and taught
-    if not (conversations and all(job.get("chat_template") for job in taught)):
-        yield from filled(message.prompt_id, "prompt_id")
-
-
-def _own_job(pair: Pair, world: World) -> Row | None:
-    """The job that trained the adapter; without an adapter, the model."""
-    table, id = ("adapters", pair.adapter_id) if pair.adapter_id else ("models", pair.base_model_id)
-    trained = world.get(table, id) or {}
-    return world.get("fine_tuning_jobs", trained.get("fine_tuning_job_id") or "")
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-004",
-    "num_cpu",
-    passes=[{"num_gpu": 0}],
-    fails=[{"num_cpu": 0}, {"num_gpu": -1}, {"num_memory": 0}],
-)
-def _resources(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
-    """num_cpu and num_memory must be greater than 0, num_gpu at least 0"""
-    for name in ("num_cpu", "num_memory"):
-        yield from (Breach(rule="EV-004", field=name, message=text) for text in positive(getattr(message, name), name))
-    if message.num_gpu < 0:
-        yield Breach(rule="EV-004", field="num_gpu", message=f"num_gpu must be at least 0, not {message.num_gpu}")
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-005",
-    "model_adapter_combinations",
-    need=Need.store,
-    passes=[Example({}, _BOTH)],
-    fails=[{}, {"model_adapter_combinations": [{"adapter_id": "a"}]}],
-)
-def _models_exist(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
-    """each base model must exist"""
-    for index, pair in enumerate(message.model_adapter_combinations):
-        found = [*filled(pair.base_model_id, "base_model_id"), *exists(world, "models", pair.base_model_id, "model")]
-        at = f"model_adapter_combinations.{index}.base_model_id"
-        yield from (Breach(rule="EV-005", field=at, message=text) for text in found)
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-006",
-    "model_adapter_combinations",
-    need=Need.store,
-    passes=[Example({}, _BOTH)],
-    fails=[{}, Example({}, NoWorld({"adapters": [{"id": "a", "name": "y", "model_id": "other"}]}))],
-)
-def _adapters_exist(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
-    """each adapter must exist, and belong to the combination's base model"""
-    for index, pair in enumerate(message.model_adapter_combinations):
-        at = f"model_adapter_combinations.{index}.adapter_id"
-        row = world.get("adapters", pair.adapter_id) if pair.adapter_id else None
-        found = list(exists(world, "adapters", pair.adapter_id, "adapter"))
-        if row is not None and row["model_id"] != pair.base_model_id:
-            found.append(
-                f"adapter {pair.adapter_id!r} belongs to model {row['model_id']!r}, not {pair.base_model_id!r}"
-            )
-        yield from (Breach(rule="EV-006", field=at, message=text) for text in found)
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-007",
-    "dataset_id",
-    need=Need.store,
-    passes=[Example({}, NoWorld({"datasets": [{"id": "d"}]}))],
-    fails=[{}],
-)
-def _dataset_exists(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """dataset_id must exist"""
-    yield from exists(world, "datasets", message.dataset_id, "dataset")
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-008",
-    "prompt_id",
-    need=Need.store,
-    passes=[Example({}, NoWorld({"prompts": [{"id": "p"}]}))],
-    fails=[{}],
-)
-def _prompt_exists(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """prompt_id must exist"""
-    yield from exists(world, "prompts", message.prompt_id, "prompt")
-
-
-@rule(StartEvaluationJob, "EV-102", "type", passes=[{}], fails=[{"type": "by hand"}])
-def _type(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """type must be mlflow"""
-    yield from one_of(message.type, EvaluationJobType, "type")
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-103",
-    "eval_dataset_fraction",
-    passes=[{"eval_dataset_fraction": 0.1}],
-    fails=[{"eval_dataset_fraction": value} for value in (0.0, 1.5, float("nan"))],
-)
-def _fraction(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """eval_dataset_fraction must be in (0, 1]"""
-    if not isfinite(message.eval_dataset_fraction) or not 0 < message.eval_dataset_fraction <= 1:
-        yield f"eval_dataset_fraction must be greater than 0 and at most 1, not {message.eval_dataset_fraction}"
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-104",
-    "generation_config",
-    need=Need.store,
-    passes=[{"generation_config": '{"max_new_tokens": 8}'}],
-    fails=[{"generation_config": '{"max_tokens": 8}'}, {"generation_config": "{"}, {"generation_config": "no-such-id"}],
-)
-def _configs(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
-    """configs are inline JSON objects of known keys, or ids of configs of the field's type"""
-    for name, kind in BNB_AND_GENERATION:
-        given = getattr(message, name)
-        if given is not None:
-            yield from (Breach(rule="EV-104", field=name, message=text) for text in _config(world, kind, given))
-
-
-def _config(world: World, kind: ConfigType, given: str) -> Iterator[str]:
-    if not given.lstrip().startswith("{"):
-        row = world.get("configs", given)
-        if row is None or row["type"] != kind:
-            yield f"{given!r} is neither a JSON object nor the id of a config of type {kind}"
-        return
-    try:
-        yield from wrong(kind, parse_config(kind, given))
-    except ConfigTextError as error:
-        yield str(error)
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-105",
-    "selected_features",
-    need=Need.store,
-    passes=[Example({"selected_features": ["text"]}, NoWorld({"datasets": [{"id": "d", "features": '["text"]'}]}))],
-    fails=[Example({"selected_features": ["nope"]}, NoWorld({"datasets": [{"id": "d", "features": '["text"]'}]}))],
-)
-def _features(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """selected_features must be columns of the dataset"""
-    dataset = world.get("datasets", message.dataset_id) if message.dataset_id else None
-    known = json.loads(dataset["features"] or "[]") if dataset else list(message.selected_features)
-    for name in message.selected_features:
-        if name not in known:
-            yield f"{name!r} is not a column of the dataset; its columns: {', '.join(known)}"
-
-
-@rule(
-    StartEvaluationJob,
-    "EV-107",
-    "prompt_id",
-    need=Need.store,
-    passes=[
-        Example(
-            {},
-            NoWorld(
-                {
-                    "datasets": [{"id": "d", "features": '["text"]'}],
-                    "prompts": [{"id": "p", "input_template": "{text}"}],
-                }
-            ),
-        )
-    ],
-    fails=[
-        Example(
-            {},
-            NoWorld(
-                {
-                    "datasets": [{"id": "d", "features": '["text"]'}],
-                    "prompts": [{"id": "p", "input_template": "{other}"}],
-                }
-            ),
-        )
-    ],
-)
-def _prompt_fits(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """the prompt may name only columns of the dataset"""
-    yield from fitting(world, message.prompt_id, message.dataset_id)

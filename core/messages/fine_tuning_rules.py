@@ -1,16 +1,14 @@
-"""The rules of StartFineTuningJob: the guide's FT-001 to FT-016, and ours from FT-101 on."""
+"""The rules of StartFineTuningJob: the guide's FT-001 to FT-015, and ours from FT-104 on; those of a kind are in modules of their own, imported below."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from core.facts import renamed, wrong
 from core.messages.common import exists, filled, fitting, one_of, positive
-from core.messages.configs import ConfigTextError, parse_config
-from core.messages.fine_tuning import CONFIG_FIELDS, StartFineTuningJob
+from core.messages.fine_tuning import StartFineTuningJob
 from core.rules import Breach, Example, Need, NoWorld, World, rule
-from core.types import ConfigType, FineTuningFrameworkType, JobStatus, LossOn, Method, Severity
+from core.types import FineTuningFrameworkType, JobStatus, LossOn, Method
 
 _NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9-]+", re.ASCII)
 
@@ -183,7 +181,7 @@ def _axolotl_config(message: StartFineTuningJob, world: World) -> Iterator[str]:
 
 
 def _known(table: str) -> NoWorld:
-    return NoWorld({table: [{"id": table[0], "name": "x", "type": "axolotl"}]})
+    return NoWorld({table: [{"id": table[0], "name": "x"}]})
 
 
 @rule(
@@ -240,88 +238,6 @@ def _prompt_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
 
 @rule(
     StartFineTuningJob,
-    "FT-016",
-    "axolotl_config_id",
-    need=Need.store,
-    passes=[{}, Example({"axolotl_config_id": "c"}, _known("configs"))],
-    fails=[
-        {"axolotl_config_id": "c"},
-        Example({"axolotl_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config"}]})),
-    ],
-)
-def _axolotl_config_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
-    """axolotl_config_id must exist and be of type axolotl when it is given"""
-    yield from _config_of(world, message.axolotl_config_id, ConfigType.axolotl)
-
-
-@rule(
-    StartFineTuningJob,
-    "FT-101",
-    "configs",
-    need=Need.store,
-    passes=[
-        {},
-        Example(
-            {"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config", "config": '{"r": 8}'}]})
-        ),
-    ],
-    fails=[
-        {"lora_config_id": "gone"},
-        Example({"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "custom", "config": "{}"}]})),
-        Example(
-            {"lora_config_id": "l"}, NoWorld({"configs": [{"id": "l", "type": "lora_config", "config": '{"rank": 8}'}]})
-        ),
-    ],
-)
-def _configs_exist(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
-    """config ids must exist, be of the field's type, and hold keys that the libraries know and the studio allows"""
-    for stem, kind in CONFIG_FIELDS:
-        id = getattr(message, f"{stem}_id")
-        if id and getattr(message, stem) is None:
-            row = world.get("configs", id)
-            complaints = list(_config_of(world, id, kind)) or (list(_content(kind, row["config"])) if row else [])
-            yield from (Breach(rule="FT-101", field=f"{stem}_id", message=text) for text in complaints)
-
-
-@rule(
-    StartFineTuningJob,
-    "FT-102",
-    "configs",
-    passes=[{"lora_config": '{"r": 8}'}, {"training_arguments_config": '{"warmup_ratio": 0.03}'}],
-    fails=[
-        {"lora_config": "{"},
-        {"lora_config": '{"rank": 8}'},
-        {"training_arguments_config": '{"push_to_hub": true}'},
-    ],
-)
-def _inline_configs(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
-    """inline configs must be JSON objects of keys that the libraries know and the studio allows"""
-    for stem, kind in CONFIG_FIELDS:
-        text = getattr(message, stem)
-        if text is not None:
-            yield from (Breach(rule="FT-102", field=stem, message=found) for found in _content(kind, text))
-
-
-@rule(
-    StartFineTuningJob,
-    "FT-103",
-    "training_arguments_config",
-    severity=Severity.INFO,
-    passes=[{}],
-    fails=[{"training_arguments_config": '{"warmup_ratio": 0.03}'}],
-)
-def _older_keys(message: StartFineTuningJob, world: World) -> Iterator[str]:
-    """keys of older libraries are accepted and translated at launch"""
-    if message.training_arguments_config is not None:
-        try:
-            content = parse_config(ConfigType.training_arguments, message.training_arguments_config)
-        except ConfigTextError:
-            return  # told by FT-102
-        yield from renamed(ConfigType.training_arguments, content)
-
-
-@rule(
-    StartFineTuningJob,
     "FT-104",
     "max_length",
     passes=[{"max_length": 8}],
@@ -352,22 +268,6 @@ def _dist(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
         value = getattr(message, name)
         if value is not None and value < least:
             yield Breach(rule="FT-106", field=name, message=f"{name} must be at least {least}, not {value}")
-
-
-def _config_of(world: World, id: str | None, kind: ConfigType) -> Iterator[str]:
-    yield from exists(world, "configs", id, "config")
-    row = world.get("configs", id) if id else None
-    if row is not None and row["type"] != kind:
-        yield f"config {id!r} is of type {row['type']}, not {kind}"
-
-
-def _content(kind: ConfigType, text: str) -> Iterator[str]:
-    try:
-        content = parse_config(kind, text)
-    except ConfigTextError as error:
-        yield str(error)
-        return
-    yield from wrong(kind, content)
 
 
 @rule(
@@ -404,6 +304,7 @@ def _prompt_fits(message: StartFineTuningJob, world: World) -> Iterator[str]:
 
 
 import core.messages.axolotl  # noqa: E402  # its rule on the request
+import core.messages.config_rules  # noqa: E402  # those of configs
 import core.messages.engine_rules  # noqa: E402  # those of other engines
 import core.messages.fitting_rules  # noqa: E402  # those of memory
 import core.messages.method_rules  # noqa: E402, F401  # and those of what is trained how
