@@ -20,6 +20,7 @@ from actors.jobs import ENDS
 from core.store.session import Unit
 from core.store.tables import Job, Meta
 
+MLFLOW = "mlflow"  # in a job's directory: the files of its runs, which are MLflow's to remove
 BATCH = 50  # jobs that are looked at in one turn
 DAY = 86_400.0
 CHECKPOINTS = ("checkpoints", "drafts", "best.safetensors", "reserve")  # of an attempt, besides what is told of it
@@ -36,7 +37,8 @@ class Sort:
     def of(self, directory: Path) -> list[Path]:
         """What of a job's directory it is."""
         if self.what != "checkpoints":
-            return [directory]
+            kept = directory / MLFLOW
+            return [each for each in directory.iterdir() if each != kept] if kept.exists() else [directory]
         return [directory / str(number) / name for number in logs.attempts(directory) for name in CHECKPOINTS]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.events import AnyRecord, Artifact, Checkpoint, Finished, Metrics, Record, Resumed, Scored, Started, Warned
 from core.spec import Combination, EvaluationSpec, FineTuningSpec, Spec
+from gpu_runner.provenance import of_base, provenance
 from gpu_runner.runs import PARENT, Point, Run, Store, flat
 
 ENDS = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED", "paused": "SCHEDULED", "running": "RUNNING"}
@@ -28,19 +29,22 @@ class Book:
         own = {"fts.kind": spec.kind.value, "mlflow.source.name": "Fine Tuning Studio", "mlflow.source.type": "JOB"}
         self.run = store.run(self.experiment, spec.job_id, spec.name, began, own)
         self.run.params(flat(spec.model_dump(mode="json", exclude=UNTOLD)))
-        self.run.tags({"fts.attempt": str(attempt)})
+        self.run.tags({"fts.attempt": str(attempt), **provenance(spec)})
         self._points: list[Point] = []
         self._tags: dict[str, str] = {}
+        self._made: list[Artifact] = []
 
     def take(self, records: Iterable[AnyRecord]) -> None:
         """Write records; doing it again changes nothing."""
-        self._points, self._tags, status, at = [], {}, "RUNNING", 0.0
+        self._points, self._tags, self._made, status, at = [], {}, [], "RUNNING", 0.0
         for record in records:
             self.read(record)
             if isinstance(record, Finished):
                 status, at = ENDS[record.outcome], record.at
         self.run.tags(self._tags)
         self.run.metrics(self._points)
+        for record in self._made:
+            self.run.artifacts(self.root / record.path, record.kind)
         self.run.status(status, at)
 
     def killed(self, at: float) -> None:
@@ -68,6 +72,7 @@ class Book:
                 self._tags["fts.checkpoint"] = str(self.root / record.path)
             case Artifact():
                 self._tags[f"fts.{record.kind}"] = str(self.root / record.path)
+                self._made += [record] if record.kind == "adapter" else []  # a whole model would be there twice
             case Warned():
                 self._tags["fts.warning"] = record.text
             case Finished():
@@ -137,6 +142,7 @@ class EvaluationBook(Book):
                 PARENT: self.run.id,
                 "fts.run_number": str(each.run_number),
                 "mlflow.source.name": "Fine Tuning Studio",
+                **{f"fts.{name}": value for name, value in of_base(each.model).items() if value},
             }
             child = self.store.run(self.experiment, job_id, _name(each), began, tags)
             child.params(

@@ -81,6 +81,11 @@ class Run:
             self._client.log_batch(self.id, metrics=batch)
         self._steps = reached
 
+    def artifacts(self, directory: Path, name: str) -> None:
+        """Put a directory's files beside the run, under `name`; what is there is written again. One that is gone is left out."""
+        if directory.is_dir():
+            self._client.log_artifacts(self.id, str(directory), name)
+
     def status(self, status: str, at: float) -> None:
         """Set RUNNING, SCHEDULED, FINISHED, FAILED or KILLED; `at` (unix seconds) is the end of one that ends."""
         if status == self._status:

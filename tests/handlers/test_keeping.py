@@ -74,6 +74,14 @@ def test_a_jobs_directory_goes_later_and_whole(desk: Desk) -> None:
     assert say(desk, "GetJobLog", id=id)["lines"] == []
 
 
+def test_what_mlflow_keeps_of_a_job_stays_with_its_runs(desk: Desk) -> None:
+    _, own = ended(desk, days=366)
+    (own / "mlflow" / "adapter").mkdir(parents=True)
+    (own / "mlflow" / "adapter" / "adapter_model.safetensors").write_text("weights")
+    sweep(desk, time.time())
+    assert left(own) == ["mlflow/adapter/adapter_model.safetensors"]
+
+
 def test_with_no_bound_everything_is_kept(desk: Desk) -> None:
     desk.settings.keep_checkpoints_days = desk.settings.keep_job_files_days = 0
     _, own = ended(desk, days=9_999)

@@ -33,6 +33,13 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
 
 
+MADE_OF: dict[str, Any] = {
+    "model": {"id": "m", "name": "m", "hub_name": "org/m", "revision": "c0ffee"},
+    "dataset": {"id": "d", "name": "d", "type": "project_csv", "location": "d.csv", "sha256": "d" * 64},
+    "training_arguments": {"learning_rate": 0.01},
+}
+
+
 class Job:
     """A job's directory and what its attempts write."""
 
@@ -163,6 +170,54 @@ def test_replaying_twice_changes_nothing(uri: str, job: Job, lost: str) -> None:
     run = run_of(uri, job.name)
     assert steps(uri, run) == list(range(1, 30))
     assert steps(uri, run, "summary.seconds") == [0]
+
+
+def test_a_run_tells_what_the_job_was_made_of_and_has_its_adapter(uri: str, tmp_path: Path) -> None:
+    tags: list[dict[str, str]] = []
+    for number, changed in enumerate(({}, {"lora": {"r": 8}}, {"chat_template": True})):
+        name = f"made-{number}-{tmp_path.name}-{os.getpid()}"
+        job = Job(tmp_path, name, **MADE_OF, **changed)
+        adapter = tmp_path / "out" / name / "1"
+        adapter.mkdir(parents=True)
+        (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+        (adapter / "adapter_config.json").write_text("{}")
+        spool = job.attempt(1)
+        train(spool, range(1, 3))
+        spool.write("artifact", kind="adapter", path=str(adapter), job_id=name, files={})
+        finish(spool)
+        tracking.track(job.directory, uri, sleep=no_sleep)
+        run = run_of(uri, name)
+        client = MlflowClient(uri)
+        found = client.list_artifacts(run.info.run_id, "adapter")
+        assert [each.path for each in found] == ["adapter/adapter_config.json", "adapter/adapter_model.safetensors"]
+        copied = client.download_artifacts(run.info.run_id, "adapter/adapter_model.safetensors", str(tmp_path))
+        assert Path(copied).read_bytes() == b"weights"
+        assert run.info.artifact_uri.startswith((job.directory / "mlflow").as_uri())
+        tags.append(run.data.tags)
+        assert run.data.params["training_arguments.learning_rate"] == "0.01"
+        assert (tags[-1]["fts.dataset_sha256"], tags[-1]["fts.base_commit"]) == ("d" * 64, "c0ffee")
+        assert tags[-1]["fts.job_id"] == name and tags[-1]["mlflow.source.type"] == "JOB"
+        assert tags[-1]["mlflow.runName"] == "my-adapter" and tags[-1]["fts.adapter"] == str(adapter)
+    first, other_config, other_template = tags
+    assert first["fts.config_hash"] == other_template["fts.config_hash"] != other_config["fts.config_hash"]
+    assert first["fts.template_hash"] == other_config["fts.template_hash"] != other_template["fts.template_hash"]
+
+
+def test_a_model_in_a_directory_is_told_by_the_hashes_of_its_files_and_an_adapter_that_is_gone_by_its_place(
+    uri: str, tmp_path: Path
+) -> None:
+    commits = []
+    for number, weights in enumerate(("a", "a", "b")):
+        job = Job(tmp_path, f"directory-{number}-{tmp_path.name}-{os.getpid()}", **MADE_OF)
+        job.spec["model"] = {"id": "m", "name": "m", "location": "/m", "files": {"model.safetensors": weights}}
+        spool = job.attempt(1)
+        spool.write("artifact", kind="adapter", path=str(tmp_path / "gone"), job_id=job.name, files={})
+        finish(spool)
+        tracking.track(job.directory, uri, sleep=no_sleep)
+        run = run_of(uri, job.name)
+        assert run.info.status == "FINISHED" and run.data.tags["fts.adapter"] == str(tmp_path / "gone")
+        commits.append(run.data.tags["fts.base_commit"])
+    assert commits[0] == commits[1] != commits[2]
 
 
 def test_it_follows_a_job_that_lives_and_ends_with_it(uri: str, job: Job) -> None:
