@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import and_, delete, select, update
 from sqlalchemy.orm import Session, defer
 
+from actors import kept_room
 from actors.desk import Desk
 from actors.hosts import HELD
 from actors.jobs import fail, move, requeue
@@ -119,9 +120,8 @@ def claim(desk: Desk, unit: Unit, job: Job, parts: list[tuple[Runner, int]]) -> 
                 lease_expires_at=lease, accepted=0,
             )
         )  # fmt: skip
-        if runner.kept_for == job.id:
-            runner.kept_for = None
         desk.wake(unit, runner.id)
+    kept_room.taken(unit, job, [runner for runner, _ in parts])
     hosts = ", ".join(f"{runner.host} ({workers})" for runner, workers in parts)
     ids = [runner.id for runner, _ in parts]
     move(unit, job, S.assigned, f"{job.name} goes to {hosts}", runner_id=first.id, runners=ids)

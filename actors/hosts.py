@@ -31,7 +31,17 @@ def capacity(runner: Runner) -> Room:
 
 def label_of(runner: Runner) -> str | None:
     """The accelerator label of the jobs that a runner serves beside those without."""
-    return (runner.labels or {}).get("gpu_label_id")
+    return label_in(runner.labels)
+
+
+def label_in(labels: Mapping[str, str] | None) -> str | None:
+    """The accelerator label among a runner's labels."""
+    return (labels or {}).get("gpu_label_id")
+
+
+def note_free(runner: Runner, free: Room) -> None:
+    """Write down what jobs have left of a runner."""
+    runner.free_cpus, runner.free_gpus, runner.free_memory = free.cpus, free.gpus, free.memory
 
 
 def told_less(free: Room, told: Mapping[str, float]) -> Room:
@@ -57,7 +67,8 @@ def kept_by(session: Session, runner: Runner) -> Kept | None:
     if job is None or job.status != S.queued:
         return None
     whole = runner.kept_workers >= job.workers
-    return Kept(job.id, job.priority, shape_of(job.shape).worker.times(runner.kept_workers), whole)
+    shape = shape_of(job.shape)
+    return Kept(job.id, shape, job.priority, shape.worker.times(runner.kept_workers), whole)
 
 
 def offer(runner: Runner, free: Room, kept: Kept | None) -> Offer:
@@ -66,8 +77,8 @@ def offer(runner: Runner, free: Room, kept: Kept | None) -> Offer:
 
 
 def all_runners(session: Session) -> list[Runner]:
-    """Every registered runner."""
-    return list(session.scalars(select(Runner).options(defer(Runner.telemetry))))
+    """Every registered runner, by id."""
+    return list(session.scalars(select(Runner).options(defer(Runner.telemetry)).order_by(Runner.id)))
 
 
 def hosts(session: Session, runners: Iterable[Runner]) -> list[Host]:

@@ -16,9 +16,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors.desk import Desk
-from actors.hosts import capacity, offer, told_less
+from actors.hosts import label_in
 from actors.pages import locked
-from actors.scheduling import shape_of
+from actors.scheduling import Shape, shape_of
 from core.errors import NotFound
 from core.events import Failure
 from core.failing import filled, known
@@ -27,7 +27,7 @@ from core.store.tables import EvaluationJob, Job, Runner
 from core.types import JobKind, JobStatus
 
 S = JobStatus
-WOKEN = 8  # runners that are woken for a job: the first to report gets it
+LOOKED_AT = 100  # runners with room that one is chosen from to be woken
 ENDS = {S.succeeded, S.failed, S.cancelled}
 
 LEGAL: dict[JobStatus, set[JobStatus]] = {
@@ -173,13 +173,34 @@ def submit(desk: Desk, unit: Unit, job: Job) -> None:
 
 
 def wake_runners(desk: Desk, unit: Unit, job: Job) -> None:
-    """Wake some of the runners that have room for the job, as far as they told; one that gets room later reports then."""
-    shape, woken = shape_of(job.shape), 0
-    for runner in unit.session.scalars(select(Runner).where(Runner.lost.is_(False), Runner.draining.is_(False))):
-        free = told_less(capacity(runner), runner.free or {})
-        if woken < WOKEN and runner.trusted and offer(runner, free, None).has_room(shape):
-            desk.wake(unit, runner.id)
-            woken += 1
+    """Wake a runner that has room for the job; one that gets room later reports then."""
+    wake_for(desk, unit, shape_of(job.shape))
+
+
+def wake_for(desk: Desk, unit: Unit, shape: Shape) -> bool:
+    """Wake the fullest runner that has room for such a job, so that room for large ones stays whole elsewhere.
+
+    One that keeps room is left alone; whether one was found.
+    """
+    room = shape.room
+    with_room = (
+        Runner.free_gpus >= room.gpus,
+        Runner.free_cpus >= room.cpus,
+        Runner.free_memory >= room.memory,
+        Runner.lost.is_(False),
+        Runner.draining.is_(False),
+        Runner.trusted.is_(True),
+        Runner.kept_for.is_(None),
+    )
+    fullest = (Runner.free_gpus, Runner.free_cpus, Runner.free_memory, Runner.id)
+    columns = (Runner.id, Runner.engines, Runner.labels)
+    for id, engines, labels in unit.session.execute(
+        select(*columns).where(*with_room).order_by(*fullest).limit(LOOKED_AT)
+    ):
+        if shape.engine in engines and shape.label in {None, label_in(labels)}:
+            desk.wake(unit, id)
+            return True
+    return False
 
 
 def target(session: Session, id: str, *, lock: bool = False) -> tuple[Job, EvaluationJob | None]:

@@ -11,11 +11,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
 from actors import lanes
-from actors.allotting import gangs, keep, preemptions
+from actors.allotting import gangs, keep, patient, possible, preemptions, to_begin
 from actors.desk import Desk
 from actors.gangs import claim
 from actors.hosts import all_runners, hosts
 from actors.jobs import move
+from actors.kept_room import tell_kept
 from actors.scheduling import Waiting
 from core.settings import Settings
 from core.store.session import Unit
@@ -69,24 +70,28 @@ def make_room(desk: Desk, now: float) -> None:
 
 def _plan(settings: Settings, session: Session, now: float) -> Plan:
     turns = sorted(lanes.heads(session), key=lambda job: job.turn(now, settings.ageing_seconds))
-    patient = _without_room(session, [job for job in turns if now - job.since >= settings.patience_seconds])
+    old = [job for job in turns if now - job.since >= settings.patience_seconds]
+    kept, number = _kept(session) if old else (set[str](), 0)
     urgent = _above_others(session, turns) if settings.preempt else []
-    if not patient and not urgent and not any(job.shape.workers > 1 for job in turns):
+    if not number and not urgent and not any(job.shape.workers > 1 for job in turns):
         return Plan()
     there = hosts(session, all_runners(session))
     making = list(preemptions(urgent, there))
     made = {job.id for job, _, _ in making}
     together = list(gangs(turns, there))
     begun = made | {job.id for job, _ in together}
-    return Plan(keep([job for job in patient if job.id not in begun], there), making, together)
+    able = [(job, number) for job in old if number and possible(job, there)]
+    queued = lanes.oldest(session, able, kept | begun)
+    waited = patient(queued, now, settings.patience_seconds, settings.ageing_seconds, number)
+    return Plan(keep(waited, there), making, together)
 
 
-def _without_room(session: Session, jobs: list[Waiting]) -> list[Waiting]:
-    """Those of the jobs that no runner that is there keeps room for."""
-    if not jobs:
-        return []
-    keeping = set(session.scalars(select(Runner.kept_for).where(Runner.kept_for.is_not(None), Runner.lost.is_(False))))
-    return [job for job in jobs if job.id not in keeping]
+def _kept(session: Session) -> tuple[set[str], int]:
+    """The jobs that room is kept for, and for how many more it may be."""
+    there = session.execute(select(Runner.kept_for).where(Runner.lost.is_(False), Runner.draining.is_(False)))
+    keeping = [kept_for for (kept_for,) in there]
+    kept = [kept_for for kept_for in keeping if kept_for is not None]
+    return set(kept), to_begin(len(keeping), len(kept))
 
 
 def _above_others(session: Session, turns: list[Waiting]) -> list[Waiting]:
@@ -108,8 +113,7 @@ def _keep(unit: Unit, runner: Runner, job_id: str, workers: int, why: str) -> bo
     if job.status != S.queued:
         return False
     runner.kept_for, runner.kept_workers = job_id, workers
-    text = f"{job.name} {why}: room is kept for it on {runner.host}"
-    unit.emit("RoomKept", "jobs", job_id, text, runner_id=runner.id, host=runner.host)
+    tell_kept(unit, job, runner, why)
     return True
 
 

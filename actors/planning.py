@@ -14,7 +14,7 @@ from actors.desk import Desk
 from actors.fine_tuning import Configs, specification
 from actors.handlers import handles
 from actors.hosts import all_runners
-from actors.jobs import WOKEN, move, submit
+from actors.jobs import move, submit
 from actors.reckoning import made
 from actors.world import RealWorld
 from core.errors import NotFound
@@ -27,6 +27,7 @@ from core.types import FineTuningFrameworkType, JobKind, JobStatus
 
 S = JobStatus
 ENGINE = "plan"  # which no runner offers: plans are given out beside the queue
+WOKEN = 8  # runners that are woken for a plan: the first to report gets it
 AT_ONCE = 2  # plans that a runner makes at a time
 KEPT = 3600.0  # seconds after which an ended plan is forgotten, and one that nobody takes is given up
 FORGOTTEN = 200  # plans that are forgotten in one transaction

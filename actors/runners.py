@@ -9,12 +9,12 @@ from uuid import uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from actors import gangs, holding, lanes, planning, usage
+from actors import gangs, holding, kept_room, lanes, planning, usage
 from actors.desk import Desk
 from actors.gangs import Part
 from actors.handlers import handles
-from actors.hosts import HELD, SLACK, free_room, held_by_runner, kept_by, needed, offer, told_less
-from actors.jobs import move
+from actors.hosts import HELD, SLACK, free_room, held_by_runner, kept_by, needed, note_free, offer, told_less
+from actors.jobs import move, wake_for
 from actors.losing import died
 from actors.pages import found, locked
 from actors.records import Intake, clean, fresh_records, upsert
@@ -39,6 +39,7 @@ from core.store.tables import Job, Meta, Runner
 from core.types import JobStatus, Order
 
 S = JobStatus
+LOOKED_FOR = 8  # lanes whose heads a runner is looked for, when one has taken a job
 
 
 @handles(RegisterRunner)
@@ -55,7 +56,9 @@ def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> Re
     runner.incarnation += 1
     runner.trusted, runner.lost, runner.draining = message.marker == marker, False, False
     runner.last_seen_at = unit.now
+    kept_room.give_up(unit.session, runner)
     gangs.renew(unit.session, runner.id, unit.now + world.desk.settings.lease_seconds)
+    note_free(runner, free_room(runner, (part.room for part in gangs.held(unit.session, runner.id))))
     unit.session.flush()
     text = (
         f"runner {runner.host} is here"
@@ -81,8 +84,13 @@ def report_progress(message: ReportProgress, unit: Unit, world: RealWorld) -> Re
     for report in sorted(message.jobs, key=lambda each: each.job_id):  # all lock in one order
         _take(desk, unit, runner, report)
     held = gangs.held(unit.session, runner.id)
-    if runner.trusted and not runner.draining:
-        held += _assign(desk, unit, runner, held, message.free)
+    takes_work = runner.trusted and not runner.draining
+    if takes_work:
+        held += _give_plans(desk, unit, runner, held)
+    free = told_less(free_room(runner, (part.room for part in held)), message.free)
+    note_free(runner, free)
+    if takes_work and free.cpus >= 1:
+        held += _assign(desk, unit, runner, free)
     return ReportReply(
         known=True,
         jobs=_orders(unit.session, runner, held, message),
@@ -132,30 +140,40 @@ def _take_own(desk: Desk, unit: Unit, runner: Runner, job: Job, report: JobRepor
         died(desk, unit, job, report)
 
 
-def _assign(desk: Desk, unit: Unit, runner: Runner, held: list[Part], told: dict[str, float]) -> list[Part]:
-    """Give the runner what its free room can be used for now; the jobs it got."""
+def _give_plans(desk: Desk, unit: Unit, runner: Runner, held: list[Part]) -> list[Part]:
+    """Plans take no room: the runner gets them however busy it is."""
     plans = _take_up(unit.session, planning.queued(unit.session, runner, [part.job for part in held]))
     for job in plans:
         _give(desk, unit, job, runner)
-    given = list(map(Part, plans))
-    free = told_less(free_room(runner, (part.room for part in held)), told)
-    if free.cpus < 1:
-        return given
+    return list(map(Part, plans))
+
+
+def _assign(desk: Desk, unit: Unit, runner: Runner, free: Room) -> list[Part]:
+    """Give the runner what its free room can be used for now; the jobs it got."""
     kept = kept_by(unit.session, runner)
     runner.kept_for = kept.id if kept else None
-    here = offer(runner, free, kept)
+    here, given = offer(runner, free, kept), list[Part]()
     passed: set[str] = set()
     while chosen := choose(lanes.open_to(unit.session, here, passed), here, unit.now, desk.settings.ageing_seconds):
         taken = _take_up(unit.session, chosen)
         for job in taken:
-            kept = None if kept is not None and kept.id == job.id else kept
-            here = replace(here, free=here.free.without(needed(job)), kept=kept)
             _give(desk, unit, job, runner)
+            kept = kept if runner.kept_for else None
+            here = replace(here, free=here.free.without(needed(job)), kept=kept)
         given += map(Part, taken)
         if len(taken) == len(chosen):
             break
         passed.update(chosen)  # another runner was faster with some
+    if given:
+        note_free(runner, here.free)
+        _wake_next(desk, unit)
     return given
+
+
+def _wake_next(desk: Desk, unit: Unit) -> None:
+    """A runner was woken for one job and took another, whose turn was before: the next that fits elsewhere has its own woken."""
+    turns = sorted(lanes.heads(unit.session), key=lambda job: job.turn(unit.now, desk.settings.ageing_seconds))
+    any(wake_for(desk, unit, job.shape) for job in turns[:LOOKED_FOR])
 
 
 def _take_up(session: Session, ids: list[str]) -> list[Job]:
@@ -168,8 +186,7 @@ def _give(desk: Desk, unit: Unit, job: Job, runner: Runner) -> None:
     job.attempt += 1
     job.accepted, job.runner_id, job.checkpoints_asked = 0, runner.id, 0
     job.lease_expires_at = unit.now + desk.settings.lease_seconds
-    if runner.kept_for == job.id:
-        runner.kept_for = None
+    kept_room.taken(unit, job, [runner])
     move(unit, job, S.assigned, f"{job.name} goes to {runner.host}", runner_id=runner.id)
 
 
@@ -214,7 +231,8 @@ def drain_runner(message: DrainRunner, unit: Unit, world: RealWorld) -> RunnerRe
     runner: Runner = found(unit.session, Runner, message.id, "runner", lock=True)
     held = gangs.held(unit.session, runner.id)
     if runner.draining != message.draining:
-        runner.draining, runner.kept_for = message.draining, None
+        runner.draining = message.draining
+        kept_room.give_up(unit.session, runner)
         text = f"runner {runner.host} is draining" if message.draining else f"runner {runner.host} takes work again"
         unit.emit("RunnerDraining", "runners", runner.id, text, host=runner.host, draining=message.draining)
         for id in {runner.id, *(part.job.runner_id for part in held if part.job.runner_id)}:

@@ -89,9 +89,14 @@ class Kept:
     """Room that a runner keeps for a queued job: all that it asks for (`whole`), or that of some of its workers."""
 
     id: str
+    shape: Shape
     priority: int
     room: Room
     whole: bool = True
+
+    def alike(self, job: Waiting) -> bool:
+        """Whether the job waits in the same lane: the oldest there takes the room, and leaves its own to the other."""
+        return job.priority == self.priority and job.shape == self.shape
 
 
 @dataclass(frozen=True)
@@ -110,16 +115,16 @@ class Offer:
 
     def can_ever_run(self, shape: Shape) -> bool:
         """Whether the job fits the runner when it is empty."""
-        return self.serves(shape) and self.capacity.holds(shape.room)
+        return self.capacity.holds(shape.room) and self.serves(shape)
 
     def has_room(self, shape: Shape) -> bool:
         """Whether such a job fits what is free."""
-        return self.can_ever_run(shape) and self.free.holds(shape.room)
+        return self.free.holds(shape.room) and self.serves(shape)
 
     def free_for(self, job: Waiting) -> Room:
-        """What is free for the job: without what is kept for another, unless its own priority is higher."""
+        """What is free for the job: without what is kept for one unlike it, unless its own priority is higher."""
         kept = self.kept
-        if kept is None or kept.id == job.id or kept.priority < job.priority:
+        if kept is None or kept.priority < job.priority or kept.alike(job):
             return self.free
         return self.free.without(kept.room) if self.free.holds(kept.room) else Room(0, 0, 0)
 
@@ -136,9 +141,14 @@ def choose(queued: Iterable[Waiting], offer: Offer, now: float, ageing: float = 
     chosen, free = _fit([job for job in turns if job.priority > kept.priority and job.id != kept.id], offer.free)
     if not free.holds(kept.room):
         return chosen  # what is free is kept until there is enough of it
-    own = [kept.id] if kept.whole else []
-    others = [job for job in turns if job.priority <= kept.priority and job.id != kept.id]
+    own = [_first(turns, kept)] if kept.whole else []
+    others = [job for job in turns if job.priority <= kept.priority and job.id not in own]
     return chosen + own + _fit(others, free.without(kept.room))[0]
+
+
+def _first(turns: Sequence[Waiting], kept: Kept) -> str:
+    """Who gets the kept room: the oldest of its lane, though another runner keeps some for that one, which is not there yet."""
+    return next((job.id for job in turns if kept.alike(job)), kept.id)
 
 
 def _fit(turns: Sequence[Waiting], free: Room) -> tuple[list[str], Room]:

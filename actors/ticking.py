@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from sqlalchemy import delete, func, select, tuple_, update
 
-from actors import freeing, gangs, keeping, logs, planning
+from actors import freeing, gangs, keeping, kept_room, logs, planning
 from actors.desk import Desk
 from actors.hosts import HELD
 from actors.losing import runner_lost
@@ -76,7 +76,8 @@ def _expire(desk: Desk, unit: Unit, tails: dict[str, list[str]]) -> None:
         _lose(desk, unit, job, runner_id, tails)
     silent = select(Runner).where(Runner.lost.is_(False), Runner.last_seen_at < unit.now - lease)
     for runner in unit.session.scalars(silent.with_for_update(skip_locked=True)):  # one that reports now is not silent
-        runner.lost, runner.kept_for = True, None
+        runner.lost = True
+        kept_room.give_up(unit.session, runner)
         unit.emit(
             "RunnerLost",
             "runners",

@@ -80,7 +80,8 @@ class Job(Base):
 class Runner(Base):
     """A runner daemon. A report of another incarnation than this is refused.
 
-    `kept_for` is the queued job that it keeps room for, `kept_workers` how many of its workers.
+    `free_*` is what jobs have left of it since it last reported, `free` what it said itself. `kept_for` is the queued job
+    that it keeps room for, `kept_workers` how many of its workers.
     """
 
     __tablename__ = "runners"
@@ -99,10 +100,15 @@ class Runner(Base):
     lost: Mapped[bool]
     free: Mapped[dict[str, Any] | None]
     telemetry: Mapped[dict[str, Any] | None]
+    free_cpus: Mapped[float | None]
+    free_gpus: Mapped[int | None]
+    free_memory: Mapped[float | None]
     kept_for: Mapped[str | None] = mapped_column(String, index=True)
     kept_workers: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     registered_at: Mapped[float]
     last_seen_at: Mapped[float]
+
+    __table_args__ = (Index("ix_runners_free", "free_gpus", "free_cpus", "free_memory"),)
 
 
 class JobMember(Base):

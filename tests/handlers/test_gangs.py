@@ -59,6 +59,7 @@ def pair(desk: Desk) -> Pair:
     return Pair(desk)
 
 
+@pytest.mark.decision("D-171")
 def test_a_job_that_no_runner_holds_alone_is_given_to_several_who_learn_where_to_meet(desk: Desk, pair: Pair) -> None:
     id, a, b = pair.id, pair.a, pair.b
     assert members(desk) == {id: [(0, a.id, 2), (1, b.id, 2)]}

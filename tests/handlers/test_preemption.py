@@ -18,6 +18,7 @@ from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, folded,
 
 PAUSED = {"type": "finished", "at": 2.0, "outcome": "paused"}
 ENGINES = frozenset({"legacy"})
+ONE = Shape("legacy", Room(1, 0, 1))
 parts = st.builds(
     Holding,
     id=st.uuids().map(str),
@@ -36,7 +37,7 @@ def hosts(draw: st.DrawFn) -> list[Host]:
         for part in held:
             taken = taken.plus(part.room)
         spare = Room(draw(st.integers(0, 2)), draw(st.integers(0, 1)), draw(st.integers(0, 4)))
-        kept = draw(st.none() | st.builds(Kept, st.just("kept"), st.integers(-1, 2), st.just(Room(1, 0, 1))))
+        kept = draw(st.none() | st.builds(Kept, st.just("kept"), st.just(ONE), st.integers(-1, 2), st.just(ONE.room)))
         made.append(Host(str(place), Offer(taken.plus(spare), spare, ENGINES, kept=kept), tuple(held)))
     return made
 
@@ -90,6 +91,7 @@ def test_nobody_pauses_for_two(queued: list[Waiting], there: list[Host]) -> None
     assert len(paused) == len(set(paused))
 
 
+@pytest.mark.decision("D-172")
 def test_the_least_urgent_goes_and_of_those_the_youngest() -> None:
     one = Room(1, 0, 1)
     held = tuple(Holding(f"{priority}-{since}", one, priority, since) for priority in (0, 1) for since in (10.0, 20.0))
@@ -157,6 +159,7 @@ def test_a_job_that_is_not_more_urgent_waits(desk: Desk, running: tuple[Speaker,
     assert orders(a) == dict.fromkeys(ids, "run")
 
 
+@pytest.mark.decision("D-172")
 def test_nobody_is_paused_where_the_studio_is_not_set_so(desk: Desk, running: tuple[Speaker, list[str]]) -> None:
     a, ids = running
     desk.settings.preempt = False

@@ -44,12 +44,17 @@ def offers(draw: st.DrawFn) -> Offer:
 
 @st.composite
 def keeping(draw: st.DrawFn) -> tuple[list[Waiting], Offer]:
-    """A queue, and an offer that keeps room for one of its jobs."""
+    """A queue, and an offer that keeps room for one of its jobs, like which others wait."""
     queued = draw(queues.filter(lambda queue: len(queue) > 0))
-    offer = draw(offers())
-    job = draw(st.sampled_from(queued))
-    kept = Kept(job.id, job.priority, job.shape.room)
-    return queued, replace(offer, kept=kept if offer.can_ever_run(job.shape) else None)
+    offer, job = draw(offers()), draw(st.sampled_from(queued))
+    more, open_now = job.shape.room, draw(st.booleans())
+    free = offer.free.plus(more) if open_now else offer.free
+    label = job.shape.label or offer.label
+    offer = replace(offer, capacity=offer.capacity.plus(more), free=free, label=label)
+    ages = draw(st.lists(st.floats(NOW - 3 * AGEING, NOW), max_size=3))
+    queued += [replace(job, id=f"like-{number}", since=since) for number, since in enumerate(ages)]
+    kept = Kept(job.id, job.shape, job.priority, job.shape.room)
+    return queued, replace(offer, kept=kept if offer.serves(job.shape) else None)
 
 
 def taken(queued: list[Waiting], ids: list[str]) -> list[Waiting]:
@@ -99,24 +104,36 @@ def test_who_is_passed_over_did_not_fit_what_was_left_at_its_turn(
 
 
 @given(keeping())
-def test_kept_room_goes_to_its_job_or_to_a_higher_priority(given: tuple[list[Waiting], Offer]) -> None:
+def test_kept_room_goes_to_the_oldest_of_its_jobs_kind_or_to_a_higher_priority(
+    given: tuple[list[Waiting], Offer],
+) -> None:
     queued, offer = given
     chosen = taken(queued, choose(queued, offer, NOW))
     kept = offer.kept
     if kept is None:
         return
     higher = [job for job in chosen if job.priority > kept.priority]
-    if any(job.id == kept.id for job in chosen):
+    oldest = min((job for job in queued if kept.alike(job)), key=lambda job: (job.since, job.id))
+    if oldest in chosen:
         assert left(offer, higher).holds(kept.room)
     else:
         assert chosen == higher
         assert not left(offer, chosen).holds(kept.room)
 
 
+@given(keeping() | st.tuples(queues, offers()), st.sampled_from([0.0, AGEING]))
+def test_nobody_passes_an_older_one_of_its_own_kind(given: tuple[list[Waiting], Offer], ageing: float) -> None:
+    queued, offer = given
+    chosen = taken(queued, choose(queued, offer, NOW, ageing))
+    for job in chosen:
+        alike = [other for other in queued if (other.shape, other.priority) == (job.shape, job.priority)]
+        assert all(other in chosen for other in alike if (other.since, other.id) < (job.since, job.id))
+
+
 @given(keeping())
 def test_room_kept_for_a_part_of_a_gang_is_taken_by_none_below_it(given: tuple[list[Waiting], Offer]) -> None:
     queued, offer = given
-    kept = Kept("gang", 0, Room(1, 0, 1), whole=False)
+    kept = Kept("gang", Shape("legacy", Room(1, 0, 1), 2), 0, Room(1, 0, 1), whole=False)
     chosen = taken(queued, choose(queued, replace(offer, kept=kept), NOW))
     assert all(job.priority > 0 for job in chosen) or left(offer, chosen).holds(kept.room)
 
@@ -147,7 +164,7 @@ def test_small_jobs_starve_a_large_one_unless_room_is_kept_for_it(keeps: bool) -
         offer = replace(offer, free=capacity.without(small.times(len(running))))
         if keeps and now >= PATIENCE and offer.kept is None:
             assert keep([large], [Host("a", offer, tuple(running))]) == [("a", large.id, 1)]
-            offer = replace(offer, kept=Kept(large.id, 0, large.shape.room))
+            offer = replace(offer, kept=Kept(large.id, large.shape, 0, large.shape.room))
         for id in choose([large, *(run(small, since=now + n / 10) for n in range(4))], offer, now):
             began = now if id == large.id else began
             running.append(Holding(id, small, 0, now, None))
@@ -203,7 +220,8 @@ parts_free = st.builds(
     free=st.builds(Room, st.integers(0, 4), st.integers(0, 2), st.integers(0, 8)),
     engines=st.just(frozenset({"legacy"})),
     label=st.sampled_from([None, "1"]),
-    kept=st.none() | st.builds(Kept, st.just("other"), st.integers(-1, 1), st.just(Room(1, 0, 1)), st.booleans()),
+    kept=st.none()
+    | st.builds(Kept, st.just("other"), shapes, st.integers(-1, 1), st.just(Room(1, 0, 1)), st.booleans()),
 )
 
 
