@@ -27,6 +27,8 @@ from core.store.tables import (
     FineTuningJob,
     Job,
 )
+from core.store.transfer.importing import Import
+from core.store.transfer.reading import read_tables
 from core.store.upgrade import upgrade
 from tests.databases import PostgreSQL
 from tests.handlers.work import add_inputs, say, start
@@ -338,6 +340,25 @@ def test_rows_that_are_all_called_alike_are_numbered_without_a_look_at_all_befor
     assert len(statements) < 3 * few
     names = {each["name"] for each in say(desk, "ListModels")["models"]}
     assert names == {"same", *(f"same-{number}" for number in range(2, 61))}
+
+
+def test_rows_that_are_new_and_linked_are_not_looked_for_one_by_one(desk: Desk) -> None:
+    looks: list[str] = []
+
+    def imported(*ids: int) -> int:
+        datasets = [{"id": f"d{id}", "type": "project_csv", "name": f"d{id}", "location": "x.csv"} for id in ids]
+        adapters = [{"id": f"j{id}", "type": "project", "name": f"a{id}", "location": "a"} for id in ids]
+        jobs = [
+            {"id": f"j{id}", "adapter_name": f"a{id}", "dataset_id": f"d{id}", "adapter_id": f"j{id}"} for id in ids
+        ]
+        tables = read_tables(json.dumps({"datasets": datasets, "adapters": adapters, "fine_tuning_jobs": jobs}))
+        looks.clear()
+        with desk.store.write() as unit:
+            assert {each.outcome for each in Import(unit.session, tables).run().outcomes} == {"inserted"}
+        return sum(each.startswith("SELECT") for each in looks)
+
+    event.listen(desk.store.writer, "before_cursor_execute", lambda *given: looks.append(given[2]))
+    assert imported(1, 2) == imported(*range(3, 40))
 
 
 def test_imports_in_one_second_have_a_backup_each(desk: Desk) -> None:

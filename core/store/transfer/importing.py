@@ -75,9 +75,10 @@ class Import:
     def __init__(self, session: Session, tables: Tables) -> None:
         self.session, self.tables = session, tables
         self.meant: dict[tuple[str, str], str] = {}  # (table, id in the file) -> id in the store
-        self.links: list[tuple[Outcome, type[Base], dict[str, str]]] = []
+        self.links: list[tuple[Outcome, Base, dict[str, str]]] = []
         self.unknown: dict[str, set[str]] = {}
         self.names: dict[str, _Names] = {}
+        self.ids: dict[str, set[str]] = {}
 
     def run(self) -> Report:
         """Store what can be stored."""
@@ -86,8 +87,8 @@ class Import:
             for table in TABLE_TO_MODEL
             for index, row in enumerate(self.tables.rows.get(table, ()), 1)
         ]
-        for outcome, model, links in self.links:
-            outcome.mend(*self._link(outcome, model, links))
+        for outcome, row, links in self.links:
+            outcome.mend(*self._link(outcome, row, links))
         self.session.flush()
         unknown = {table: sorted(names) for table, names in self.unknown.items() if names}
         return Report(outcomes, unknown, self.tables.ignored)
@@ -111,7 +112,7 @@ class Import:
     def _store(self, table: str, outcome: Outcome, values: dict[str, Any], mended: list[str]) -> None:
         model, id = TABLE_TO_MODEL[table], values["id"]
         outcome.id = id
-        existing = self.session.get(model, id)
+        existing = self._existing(table, id)
         if existing is not None:
             self.meant[table, id] = id
             outcome.outcome, outcome.reasons = SKIPPED, _differences(existing, values)
@@ -129,13 +130,23 @@ class Import:
         mended += self._name(table, values)
         named = {name: values.pop(name, None) for name in LINKS[table]}
         links = {name: wanted for name, wanted in named.items() if wanted}  # the original writes no adapter as ""
-        self._insert(model(**values))
+        row = model(**values)
+        self._insert(row)
+        self.ids[table].add(id)
         if table in NAMED:
             self.names[table].taken.add(values["name"])
         self.meant[table, id] = id
         outcome.mend(*mended)
         if links:
-            self.links.append((outcome, model, links))
+            self.links.append((outcome, row, links))
+
+    def _existing(self, table: str, id: str) -> Base | None:
+        """The row of that id. All ids are read at once: nobody else can write while an import looks for each of its rows."""
+        model: Any = TABLE_TO_MODEL[table]
+        if table not in self.ids:
+            self.ids[table] = set(self.session.scalars(select(model.id)))
+        found: Base | None = self.session.get(model, id) if id in self.ids[table] else None
+        return found
 
     def _check_columns(self, values: dict[str, Any]) -> None:
         """Datasets are stored before prompts: of one that is nowhere there are no columns to compare with."""
@@ -149,6 +160,7 @@ class Import:
             with self.session.begin_nested():
                 self.session.add(row)
         except (IntegrityError, DataError) as error:
+            self.ids.pop(row.__tablename__, None)  # what another session stored meanwhile is there now
             raise Unusable(f"the store refuses it: {error.orig}") from None
 
     def _same(self, table: str, values: dict[str, Any]) -> str | None:
@@ -171,8 +183,7 @@ class Import:
         values["name"] = name = self.names[table].free(wanted)
         return [] if name == wanted else [f"the name {wanted!r} is taken: it is called {name!r}"]
 
-    def _link(self, outcome: Outcome, model: type[Base], links: dict[str, str]) -> Iterator[str]:
-        row: Any = self.session.get(model, outcome.id)
+    def _link(self, outcome: Outcome, row: Base, links: dict[str, str]) -> Iterator[str]:
         for name, wanted in links.items():
             table = LINKS[outcome.table][name]
             target = self.meant.get((table, wanted))
