@@ -44,6 +44,15 @@ class Desk:
         except (redis.RedisError, SQLAlchemyError) as error:
             self.away(f"events stay in the log for now: {error}")
 
+    def hears(self) -> bool:
+        """Whether the queue takes in what runners say: it is reachable, and has room on its disk."""
+        try:
+            self.redis.set(f"{self.settings.namespace}:pulse", "")
+        except redis.RedisError as error:
+            self.away(f"no lease ends while the queue takes nothing in: {error}")
+            return False
+        return True
+
     def wake(self, unit: Unit, runner_id: str) -> None:
         """Wake a runner once the unit is committed."""
         unit.after(partial(self._try, stream.wake, runner_id))

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
 from sqlalchemy import func, select
 
 from actors.desk import Desk
@@ -48,6 +49,28 @@ def test_a_job_whose_runners_are_lost_again_and_again_fails_with_the_last_lines_
     assert row.error is not None and row.error["log_tail"] == ["attempt 1", "begins", "attempt 2", "begins"]
     assert "has said nothing for 30 s" in row.error["message"] and "fts runner list" in row.error["hint"]
     assert types(desk, id)[-3:] == ["JobAssigned", "JobStarted", "JobFailed"]
+
+
+@pytest.mark.parametrize("error", [redis.ConnectionError("refused"), redis.ResponseError("MISCONF Errors writing")])
+def test_while_the_queue_takes_nothing_in_no_lease_ends_and_after_it_a_whole_one_must_pass(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: redis.RedisError
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    id, a, began = start(desk), Speaker(desk), time.time()
+    a.begin(id)
+    tick(desk, began)
+    monkeypatch.setattr(desk.redis, "set", refused)
+    for second in range(0, 3600, 60):
+        tick(desk, began + second)
+    monkeypatch.undo()
+    for second in range(3600, 3630):
+        tick(desk, began + second)
+    assert job(desk, id).status == "running" and "RunnerLost" not in types(desk, a.id)
+    for second in range(3630, 3640):
+        tick(desk, began + second)
+    assert job(desk, id).status == "queued"
 
 
 def test_after_an_outage_no_lease_ends_before_a_whole_one_has_passed(desk: Desk) -> None:

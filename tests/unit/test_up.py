@@ -12,6 +12,7 @@ import pytest
 from core.settings import Settings
 from tui.cli import up
 from tui.cli.home import Home
+from tui.cli.supervisor import Supervisor
 
 
 def test_what_does_not_stay_up_is_named_with_the_last_line_of_its_log(
@@ -53,3 +54,27 @@ def test_actors_without_their_database_say_so_in_a_line(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "FTS_DATABASE_URL" in done.stderr and "Traceback" not in done.stderr and "secret" not in done.stderr
+
+
+def test_a_supervisor_on_a_full_disk_tends_its_processes_and_writes_them_down_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(content: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    home = Home(tmp_path)
+    home.prepare()
+    supervisor = Supervisor(home, Settings(home=tmp_path))
+    monkeypatch.setattr(supervisor, "_may_start", lambda process: False)
+    monkeypatch.setattr(home, "write", full)
+    supervisor._tell()
+    supervisor._look()
+    assert home.read() == {}
+    monkeypatch.undo()
+    monkeypatch.setattr(supervisor, "_may_start", lambda process: False)
+    supervisor._look()
+    assert home.read()["pid"] == os.getpid()
+    (home.logs / "actors.log").mkdir()  # as a full disk: it can't be opened
+    monkeypatch.setattr(supervisor, "_may_start", lambda process: process.line.name == "actors")
+    supervisor._look()
+    assert next(each for each in supervisor.processes if each.line.name == "actors").running is None

@@ -100,7 +100,7 @@ class Supervisor:
                 self._ended(process, now)
                 changed = True
             if process.running is None and now >= process.not_before and self._may_start(process):
-                self._start(process, now)
+                self._try(process, now)
                 changed = True
         if changed or self.untold:
             self._tell()
@@ -113,6 +113,14 @@ class Supervisor:
         from core.queue.embedded import serving
 
         return first.running is not None and serving(self.settings.root) is not None
+
+    def _try(self, process: Process, now: float) -> None:
+        try:
+            self._start(process, now)
+        except OSError as error:  # a full disk has no room for its log, or there is no memory for it
+            process.wait = min(LONGEST, process.wait * 2)
+            process.not_before = now + process.wait
+            _say(f"{process.line.name}: it can't be started, again in {process.wait:g} s: {error}")
 
     def _start(self, process: Process, now: float) -> None:
         log = self.home.logs / f"{process.line.name}.log"
