@@ -143,20 +143,21 @@ def adapter(cluster: Cluster, id: str) -> bytes:
 
 
 def test_two_runners_train_one_job_and_a_killed_part_is_as_if_it_had_not_been(cluster: Cluster) -> None:
-    cluster.submit("spared")
+    steps = 60  # it is killed at a quarter of them
+    cluster.submit("spared", steps)
     cluster.at("spared", 1)
     first, second = cluster.members("spared")
     assert (first.workers, second.workers, first.rank, second.rank) == (1, 1, 0, 1)
     assert first.runner_id != second.runner_id and (first.rendezvous or "").startswith("127.0.0.1:")
     assert cluster.is_("spared", "succeeded").attempt == 1
-    assert cluster.steps("spared") == list(range(1, STEPS + 1))
+    assert cluster.steps("spared") == list(range(1, steps + 1))
     assert cluster.members("spared") == []
-    cluster.submit("struck")
+    cluster.submit("struck", steps)
     cluster.at("struck", 15)
     other = cluster.child("struck", "1.1")
     os.kill(other.pid, signal.SIGKILL)
     assert cluster.is_("struck", "succeeded").attempt == 2
-    assert cluster.steps("struck") == list(range(1, STEPS + 1))
+    assert cluster.steps("struck") == list(range(1, steps + 1))
     (resumed,) = [event for event in cluster.events("struck") if event.type == "JobResumed"]
     assert resumed.data["from_step"] in {10, 20}
     assert adapter(cluster, "struck") == adapter(cluster, "spared")
