@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from uuid import uuid4
 
 import pytest
@@ -27,6 +27,7 @@ from core.store.upgrade import upgrade
 from tests.databases import BOTH, PostgreSQL, hasty_sqlite, serving
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # two that compute next to nothing would only wait for each other
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of some hundred processes of the studio only the first compiles it
 profiles.register_profile("nightly", max_examples=1_000, deadline=None)
 if os.environ.get("FTS_TEST_PROFILE"):
@@ -36,19 +37,27 @@ for name in [name for name in os.environ if name.startswith("FTS_")]:
 
 
 class Settled:
-    """Keeps the collector from walking through what is there as long as the process: two thirds of a small training.
+    """Keeps the collector from walking again and again through what stays: two thirds of a small training's time.
 
-    Libraries come in with the tests that need them, a thousand modules at once.
+    Libraries come in with the tests that need them, so it is asked before each test how long it has walked.
     """
 
-    modules = 0
+    def __init__(self) -> None:
+        self.began = self.walked = 0.0
+        gc.callbacks.append(self.told)
+
+    def told(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self.began = perf_counter()
+        else:
+            self.walked += perf_counter() - self.began
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
-        if len(sys.modules) > self.modules + 100:
-            self.modules = len(sys.modules)
+        if self.walked > 0.5:
             gc.collect()
             gc.freeze()
+            self.walked = 0.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
