@@ -117,7 +117,7 @@ def test_a_job_waits_for_the_warm_process_and_starts_cold_when_its_fork_hangs(
     studio.give(
         "j", 1, spec_of("j", tmp_path, user_config='{"records": 2}', resources={"cpus": 2, "gpus": 0, "memory": 1})
     )
-    until(lambda: studio.dead("j", 1), "the end", 60)
+    until(lambda: studio.dead("j", 1), "the end", 110)
     log = (tmp_path / "daemon.log").read_text()
     told = [log.index(text) for text in ("warm after", "started warm", "the fork hung", "started cold", "exit code 0")]
     assert told == sorted(told)
