@@ -35,8 +35,6 @@ LIMITS: dict[str, tuple[float | None, float | None]] = {
     "warmup_steps": (0, None),
     "warmup_ratio": (0, 1),
     "val_set_size": (0, None),
-    "early_stopping_patience": (1, None),
-    "save_total_limit": (1, None),
     "neftune_noise_alpha": (0, None),
 }
 

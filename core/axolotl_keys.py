@@ -33,7 +33,7 @@ def key_problems(content: Mapping[str, Any]) -> Iterator[str]:
             yield from (
                 f"{key} is not a key of {known()['library']}; the nearest known key is {each}" for each in near(key)
             )
-        elif not _fits(value, fact["type"]):
+        elif not (_fits(value, fact["type"]) or _switch(value, fact)):
             yield f"{key} must be {_words(fact['type'])}, not {value!r}"
         elif told := outside(_meant(value, fact["type"]), fact):
             yield f"{key} must be {told}, not {value!r}"
@@ -87,6 +87,12 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 
 def _fits(value: object, types: str) -> bool:
     return any(_TYPES[each](value) for each in types.split("|"))
+
+
+def _switch(value: object, fact: Mapping[str, Any]) -> bool:
+    """Whether a number is switched on or off: people write `eval_steps: false`. What has a range can be neither."""
+    numeric = {"int", "float"} & set(fact["type"].split("|"))
+    return isinstance(value, bool) and bool(numeric) and not {"at_least", "at_most"} & fact.keys()
 
 
 def _meant(value: object, types: str) -> object:

@@ -459,13 +459,14 @@ learning_rate: 2e-5
 bf16: auto
 tf32: "yes"
 debug:
+eval_steps: false
 own_key: &o 1
 flash_attention: true
 """
     path = written(tmp_path, "train.yaml", text)
     assert found(capsys, path) == [
         *((line, column, "CF-104", "config") for line, column in ((2, 9), (3, 14), (4, 15), (5, 5), (6, 15))),
-        (12, 10, "CF-106", "config"),
+        (13, 10, "CF-106", "config"),
     ]
     said = validate(capsys, path)[1]
     assert "lora_r must be at least 1, not -1" in said and "the nearest known key is lora_dropout" in said
