@@ -89,6 +89,7 @@ def test_every_command_is_played_and_every_query_looked_at() -> None:
     assert set(PLAYS) < set(STEPS)
 
 
+@pytest.mark.timeout(600)  # some 15 seconds, but ten times as long on a machine that does much else
 @pytest.mark.parametrize(("database", "runs"), [("sqlite", 6), ("postgresql", 4)])
 def test_a_few_hundred_steps_go_as_the_model_says(
     machine: Callable[[str], Machine], tally: Tally, database: str, runs: int
