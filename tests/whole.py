@@ -131,5 +131,5 @@ class Whole:
 
     def end(self, id: str) -> FineTuningJobMetadata:
         """Wait for the job's end."""
-        until(lambda: self.job(id).status.finished, 120, "the job ends")
+        until(lambda: self.job(id).status.finished, 240, "the job ends")
         return self.job(id)

@@ -57,7 +57,7 @@ def kill_child(whole: Whole, id: str, attempt: int) -> None:
     psutil.Process(told["pid"]).kill()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_job_survives_the_death_of_everything_with_the_same_adapter(whole: Whole) -> None:
     ids = whole.resources()
     undisturbed = whole.end(whole.train("calm", ids, ARGUMENTS))
@@ -66,8 +66,8 @@ def test_a_job_survives_the_death_of_everything_with_the_same_adapter(whole: Who
     id = whole.train("stormy", ids, ARGUMENTS)
     whole.step(id, 60)
     kill_child(whole, id, 1)
-    for step, name in ((100, "actors"), (150, "runner"), (200, "valkey")):
-        whole.step(id, step)
+    for name in ("actors", "runner", "valkey"):
+        whole.step(id, whole.job(id).step + 50)  # what died before is up again
         assert not whole.job(id).status.finished, f"{name} can't be killed in the middle of what has ended"
         os.kill(whole.pid(name), signal.SIGKILL)
     stormy = whole.end(id)
