@@ -145,10 +145,11 @@ class Simulation:
         """Go on until every job has ended."""
         never, numbers = float("inf"), itertools.count(1)
         coming, next_tick = next(self._arrivals, None), 0.0
+        looks = round(max(1.0, self.policy.tick))  # the studio looks once a second
         while coming is not None or self._ends:
             at = min(coming.at if coming else never, self._ends[0][0] if self._ends else never)
             if next_tick <= at:
-                self._tick(next_tick, measuring=coming is not None)
+                self._tick(next_tick, coming is not None, looks)
                 next_tick = (next_tick if self._queued else at) + self.policy.tick
             elif coming is not None and coming.at <= at:
                 self._come(Waiting(f"{next(numbers):08}", coming.shape, coming.priority, at), coming)
@@ -268,8 +269,8 @@ class Simulation:
 
     # ─── the tick ─────────────────────────────────────────────────────────────────────────────────
 
-    def _tick(self, now: float, measuring: bool) -> None:
-        """What actors/making_room.py does."""
+    def _tick(self, now: float, measuring: bool, left: int) -> None:
+        """What actors/making_room.py does; again as long as it puts gangs together, up to `left` times."""
         if measuring:
             idle_kept = sum(each.free.gpus for each in itertools.chain.from_iterable(self.kept.values()))
             self.figures.used.append(1 - self._free_gpus / self._gpus)
@@ -291,9 +292,11 @@ class Simulation:
             self._keep(self.machines[runner], (self._waiting[id], workers))
             self._kept_at[id] = now
             self.figures.kept += 1
-        for job, parts in together:
+        for job, parts in together:  # of each lane the oldest
             for machine in self._start(now, job, [(self.machines[runner], workers) for runner, workers in parts]):
                 self._report(now, machine)
+        if together and left > 1:
+            self._tick(now, False, left - 1)
 
     def _waited(self, now: float) -> list[Waiting]:
         """Those that have waited long and have no room kept yet, by turn."""
