@@ -91,8 +91,7 @@ def main() -> None:
     given = parser.parse_args()
     for load in given.loads:
         heading(f"\n{given.runners} runners, {given.jobs} jobs that ask for {load:g} of their GPUs")
-        played = {way: play(way, given, load) for way in (WAYS if load >= 1 else [STUDIO])}
-        figures = played[STUDIO]
+        figures = play(STUDIO, given, load)
         looks = 1000 * figures.looking / max(1, figures.looks)
         print(f"  {figures.choices} choices; {figures.looks} looks at all runners, {looks:.0f} ms each")
         if figures.after_kept:
@@ -101,6 +100,8 @@ def main() -> None:
                 f"  room was kept for {figures.kept} jobs; from then to their start: {dict(zip(SHARES, kept, strict=True))}"
             )
         show_waits(figures)
+        compared = [way for way in WAYS if way != STUDIO and load >= 1]
+        played = {STUDIO: figures} | {way: play(way, given, load) for way in compared}
         show_ways(played)
         promised(load, played)
 
