@@ -22,6 +22,7 @@ from actors.scheduling import Shape, shape_of
 from core.errors import NotFound
 from core.events import Failure
 from core.failing import filled, known
+from core.messages.common import LARGEST_COUNT
 from core.store.session import Unit
 from core.store.tables import EvaluationJob, Job, Runner
 from core.types import JobKind, JobStatus
@@ -183,6 +184,8 @@ def wake_for(desk: Desk, unit: Unit, shape: Shape) -> bool:
     One that keeps room is left alone; whether one was found.
     """
     room = shape.room
+    if max(room.gpus, room.cpus) > LARGEST_COUNT:  # PostgreSQL compares no column with more than it holds
+        return False
     with_room = (
         Runner.free_gpus >= room.gpus,
         Runner.free_cpus >= room.cpus,
