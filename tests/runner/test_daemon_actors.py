@@ -126,7 +126,8 @@ def status(store: Store, job_id: str) -> tuple[str, int]:
 
 def stored(store: Store, job_id: str) -> list[int]:
     with store.read() as session:
-        return list(session.scalars(select(Metric.step).where(Metric.job_id == job_id).order_by(Metric.step)))
+        asked = select(Metric.step).where(Metric.job_id == job_id, Metric.name == "loss").order_by(Metric.step)
+        return list(session.scalars(asked))
 
 
 def test_a_job_survives_the_death_of_the_daemon_of_the_actors_and_of_the_queue(
