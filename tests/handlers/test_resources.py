@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -298,7 +297,7 @@ def test_a_config_costs_the_same_with_ten_thousand_stored(desk: Desk) -> None:
             began = time.perf_counter()
             done(desk, "AddConfig", type="custom", config=json.dumps({"n": index}), description="about nothing")
             times.append(time.perf_counter() - began)
-        return statistics.median(times)
+        return min(times)  # what else the machine does, costs too
 
     few = cost(0)
     with desk.store.write() as unit:
