@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, defer
 
 from actors import lanes
@@ -87,9 +87,10 @@ def _plan(settings: Settings, session: Session, now: float) -> Plan:
 
 
 def _kept(session: Session) -> tuple[set[str], int]:
-    """The jobs that room is kept for, and for how many more it may be."""
-    there = session.execute(select(Runner.kept_for).where(Runner.lost.is_(False), Runner.draining.is_(False)))
-    keeping = [kept_for for (kept_for,) in there]
+    """The jobs that room is kept for, and for how many more it may be. Full runners don't notice that one waits no more."""
+    waits = and_(Job.id == Runner.kept_for, Job.status == S.queued.value)
+    there = select(Job.id).select_from(Runner).outerjoin(Job, waits)
+    keeping = list(session.scalars(there.where(Runner.lost.is_(False), Runner.draining.is_(False))))
     kept = [kept_for for kept_for in keeping if kept_for is not None]
     return set(kept), to_begin(len(keeping), len(kept))
 

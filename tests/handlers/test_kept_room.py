@@ -100,6 +100,21 @@ def test_room_is_kept_on_a_quarter_of_the_runners_for_those_whose_turn_is_first(
     assert {id for id in kept(desk).values() if id} == set(large[:2])
 
 
+@pytest.mark.parametrize("how", ["CancelJob", "PauseJob"])
+def test_what_a_full_runner_keeps_for_a_job_that_waits_no_more_hinders_no_other(desk: Desk, how: str) -> None:
+    runners, _ = filled(desk, "abcd")
+    for one in runners:
+        start(desk, f"more-{one.host}")
+        one.report()  # it is full
+    gone, waits = (start(desk, name, num_cpu=2) for name in ("gone", "waits"))
+    rooms(desk, "a", [gone])
+    waited(desk)
+    assert waits not in kept(desk).values(), "a quarter of the runners is kept already"
+    say(desk, how, id=gone)
+    waited(desk)
+    assert waits in kept(desk).values()
+
+
 @pytest.mark.usefixtures("every")
 def test_jobs_that_no_runner_could_run_take_nobodys_chance_of_kept_room(desk: Desk) -> None:
     filled(desk, "a")
