@@ -16,7 +16,7 @@ from gpu_runner import checkpoint, head
 from gpu_runner.best import Best
 from gpu_runner.child import Context
 from gpu_runner.files import Files
-from gpu_runner.holding import SPARE, Writing, with_room
+from gpu_runner.holding import Writing, with_room
 from gpu_runner.memory_policy import FrugalTrainer
 from gpu_runner.methods import in_full_precision
 from gpu_runner.reserve import Reserve
@@ -80,7 +80,7 @@ class StudioTrainer(FrugalTrainer):
             self.context.spool.write("checkpoint", step=step, path=self.context.relative(final))
             self.context.spool.sync()
             self.largest = max(self.largest, checkpoint.size_of(final))
-            self.reserve.take(self._bytes())
+        self.keep_room()
         self.saving = time.monotonic() - began
 
     def _seal(self, draft: Path, final: Path, step: int) -> None:
@@ -90,9 +90,13 @@ class StudioTrainer(FrugalTrainer):
             checkpoint.seal(draft, final, self.identity, step, position)
 
     def keep_room(self) -> None:
-        """Keep room for the first checkpoint, unless that would fill the disk: it will be looked for when it is needed."""
-        if self.context.team.first and shutil.disk_usage(self.context.directory).free >= self._bytes() + SPARE:
-            self.reserve.take(self._bytes())
+        """Keep room for the next checkpoint, unless that would fill the disk: it will be looked for when it is needed.
+
+        It is more than the checkpoint takes: orders may cut it, and the next one tells of more steps.
+        """
+        wanted = self._bytes() + BESIDE
+        if self.context.team.first and Writing("its room", wanted, self.context.directory).fits:
+            self.reserve.take(wanted)
 
     @property
     def reserve(self) -> Reserve:

@@ -17,6 +17,7 @@ from core.events import RECORD
 from core.types import Order
 from gpu_runner import checkpoint, holding
 from gpu_runner import reserve as reserving
+from gpu_runner.attempt import ORDERS
 from gpu_runner.attempt import Attempt as Held
 from gpu_runner.child import Context
 from gpu_runner.failures import Cancelled, Paused
@@ -228,6 +229,49 @@ def test_a_training_that_stood_still_ends_with_the_adapter_of_one_that_did_not_t
     assert held.checkpoints() == spared.checkpoints() == ["checkpoint-4", "checkpoint-6"]
     assert held.adapter().read_bytes() == spared.adapter().read_bytes()
     assert not list(tmp_path.glob("jobs/*/1/reserve"))
+
+
+def saving(tmp_path: Path, base: Path) -> dict[str, Any]:
+    spec = tiny_spec("job", tmp_path, base, make_rows(tmp_path / "rows.jsonl"))
+    spec["training_arguments"] |= {"save_strategy": "steps", "save_steps": 2}
+    return spec
+
+
+def test_a_pause_that_took_of_the_kept_room_still_finds_enough_for_its_checkpoint(
+    base: Path, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, take = Attempt(tmp_path), Reserve.take
+
+    def taken(reserve: Reserve, size: int) -> bool:
+        held = take(reserve, size)
+        if attempt.checkpoints():
+            disk.free = 0
+            assert reserve.give(ORDERS)
+            (reserve.path.parent / "control.json").write_text(json.dumps({"order": "pause"}))
+        return held
+
+    monkeypatch.setattr(Reserve, "take", taken)
+    monkeypatch.setattr("gpu_runner.child.LOOK", 0.0)
+    disk.meanwhile = lambda waits: pytest.fail("it stood still") if waits else None
+    assert attempt.run(saving(tmp_path, base))["outcome"] == "paused"
+    assert attempt.checkpoints() == ["checkpoint-2", "checkpoint-3"] and attempt.records("held", "warning") == []
+
+
+def test_no_room_is_kept_that_would_fill_the_disk(
+    base: Path, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, sealed, seal = list[int](), list[int](), checkpoint.seal
+
+    def sealing(draft: Path, final: Path, identity: Any, step: int, position: dict[str, Any]) -> None:
+        seal(draft, final, identity, step, position)
+        sealed.append(step)
+        disk.free = {2: holding.SPARE, 4: 1 << 40}.get(step, disk.free)
+
+    monkeypatch.setattr(checkpoint, "seal", sealing)
+    monkeypatch.setattr(Reserve, "take", lambda reserve, size: left.append(disk.free - size) or False)  # type: ignore[func-returns-value]
+    disk.meanwhile = lambda waits: setattr(disk, "free", 1 << 40)
+    assert Attempt(tmp_path).run(saving(tmp_path, base))["outcome"] == "succeeded"
+    assert sealed == [2, 4, 6] and len(left) == 3 and min(left) >= holding.SPARE
 
 
 def test_a_job_that_can_not_stand_still_waits_at_its_end_and_is_given_back(
