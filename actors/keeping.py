@@ -15,7 +15,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session, load_only
 
 from actors import freeing, logs
-from actors.desk import Desk
+from actors.desk import MARKER, Desk
 from actors.jobs import ENDS
 from core.store.session import Unit
 from core.store.tables import Job, Meta
@@ -43,8 +43,10 @@ class Sort:
 
 
 def sweep(desk: Desk, now: float) -> None:
-    """Free what the settings say is kept no longer."""
+    """Free what the settings say is kept no longer. While the artifacts are away nothing is looked at: it would count as gone."""
     using = desk.settings
+    if not _there(desk):
+        return
     for sort in (
         Sort("kept:checkpoints", using.keep_checkpoints_days, "checkpoints"),
         Sort("kept:files", using.keep_job_files_days, "files"),
@@ -53,17 +55,33 @@ def sweep(desk: Desk, now: float) -> None:
             _sweep(desk, sort, now)
 
 
+def _there(desk: Desk) -> bool:
+    try:
+        return (desk.settings.artifacts_root / MARKER).is_file()
+    except OSError as error:
+        desk.away(f"files of jobs that have ended are freed later: {error}")
+        return False
+
+
 def _sweep(desk: Desk, sort: Sort, now: float) -> None:
     with desk.store.read() as session:
         ended = _ended_before(session, _place(session, sort), now - sort.days * DAY)
     for id, at in ended:
-        directory = desk.settings.artifacts_root / "jobs" / id
-        found = [path for path in sort.of(directory) if path.exists()]
+        found = _found(desk, sort, desk.settings.artifacts_root / "jobs" / id)
         with desk.store.write() as unit:
             if found:
                 _free(desk, unit, id, at, sort, found)
             unit.session.merge(Meta(key=sort.key, value=json.dumps([at, id])))
         desk.publish()
+
+
+def _found(desk: Desk, sort: Sort, directory: Path) -> list[Path]:
+    """What there is; a directory that can't be read is passed over, and keeps no other from its turn."""
+    try:
+        return [path for path in sort.of(directory) if path.exists()]
+    except OSError as error:
+        desk.away(f"{directory} stays: {error}")
+        return []
 
 
 def _place(session: Session, sort: Sort) -> tuple[float, str]:

@@ -22,6 +22,7 @@ DAY = 86_400.0
 @pytest.fixture(autouse=True)
 def inputs(desk: Desk) -> None:
     add_inputs(desk.store)
+    desk.mark_artifacts()
 
 
 def lay(desk: Desk, id: str, attempts: int = 2) -> Path:
@@ -80,6 +81,32 @@ def test_what_mlflow_keeps_of_a_job_stays_with_its_runs(desk: Desk) -> None:
     (own / "mlflow" / "adapter" / "adapter_model.safetensors").write_text("weights")
     sweep(desk, time.time())
     assert left(own) == ["mlflow/adapter/adapter_model.safetensors"]
+
+
+def test_while_the_artifacts_are_away_no_job_counts_as_looked_at(desk: Desk) -> None:
+    _, own = ended(desk)
+    root = desk.settings.artifacts_root
+    away = root.rename(root.with_name("away"))
+    sweep(desk, time.time())
+    away.rename(root)
+    sweep(desk, time.time())
+    assert left(own) == TOLD
+
+
+def test_a_directory_that_can_not_be_read_keeps_no_other_from_its_turn(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (_, first), (_, second) = ended(desk, days=40), ended(desk)
+    attempts = keeping.logs.attempts
+
+    def unreadable(directory: Path) -> list[int]:
+        if directory == first:
+            raise PermissionError(13, "Permission denied", str(directory))
+        return attempts(directory)
+
+    monkeypatch.setattr(keeping.logs, "attempts", unreadable)
+    sweep(desk, time.time())
+    assert len(left(first)) == len(TOLD) + 2 and left(second) == TOLD
 
 
 def test_with_no_bound_everything_is_kept(desk: Desk) -> None:
