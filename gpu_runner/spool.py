@@ -61,6 +61,7 @@ class Spool:
         written = os.write(self.descriptor, line)
         if written < len(line):  # the disk filled up inside the line: take the piece back
             os.ftruncate(self.descriptor, end)
+            self.kept = end  # the room ahead went with it
             raise OSError("the disk is full")
 
     def _full(self, error: OSError) -> None:

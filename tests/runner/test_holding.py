@@ -172,6 +172,23 @@ def test_a_spool_has_room_ahead_that_its_readers_do_not_see_and_leaves_none_behi
     assert path.stat().st_blocks * 512 < 64 << 10 and len(read_records(path, 0, 1 << 20)[0]) == 1
 
 
+def test_a_line_that_was_cut_short_and_taken_back_costs_the_spool_no_room_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, write = Spool(tmp_path / "events.jsonl"), os.write
+    spool.log("held")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:9]))
+        spool.log("cut")
+    spool.log("after it")
+    assert (tmp_path / "events.jsonl").stat().st_blocks * 512 >= 256 << 10
+    assert [each["text"] for each in read_records(tmp_path / "events.jsonl", 0, 1 << 20)[0]] == [
+        "held",
+        "cut",
+        "after it",
+    ]
+
+
 def test_orders_that_a_full_disk_does_not_take_go_into_the_kept_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
