@@ -57,7 +57,7 @@ def test_actors_without_their_database_say_so_in_a_line(tmp_path: Path) -> None:
 
 
 def test_a_supervisor_on_a_full_disk_tends_its_processes_and_writes_them_down_when_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(content: object) -> None:
         raise OSError(28, "No space left on device")
@@ -70,6 +70,7 @@ def test_a_supervisor_on_a_full_disk_tends_its_processes_and_writes_them_down_wh
     supervisor._tell()
     supervisor._look()
     assert home.read() == {}
+    assert capsys.readouterr().out.count("can't be written down") == 1
     monkeypatch.undo()
     monkeypatch.setattr(supervisor, "_may_start", lambda process: False)
     supervisor._look()

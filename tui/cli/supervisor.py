@@ -152,8 +152,9 @@ class Supervisor:
             self.home.write(content)
             self.untold = False
         except OSError as error:
+            if not self.untold:  # once: it is tried several times a second
+                _say(f"what runs can't be written down: {error}")
             self.untold = True
-            _say(f"what runs can't be written down: {error}")
 
     def _end(self) -> None:
         """Stop in the reverse order of the Procfile, each with its own grace: the queue goes last."""
