@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 import signal
 import time
 from enum import Enum, auto
@@ -26,6 +27,8 @@ from gpu_runner.room import Held
 from gpu_runner.usage import Means
 
 log = logging.getLogger(__name__)
+NEEDED = 8 << 20  # bytes that a disk must have free before a job begins on it
+AGAIN = 5.0  # seconds between tries to begin a job whose files could not be written though the disk says it has room
 ORDERS = 64 << 10  # bytes of kept room that are given up for orders which a full disk does not take
 
 
@@ -62,6 +65,7 @@ class Attempt:
         self.signalled = 0
         self.usage = Means()  # what it takes of this host
         self.short: Short | None = None  # why it can't be begun: there is no room for its files
+        self._look_at = 0.0  # monotonic time from which room is looked for again
         self.unwritten: dict[str, Any] | None = None  # the failure that its spool had no room for
         self._size = -1
         self._control: dict[str, Any] = {}
@@ -105,6 +109,22 @@ class Attempt:
             self.files.directory.mkdir(parents=True, exist_ok=True)
             write_json(self.files.spec, given)
         self.spec = spec
+
+    def look_for_room(self, root: Path, now: float) -> bool:
+        """Note whether there is room for what a child writes first; tell whether that has changed. Raises OSError."""
+        if now < self._look_at:
+            return False
+        free = shutil.disk_usage(root).free
+        return self._is_short(None if free >= NEEDED else Short(needed=NEEDED, free=free))
+
+    def found_no_room(self, now: float) -> bool:
+        """Its files could not be written, whatever the disk says: that is tried again later; tell whether it is new."""
+        self._look_at = now + AGAIN
+        return self._is_short(Short(needed=NEEDED, free=0))
+
+    def _is_short(self, short: Short | None) -> bool:
+        before, self.short = self.short, short
+        return (before is None) is not (short is None)
 
     def begin_anew(self) -> None:
         """Leave word that neither this attempt nor one after it goes on from those before. Raises OSError."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -21,7 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.messages.runners import JobOrder, ReportProgress, ReportReply, Short, Usage
+from core.messages.runners import JobOrder, ReportProgress, ReportReply, Usage
 from core.paths import PathRefused, inside
 from core.settings import settings
 from core.types import FailureClass, Order
@@ -46,7 +45,6 @@ PATROL = 0.1  # seconds between looks at everything that is slower: locks, timer
 IDLE = 0.25  # seconds in which a signal is noticed while there is nothing to do
 SPACING = 0.05  # seconds between reports at least: 20 a second
 MEASURE = 1.0  # seconds between measurements of the host's load and what jobs take of it
-NEEDED = 8 << 20  # bytes that a disk must have free before a job begins on it
 MISSES = 3  # patrols that must find a child of ours dead before it counts without its exit code
 
 
@@ -239,7 +237,7 @@ class Daemon:
                 "The runner may be older than the studio: restart its daemon, then run the job again.",
             )
         except OSError as error:
-            self._no_files(attempt, error)
+            self._no_files(attempt, error, now)
 
     def _meet(self, order: JobOrder) -> Attempt | None:
         """An attempt this daemon does not hold: new, or begun by an earlier daemon, dead or alive."""
@@ -264,7 +262,7 @@ class Daemon:
             attempt.finish("paused" if order is Order.pause else "cancelled")
             self._news = True
             return
-        self._look_for_room(attempt)
+        self._news |= attempt.look_for_room(self.terms.artifacts, now)
         if attempt.spec is None or attempt.waits_for_others or attempt.short is not None:
             return
         if not attempt.cold_next and self.starter.worth_waiting(now):
@@ -298,19 +296,12 @@ class Daemon:
         token = self.terms.token() if attempt.spec.needs_token else None
         return self.starter.start(launch, lock, token, cold=attempt.cold_next)
 
-    def _look_for_room(self, attempt: Attempt) -> None:
-        """Note whether there is room for what a child writes first; the job is held here until there is."""
-        free = shutil.disk_usage(self.terms.artifacts).free
-        short = None if free >= NEEDED else Short(needed=NEEDED, free=free)
-        self._news |= (short is None) is not (attempt.short is None)
-        attempt.short = short
-
-    def _no_files(self, attempt: Attempt, error: OSError) -> None:
+    def _no_files(self, attempt: Attempt, error: OSError, now: float) -> None:
         """A job whose files can't be written has no room, which comes again, or something else, which doesn't."""
-        self._news = True
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            attempt.short = Short(needed=NEEDED, free=0)
+            self._news |= attempt.found_no_room(now)
         else:
+            self._news = True
             attempt.fail(FailureClass.bug, f"the job can't be started: {error}", "The runner's log tells more.")
 
     def _look_for_exits(self) -> None:
@@ -357,7 +348,7 @@ class Daemon:
         try:
             self._begin(attempt, Order.pause if self.draining else attempt.order, now)
         except OSError as error:
-            self._no_files(attempt, error)
+            self._no_files(attempt, error, now)
 
     def _track(self, now: float) -> None:
         if self.trackers is None:

@@ -1,8 +1,13 @@
-"""The real daemon with the stand-in child, on a disk that is full while HOME/full is there: `stand_in_daemon.py URL NS HOME [WARM]`, WARM being stand_in_warm's argument."""
+"""The real daemon with the stand-in child, on a disk that is full while HOME/full is there: `stand_in_daemon.py URL NS HOME [WARM]`, WARM being stand_in_warm's argument.
+
+While HOME/quota is there nothing can be written though the disk has room.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -11,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.messages.runners import Gpu, RegisterRunner
-from gpu_runner import starter
+from gpu_runner import attempt, starter
 from gpu_runner.daemon import Daemon, Terms
 from gpu_runner.identity import AlreadyRunning, Identity, read_marker
 from gpu_runner.launch import Launch
@@ -38,6 +43,14 @@ def main() -> None:
         return usage(path)._replace(free=5) if (home / "full").exists() else usage(path)
 
     shutil.disk_usage = disk_usage
+    write_json = attempt.write_json
+
+    def within_quota(path: Path, content: Any) -> None:
+        if (home / "quota").exists():
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        write_json(path, content)
+
+    attempt.write_json = within_quota
     starter.WARM_UP_SECONDS = 80.0  # a machine that runs other tests too takes longer
     bell = threading.Event()
     room = Room(4, 8, (Gpu(index=0, uuid="GPU-a"), Gpu(index=1, uuid="GPU-b")))

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,22 @@ def test_a_job_is_held_before_it_begins_while_the_disk_is_full_and_begins_by_its
     until(lambda: studio.dead("j", 1), "the end")
     assert studio.records["paused", 1][-1]["outcome"] == "paused"
     assert len(steps(studio, "j")) == 3 and "short" not in {k for k, v in studio.told("j", 1)[-1].items() if v}
+
+
+def test_a_runner_whose_quota_is_used_up_says_so_without_talking_all_the_time(
+    studio: Studio, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "quota").touch()
+    start()
+    studio.give("j", 1, plan(tmp_path, "j", records=3))
+    until(lambda: studio.told("j", 1) and studio.told("j", 1)[-1].get("short"), "word of it")
+    before = len(studio.reports)
+    time.sleep(1)
+    assert len(studio.reports) - before <= 2
+    (tmp_path / "quota").unlink()
+    studio.wake()
+    until(lambda: studio.dead("j", 1), "the end")
+    assert len(steps(studio, "j")) == 3
 
 
 def test_what_the_studio_does_not_accept_is_not_sent_again_and_again(
