@@ -132,15 +132,25 @@ def _scores(row: Row) -> Cell:
 
 
 def _runner_load(row: Row) -> Cell:
-    told = row.get("telemetry") or {}
+    told = _amounts(row.get("telemetry"))
     free = row.get("free") or {}
     used = f"{row.get('cpus', 0) - free.get('cpus', 0):g}/{row.get('cpus', 0)} cores"
     busy = f"  {told['cpu_percent']:.0f}% CPU" if "cpu_percent" in told else ""
     return f"{used}{busy}  {told.get('memory_used', 0):g}/{row.get('memory', 0):g} GiB", ""
 
 
+def _amounts(told: object) -> dict[str, float]:
+    """What of a runner's telemetry are numbers: it says what it likes."""
+    return (
+        {name: value for name, value in told.items() if isinstance(value, int | float)}
+        if isinstance(told, dict)
+        else {}
+    )
+
+
 def _gpus(row: Row) -> Cell:
-    busy = {each.get("index"): each for each in (row.get("telemetry") or {}).get("gpus", [])}
+    told = (row.get("telemetry") or {}).get("gpus")
+    busy = {each.get("index"): each for each in map(_amounts, told if isinstance(told, list) else ())}
     shown = [
         f"{plain(each.get('name') or 'GPU', limit=16)} {_load_of(busy.get(each.get('index'), {}))}"
         for each in row.get("gpus") or []
