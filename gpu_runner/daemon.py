@@ -33,6 +33,7 @@ from gpu_runner.launch import Launch
 from gpu_runner.link import Link, Registration
 from gpu_runner.offering import address, engines, lent, offer, trains
 from gpu_runner.report import job_reports
+from gpu_runner.reserve import Reserve
 from gpu_runner.room import Room
 from gpu_runner.starter import WARM_COMMAND, Starter
 from gpu_runner.trackers import Trackers
@@ -88,7 +89,10 @@ class Daemon:
         self._told: dict[tuple[str, int], list[Usage]] = {}  # in the report that was sent last
 
     def adopt(self, runner_id: str) -> None:
-        """Take over the living children of an earlier daemon."""
+        """Take over the living children of an earlier daemon; the room that dead ones kept is given back."""
+        for left in self.terms.artifacts.glob("jobs/*/*/reserve"):
+            if not Files(left.parent).locked():
+                Reserve(left).release()
         for job_id, number, files in attempts_of(self.terms.artifacts, runner_id):
             attempt = Attempt(job_id, number, files)
             attempt.adopt()

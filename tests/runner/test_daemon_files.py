@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.messages.runners import Gpu
 from core.types import Order
 from gpu_runner.attempt import Attempt, Stage
+from gpu_runner.daemon import Daemon, Terms
 from gpu_runner.files import Child, Files, attempts_of
 from gpu_runner.identity import AlreadyRunning, Identity, read_marker
 from gpu_runner.processes import end_leftovers, is_running, signal_group, started_at
@@ -126,6 +129,20 @@ def test_a_failure_that_the_disk_has_no_room_for_is_kept_to_be_told(tmp_path: Pa
     attempt.fail("disk_full", "no room")
     assert attempt.stage is Stage.over and attempt.unwritten is not None
     assert attempt.unwritten["error"]["kind"] == "disk_full"
+
+
+def test_a_daemon_gives_back_the_room_that_dead_children_kept_and_that_of_no_living_one(tmp_path: Path) -> None:
+    dead, living = (Files(tmp_path / "jobs" / "j" / number) for number in "12")
+    for each in (dead, living):
+        each.directory.mkdir(parents=True)
+        each.lock.touch()
+        each.reserve.write_bytes(b"x")
+    lock = living.take_lock()
+    assert lock is not None
+    nobody: Any = None
+    Daemon(Terms(tmp_path, Room(1, 1)), nobody, nobody, threading.Event()).adopt("r")
+    assert (dead.reserve.exists(), living.reserve.exists()) == (False, True)
+    os.close(lock)
 
 
 def test_an_identity_is_held_by_one_and_kept_for_the_next(tmp_path: Path) -> None:
