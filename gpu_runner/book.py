@@ -44,8 +44,16 @@ class Book:
         self.run.tags(self._tags)
         self.run.metrics(self._points)
         for record in self._made:
-            self.run.artifacts(self.root / record.path, record.kind)
+            self._give(record)
         self.run.status(status, at)
+
+    def _give(self, record: Artifact) -> None:
+        """Put what was made beside the run. Where files can't be put, which is no matter of the store's, the run says so."""
+        try:
+            self.run.artifacts(self.root / record.path, record.kind)
+        except Exception as error:  # whatever a place for files raises; a store that is away fails at the tag too
+            reason = str(error).partition("\n")[0]
+            self.run.tags({f"fts.{record.kind}_missing": f"{type(error).__name__}: {reason}"})
 
     def killed(self, at: float) -> None:
         """The child died and nothing came after it."""

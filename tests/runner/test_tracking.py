@@ -203,6 +203,22 @@ def test_a_run_tells_what_the_job_was_made_of_and_has_its_adapter(uri: str, tmp_
     assert first["fts.template_hash"] == other_config["fts.template_hash"] != other_template["fts.template_hash"]
 
 
+def test_a_run_whose_files_can_not_be_put_anywhere_still_tells_its_end_and_why_it_has_none(
+    uri: str, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/mlflow")  # a server's own directory, which is not this host's
+
+    monkeypatch.setattr(MlflowClient, "log_artifacts", refused)
+    with_adapter = job.attempt(1)
+    with_adapter.write("artifact", kind="adapter", path=str(tmp_path), job_id=job.name, files={})
+    train(with_adapter, range(1, 4))
+    finish(with_adapter)
+    tracking.track(job.directory, uri, sleep=lambda _: pytest.fail("it was tried again"))
+    run = run_of(uri, job.name)
+    assert run.info.status == "FINISHED" and "Permission denied" in run.data.tags["fts.adapter_missing"]
+
+
 def test_a_model_in_a_directory_is_told_by_the_hashes_of_its_files_and_an_adapter_that_is_gone_by_its_place(
     uri: str, tmp_path: Path
 ) -> None:
