@@ -123,7 +123,7 @@ def _held_out(message: StartFineTuningJob, world: World) -> Iterator[str]:
     asked = [name for name in ("early_stopping_patience", "keep_best") if getattr(message, name)]
     own = message.eval_split or any(name in _known(world, message) for name in HELD_OUT)
     if asked and message.train_test_split >= 1 and not own:
-        yield f"{' and '.join(asked)} compare losses on held-out rows, and train_test_split 1 holds none out"
+        yield f"held-out rows are needed for {' and '.join(asked)}, and train_test_split 1 holds none out"
 
 
 @rule(
