@@ -57,7 +57,7 @@ def _warnings(asked: FineTuningSpec, found: dict[str, Any]) -> list[str]:
     if found["dropped"]:
         told.append(f"{found['dropped']} rows will be left out: max_length cuts them before anything that is learned")
     if asked.training_arguments.get("fp16") and not asked.resources.gpus:
-        told.append("fp16 is asked for, but not a GPU: fp32 will be used")
+        told.append("fp16 is asked for, but no GPU is: fp32 will be used")
     return told
 
 
