@@ -162,6 +162,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
     def on_epoch_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
         """A checkpoint that is due with an epoch's last step comes after its evaluation: a resumed attempt would miss that."""
         control.should_save = control.should_save or self.waits
+        if self.stopped is not None and not self.waits:
+            control.should_evaluate = False  # the loop was left within the epoch, and calls that its end
         self.waits = False
         return control
 

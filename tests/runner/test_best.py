@@ -142,3 +142,13 @@ def test_a_saved_best_adapter_has_the_loss_that_is_told(spec: Any, tmp_path: Pat
         batch = torch.tensor(ids)
         loss = model(input_ids=batch, labels=batch).loss
     assert float(loss) == pytest.approx(end["summary"]["eval_loss"], rel=1e-4)
+
+
+def test_a_job_paused_within_an_epoch_lets_go_without_an_evaluation(spec: Any, tmp_path: Path) -> None:
+    first = Attempt(tmp_path, 1)
+    whole = spec({"num_train_epochs": 2, "eval_strategy": "epoch"})
+    assert first.run(whole, order="pause")["outcome"] == "paused"
+    assert losses(first) == {} and first.checkpoints() == ["checkpoint-1"]
+    second = Attempt(tmp_path, 2)
+    second.run(whole)
+    assert list(losses(second)) == [3, 6]  # at the epochs' ends
