@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from core.events import Failure, Finished
 from core.failing import filled
 from core.messages.runners import Gang, Short
-from core.spec import SPEC, Spec
+from core.spec import SPEC, EvaluationSpec, FineTuningSpec, Spec
 from core.types import Order
 from gpu_runner.failures import is_disk_full
 from gpu_runner.files import Child, Files, read_json, write_json
@@ -79,6 +79,11 @@ class Attempt:
         if self.stage is Stage.over:
             return Held()
         return Held(gpus=self.gpus) if self.spec is None else Held.by(self.spec.resources, self.gpus, self.workers)
+
+    @property
+    def tracked(self) -> bool:
+        """Whether MLflow gets a run of it: a plan trains nothing, and an export writes its own."""
+        return isinstance(self.spec, FineTuningSpec | EvaluationSpec)
 
     @property
     def workers(self) -> int:

@@ -359,7 +359,7 @@ class Daemon:
             return
         self.trackers.tend()
         for attempt in self.attempts.values():
-            if attempt.computing:
+            if attempt.computing and attempt.tracked:
                 self.trackers.ensure(attempt.files.directory, now)
 
 

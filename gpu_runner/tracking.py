@@ -37,6 +37,10 @@ LONGEST_PAUSE = 60.0  # between tries while the store is away
 PATIENCE = 24 * 3600.0  # seconds without any success after which it is given up
 
 
+class NotTracked(Exception):
+    """A job that has no run in MLflow: waiting does not change that."""
+
+
 @dataclass(frozen=True)
 class Place:
     """How far the job is replayed: into which store, which attempt, up to which byte, and whether that attempt's end too."""
@@ -113,7 +117,11 @@ def track(job_dir: Path, uri: str, pause: float = PAUSE, sleep: Callable[[float]
                 failures, since = 0, time.monotonic()
                 sleep(pause)
         except Exception as error:
-            if isinstance(error, ValidationError) or is_final(error) or time.monotonic() - since > PATIENCE:
+            if (
+                isinstance(error, ValidationError | NotTracked)
+                or is_final(error)
+                or time.monotonic() - since > PATIENCE
+            ):
                 raise
             failures += 1
             wait = min(LONGEST_PAUSE, 0.5 * 2 ** min(failures, 10)) * random.uniform(
@@ -145,7 +153,8 @@ def _open(job_dir: Path, uri: str, attempt: int, began: float) -> Book:
     store, root = Store(uri, job_dir / "mlflow"), job_dir.parents[1]
     if isinstance(spec, EvaluationSpec):
         return EvaluationBook(store, spec, attempt, began, root)
-    assert isinstance(spec, FineTuningSpec), "an export writes its own MLflow run"
+    if not isinstance(spec, FineTuningSpec):
+        raise NotTracked(f"a job of kind {spec.kind.value} has no run of its own in MLflow")
     return TrainingBook(store, spec, attempt, began, root)
 
 

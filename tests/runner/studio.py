@@ -45,6 +45,12 @@ def spec_of(job_id: str, tmp: Path, **extra: Any) -> dict[str, Any]:
     }
 
 
+def plan_of(job_id: str, tmp: Path) -> dict[str, Any]:
+    """A plan's specification."""
+    request = spec_of(job_id, tmp)
+    return {name: request[name] for name in ("job_id", "name", "resources")} | {"kind": "plan", "request": request}
+
+
 class Studio:
     """Answers RegisterRunner and ReportProgress; `jobs` are what the runner is told it has."""
 

@@ -7,9 +7,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from gpu_runner.attempt import Attempt
+from gpu_runner.files import Files
 from gpu_runner.trackers import PAUSE, TRIES, Trackers
-from tests.runner.studio import until
+from tests.runner.studio import plan_of, spec_of, until
 
 SCRIPT = "import os, sys, time; open(sys.argv[1] + '/ran', 'a').write(f'{os.getpid()} {sys.argv[3]}\\n'); "
 
@@ -72,3 +77,10 @@ def test_a_later_attempt_is_tracked_again(tmp_path: Path) -> None:
         made.ensure(tmp_path / attempt, 0)
         until(ended(made), "its end")
     assert len(runs(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(("of", "tracked"), [(spec_of, True), (plan_of, False)])
+def test_a_plan_is_not_told_to_mlflow(tmp_path: Path, of: Any, tracked: bool) -> None:
+    attempt = Attempt("j", 1, Files(tmp_path))
+    attempt.take_spec(of("j", tmp_path))
+    assert attempt.tracked is tracked

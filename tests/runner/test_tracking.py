@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gpu_runner.spool import Spool
-from tests.runner.studio import spec_of, until
+from tests.runner.studio import plan_of, spec_of, until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own imports
@@ -325,6 +325,7 @@ def test_an_evaluation_becomes_a_run_for_each_combination_below_the_batchs(uri: 
     assert third.info.status == batch.info.status == "KILLED"
 
 
+@pytest.mark.timeout(300)  # three processes import MLflow and make its database
 def test_killed_and_started_again_in_a_new_store_with_others_it_doubles_nothing(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
     jobs = [Job(tmp_path, f"job{number}") for number in range(3)]
@@ -336,7 +337,7 @@ def test_killed_and_started_again_in_a_new_store_with_others_it_doubles_nothing(
             fcntl.flock(lock, fcntl.LOCK_EX)
             train(spool, range(1, 400))
             processes.append(subprocess.Popen(command(job, uri), stderr=subprocess.DEVNULL))
-        until(_noted(jobs[0]), "the first place", 60)
+        until(_noted(jobs[0]), "the first place", 150)
         processes[0].send_signal(signal.SIGKILL)
         train(spools[0], range(400, 500))
         for spool in spools:
@@ -359,3 +360,11 @@ def test_killed_and_started_again_in_a_new_store_with_others_it_doubles_nothing(
 
 def _noted(job: Job) -> Callable[[], bool]:
     return (job.directory / "tracking.json").exists
+
+
+def test_a_job_that_has_no_run_ends_its_tracking_at_once(uri: str, tmp_path: Path) -> None:
+    job = Job(tmp_path, "plan")
+    finish(job.attempt(1))
+    (job.directory / "1" / "spec.json").write_text(json.dumps(plan_of("plan", tmp_path)))
+    with pytest.raises(tracking.NotTracked):
+        tracking.track(job.directory, uri, sleep=no_sleep)
