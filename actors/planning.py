@@ -92,6 +92,8 @@ def plans(runner: Runner) -> bool:
 def _waiting_for(session: Session) -> str:
     if _planners(session):
         return "a runner's next report"
+    if any(plans(runner) and not runner.lost for runner in all_runners(session)):
+        return "a runner that trains: those that are there are draining"
     return "a runner that trains: none is there; `fts up` starts one"
 
 

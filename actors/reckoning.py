@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 from sqlalchemy import select
@@ -32,9 +33,10 @@ def made(session: Session, job: Job) -> Plan:
     found: dict[str, Any] = job.summary or {}
     plan = Plan.model_validate({**found, "warnings": _warnings(asked, found)})
     arguments = asked.training_arguments
-    accumulated = int(arguments.get("gradient_accumulation_steps", 1)) * asked.resources.workers
-    plan.batch = _batch(asked) * accumulated
-    plan.epochs = plan.steps * plan.batch / max(1, plan.sequences)
+    accumulated, at_once = int(arguments.get("gradient_accumulation_steps", 1)), _batch(asked) * asked.resources.workers
+    plan.batch = min(at_once * accumulated, plan.sequences)
+    of_an_epoch = ceil(ceil(plan.sequences / at_once) / accumulated)  # its last batch, and step, may be smaller
+    plan.epochs = plan.steps / max(1, of_an_epoch)
     shape = _shape(session, asked, found)
     if shape is None:
         plan.warnings.append("the model's files don't tell its sizes: memory and time are not reckoned")

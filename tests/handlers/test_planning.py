@@ -112,8 +112,9 @@ def test_a_runner_that_can_not_train_makes_none(desk: Desk, other: dict[str, Any
 def test_a_draining_runner_makes_none(desk: Desk) -> None:
     runner = Speaker(desk)
     say(desk, "DrainRunner", id=runner.id)
-    asked(desk)
+    id = asked(desk)
     assert runner.report()["jobs"] == []
+    assert "draining" in say(desk, "GetPlan", id=id)["waiting_for"]
 
 
 def test_a_plan_keeps_nothing_of_what_it_was_asked(desk: Desk) -> None:
@@ -194,6 +195,19 @@ def test_a_plan_tells_rows_steps_memory_and_where_it_fits(desk: Desk) -> None:
     assert fit["available"] == 15 * GIB
     assert 0 < plan["seconds"][0] < plan["seconds"][1] < plan["seconds"][2]
     assert plan["nearest"] == []
+
+
+@pytest.mark.parametrize(
+    ("sequences", "steps", "accumulation", "batch", "epochs"),
+    [(12, 2, 4, 8, 1), (39, 3, 32, 39, 3), (1, 1, 2, 1, 1), (90, 45, 1, 2, 1), (10, 5, 2, 4, 5 / 3)],
+)
+def test_epochs_are_counted_by_the_steps_that_one_takes_its_smaller_last_included(
+    desk: Desk, sequences: int, steps: int, accumulation: int, batch: int, epochs: float
+) -> None:
+    found = FOUND | {"sequences": sequences, "steps": steps}
+    arguments = json.dumps({"per_device_train_batch_size": 2, "gradient_accumulation_steps": accumulation})
+    plan = made(desk, Speaker(desk), found, training_arguments_config=arguments)
+    assert (plan["batch"], plan["epochs"]) == (batch, pytest.approx(epochs))
 
 
 @pytest.mark.decision("D-153")
