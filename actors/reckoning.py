@@ -95,6 +95,9 @@ def _reckoned(session: Session, asked: FineTuningSpec, found: dict[str, Any], pl
     parts = estimate(shape, how)
     plan.parameters, plan.trained_parameters = shape.parameters, trained_parameters(shape, how)
     plan.memory = {name: size for name, size in vars(parts).items() if size}
+    if not plan.trained_parameters and not asked.lora.get("modules_to_save"):
+        layers = ", ".join(dict.fromkeys(each.name for each in shape.linears))
+        plan.warnings.append(f"the LoRA config's target_modules match no layer of the model, which has {layers}")
     past = _past(session)
     kind = Kind(
         asked.model.id,

@@ -250,6 +250,14 @@ def test_a_plan_that_does_not_fit_names_the_nearest_settings_that_do(desk: Desk)
         assert each["bytes"] <= plan["fits"][0]["available"] and each["settings"] and each["text"]
 
 
+def test_target_modules_that_the_model_has_not_are_told_with_those_that_it_has(desk: Desk) -> None:
+    plan = made(desk, Speaker(desk), lora_config=json.dumps({"r": 8, "target_modules": ["q_prj"]}))
+    (told,) = [each for each in plan["warnings"] if "target_modules" in each]
+    assert "q_proj" in told
+    plan = made(desk, Speaker(desk), lora_config=json.dumps({"r": 8, "target_modules": ["q_proj"]}))
+    assert not [each for each in plan["warnings"] if "target_modules" in each]
+
+
 def test_without_a_runner_a_plan_tells_memory_as_reckoned(desk: Desk) -> None:
     runner = Speaker(desk)
     plan = made(desk, runner, num_gpu=1)
