@@ -196,7 +196,12 @@ def _held_out(session: Session, trained: FineTuningJob | None, dataset_id: str) 
 
 @handles(GetEvaluationJob)
 def get_evaluation_job(message: GetEvaluationJob, session: Session, world: RealWorld) -> EvaluationJobReply:
-    """One combination."""
+    """One combination; the id of a batch is answered with those of its combinations."""
+    batch = select(EvaluationJob.id).where(EvaluationJob.parent_job_id == message.id).order_by(EvaluationJob.run_number)
+    if session.get(EvaluationJob, message.id) is None and (ids := list(session.scalars(batch.limit(5)))):
+        raise NotFound(
+            f"{message.id} is a batch of evaluations: show one of its combinations, such as {', '.join(ids)}"
+        )
     row = found(session, EvaluationJob, message.id, "evaluation job")
     board = Board(session, world.desk.settings)
     shown = metadata(row, session.get(Job, row.parent_job_id), board)

@@ -59,6 +59,13 @@ def test_a_batch_answers_all_its_children_and_is_one_job(desk: Desk) -> None:
     assert sealed.combinations[1].adapter.files == {"adapter_model.safetensors": "3"}
 
 
+def test_the_id_of_a_batch_is_answered_with_those_of_its_combinations(desk: Desk) -> None:
+    add_adapter(desk)
+    parent, children = batch(desk)
+    reply = answer(desk, "GetEvaluationJob", {"id": parent})
+    assert reply["code"] == "not_found" and all(child in reply["message"] for child in children)
+
+
 def test_what_was_scored_is_told_by_the_names_that_models_and_adapters_have_now(desk: Desk) -> None:
     add_adapter(desk)
     parent, children = batch(desk)
