@@ -24,11 +24,11 @@ SHORT = 64  # tokens of a row as long as nothing tells of its length
 
 
 def tuning_for(message: FineTuningRequest, world: World) -> Tuning | None:
-    """The settings that the job would train with, on rows that are rather too short; None when its configs can't be read."""
+    """The settings that the job would train with, on rows that are rather too short; None when there are none to reckon with."""
     try:
         configs = {stem: each.content(world) or {} for stem, each in chosen(message, world).items()}
         arguments = training_arguments(configs["training_arguments_config"], message)
-        return tuning_of(
+        made = tuning_of(
             arguments,
             configs["lora_config"],
             configs["model_bnb_config"] or configs["adapter_bnb_config"] or None,
@@ -37,8 +37,9 @@ def tuning_for(message: FineTuningRequest, world: World) -> Tuning | None:
             packing=message.packing,
             device="cuda" if a_worker(message)[1] else "cpu",
         )
-    except (ConfigTextError, TypeError, ValueError):
-        return None  # told by the rules about configs
+    except (ConfigTextError, TypeError, ValueError, ArithmeticError):
+        return None  # told by the rules about configs, and about the fields that a length is reckoned from
+    return made if min(made.batch, made.accumulation, made.rank) > 0 else None
 
 
 def _length(message: FineTuningRequest, world: World, batch: int) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from core.messages import REGISTRY, Message
-from core.rules import LOCAL, Example, Rule, check
+from core.messages import REGISTRY, Message, parse
+from core.rules import CHEAP, LOCAL, Example, NoWorld, Rule, check
 from docs.guide import IDS
+from tests.unit.test_shapes import SHAPE
 
 RULES = [(message, rule) for message in REGISTRY.values() for rule in message.rules]
 NAMES = [f"{message.__name__}-{rule.id}-{index}" for index, (message, rule) in enumerate(RULES)]
@@ -67,3 +69,36 @@ def test_every_message_says_what_it_does_and_what_it_answers() -> None:
         assert message.__doc__
         assert message.REPLY.__doc__
         assert message.model_json_schema()
+
+
+KNOWN: dict[str, list[dict[str, Any]]] = {
+    "models": [{"id": "m", "shape": SHAPE.model_dump()}],
+    "datasets": [{"id": "d", "bytes": 10**6, "rows": 1000}],
+    "runners": [
+        {"id": "r", "host": "a", "cpus": 8, "memory": 64.0, "gpus": [{"index": 0, "name": "A100", "memory": 80.0}]}
+        | {"engines": ["legacy"], "trusted": True}
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({"training_arguments_config": {"per_device_train_batch_size": 0}}, "training_arguments_config"),
+        ({"training_arguments_config": {"per_device_train_batch_size": -0.5}}, "training_arguments_config"),
+        ({"training_arguments_config": {"per_device_train_batch_size": "x", "lr": 1}}, "training_arguments_config"),
+        ({"training_arguments_config": {"gradient_accumulation_steps": 0}}, "training_arguments_config"),
+        ({"lora_config": {"r": 0, "modules_to_save": 5}}, "lora_config"),
+        ({"dataset_fraction": 1e308}, "dataset_fraction"),
+        ({"max_length": 0}, "max_length"),
+        ({"num_workers": 0}, "num_workers"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("packing", [True, False])
+def test_a_value_that_one_rule_refuses_makes_no_other_fail(fields: dict[str, Any], refused: str, packing: bool) -> None:
+    message = REGISTRY["StartFineTuningJob"]
+    told = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in fields.items()}
+    payload = {**message.EXAMPLE, "base_model_id": "m", "dataset_id": "d", "packing": packing, **told, "num_cpu": 0}
+    found = check(parse("StartFineTuningJob", payload), NoWorld(KNOWN), CHEAP)
+    assert {refused, "num_cpu"} <= {each.field for each in found}
