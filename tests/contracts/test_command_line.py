@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from core.messages import REGISTRY, Command
+from core.messages.jobs import GetJobLog
 from core.types import DatasetType
 from tui.cli.completion import SHELLS, nodes, script
 from tui.cli.main import main, parser
@@ -128,6 +129,26 @@ def test_a_mistyped_word_is_answered_in_a_line_with_what_comes_nearest(
     assert (code, out) == (2, "")
     assert f"did you mean {told}" in err and "--help" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("text", "told"), [("", "at least 1"), ("x" * 1001, "at most 1000")], ids=["none", "long"])
+def test_a_text_that_no_log_can_be_searched_for_is_wrong_usage(
+    text: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "job", "logs", "--grep", text, "name")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "--grep" in err and told in err
+
+
+def test_a_message_that_cant_be_made_of_the_words_is_told_by_its_fields(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.cli.doctor.run", lambda arguments: GetJobLog(id="x", limit=0, contains=""))
+    code, out, err = run(capsys, "doctor")
+    assert (code, out) == (3, "")
+    assert "MS-101 limit" in err and "MS-101 contains" in err
+    code, out, _ = run(capsys, "doctor", "-o", "json")
+    assert (code, [each["field"] for each in json.loads(out)["breaches"]]) == (3, ["limit", "contains"])
 
 
 def test_a_noun_alone_lists_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,8 +64,26 @@ def _dashboard() -> int:
 
 def _command(words: list[str]) -> int:
     arguments = parser().parse_args(words)
-    code: int = arguments.run(arguments)
+    try:
+        code: int = arguments.run(arguments)
+    except ValueError as error:
+        code = _refused(error, getattr(arguments, "output", "table"))
     return code
+
+
+def _refused(error: ValueError, form: str) -> int:
+    """A message that can't be made of the words is told by its fields, like one that is refused; other errors go on."""
+    from pydantic import ValidationError
+
+    from core.errors import Refused
+    from core.messages import REGISTRY
+    from core.messages.base import shape_breaches
+    from tui.cli import output
+
+    kind = REGISTRY.get(error.title) if isinstance(error, ValidationError) else None
+    if kind is None or not isinstance(error, ValidationError):
+        raise error
+    return output.fail(Refused.because(shape_breaches(error, kind)), form)
 
 
 def parser() -> argparse.ArgumentParser:

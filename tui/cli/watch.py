@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from core.errors import NotFound, StudioError
+from core.errors import NotFound, Refused, StudioError
+from core.messages import parse
 from core.text import plain
 from tui.cli import output, tables
 from tui.cli.parsing import Parser, add_command
@@ -35,7 +36,11 @@ def add(verbs: dict[str, Any]) -> None:
         logs.add_argument("-f", "--follow", action="store_true", help="go on as the job does, until it ends")
         logs.add_argument("-n", "--lines", type=int, default=200, help="how many of the last lines")
         logs.add_argument(
-            "-g", "--grep", metavar="TEXT", help="only lines of the whole log that hold this text, numbered"
+            "-g",
+            "--grep",
+            type=_sought,
+            metavar="TEXT",
+            help="only lines of the whole log that hold this text, numbered",
         )
         logs.add_argument("-o", "--output", choices=output.FORMS, default="table", help="json: an object a line")
         logs.set_defaults(run=_of(run_logs), noun=noun)
@@ -53,6 +58,15 @@ def _add(verbs: Any, name: str, text: str, listings: tuple[Listing, ...]) -> Par
     made = add_command(verbs, name, text)
     made.add_argument("id", help=listings[0].help)
     return made
+
+
+def _sought(text: str) -> str:
+    """A text to look for, as long as the message takes it."""
+    try:
+        parse("GetJobLog", {"id": "", "contains": text})
+    except Refused as error:
+        raise argparse.ArgumentTypeError("; ".join(each.message for each in error.breaches)) from None
+    return text
 
 
 def _of(body: Callable[[StudioClient, str, argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
