@@ -120,6 +120,9 @@ def test_exit_codes_say_what_happened(
         ("dataset add --nme x", "--name"),
         ("evaluation submit --pare x", "--pair"),
         ("runner drain --no-draning x", "--no-draining"),
+        ("job submit --learning-rat 1 --dry-run", "--learning-rate"),
+        ("job submit --learning-rat=1 --dry-run", "--learning-rate"),
+        ("job logs --gre x name", "--grep"),
     ],
 )
 def test_a_mistyped_word_is_answered_in_a_line_with_what_comes_nearest(

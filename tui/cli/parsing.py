@@ -11,7 +11,10 @@ from core.text import plain
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, but a mistake is told in a line instead of below thirty lines of options."""
+    """argparse's, but a mistake is told in a line instead of below thirty lines of options, and half a name is a mistake."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **{"allow_abbrev": False, **more})
 
     def error(self, message: str) -> NoReturn:
         """What is wrong with the words; exit code 2."""
