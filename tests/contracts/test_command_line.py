@@ -17,10 +17,12 @@ import yaml
 
 from core.messages import REGISTRY, Command
 from core.messages.jobs import GetJobLog
-from core.types import DatasetType
+from core.types import DatasetType, JobStatus
+from tests.tui.fake import job
 from tui.cli.completion import SHELLS, nodes, script
 from tui.cli.main import main, parser
 from tui.cli.verbs import VERBS
+from tui.cli.watch import wait_for
 from tui.forms import fields
 
 # What only programs say to the studio; people have better ways, and `fts send` for the rest.
@@ -311,3 +313,23 @@ def test_completion_knows_every_command_and_option() -> None:
     known = {" ".join(node.path): node for node in nodes(parser())}
     for path in COMMANDS:
         assert {name for flag in known[path].flags for name in flag.names} == options(path)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({"adapter_id": "a1"}, "the adapter is tickets: a1\n"),
+        ({"method": "full", "trained_model_id": "m1"}, "the model is tickets: m1\n"),
+        ({}, ""),
+    ],
+    ids=["adapter", "model", "neither"],
+)
+def test_what_a_job_made_is_named_at_its_end(
+    made: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = job("j", adapter_name="tickets", status=JobStatus.succeeded, auto_add_adapter=True, **made)
+    client: Any = None
+    monkeypatch.setattr("tui.cli.watch.state", lambda *asked: done)
+    assert wait_for(client, "j") == 0
+    first, _, rest = capsys.readouterr().out.partition("\n")
+    assert first.startswith("succeeded") and rest == told

@@ -123,7 +123,7 @@ def wait_for(client: StudioClient, id: str, *, noun: str = "job", form: str = "t
 
 
 def _end(client: StudioClient, id: str, job: Any) -> None:
-    """What came of it: why it failed, the adapter, or the scores side by side."""
+    """What came of it: why it failed, the adapter or the model, or the scores side by side."""
     if job.error is not None:
         print("\n".join(card(job.error.model_dump(mode="json"))), file=sys.stderr)
     elif isinstance(getattr(job, "scores", None), dict):
@@ -133,7 +133,9 @@ def _end(client: StudioClient, id: str, job: Any) -> None:
         tables.table(scored, ["combination", "rows", *names])
         print(f"`fts evaluation answers {id}` shows every answer", file=sys.stderr)
     elif job.status.value == "succeeded" and getattr(job, "auto_add_adapter", False):
-        print(plain(f"the adapter is {job.adapter_name}: {job.adapter_id}"))
+        for what, id in (("adapter", job.adapter_id), ("model", job.trained_model_id)):
+            if id is not None:
+                print(plain(f"the {what} is {job.adapter_name}: {id}"))
 
 
 def state(client: StudioClient, id: str, noun: str = "job") -> Any:
