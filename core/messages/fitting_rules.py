@@ -20,6 +20,7 @@ ERROR = MEMORY_ERRORS[-1]  # what reckoning may be off; a job is refused only wh
 A_TOKEN = (
     8  # bytes of a dataset's file for a token: twice what English takes, so that rows are rather taken for shorter
 )
+ENDLESS = 1 << 31  # no batch or rank is as large; what is reckoned from larger numbers may be beyond any float
 SHORT = 64  # tokens of a row as long as nothing tells of its length
 
 
@@ -39,7 +40,8 @@ def tuning_for(message: FineTuningRequest, world: World) -> Tuning | None:
         )
     except (ConfigTextError, TypeError, ValueError, ArithmeticError):
         return None  # told by the rules about configs, and about the fields that a length is reckoned from
-    return made if min(made.batch, made.accumulation, made.rank) > 0 else None
+    sizes = (made.batch, made.accumulation, made.rank)
+    return made if all(0 < each < ENDLESS for each in sizes) else None
 
 
 def _length(message: FineTuningRequest, world: World, batch: int) -> int:

@@ -87,6 +87,7 @@ KNOWN: dict[str, list[dict[str, Any]]] = {
         ({"training_arguments_config": {"per_device_train_batch_size": 0}}, "training_arguments_config"),
         ({"training_arguments_config": {"per_device_train_batch_size": -0.5}}, "training_arguments_config"),
         ({"training_arguments_config": {"per_device_train_batch_size": "x", "lr": 1}}, "training_arguments_config"),
+        ({"training_arguments_config": {"per_device_train_batch_size": 1e300, "lr": 1}}, "training_arguments_config"),
         ({"training_arguments_config": {"gradient_accumulation_steps": 0}}, "training_arguments_config"),
         ({"lora_config": {"r": 0, "modules_to_save": 5}}, "lora_config"),
         ({"dataset_fraction": 1e308}, "dataset_fraction"),
@@ -95,10 +96,13 @@ KNOWN: dict[str, list[dict[str, Any]]] = {
     ],
     ids=str,
 )
-@pytest.mark.parametrize("packing", [True, False])
-def test_a_value_that_one_rule_refuses_makes_no_other_fail(fields: dict[str, Any], refused: str, packing: bool) -> None:
+@pytest.mark.parametrize(("packing", "gpus"), [(True, 1), (False, 1), (True, 0)])
+def test_a_value_that_one_rule_refuses_makes_no_other_fail(
+    fields: dict[str, Any], refused: str, packing: bool, gpus: int
+) -> None:
     message = REGISTRY["StartFineTuningJob"]
     told = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in fields.items()}
-    payload = {**message.EXAMPLE, "base_model_id": "m", "dataset_id": "d", "packing": packing, **told, "num_cpu": 0}
+    asked = {"base_model_id": "m", "dataset_id": "d", "packing": packing, "num_cpu": 0, "num_gpu": gpus}
+    payload = {**message.EXAMPLE, **asked, **told}
     found = check(parse("StartFineTuningJob", payload), NoWorld(KNOWN), CHEAP)
     assert {refused, "num_cpu"} <= {each.field for each in found}
