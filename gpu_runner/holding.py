@@ -126,6 +126,8 @@ class Hold:
             self.context.spool.write("unheld")
 
     def _obey(self) -> None:
+        if self.team.any(self.team.first and self.context.spool.gone):
+            raise Cancelled  # a job that was removed has nobody to wait for
         order = self.team.share(self.context.order())
         if order == "cancel":
             raise Cancelled

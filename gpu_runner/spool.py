@@ -28,6 +28,14 @@ class Spool:
         self.told = False
         self._end_torn_line(path)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the file was removed, the job's directory with it: nobody will ever read on. One that is away is not gone."""
+        try:
+            return os.fstat(self.descriptor).st_nlink == 0
+        except OSError:
+            return False
+
     def _end_torn_line(self, path: Path) -> None:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -130,6 +130,15 @@ def test_a_job_that_stands_still_obeys(
     assert disk.waits == 3
 
 
+@pytest.mark.timeout(10)
+def test_a_job_whose_files_were_removed_waits_no_more(context: Context, disk: Disk) -> None:
+    disk.free = 0
+    disk.meanwhile = lambda waits: shutil.rmtree(context.directory) if waits == 3 else None
+    with pytest.raises(Cancelled):
+        with_room(context, Writing("it", 10, context.directory), [lambda: pytest.fail("it was written")])
+    assert disk.waits == 3
+
+
 def test_kept_room_is_real_and_is_used_on_a_disk_without_any_other(context: Context, disk: Disk) -> None:
     reserve = Reserve(context.directory / "reserve")
     assert reserve.take(3 << 20) and reserve.size == 3 << 20
