@@ -8,6 +8,7 @@ import pytest
 
 from tui.view import words
 from tui.view.kinds import KINDS
+from tui.view.plot import plot
 
 
 def test_when_a_job_might_start_is_told_to_the_minute_and_with_the_day_when_that_is_another() -> None:
@@ -29,3 +30,10 @@ def test_a_runner_may_say_anything_of_its_load_and_what_are_no_numbers_is_left_o
     row = {"cpus": 2, "memory": 8, "free": {"cpus": 1}, "gpus": [{"index": 0, "name": "A100"}], "telemetry": told}
     shown = [column.show(row)[0] for column in KINDS["runners"].columns]
     assert "1/2 cores  0/8 GiB" in shown and "A100 0%" in shown
+
+
+@pytest.mark.parametrize("most", [7.53, 0.0007, 1e-12, 123456.0])
+def test_a_curves_axis_is_straight_and_begins_at_zero_where_the_curve_does(most: float) -> None:
+    lines = ["".join(text for text, _ in line) for line in plot({"a": [(1.0, most), (2.0, 0.0)]}, 40, 9)]
+    assert {next(at for at, char in enumerate(line) if char in "┤│└") for line in lines} == {8}
+    assert lines[-2].split("┤")[0].strip() == "0"

@@ -91,8 +91,11 @@ def _row(cells: Mapping[str, Mapping[tuple[int, int], int]], row: int, columns: 
 def _label(row: int, rows: int, box: tuple[float, float, float, float], log: bool) -> str:
     if row not in (0, rows // 2, rows - 1):
         return " " * (MARGIN - 1) + "│"
-    value = box[3] - (box[3] - box[2]) * row / max(1, rows - 1)
-    return f"{10**value if log else value:>{MARGIN - 2}.3g} ┤"
+    share = row / max(1, rows - 1)
+    at = box[3] * (1 - share) + box[2] * share  # at the ends just what they are: no -9e-16 for a zero
+    value, wide = 10**at if log else at, MARGIN - 2
+    text = next(each for each in (f"{value:.3g}", f"{value:.1e}", f"{value:.0e}") if len(each) <= wide)
+    return f"{text:>{wide}} ┤"
 
 
 def _axis(box: tuple[float, float, float, float], width: int) -> str:
