@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import re
@@ -22,6 +23,7 @@ PARAMS_A_BATCH = 100
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 8000
 JOB = "fts.job_id"
 PARENT = "mlflow.parentRunId"
+SQLITE = "sqlite:///"
 _REFUSED = re.compile(r"[^\w./: -]", re.ASCII)  # what a key may not hold
 # What stays wrong however often it is tried; anything else may be a store that is locked, starting or away.
 _FINAL = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "PERMISSION_DENIED", "UNAUTHENTICATED"}
@@ -102,6 +104,7 @@ class Store:
 
     def __init__(self, uri: str, artifacts: Path) -> None:
         """`artifacts` is where a local store's experiments keep files; a server has its own place. May raise anything."""
+        make_store(uri)
         self._client = MlflowClient(uri)
         self._artifacts = artifacts.as_uri() if uri.startswith("sqlite") else None
 
@@ -130,6 +133,27 @@ class Store:
             [experiment], f"tags.`{PARENT}` = '{parent.id}' and attributes.status = 'RUNNING'"
         )
         return [Run(self._client, each) for each in found]
+
+
+def make_store(uri: str) -> None:
+    """Make a local store's SQLite file where there is none; whole under its name or not at all.
+
+    MLflow (3.17) makes its tables in place and without a lock: two processes that begin at once can leave a schema
+    between two of its revisions, which nothing opens ever again, and so can one that is killed meanwhile.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.making").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return
+        new = path.with_name(f"{path.name}.new")
+        for leftover in path.parent.glob(f"{new.name}*"):  # of one that was killed, its journal too
+            leftover.unlink()
+        MlflowClient(f"{SQLITE}{new}").search_experiments(max_results=1)
+        new.replace(path)
 
 
 def key(name: str) -> str:

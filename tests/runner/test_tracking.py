@@ -344,7 +344,7 @@ def test_killed_and_started_again_in_a_new_store_with_others_it_doubles_nothing(
             finish(spool)
         processes[0].wait()
         processes[0] = subprocess.Popen(command(jobs[0], uri), stderr=subprocess.DEVNULL)
-        assert [process.wait(60) for process in processes] == [0, 0, 0]
+        assert [process.wait(150) for process in processes] == [0, 0, 0]
     finally:
         for process in processes:
             process.kill()
@@ -356,6 +356,22 @@ def test_killed_and_started_again_in_a_new_store_with_others_it_doubles_nothing(
         list(range(1, 400)),
         list(range(1, 400)),
     ]
+
+
+def test_a_store_whose_making_was_killed_halfway_is_made_anew_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "stores" / "mlflow.db"
+    path.parent.mkdir()
+    with sqlite3.connect(path.with_name("mlflow.db.new")) as half:  # what a kill leaves between two revisions
+        half.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+    made = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"from gpu_runner.runs import make_store; make_store('sqlite:///{path}')"]
+        )
+        for _ in range(2)
+    ]
+    assert [process.wait(120) for process in made] == [0, 0]
+    assert sorted(each.name for each in path.parent.iterdir()) == ["mlflow.db", "mlflow.db.making"]
+    assert [each.name for each in MlflowClient(f"sqlite:///{path}").search_experiments()] == ["Default"]
 
 
 def _noted(job: Job) -> Callable[[], bool]:
