@@ -39,6 +39,7 @@ from core.store.tables import Job, Meta, Runner
 from core.types import JobStatus, Order
 
 S = JobStatus
+BLIND = "does not see the studio's artifacts"
 LOOKED_FOR = 8  # lanes whose heads a runner is looked for, when one has taken a job
 
 
@@ -46,6 +47,7 @@ LOOKED_FOR = 8  # lanes whose heads a runner is looked for, when one has taken a
 def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> RegisteredReply:
     """A daemon begins: a known one keeps its id and its jobs, and its older self is shut up by the incarnation."""
     runner: Runner | None = locked(unit.session, Runner, message.runner_id) if message.runner_id else None
+    known = runner is not None
     marker = unit.session.scalar(select(Meta.value).where(Meta.key == "marker"))
     if runner is None:
         runner = Runner(id=message.runner_id or str(uuid4()), incarnation=0, registered_at=unit.now, draining=False)
@@ -60,12 +62,8 @@ def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> Re
     gangs.renew(unit.session, runner.id, unit.now + world.desk.settings.lease_seconds)
     note_free(runner, free_room(runner, (part.room for part in gangs.held(unit.session, runner.id))))
     unit.session.flush()
-    text = (
-        f"runner {runner.host} is here"
-        if runner.trusted
-        else f"runner {runner.host} does not see the studio's artifacts"
-    )
-    unit.emit("RunnerRegistered", "runners", runner.id, text, host=runner.host, incarnation=runner.incarnation)
+    # A new one may have looked before the studio, which starts beside it, had marked the artifacts.
+    _tell_registered(unit, runner, "is here" if runner.trusted or not known else BLIND)
     return RegisteredReply(runner_id=runner.id, incarnation=runner.incarnation, next_report_seconds=0)
 
 
@@ -99,10 +97,18 @@ def report_progress(message: ReportProgress, unit: Unit, world: RealWorld) -> Re
     )
 
 
+def _tell_registered(unit: Unit, runner: Runner, what: str) -> None:
+    text = f"runner {runner.host} {what}"
+    unit.emit("RunnerRegistered", "runners", runner.id, text, host=runner.host, incarnation=runner.incarnation)
+
+
 def _seen(unit: Unit, runner: Runner, message: ReportProgress) -> None:
     if runner.lost:
         runner.lost = False
         unit.emit("RunnerBack", "runners", runner.id, f"runner {runner.host} is back", host=runner.host)
+    first = runner.last_seen_at == runner.registered_at
+    if first and not runner.trusted:  # it looks again before it reports, and would have registered anew
+        _tell_registered(unit, runner, BLIND)
     runner.last_seen_at, runner.free, runner.telemetry = unit.now, message.free, clean(message.telemetry)
 
 

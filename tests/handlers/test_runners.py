@@ -310,6 +310,29 @@ def test_a_runner_without_the_studios_artifacts_gets_no_work_and_the_list_says_s
     assert waiting == "a runner that sees the studio's artifacts directory"
 
 
+def said_of(desk: Desk, runner: Speaker) -> list[str]:
+    with desk.store.read() as session:
+        return [event.message for event in events_after(session, 0, resource_id=runner.id)]
+
+
+def test_a_runner_that_looked_before_the_studio_had_marked_its_artifacts_is_not_told_to_be_blind(desk: Desk) -> None:
+    early = Speaker(desk, extra={"marker": ""})
+    early.extra = {}
+    early.register()
+    early.report()
+    assert said_of(desk, early) == ["runner a is here"] * 2
+    early.extra = {"marker": ""}  # and later it is told at once
+    early.register()
+    assert said_of(desk, early)[2:] == ["runner a does not see the studio's artifacts"]
+
+
+def test_a_new_runner_that_still_sees_no_artifacts_when_it_reports_says_so_once(desk: Desk) -> None:
+    blind = Speaker(desk, extra={"marker": ""})
+    for _ in range(3):
+        blind.report()
+    assert said_of(desk, blind) == ["runner a is here", "runner a does not see the studio's artifacts"]
+
+
 def test_a_draining_runner_pauses_its_jobs_and_another_goes_on(desk: Desk, client: Any, ns: str) -> None:
     id, a, b = start(desk), Speaker(desk), Speaker(desk, host="b")
     a.begin(id)

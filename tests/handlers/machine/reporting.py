@@ -121,6 +121,9 @@ class ReportProgress(Play):
         if row["lost"]:
             model.change("runners", row["id"], lost=False)
             model.say("RunnerBack", "runners", row["id"])
+        if row["_unheard"] and not row["trusted"]:
+            model.say("RunnerRegistered", "runners", row["id"])
+        model.change("runners", row["id"], _unheard=False)
         for report in sorted(payload["jobs"], key=lambda each: each["job_id"]):
             self._take(model, row, report, seen)
         if row["trusted"] and not row["draining"]:

@@ -142,9 +142,9 @@ class RegisterRunner(Play):
         row |= {"incarnation": 1 if before is None else before["incarnation"] + 1}
         assert value["incarnation"] == row["incarnation"], value
         if before is None:
-            model.put("runners", id, **row)
+            model.put("runners", id, **row, _unheard=True)
         else:
-            model.change("runners", id, **row)
+            model.change("runners", id, **row, _unheard=False)
             model.touched.update(("jobs", job["id"]) for job in model.held(id))  # their leases
         model.say("RunnerRegistered", "runners", id)
 
