@@ -31,13 +31,13 @@ from core.errors import StudioError
 from core.families import families
 from core.messages import Command
 from core.messages.adapters import AddAdapter
-from core.messages.base import shape_breaches
 from core.messages.choosing import SHIPPED
 from core.messages.common import LONGEST_NAME, no_twice
 from core.messages.configs import AddConfig
 from core.messages.datasets import AddDataset
 from core.messages.models import AddModel
 from core.messages.prompts import AddPrompt
+from core.messages.shape import shape_breaches
 from core.rules import ALL, check, refusing
 from core.store.session import Store, Unit
 from core.store.tables import TABLE_TO_MODEL, Config, Meta

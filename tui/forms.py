@@ -11,13 +11,12 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from core.errors import Refused
-from core.messages import REGISTRY, Message, parse
+from core.messages import REGISTRY, Message
 from core.messages.base import Part
 from core.messages.common import choices as known_choices
 from core.presets import presets
 from core.presets import values as preset_values
-from core.rules import Breach, check
+from core.rules import Breach
 from tui.cli.fields import bare
 from tui.cli.references import REFERENCES
 from tui.cli.verbs import VERBS
@@ -198,14 +197,6 @@ def _number(field: Field, text: str) -> int | float:
 def _pair(text: str) -> dict[str, str | None]:
     model, _, adapter = text.partition(":")
     return {"base_model_id": model, "adapter_id": adapter or None}
-
-
-def local_breaches(name: str, made: dict[str, Any]) -> list[Breach]:
-    """What the rules that need no studio say."""
-    try:
-        return check(parse(name, made))
-    except Refused as error:
-        return error.breaches
 
 
 def by_field(form: list[Field], breaches: list[Breach]) -> dict[str, list[str]]:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any, ClassVar, Generic, TypeVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import Refused
-from core.rules import Breach, Rule
-from core.types import Code, Severity
+from core.rules import Breach, Rule, check
+from core.types import Code
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -136,14 +136,16 @@ class Reply(BaseModel):
 
 
 def parse(name: str, payload: object) -> Message[Any]:
-    """Return the message `name` with `payload` as its fields; raise Refused that lists everything wrong with its shape.
+    """Return the message `name` with `payload` as its fields; raise Refused when its shape is wrong, with all that can be told of it.
 
     Numbers are not taken from text nor text from numbers: what a sender meant is for the sender to say.
     """
     kind = find(name)
     if kind is None:
+        from core.messages.shape import nearest
+
         raise Refused.because(
-            [Breach(rule="MS-104", field="", message=f"there is no message named {name!r}{_nearest(name, REGISTRY)}")]
+            [Breach(rule="MS-104", field="", message=f"there is no message named {name!r}{nearest(name, REGISTRY)}")]
         )
     if not isinstance(payload, Mapping):
         raise Refused.because(
@@ -155,14 +157,28 @@ def parse(name: str, payload: object) -> Message[Any]:
             if kind.FOREIGN:
                 text = json.dumps(_whole(payload))
             elif breaches := list(unstorable(payload)):
-                raise Refused.because(breaches)
+                raise _misshapen(kind, payload, breaches)
         return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise Refused.because(shape_breaches(error, kind)) from None
+        raise _misshapen(kind, payload, error) from None
     except Refused:
         raise
     except (TypeError, ValueError, RecursionError) as error:
         raise Refused.because([Breach(rule="MS-101", field="", message=f"the payload is not JSON: {error}")]) from None
+
+
+def _misshapen(kind: type[Message[Any]], payload: Mapping[str, Any], wrong: ValidationError | list[Breach]) -> Refused:
+    from core.messages.shape import shape_breaches, whole  # late: a dashboard's first frame has no use for it
+
+    return Refused.because(whole(kind, payload, wrong if isinstance(wrong, list) else shape_breaches(wrong, kind)))
+
+
+def faults(name: str, payload: object) -> list[Breach]:
+    """What is wrong with a message, or worth knowing about it, by its shape and the rules that need nothing but itself."""
+    try:
+        return check(parse(name, payload))
+    except Refused as error:
+        return error.breaches
 
 
 # What no database column holds: NUL in text, halves of surrogate pairs, integers beyond 64 bits. The search is cheap, the
@@ -196,50 +212,3 @@ def _whole(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_whole(key): _whole(each) for key, each in value.items()}
     return [_whole(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-_SHAPE = {"missing": "MS-103", "extra_forbidden": "MS-102"}
-
-
-def shape_breaches(error: ValidationError, kind: type[BaseModel] | None = None) -> list[Breach]:
-    """What pydantic found in a `kind`, as breaches: MS-101 wrong type or range, MS-102 unknown field, MS-103 missing field."""
-    return [
-        Breach(
-            rule=_SHAPE.get(each["type"], "MS-101"),
-            field=".".join(str(part) for part in each["loc"]),
-            severity=Severity.ERROR,
-            message=_told(dict(each), kind),
-        )
-        for each in error.errors(include_url=False, include_input=False)
-    ]
-
-
-def _told(wrong: dict[str, Any], kind: type[BaseModel] | None) -> str:
-    *above, name = wrong["loc"] or ("",)
-    if wrong["type"] == "missing":
-        return f"{name} is required"
-    if wrong["type"] != "extra_forbidden":
-        return str(wrong["msg"])
-    return f"there is no field {name!r}{_nearest(str(name), _fields(kind, above))}"
-
-
-def _fields(kind: type[BaseModel] | None, above: list[Any]) -> Iterable[str]:
-    """The names of the fields of a message, or of the part of it that lies below `above`."""
-    for step in above:
-        if kind is not None and isinstance(step, str):
-            kind = next(_parts(kind.model_fields[step].annotation), None) if step in kind.model_fields else None
-    return kind.model_fields if kind is not None else ()
-
-
-def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for each in get_args(annotation):
-        yield from _parts(each)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""

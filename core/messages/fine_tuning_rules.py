@@ -184,18 +184,29 @@ def _known(table: str) -> NoWorld:
     return NoWorld({table: [{"id": table[0], "name": "x"}]})
 
 
+@rule(StartFineTuningJob, "FT-013", "base_model_id", passes=[{}], fails=[{"base_model_id": ""}])
+def _model_given(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """base_model_id is required"""
+    yield from filled(message.base_model_id, "base_model_id")
+
+
 @rule(
     StartFineTuningJob,
     "FT-013",
     "base_model_id",
     need=Need.store,
     passes=[Example({}, _known("models"))],
-    fails=[{}, {"base_model_id": ""}],
+    fails=[{}],
 )
 def _model_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """base_model_id must exist"""
-    yield from filled(message.base_model_id, "base_model_id")
     yield from exists(world, "models", message.base_model_id, "model")
+
+
+@rule(StartFineTuningJob, "FT-014", "dataset_id", passes=[{}], fails=[{"dataset_id": ""}])
+def _dataset_given(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """dataset_id is required"""
+    yield from filled(message.dataset_id, "dataset_id")
 
 
 @rule(
@@ -204,12 +215,24 @@ def _model_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     "dataset_id",
     need=Need.store,
     passes=[Example({}, _known("datasets"))],
-    fails=[{}, {"dataset_id": ""}],
+    fails=[{}],
 )
 def _dataset_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """dataset_id must exist"""
-    yield from filled(message.dataset_id, "dataset_id")
     yield from exists(world, "datasets", message.dataset_id, "dataset")
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-015",
+    "prompt_id",
+    passes=[{}, {"prompt_id": None, "chat_template": True}],
+    fails=[{"prompt_id": None}, {"prompt_id": " "}],
+)
+def _prompt_given(message: StartFineTuningJob, world: World) -> Iterator[str]:
+    """the legacy framework requires a prompt_id, but for conversations that the chat template writes"""
+    if message.framework_type == FineTuningFrameworkType.legacy and not message.chat_template:
+        yield from filled(message.prompt_id, "prompt_id")
 
 
 @rule(
@@ -223,15 +246,14 @@ def _dataset_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
     ],
     fails=[
         {},
-        {"prompt_id": None},
         Example({"prompt_id": None, "chat_template": True}, NoWorld({"datasets": [{"id": "d"}]})),
     ],
 )
 def _prompt_exists(message: StartFineTuningJob, world: World) -> Iterator[str]:
-    """prompt_id must exist; the legacy framework requires one, but for conversations that the chat template writes"""
+    """prompt_id must exist; with the chat template the legacy framework requires one where rows are no conversations"""
     dataset = world.get("datasets", message.dataset_id)
-    conversations = message.chat_template and dataset is not None and dataset.get("is_chat")
-    if message.framework_type == FineTuningFrameworkType.legacy and not conversations:
+    conversations = dataset is not None and dataset.get("is_chat")
+    if message.framework_type == FineTuningFrameworkType.legacy and message.chat_template and not conversations:
         yield from filled(message.prompt_id, "prompt_id")
     yield from exists(world, "prompts", message.prompt_id, "prompt")
 

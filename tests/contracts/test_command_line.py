@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -154,6 +155,20 @@ def test_a_message_that_cant_be_made_of_the_words_is_told_by_its_fields(
     assert "MS-101 limit" in err and "MS-101 contains" in err
     code, out, _ = run(capsys, "doctor", "-o", "json")
     assert (code, [each["field"] for each in json.loads(out)["breaches"]]) == (3, ["limit", "contains"])
+
+
+def test_a_wrong_shape_is_told_with_its_value_and_with_all_else_that_is_wrong(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--adapter-name", "a b", "--priority", "1000", "--num-cpu", "0", "--max-length", "7", "--dry-run"]
+    code, out, err = run(capsys, "job", "submit", *words)
+    assert (code, out) == (3, "")
+    assert "MS-101 priority: priority must be less than or equal to 100, not 1000" in err
+    assert re.findall(r"error: (\S+)", err) == ["MS-101", "FT-002", "FT-004", "FT-013", "FT-014", "FT-015", "FT-104"]
+    fields = {"prompt_id": 7, "chat_template": "yes", "max_length": 7}
+    code, _, err = run(capsys, "send", "StartFineTuningJob", "--json", json.dumps(fields), "--dry-run")
+    assert 'chat_template must be a valid boolean, not "yes"' in err
+    assert code == 3 and "FT-015" not in err, "what a field of a wrong shape was meant to be is not known"
 
 
 def test_a_noun_alone_lists_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:

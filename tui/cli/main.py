@@ -77,7 +77,7 @@ def _refused(error: ValueError, form: str) -> int:
 
     from core.errors import Refused
     from core.messages import REGISTRY
-    from core.messages.base import shape_breaches
+    from core.messages.shape import shape_breaches
     from tui.cli import output
 
     kind = REGISTRY.get(error.title) if isinstance(error, ValidationError) else None

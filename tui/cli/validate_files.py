@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from core.errors import Refused
-from core.messages.base import find, parse
-from core.rules import Breach, check
+from core.messages.base import faults, find
+from core.rules import Breach
 from tui.cli.validate_places import BOUNDS, MAX_BYTES, NO_MESSAGE, SYNTAX, TWICE, Document, Malformed, Place, build
 from tui.cli.validate_readers import json_tokens, yaml_tokens
 
@@ -157,7 +154,7 @@ class _Reading:
             return
         payload = place.parts.get("payload") or Place({}, place.line, place.column)
         at = place.parts["name"] if "payload" not in place.parts else payload
-        for breach in breaches(value["name"], payload.value):
+        for breach in faults(value["name"], payload.value):
             named = breach.rule == "MS-104"  # no such message: that is told of its name
             line, column = where(payload, breach, place.parts["name"] if named else at, _older(value["name"]))
             self._add(line, column, value["name"], breach)
@@ -168,7 +165,7 @@ class _Reading:
         root, body = document.root, text[document.begin : document.end]
         if document.twice:
             body = json.dumps(root.value)
-        for breach in breaches("AddConfig", {"type": kind, "config": body}):
+        for breach in faults("AddConfig", {"type": kind, "config": body}):
             line, column = _key_of(root, breach.message)
             if not document.twice and (said := _LINE.search(breach.message)):
                 line, column = text.count("\n", 0, document.begin) + int(said[1]), 1
@@ -176,52 +173,6 @@ class _Reading:
 
     def _add(self, line: int, column: int, name: str, breach: Breach) -> None:
         self.findings.append(Finding(self.file, line, column, name, breach))
-
-
-def breaches(name: str, payload: object) -> list[Breach]:
-    """What is wrong with one message's shape and values, by the rules that need nothing but the message.
-
-    Fields of a wrong shape are told, and the rest is checked as if they were not there: a file's author wants to see
-    everything at once, where a studio stops at the shape.
-    """
-    try:
-        return check(parse(name, payload))
-    except Refused as error:
-        told = error.breaches
-    kind = find(name)
-    if kind is None or not isinstance(payload, dict) or any(not each.field for each in told):
-        return told
-    example = {each.field: kind.EXAMPLE[each.field] for each in told if each.field in kind.EXAMPLE}
-    lacking = {each.field for each in told if each.rule == "MS-103"} & set(example)
-    rest = _without(payload, [each.field for each in told]) | {key: example[key] for key in lacking}
-    try:
-        more = check(parse(name, rest))
-    except Refused:
-        return told
-    guessed = [each.field for each in told if each.rule != "MS-102"]  # of what is not known nothing can be told
-    return told + [each for each in more if not any(_of_one(each.field, other) for other in guessed)]
-
-
-def _without(payload: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """The payload without the fields; of one that is an item of a list the whole list goes."""
-    made = copy.deepcopy(payload)
-    for field in fields:
-        holder: Any = made
-        *way, last = field.split(".")
-        for part in way:
-            holder = holder[int(part)] if isinstance(holder, list) and part.isdecimal() else holder.get(part, {})
-            if not isinstance(holder, dict | list):
-                break
-        if isinstance(holder, dict) and last in holder:
-            del holder[last]
-        else:
-            made.pop(field.partition(".")[0], None)
-    return made
-
-
-def _of_one(field: str, other: str) -> bool:
-    """Whether one of the two is in the other."""
-    return f"{field}.".startswith(f"{other}.") or f"{other}.".startswith(f"{field}.")
 
 
 def where(payload: Place, breach: Breach, otherwise: Place, older: Mapping[str, Sequence[str]]) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from core import presets
 from core.cloning import changed
 from core.errors import StudioError
 from core.messages import REGISTRY
+from core.messages.base import faults
 from core.rules import refusing
 from core.text import plain
 from tui import forms
@@ -260,14 +261,14 @@ class FormScreen(StudioScreen):
     def _check(self, *, all_fields: bool = False) -> bool:
         """Show what the local rules say of the fields that were touched, or of all; whether nothing is wrong."""
         made, wrong = self._payload()
-        breaches = forms.local_breaches(self.message, made)
+        breaches = faults(self.message, made)
         found = forms.by_field(self.form, breaches)
         for key, text in wrong.items():
             found[key] = [text]
         shown = {key: texts for key, texts in found.items() if all_fields or key in self.touched}
         self._show(shown)
         if self.preflight is not None:
-            plannable = not wrong and not refusing(forms.local_breaches("PlanFineTuningJob", made))
+            plannable = not wrong and not refusing(faults("PlanFineTuningJob", made))
             self.preflight.of(made, sound=plannable)
         return not wrong and not refusing(breaches)
 
