@@ -165,7 +165,7 @@ def test_a_wrong_shape_is_told_with_its_value_and_with_all_else_that_is_wrong(
     assert (code, out) == (3, "")
     assert "MS-101 priority: priority must be less than or equal to 100, not 1000" in err
     assert re.findall(r"error: (\S+)", err) == ["MS-101", "FT-002", "FT-004", "FT-013", "FT-014", "FT-015", "FT-104"]
-    fields = {"prompt_id": 7, "chat_template": "yes", "max_length": 7}
+    fields = {"chat_template": "yes", "max_length": 7}
     code, _, err = run(capsys, "send", "StartFineTuningJob", "--json", json.dumps(fields), "--dry-run")
     assert 'chat_template must be a valid boolean, not "yes"' in err
     assert code == 3 and "FT-015" not in err, "what a field of a wrong shape was meant to be is not known"

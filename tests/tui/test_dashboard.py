@@ -343,6 +343,22 @@ async def test_the_whole_log_is_searched_from_its_job(studio: FakeStudio) -> Non
         await until(pilot, lambda: "Step 39" in shown(pilot.app) and "found" not in shown(pilot.app))
 
 
+async def test_escape_ends_a_search_of_the_log_before_it_leaves_the_job(studio: FakeStudio) -> None:
+    async with app(studio, open_job="run").run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "691 rows" in shown(pilot.app))
+        await pilot.press("slash")
+        await until(pilot, lambda: "/ a text that lines of the log must hold" in shown(pilot.app))
+        await pilot.press(*"zzz", "enter")
+        await until(pilot, lambda: "no line of the log holds zzz" in shown(pilot.app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "691 rows" in shown(pilot.app) and "found" not in shown(pilot.app))
+        assert isinstance(pilot.app.screen, JobScreen)
+        await pilot.press("e", "slash", "escape")
+        await until(pilot, lambda: "[e events]" in shown(pilot.app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ListScreen))
+
+
 async def test_a_log_that_is_read_stays_where_it_is_while_the_job_goes_on(studio: FakeStudio) -> None:
     studio.log = [LogLine(attempt=1, offset=n, at=NOW, text=f"line {n}.") for n in range(200)]
     async with app(studio, open_job="run").run_test(size=(100, 30)) as pilot:

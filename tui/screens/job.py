@@ -238,14 +238,24 @@ class JobScreen(JobKeysScreen):
 
     def action_filter(self) -> None:
         """/: search the whole log, not only what is shown of it."""
-        self.query_one(PromptLine).open("/", self.searched)
+        self.query_one(PromptLine).open("/", self.searched, "a text that lines of the log must hold")
 
     def filtered(self, text: str) -> None:
         """What is searched for is settled; escape takes it away."""
         self.searched, self.found = text, [f"searching for {plain(text, limit=200)} …"]
-        self.action_pane("found" if text else "log")
+        if text or self.pane == "found":
+            self.action_pane("found" if text else "log")
+        else:
+            self._title()
         if text:
             self.run_worker(lambda: self._search(text), thread=True, exit_on_error=False)
+
+    def action_back(self) -> None:
+        """Escape: first the search goes, then the screen."""
+        if self.pane == "found":
+            self.filtered("")
+        else:
+            super().action_back()
 
     def _search(self, text: str) -> None:
         try:

@@ -192,7 +192,7 @@ class ListScreen(JobKeysScreen):
 
     def action_filter(self) -> None:
         """/: only rows that hold what is typed."""
-        self.query_one(PromptLine).open("/", self.wanted)
+        self.query_one(PromptLine).open("/", self.wanted, "words that a row must hold")
 
     def on_prompt_line_typed(self, message: PromptLine.Typed) -> None:
         """The filter works as it is typed."""

@@ -39,13 +39,11 @@ class PromptLine(Input):
         self.mode = ":"
         self.display = False
 
-    def open(self, mode: str, text: str = "") -> None:
-        """Show the line for a command (`:`) or a filter (`/`)."""
+    def open(self, mode: str, text: str = "", wanted: str = "jobs, datasets, models …   tab completes") -> None:
+        """Show the line for a command (`:`) or a filter (`/`); while it is empty it tells what is `wanted`."""
         self.mode = mode
         self.suggester = self.commands if mode == ":" else None
-        self.placeholder = (
-            ": jobs, datasets, models …   tab completes" if mode == ":" else "/ words that a row must hold"
-        )
+        self.placeholder = f"{mode} {wanted}"
         self.value = text
         self.display = True
         self.screen.set_focus(self)  # at once: focus() would let the keys behind `:` go elsewhere
