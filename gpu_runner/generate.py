@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,7 +65,7 @@ def generate(
     """
     options, marks = options_of(settings, warn), marks_of(model, tokenizer)
     ids = [list(tokenizer(prompt, add_special_tokens=not templated)["input_ids"]) for prompt in prompts]
-    encoded = _cut(model, ids, options["max_new_tokens"], marks, warn)
+    encoded = cut_to_fit(model, ids, options["max_new_tokens"], marks, warn)
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
     answers: dict[int, Generated] = {}
     while len(answers) < len(order):
@@ -86,7 +86,7 @@ def options_of(settings: dict[str, Any], warn: Callable[[str], None] = lambda te
     """A generation config as `model.generate` takes it: what is null or does not concern one answer a row is left out."""
     given = {name: value for name, value in settings.items() if value is not None and name != "max_length"}
     if foreign := sorted(given.keys() - ALLOWED):
-        warn(f"not used in an evaluation: {', '.join(foreign)}")
+        warn(f"these generation settings are not used: {', '.join(foreign)}")
     options = {"max_new_tokens": NEW_TOKENS, "do_sample": False} | {
         name: given[name] for name in given.keys() & ALLOWED
     }
@@ -107,7 +107,7 @@ def marks_of(model: Any, tokenizer: Any) -> Marks:
     return Marks(bos, eos, next(usable, eos[0]))
 
 
-def _cut(
+def cut_to_fit(
     model: Any, prompts: Sequence[list[int]], new: int, marks: Marks, warn: Callable[[str], None]
 ) -> list[list[int]]:
     """Token ids of every prompt, without an EOS that its tokenizer adds; what the model has no room for is cut in front."""
@@ -141,23 +141,32 @@ def _batch(
 ) -> list[Generated]:
     began = time.perf_counter()
     longest = max(map(len, encoded))
+    with computing(device):
+        out = model.generate(**arguments(model, encoded, options, marks))
+    answers = [_answer(tokenizer, row[longest:].tolist(), marks.eos) for row in out]
+    seconds = (time.perf_counter() - began) / len(encoded)
+    return [replace(each, seconds=seconds) for each in answers]
+
+
+@contextmanager
+def computing(device: Device) -> Iterator[None]:
+    """Answering is done in this: no gradients, and the device's precision."""
+    autocast = torch.autocast(device.kind, dtype=device.load_dtype) if device.autocasts() else nullcontext()
+    with torch.inference_mode(), autocast:
+        yield
+
+
+def arguments(model: Any, encoded: list[list[int]], options: dict[str, Any], marks: Marks) -> dict[str, Any]:
+    """What `model.generate` is called with for prompts of token ids: padded on the left, with our own penalty."""
+    longest = max(map(len, encoded))
     pads = torch.tensor([longest - len(each) for each in encoded], device=model.device)
     ids = torch.tensor([[marks.pad] * (longest - len(each)) + each for each in encoded], device=model.device)
     mask = (torch.arange(longest, device=model.device) >= pads[:, None]).long()
     penalty = options.get("repetition_penalty") or getattr(model.generation_config, "repetition_penalty", None) or 1.0
-    own = [PenaltyWithoutPads(penalty, pads)] if penalty != 1 else []
+    own = LogitsProcessorList([PenaltyWithoutPads(penalty, pads)] if penalty != 1 else [])
     special = {"pad_token_id": marks.pad, "eos_token_id": list(marks.eos), "bos_token_id": marks.bos}
-    autocast = torch.autocast(device.kind, dtype=device.load_dtype) if device.autocasts() else nullcontext()
-    with torch.inference_mode(), autocast:
-        out = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            logits_processor=LogitsProcessorList(own),
-            **{**options, "repetition_penalty": 1.0, **special},
-        )
-    answers = [_answer(tokenizer, row[longest:].tolist(), marks.eos) for row in out]
-    seconds = (time.perf_counter() - began) / len(encoded)
-    return [replace(each, seconds=seconds) for each in answers]
+    given = {"input_ids": ids, "attention_mask": mask, "logits_processor": own}
+    return {**given, **options, "repetition_penalty": 1.0, **special}
 
 
 class PenaltyWithoutPads(LogitsProcessor):  # type: ignore[misc]

@@ -47,7 +47,7 @@ class Base:
                 model = PeftModel.from_pretrained(base, path).eval()
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise JobError(f"adapter {adapter.name} can't be put on {self.source.name}: {error}") from error
-        _must_fit(model, path, f"adapter {adapter.name} does not fit {self.source.name}")
+        must_fit(model, path, f"adapter {adapter.name} does not fit {self.source.name}")
         try:
             yield model
         finally:
@@ -66,9 +66,9 @@ class Base:
         return self._model
 
 
-def _must_fit(model: Any, path: str, otherwise: str) -> None:
+def must_fit(model: Any, path: str, otherwise: str, name: str = "default") -> None:
     """PEFT only warns of weights that an adapter lacks, and the model would answer as its base. Raises JobError."""
-    known = get_peft_model_state_dict(model, save_embedding_layers=False).keys()
+    known = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False).keys()
     given = load_peft_weights(path, device="cpu").keys()
     if missing := sorted(known - given):
         raise JobError(f"{otherwise}: {len(missing)} of its weights are missing, {missing[0]} among them")

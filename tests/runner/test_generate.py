@@ -134,7 +134,7 @@ def test_settings_that_are_null_or_not_of_one_answer_are_left_out() -> None:
         {"max_length": 20, "num_return_sequences": 3, "top_k": None, "do_sample": True}, warnings.append
     )
     assert options == {"max_new_tokens": 60, "do_sample": True}
-    assert warnings == ["not used in an evaluation: num_return_sequences"]
+    assert warnings == ["these generation settings are not used: num_return_sequences"]
 
 
 def test_missing_token_ids_are_the_guides(pair: Any) -> None:

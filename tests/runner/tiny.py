@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from tests.runner.studio import spec_of
 WORDS = ["<unk>", "<s>", "</s>", "<pad>", *"abcdefghijklmnopqrstuvwxyz", *(f"w{number}" for number in range(98))]
 
 
-def make_model(directory: Path, **shape: int) -> Path:
-    """Write a Llama of one layer and a tokenizer of 128 words; the same bytes every time. `shape` goes over its config."""
+def make_model(directory: Path, *, decided: float = 1.0, **shape: int) -> Path:
+    """Write a Llama of one layer and a tokenizer of 128 words; the same bytes every time. `shape` goes over its config.
+
+    Its logits are multiplied by `decided`: the higher it is, the surer are its answers.
+    """
     import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -22,12 +26,28 @@ def make_model(directory: Path, **shape: int) -> Path:
     torch.manual_seed(0)
     small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = LlamaConfig(**{**small, "vocab_size": len(WORDS), "max_position_embeddings": 128, **shape})
-    LlamaForCausalLM(config).save_pretrained(directory)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight *= decided
+    model.save_pretrained(directory)
     words = Tokenizer(WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="<unk>"))
     words.pre_tokenizer = Whitespace()
     PreTrainedTokenizerFast(
         tokenizer_object=words, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<pad>"
     ).save_pretrained(directory)
+    return directory
+
+
+def make_adapter(directory: Path, model: Path, seed: int = 0) -> Path:
+    """Write a LoRA adapter of the model that changes its answers."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    lora = LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    with warnings.catch_warnings(action="ignore"):  # of one library about another
+        get_peft_model(AutoModelForCausalLM.from_pretrained(model), lora).save_pretrained(directory)
     return directory
 
 
