@@ -31,12 +31,13 @@ from core.messages.evaluation import (
     StartEvaluationJob,
 )
 from core.rules import Breach
+from core.scripts import sha256
 from core.settings import Settings
-from core.spec import NO_PROMPT, Combination, EvaluationSpec, Sampling
+from core.spec import NO_PROMPT, Combination, EvaluationSpec, MetricScript, Sampling
 from core.splits import HELD_OUT, TRAIN
 from core.store.session import Unit
 from core.store.tables import Adapter, Dataset, EvaluationJob, FineTuningJob, Job, Model
-from core.types import ConfigType, JobKind, JobStatus
+from core.types import ConfigType, JobKind, JobStatus, LossOn
 
 SEED = 420  # guide: EVAL_RANDOM_SEED
 # An evaluation's place in the list: that of its batch, newest first, and its own in the batch.
@@ -50,12 +51,13 @@ def start_evaluation_job(message: StartEvaluationJob, unit: Unit, world: RealWor
     parent = str(uuid4())
     columns = _shared(message, unit, world, parent)
     rows = [_row(message, columns, number) for number, _ in enumerate(message.model_adapter_combinations, 1)]
-    spec = _spec(message, unit, world.desk.settings, parent, rows)
+    scripts = [MetricScript(name=name, sha256=sha256(world.script(name))) for name in message.metrics]
+    spec = _spec(message, unit, world.desk.settings, parent, rows).model_copy(update={"metrics": scripts})
     job = Job(
         id=parent,
         kind=JobKind.evaluation.value,
         name=spec.name,
-        engine=JobKind.evaluation.value,
+        engine="lm_eval" if message.tasks else JobKind.evaluation.value,
         spec=spec.model_dump(mode="json"),
         priority=message.priority,
         cpus=message.num_cpu,
@@ -143,6 +145,7 @@ def _spec(
         generation=json.loads(first.generation_config or "{}"),
         model_bnb=json.loads(first.model_bnb_config) if first.model_bnb_config else None,
         adapter_bnb=json.loads(first.adapter_bnb_config) if first.adapter_bnb_config else None,
+        tasks=message.tasks,
         resources=freezing.resources(message),
         needs_token=dataset.hub_name is not None or any(each.model.location is None for each in combinations),
     )
@@ -159,6 +162,7 @@ def _combination(
         model=freezing.model_source(settings, session, row.base_model_id or ""),
         adapter=freezing.adapter_source(settings, session, row.adapter_id) if row.adapter_id else None,
         chat_template=bool(taught and taught.chat_template),
+        loss_on=LossOn(taught.loss_on) if taught and taught.loss_on else LossOn.completion,
     )
 
 

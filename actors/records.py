@@ -192,8 +192,9 @@ class Intake:
         values = {name: value for name, value in record.values.items() if value is not None}
         if lost := sorted(record.values.keys() - values.keys()):
             self.warned(Warned(at=record.at, text=f"evaluation {row.run_number}: {', '.join(lost)} came to no number"))
-        row.scores, row.rows, row.answers, row.error, row.finished_at = (
+        row.scores, row.statistics, row.rows, row.answers, row.error, row.finished_at = (
             values,
+            {name: each.model_dump() for name, each in record.statistics.items()},
             record.rows,
             record.answers,
             record.error,

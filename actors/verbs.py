@@ -112,7 +112,7 @@ def _revive_batch(unit: Unit, job: Job, *, anew: bool) -> None:
         if row.id in (job.cancelled or []) or (row.status == S.succeeded and not anew):
             continue
         row.status, row.error, row.started_at, row.finished_at = S.queued.value, None, None, None
-        row.scores, row.rows, row.answers = None, None, None
+        row.scores, row.statistics, row.rows, row.answers = None, None, None, None
 
 
 @handles(CheckpointJob)

@@ -201,6 +201,24 @@ class Artifact(Record):
     files: dict[str, str] = Field({}, description="name -> SHA-256")
 
 
+class Statistic(BaseModel):
+    """How sure a figure of an evaluation is, and whether it differs from the baseline's.
+
+    `low` to `high` is the 95 % bootstrap interval of the figure, `delta` this one less the baseline's on the rows that both
+    have, `delta_low` to `delta_high` its interval, `p` a paired test's (McNemar's exact one for yes or no, else permutations).
+    """
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+    low: float | None = None
+    high: float | None = None
+    delta: float | None = Field(None, description="None: this is the baseline, or the baseline has no such figure.")
+    delta_low: float | None = None
+    delta_high: float | None = None
+    p: float | None = None
+    higher_is_better: bool = True
+
+
 class Scored(Record):
     """One child of an evaluation is done. `job_id` is the evaluation job's id."""
 
@@ -208,6 +226,7 @@ class Scored(Record):
     job_id: str
     status: Literal["running", "succeeded", "failed", "cancelled"]
     values: dict[str, float | None] = Field({}, description="None: it was no number that JSON can hold.")
+    statistics: dict[str, Statistic] = Field({}, description="By the names of `values`; not every value has one.")
     rows: Count = 0
     answers: str | None = Field(None, description="JSONL of answers, below the artifacts root.")
     error: str | None = None

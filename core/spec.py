@@ -18,7 +18,7 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          starved         when it is there, the kernel ended the child for want of memory
                          checkpoints/checkpoint-<step>/   with manifest.json
                          job.json        what a program of another's making is told (gpu_runner/engines/helper/fts_job.py)
-                         adapter/  answers-<child>.jsonl
+                         adapter/  answers-<child>.jsonl  results.json  results.csv
 
 The adapter, or the model, of a fine-tuning job is written to `out_dir/<job>/<attempt>`, so that a stale attempt can't touch an accepted one.
 """
@@ -148,6 +148,13 @@ class FineTuningSpec(Sealed):
     axolotl_config: str | None = None
 
 
+class MetricScript(Sealed):
+    """A metric of a user's: a Python file below the runner's FTS_SCRIPTS_DIR, as it was when the evaluation was started."""
+
+    name: str
+    sha256: str
+
+
 class Combination(Sealed):
     """One child of an evaluation: a base model, with an adapter or without."""
 
@@ -156,6 +163,10 @@ class Combination(Sealed):
     model: ModelSource
     adapter: AdapterSource | None = None
     chat_template: bool = Field(False, description="Asked with the chat template, as it was taught.")
+    loss_on: LossOn = Field(
+        LossOn.completion,
+        description="How it was taught: where the prompt and the answer were one text (all), they are now.",
+    )
 
 
 class EvaluationSpec(Sealed):
@@ -174,8 +185,15 @@ class EvaluationSpec(Sealed):
     generation: dict[str, Any]
     model_bnb: dict[str, Any] | None = None
     adapter_bnb: dict[str, Any] | None = None
+    metrics: list[MetricScript] = []
+    tasks: list[str] = Field([], description="Of lm-evaluation-harness, beside the rows.")
     resources: Resources
     needs_token: bool = False
+
+    @property
+    def baseline(self) -> Combination:
+        """What the others are compared with: the first with an adapter, else the first."""
+        return next((each for each in self.combinations if each.adapter), self.combinations[0])
 
 
 class ExportSpec(Sealed):

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
+from core.events import Statistic
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Count, Limit, known, one_of_or_none
+from core.messages.common import After, Count, Limit, Name, known, one_of_or_none
 from core.messages.jobs import JobState
 from core.rules import World, rule
 from core.types import EvaluationJobType, JobStatus
@@ -43,6 +44,7 @@ class EvaluationJobMetadata(JobState):
     eval_dataset_fraction: float = 1.0
     comparison_adapter_id: str | None = Field(None, description="The baseline: the first adapter of the batch.")
     scores: dict[str, float] = {}
+    statistics: dict[str, Statistic] = Field({}, description="How sure the scores are, by their names.")
     rows: int | None = None
 
     @property
@@ -73,6 +75,7 @@ class EvaluationJobsReply(Value):
 
 
 MOST_PAIRS = 1_000  # of one batch: each is looked up, stored and told
+MOST_METRICS = MOST_TASKS = 100
 
 
 class Pair(Part):
@@ -111,6 +114,16 @@ class StartEvaluationJob(Command[EvaluationBatchReply]):
     generation_config: str | None = Field(None, description="Inline JSON or a config's id.")
     selected_features: list[str] = Field([], description="Columns to carry along beside the answers.")
     eval_dataset_fraction: float = Field(1.0, description="Share of the rows that is scored, in (0, 1]; seed 420.")
+    metrics: list[Name] = Field(
+        [],
+        max_length=MOST_METRICS,
+        description="Metrics of your own: Python files of the directory of scripts (FTS_SCRIPTS_DIR) that define score().",
+    )
+    tasks: list[Name] = Field(
+        [],
+        max_length=MOST_TASKS,
+        description="Tasks of lm-evaluation-harness, by its names; they need a runner that has lm_eval installed.",
+    )
     priority: int = Field(0, ge=-100, le=100, description="Higher runs earlier.")
 
 

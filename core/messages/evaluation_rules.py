@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from math import isfinite
 
@@ -18,6 +19,7 @@ BNB_AND_GENERATION: tuple[tuple[str, ConfigType], ...] = (
     ("adapter_bnb_config", ConfigType.bitsandbytes_config),
     ("generation_config", ConfigType.generation_config),
 )
+TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a path would be a file of rows and code of anybody's
 _BOTH = NoWorld({"models": [{"id": "m", "name": "x"}], "adapters": [{"id": "a", "name": "y", "model_id": "m"}]})
 
 
@@ -227,6 +229,49 @@ def _features(message: StartEvaluationJob, world: World) -> Iterator[str]:
     for name in message.selected_features:
         if name not in known:
             yield f"{name!r} is not a column of the dataset; its columns: {', '.join(known)}"
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-108",
+    "metrics",
+    need=Need.files,
+    passes=[{}, Example({"metrics": ["polite.py"]}, NoWorld(scripts=frozenset({"polite.py"})))],
+    fails=[
+        {"metrics": ["polite.py"]},
+        {"metrics": ["../polite.py"]},
+        Example({"metrics": ["a.py", "a.py"]}, NoWorld(scripts=frozenset({"a.py"}))),
+        Example({"metrics": ["a.py", "b/a.py"]}, NoWorld(scripts=frozenset({"a.py", "b/a.py"}))),
+    ],
+)
+def _metrics(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """metrics must be Python files in the directory of scripts (FTS_SCRIPTS_DIR), each of another name"""
+    seen: set[str] = set()
+    for name in message.metrics:
+        try:
+            stem = world.script(name).stem
+        except (ValueError, OSError) as error:
+            yield f"metrics: {error}"
+            continue
+        if stem in seen:
+            yield f"metrics: two files are called {stem}, and so would their figures be"
+        seen.add(stem)
+
+
+@rule(
+    StartEvaluationJob,
+    "EV-109",
+    "tasks",
+    passes=[{}, {"tasks": ["hellaswag", "mmlu_abstract_algebra"]}],
+    fails=[{"tasks": ["hellaswag", "hellaswag"]}, {"tasks": ["./my/task.yaml"]}, {"tasks": [""]}],
+)
+def _tasks(message: StartEvaluationJob, world: World) -> Iterator[str]:
+    """tasks must be names of lm-evaluation-harness' own, each once"""
+    for name in message.tasks:
+        if not TASK.fullmatch(name):
+            yield f"{name!r} is no name of a task: letters, digits, and _ - . between them"
+    for name in sorted({each for each in message.tasks if message.tasks.count(each) > 1}):
+        yield f"task {name!r} is named twice"
 
 
 @rule(

@@ -75,7 +75,7 @@ class RegisterRunner(Command[RegisteredReply]):
     memory: float = Field(gt=0, allow_inf_nan=False, description="GiB")
     gpus: list[Gpu] = []
     labels: dict[str, str] = {}
-    engines: list[str] = Field(description="legacy, evaluation, axolotl, user_script …")
+    engines: list[str] = Field(description="legacy, evaluation, lm_eval, axolotl, user_script …")
     marker: str = Field(
         "", description="Content of the studio's marker file in the artifacts root; without it there is no work."
     )

@@ -243,6 +243,7 @@ class EvaluationJob(Base):
     status: Mapped[str | None]
     error: Mapped[str | None] = mapped_column(Text)
     scores: Mapped[dict[str, Any] | None]
+    statistics: Mapped[dict[str, Any] | None]
     rows: Mapped[int | None]
     answers: Mapped[str | None]
     selected_features: Mapped[list[str] | None]

@@ -69,7 +69,11 @@ STRUCTURED: dict[str, dict[str, Any]] = {
     "models": {"files": {"w": "1"}, "shape": SIZES},
     "adapters": {"files": {"w": "1"}},
     "fine_tuning_jobs": {"train_splits": ["train", "more"]},
-    "evaluation_jobs": {"scores": {"exact_match": 0.1 + 0.2}, "selected_features": ["q"]},
+    "evaluation_jobs": {
+        "scores": {"exact_match": 0.1 + 0.2},
+        "statistics": {"exact_match": {"low": 0.1, "high": 0.5, "p": 0.25}},
+        "selected_features": ["q"],
+    },
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -101,6 +102,42 @@ def test_scores_come_to_the_rows_and_a_child_left_unscored_fails(desk: Desk) -> 
     assert (told[0]["scores"], told[0]["rows"]) == ({"exact_match": 0.5}, 4)
     assert told[1]["error"]["message"]
     assert second == told[1]["id"]
+
+
+def test_how_sure_a_score_is_comes_with_it_and_goes_when_all_is_scored_anew(desk: Desk) -> None:
+    add_adapter(desk)
+    parent, (first, _) = batch(desk)
+    a = Speaker(desk)
+    a.begin(parent)
+    say(desk, "CancelJob", id=parent)
+    sure = {"low": 0.25, "high": 0.75, "delta": -0.1, "delta_low": -0.2, "delta_high": 0.05, "p": 0.04}
+    ended = {"type": "finished", "at": 1.0, "outcome": "cancelled"}
+    a.tell(parent, {**scored(first), "statistics": {"exact_match": sure}}, ended, begin=10)
+    told = rows(desk, parent)
+    assert told[0]["statistics"] == {"exact_match": {**sure, "higher_is_better": True}}
+    assert told[1]["statistics"] == {}
+    say(desk, "RetryJob", id=parent, from_checkpoint=False)
+    assert [each["statistics"] for each in rows(desk, parent)] == [{}, {}]
+
+
+def test_a_metric_of_ones_own_is_sealed_as_it_is_when_the_evaluation_is_started(desk: Desk) -> None:
+    add_adapter(desk)
+    script = desk.settings.scripts_root / "polite.py"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text("def score(prediction, expected, row): return 1.0")
+    sealed = EvaluationSpec.model_validate(job(desk, batch(desk, metrics=["polite.py"])[0]).spec)
+    assert [(each.name, each.sha256) for each in sealed.metrics] == [
+        ("polite.py", hashlib.sha256(script.read_bytes()).hexdigest())
+    ]
+
+
+def test_tasks_of_the_harness_wait_for_a_runner_that_has_it(desk: Desk) -> None:
+    add_adapter(desk)
+    parent, _ = batch(desk, tasks=["hellaswag"])
+    a = Speaker(desk)
+    a.tell(parent, begin=0)
+    assert {each["waiting_for"] for each in rows(desk, parent)} == {"a runner that offers lm_eval: none does"}
+    assert EvaluationSpec.model_validate(job(desk, parent).spec).tasks == ["hellaswag"]
 
 
 def test_one_combination_is_left_out_and_the_last_one_ends_the_batch(desk: Desk) -> None:

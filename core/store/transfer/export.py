@@ -30,7 +30,7 @@ OURS: dict[str, frozenset[str]] = {
          "trained_model_id"}
     ),
     "evaluation_jobs": frozenset(
-        {"run_number", "status", "error", "scores", "rows", "answers", "selected_features", "eval_dataset_fraction",
+        {"run_number", "status", "error", "scores", "statistics", "rows", "answers", "selected_features", "eval_dataset_fraction",
          "comparison_adapter_id", "started_at", "finished_at"}
     ),
 }  # fmt: skip
