@@ -1,10 +1,11 @@
-"""Jobs that stand still on their runner because its disk is full: they keep their lease, and go on by themselves."""
+"""Jobs that stand still on their runner because its disk is full or away: they keep their lease, and go on by themselves."""
 
 from __future__ import annotations
 
 from core.messages.runners import Short
 from core.store.session import Unit
 from core.store.tables import Job
+from core.text import plain
 
 
 def hold(unit: Unit, job: Job, reason: str, needed: int, free: int) -> None:
@@ -22,8 +23,8 @@ def go_on(unit: Unit, job: Job) -> None:
     """There is room again."""
     if job.held is not None:
         seconds = round(unit.now - job.held["since"], 1)
+        text = f"{job.name} goes on: {'there is room' if job.held['needed'] else 'its files can be reached'} again"
         job.held = None
-        text = f"{job.name} goes on: there is room again"
         unit.emit("JobHasRoom", "jobs", job.id, text, attempt=job.attempt, seconds=seconds)
 
 
@@ -31,6 +32,8 @@ def before_it_begins(unit: Unit, job: Job, short: Short | None) -> None:
     """What the runner says of the room for the files of a job that has yet to begin."""
     if short is None:
         go_on(unit, job)
+    elif short.away:
+        hold(unit, job, plain(short.away), 0, 0)
     else:
         mib = f"{short.needed >> 20} MiB are needed, and {short.free >> 20} MiB are free on the runner's disk"
         hold(unit, job, f"no room to begin ({mib})", short.needed, short.free)

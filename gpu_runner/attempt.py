@@ -18,7 +18,7 @@ from core.events import Failure, Finished
 from core.failing import filled
 from core.messages.runners import Gang, Short
 from core.spec import SPEC, EvaluationSpec, FineTuningSpec, Spec
-from core.types import Order
+from core.types import FailureClass, Order
 from gpu_runner.failures import is_disk_full
 from gpu_runner.files import Child, Files, read_json, write_json
 from gpu_runner.processes import end_leftovers, is_running, signal_group
@@ -28,7 +28,9 @@ from gpu_runner.usage import Means
 
 log = logging.getLogger(__name__)
 NEEDED = 8 << 20  # bytes that a disk must have free before a job begins on it
+Outcome = Literal["failed", "cancelled", "paused"]
 AGAIN = 5.0  # seconds between tries to begin a job whose files could not be written though the disk says it has room
+SOON = 1.0  # the same where they were away
 ORDERS = 64 << 10  # bytes of kept room that are given up for orders which a full disk does not take
 
 
@@ -64,7 +66,8 @@ class Attempt:
         self.since = 0.0  # monotonic time of the order to cancel, or of `ending`
         self.signalled = 0
         self.usage = Means()  # what it takes of this host
-        self.short: Short | None = None  # why it can't be begun: there is no room for its files
+        self.met = False  # whether an earlier daemon began it was looked up
+        self.short: Short | None = None  # why it can't be begun: there is no room for its files, or they are away
         self._look_at = 0.0  # monotonic time from which room is looked for again
         self.unwritten: dict[str, Any] | None = None  # the failure that its spool had no room for
         self._size = -1
@@ -111,7 +114,7 @@ class Attempt:
             return
         spec = SPEC.validate_python(content)
         if given is not None:
-            self.files.directory.mkdir(parents=True, exist_ok=True)
+            self.files.make()
             write_json(self.files.spec, given)
         self.spec = spec
 
@@ -127,17 +130,32 @@ class Attempt:
         self._look_at = now + AGAIN
         return self._is_short(Short(needed=NEEDED, free=0))
 
+    def found_away(self, now: float, why: str) -> bool:
+        """Its files can't be reached for now; tell whether it is new."""
+        self._look_at = now + SOON
+        return self._is_short(Short(needed=0, free=0, away=why))
+
     def _is_short(self, short: Short | None) -> bool:
         before, self.short = self.short, short
+        if before is None and short is not None:
+            log.warning("%s: waits: %s", self, short.away or "there is no room for its files")
         return (before is None) is not (short is None)
 
     def begin_anew(self) -> None:
         """Leave word that neither this attempt nor one after it goes on from those before. Raises OSError."""
         self.files.fresh.touch()
 
+    def meet(self) -> None:
+        """Look up what an earlier daemon did of it: it may run, be dead, or never have been begun."""
+        self.met = True
+        if self.files.child() is not None:
+            self.adopt()
+        elif self.files.spool_size():
+            self.stage = Stage.over  # it could not be started, and its spool says why
+
     def adopt(self) -> None:
         """Take over a child that an earlier daemon started, dead or alive."""
-        self.child = self.files.child()
+        self.met, self.child = True, self.files.child()
         self.gpus = self.child.gpus if self.child else ()
         self.stage = Stage.running
         self._control = read_json(self.files.control) or {}
@@ -157,8 +175,9 @@ class Attempt:
 
         A descendant may hold the lock when the child is dead; before `child.json` is there, the lock alone tells.
         """
-        if not self.files.locked():
-            return False
+        with contextlib.suppress(OSError):  # what a file system that is away can't tell, its pid does
+            if not self.files.locked():
+                return False
         self.child = self.child or self.files.child()
         return self.child is None or is_running(self.child.pid, self.child.started)
 
@@ -226,16 +245,26 @@ class Attempt:
         log.error("%s: %s", self, message)
         self.finish("failed", filled(Failure(kind=kind, message=message, hint=hint)))
 
-    def finish(self, outcome: Literal["failed", "cancelled", "paused"], error: Failure | None = None) -> None:
+    def refuse(self, message: str) -> None:
+        """End an attempt whose directory nothing may be written to."""
+        log.error("%s: %s", self, message)
+        failure = filled(Failure(kind=FailureClass.bug, message=message))
+        self.stage, self.unwritten = Stage.over, _last("failed", failure)
+
+    def finish(self, outcome: Outcome, error: Failure | None = None) -> None:
         """End an attempt that has no child, in the child's place."""
-        record = Finished(at=time.time(), outcome=outcome, error=error).model_dump(mode="json")
+        record = _last(outcome, error)
         self.stage = Stage.over
         try:
-            self.files.directory.mkdir(parents=True, exist_ok=True)
+            self.files.make()
             with self.files.spool.open("a", encoding="utf-8") as spool:
                 spool.write(json.dumps(record) + "\n")
         except OSError:
-            self.unwritten = record  # a full disk: it is told all the same
+            self.unwritten = record  # a full disk, or one that is away: it is told all the same
+
+
+def _last(outcome: Outcome, error: Failure | None) -> dict[str, Any]:
+    return Finished(at=time.time(), outcome=outcome, error=error).model_dump(mode="json")
 
 
 def attempt_directory(artifacts: Path, job_id: str, number: int, rank: int = 0) -> Path:

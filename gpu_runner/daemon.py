@@ -13,10 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -24,20 +20,18 @@ from core.messages.runners import JobOrder, ReportProgress, ReportReply, Usage
 from core.paths import PathRefused, inside
 from core.settings import settings
 from core.types import FailureClass, Order
-from gpu_runner import limits
 from gpu_runner.attempt import Attempt, Stage, attempt_directory
 from gpu_runner.files import Files, attempts_of
-from gpu_runner.gpus import telemetry
-from gpu_runner.identity import AlreadyRunning, Identity, read_marker
+from gpu_runner.identity import AlreadyRunning, Identity
 from gpu_runner.launch import Launch
 from gpu_runner.link import Link, Registration
-from gpu_runner.offering import address, engines, lent, offer, trains
+from gpu_runner.measuring import Measuring
+from gpu_runner.offering import Terms, offer, terms_of, trains
 from gpu_runner.report import job_reports
 from gpu_runner.reserve import Reserve
-from gpu_runner.room import Room
+from gpu_runner.shared import away, is_away, read_marker, sees
 from gpu_runner.starter import WARM_COMMAND, Starter
 from gpu_runner.trackers import Trackers
-from gpu_runner.usage import Sampler, of_gpus
 from gpu_runner.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -45,24 +39,7 @@ TICK = 0.02  # seconds between looks at the spools while jobs run, where nothing
 PATROL = 0.1  # seconds between looks at everything that is slower: locks, timers, helpers
 IDLE = 0.25  # seconds in which a signal is noticed while there is nothing to do
 SPACING = 0.05  # seconds between reports at least: 20 a second
-MEASURE = 1.0  # seconds between measurements of the host's load and what jobs take of it
 MISSES = 3  # patrols that must find a child of ours dead before it counts without its exit code
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a daemon is told once: where attempts lie, what it lends, where other runners reach it, how long a cancelled child
-    may take.
-    """
-
-    artifacts: Path
-    room: Room
-    address: str = "127.0.0.1"
-    token: Callable[[], str | None] = lambda: None
-    telemetry: Callable[[], dict[str, Any]] = dict
-    tracking_uri: str | None = None
-    patience: tuple[float, float] = (20.0, 30.0)
-    engines: Callable[[], list[str]] | None = None  # what it can run now; None: what it registered with, for good
 
 
 class Daemon:
@@ -82,14 +59,20 @@ class Daemon:
         self._next_regular = 0.0
         self._sent = 0.0
         self._patrolled = 0.0
-        self._measured = -MEASURE
-        self._telemetry: dict[str, Any] = {}
-        self._oom_kills = (limits.oom_kills(),) * 3  # when it was measured, and before: a death is seen later
-        self._sampler = Sampler()
+        self._measuring = Measuring(terms.telemetry)
         self._told: dict[tuple[str, int], list[Usage]] = {}  # in the report that was sent last
 
     def adopt(self, runner_id: str) -> None:
-        """Take over the living children of an earlier daemon; the room that dead ones kept is given back."""
+        """Take over the living children of an earlier daemon; the room that dead ones kept is given back.
+
+        While the artifacts are away there are none to be seen: they are met when the studio names them.
+        """
+        try:
+            self._adopt(runner_id)
+        except OSError as error:
+            log.warning("what an earlier daemon left can't be looked up now: %s", error)
+
+    def _adopt(self, runner_id: str) -> None:
         for left in self.terms.artifacts.glob("jobs/*/*/reserve"):
             if not Files(left.parent).locked():
                 Reserve(left).release()
@@ -147,13 +130,13 @@ class Daemon:
             log.info("%s: registering again", changed)
             self.link.register_again()
             return
-        self._measure(now)
+        self._measuring.take(now, self.attempts.values())
         held = [each.held for each in (*self.attempts.values(), *self.leaving.values())]
         report = ReportProgress(
             runner_id=registration.runner_id,
             incarnation=registration.incarnation,
             free=self.terms.room.free(held),
-            telemetry=self._telemetry,
+            telemetry=self._measuring.telemetry,
             jobs=job_reports(self.attempts.values()),
         )
         self._told = {(each.job_id, each.attempt): each.usage for each in report.jobs}
@@ -167,18 +150,6 @@ class Daemon:
         if self.terms.engines is not None and (now := self.terms.engines()) != registration.engines:
             return f"this host runs {', '.join(now) or 'nothing'} now"
         return None
-
-    def _measure(self, now: float) -> None:
-        """Measure the host and what the jobs take of it, once a second: it costs more than a report."""
-        if now < self._measured + MEASURE:
-            return
-        self._measured, self._telemetry = now, self.terms.telemetry()
-        self._oom_kills = (*self._oom_kills[1:], limits.oom_kills())
-        running = [each for each in self.attempts.values() if each.stage is Stage.running and each.child is not None]
-        taken = self._sampler.sample([each.child.pid for each in running if each.child], now)
-        for attempt in running:
-            gpus = of_gpus(attempt.gpus, self._telemetry.get("gpus", ()))
-            attempt.usage.add(time.time(), taken.get(attempt.child.pid if attempt.child else 0, {}) | gpus)
 
     def _hear(self, reply: ReportReply | None, now: float) -> None:
         """Take in a reply; a failed report is told anew, with what has come since."""
@@ -227,6 +198,7 @@ class Daemon:
         )
         wanted = Order.pause if self.draining and order.order is Order.run else order.order
         try:
+            self._meet_files(attempt)
             if attempt.spec is None and attempt.stage is Stage.waiting:
                 attempt.take_spec(order.spec)
                 self._news |= attempt.spec is None
@@ -244,21 +216,32 @@ class Daemon:
             self._no_files(attempt, error, now)
 
     def _meet(self, order: JobOrder) -> Attempt | None:
-        """An attempt this daemon does not hold: new, or begun by an earlier daemon, dead or alive."""
-        try:
-            rank = order.gang.rank if order.gang else 0
-            asked = attempt_directory(self.terms.artifacts, order.job_id, order.attempt, rank)
-            directory = inside(self.terms.artifacts / "jobs", asked)
-        except PathRefused as error:
-            log.error("%s", error)
+        """An attempt this daemon does not hold: new, or begun by an earlier daemon, which its files tell."""
+        rank = order.gang.rank if order.gang else 0
+        directory = attempt_directory(self.terms.artifacts, order.job_id, order.attempt, rank)
+        if directory.parent.name != order.job_id:
+            log.error("%r is no name of a job", order.job_id)
             return None
-        attempt = Attempt(order.job_id, order.attempt, Files(directory))
-        if attempt.files.child() is not None:
-            attempt.adopt()
-            self.watch.add(directory)
-        elif attempt.files.spool_size():
-            attempt.stage = Stage.over  # it could not be started, and its spool says why
-        return attempt
+        return Attempt(order.job_id, order.attempt, Files(directory))
+
+    def _meet_files(self, attempt: Attempt) -> None:
+        """Look up what an earlier daemon did of it, once the artifacts are there. Raises OSError while they are away."""
+        if attempt.met:
+            return
+        self._reach()
+        try:
+            inside(self.terms.artifacts / "jobs", attempt.files.directory)
+        except PathRefused as error:
+            attempt.refuse(str(error))
+            return
+        attempt.meet()
+        if attempt.stage is Stage.running:
+            self.watch.add(attempt.files.directory)
+
+    def _reach(self) -> None:
+        """Raise OSError while the artifacts are away."""
+        if why := away(self.terms.artifacts):
+            raise OSError(errno.ENODEV, why)
 
     def _begin(self, attempt: Attempt, order: Order, now: float) -> None:
         """Start the child, when there is a specification, room, and no order against it. Raises OSError."""
@@ -266,6 +249,7 @@ class Daemon:
             attempt.finish("paused" if order is Order.pause else "cancelled")
             self._news = True
             return
+        self._reach()
         self._news |= attempt.look_for_room(self.terms.artifacts, now)
         if attempt.spec is None or attempt.waits_for_others or attempt.short is not None:
             return
@@ -274,6 +258,8 @@ class Daemon:
         others = [each.held for each in (*self.attempts.values(), *self.leaving.values()) if each is not attempt]
         gpus = self.terms.room.bind(attempt.spec.resources.gpus * attempt.workers, others)
         lock = attempt.files.take_lock() if gpus is not None else None
+        if gpus is not None and lock is None:
+            attempt.met = False  # someone runs it, of whom nothing was to be seen before
         if gpus is None or lock is None or self.link.registration is None:
             return  # the next patrol tries again
         self.watch.add(attempt.files.directory)
@@ -301,9 +287,11 @@ class Daemon:
         return self.starter.start(launch, lock, token, cold=attempt.cold_next)
 
     def _no_files(self, attempt: Attempt, error: OSError, now: float) -> None:
-        """A job whose files can't be written has no room, which comes again, or something else, which doesn't."""
+        """A job whose files can't be written has no room or they are away, which passes, or something else, which doesn't."""
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             self._news |= attempt.found_no_room(now)
+        elif why := is_away(self.terms.artifacts, attempt.files.directory, error):
+            self._news |= attempt.found_away(now, why)
         else:
             self._news = True
             attempt.fail(FailureClass.bug, f"the job can't be started: {error}", "The runner's log tells more.")
@@ -312,8 +300,12 @@ class Daemon:
         for attempt in (*self.attempts.values(), *self.leaving.values()):
             if attempt.stage is Stage.running:
                 code = self.starter.exit_code(str(attempt.files.directory))
-                if code is not None:
+                if code is not None and not self._hidden(attempt):
                     self._bury(attempt, code)
+
+    def _hidden(self, attempt: Attempt) -> bool:
+        """Whether the files that tell how it is are away: it counts as it was until they are back."""
+        return not sees(attempt.files.directory) and bool(away(self.terms.artifacts))
 
     def _bury(self, attempt: Attempt, code: int | None) -> None:
         """A child is dead; one that its fork left hanging before it said a word is started again, cold."""
@@ -324,13 +316,13 @@ class Daemon:
             attempt.files.forget_child()
             attempt.child, attempt.stage, attempt.cold_next = None, Stage.waiting, True
             return
-        attempt.die(code, starving=limits.oom_kills() > self._oom_kills[0])
+        attempt.die(code, starving=self._measuring.starving)
         log.info("%s: ended, exit code %s", attempt, attempt.exit_code)
 
     def _patrol(self, now: float) -> None:
         self.starter.tend(now)
         if any(each.stage is Stage.running for each in self.attempts.values()):
-            self._measure(now)
+            self._measuring.take(now, self.attempts.values())
         for attempt in (*self.attempts.values(), *self.leaving.values()):
             if attempt.stage is not Stage.running:
                 continue
@@ -338,7 +330,7 @@ class Daemon:
             if (attempt.job_id, attempt.number) in self.leaving and not attempt.ending:
                 attempt.kill(signal.SIGKILL)  # again: it may only now have said who it is
             attempt.missing = 0 if attempt.alive() else attempt.missing + 1
-            if attempt.missing > MISSES:
+            if attempt.missing > MISSES and not self._hidden(attempt):
                 self._bury(attempt, None)
         for key in [key for key, attempt in self.leaving.items() if attempt.stage is not Stage.running]:
             self.watch.remove(self.leaving.pop(key).files.directory)
@@ -350,7 +342,9 @@ class Daemon:
 
     def _try_again(self, attempt: Attempt, now: float) -> None:
         try:
-            self._begin(attempt, Order.pause if self.draining else attempt.order, now)
+            self._meet_files(attempt)
+            if attempt.stage is Stage.waiting:
+                self._begin(attempt, Order.pause if self.draining else attempt.order, now)
         except OSError as error:
             self._no_files(attempt, error, now)
 
@@ -367,22 +361,12 @@ def main() -> None:
     """Run the daemon of this host for the studio of FTS_HOME or FTS_REDIS_URL."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     using = settings()
-    using.artifacts_root.mkdir(parents=True, exist_ok=True)
     try:
         identity = Identity(using.root, using.runner_name)
     except AlreadyRunning as error:
         sys.exit(str(error))
-    bell, room = threading.Event(), lent(using)
-    terms = Terms(
-        using.artifacts_root,
-        room,
-        address=address(using),
-        token=lambda: using.hub_token.get_secret_value() if using.hub_token else None,
-        telemetry=lambda: telemetry(using.artifacts_root),
-        tracking_uri=using.tracking_uri if using.tracking else None,
-        engines=lambda: engines(using),
-    )
-    link = Link(using.redis_url, using.namespace, lambda: offer(using, identity, room), identity.keep, bell.set)
+    bell, terms = threading.Event(), terms_of(using)
+    link = Link(using.redis_url, using.namespace, lambda: offer(using, identity, terms.room), identity.keep, bell.set)
     daemon = Daemon(terms, link, Starter(bell.set, WARM_COMMAND if trains() else None), bell)
     if identity.runner_id:
         daemon.adopt(identity.runner_id)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpu_runner.shared import make_directory
+
 
 @dataclass(frozen=True)
 class Child:
@@ -53,6 +55,15 @@ class Files:
         self.lock = directory / "lock"
         self._child = directory / "child.json"
 
+    @property
+    def root(self) -> Path:
+        """The artifacts root."""
+        return self.directory.parents[2]
+
+    def make(self) -> None:
+        """Make the directory, when the artifacts are there. Raises OSError."""
+        make_directory(self.root, self.directory)
+
     def child(self) -> Child | None:
         """Who runs or ran the attempt; None before it began."""
         found = read_json(self._child)
@@ -86,7 +97,7 @@ class Files:
         return descriptor
 
     def locked(self) -> bool:
-        """Whether someone holds the attempt's lock."""
+        """Whether someone holds the attempt's lock. Raises OSError while that can't be told."""
         try:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -99,10 +110,10 @@ class Files:
         return False
 
     def spool_size(self) -> int:
-        """Bytes in the spool; 0 before it exists."""
+        """Bytes in the spool; 0 before it exists, and while it is away."""
         try:
             return self.spool.stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             return 0
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from gpu_runner.files import read_json, write_json
 
 log = logging.getLogger(__name__)
-MARKER = ".fts-artifacts"
 
 
 class AlreadyRunning(RuntimeError):
@@ -44,14 +43,6 @@ class Identity:
     def release(self) -> None:
         """Let another daemon take over."""
         os.close(self._lock)
-
-
-def read_marker(artifacts: Path) -> str:
-    """The content of the studio's marker file: empty when this host doesn't share the studio's artifacts."""
-    try:
-        return (artifacts / MARKER).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
 
 
 def _hold(path: Path) -> int:

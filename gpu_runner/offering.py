@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from core.engines import KNOWN, installed
 from core.messages.runners import RegisterRunner
 from core.settings import Settings
-from gpu_runner.gpus import host_facts, inventory
-from gpu_runner.identity import Identity, read_marker
+from gpu_runner.gpus import host_facts, inventory, telemetry
+from gpu_runner.identity import Identity
 from gpu_runner.room import Room
+from gpu_runner.shared import read_marker
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets")
 
@@ -47,6 +52,35 @@ def offer(using: Settings, identity: Identity, room: Room) -> RegisterRunner:
         engines=engines(using),
         marker=read_marker(using.artifacts_root),
         pid=os.getpid(),
+    )
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a daemon is told once: where attempts lie, what it lends, where other runners reach it, how long a cancelled child
+    may take.
+    """
+
+    artifacts: Path
+    room: Room
+    address: str = "127.0.0.1"
+    token: Callable[[], str | None] = lambda: None
+    telemetry: Callable[[], dict[str, Any]] = dict
+    tracking_uri: str | None = None
+    patience: tuple[float, float] = (20.0, 30.0)
+    engines: Callable[[], list[str]] | None = None  # what it can run now; None: what it registered with, for good
+
+
+def terms_of(using: Settings) -> Terms:
+    """The terms that the settings make."""
+    return Terms(
+        using.artifacts_root,
+        lent(using),
+        address=address(using),
+        token=lambda: using.hub_token.get_secret_value() if using.hub_token else None,
+        telemetry=lambda: telemetry(using.artifacts_root),
+        tracking_uri=using.tracking_uri if using.tracking else None,
+        engines=lambda: engines(using),
     )
 
 

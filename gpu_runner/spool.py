@@ -153,7 +153,8 @@ def _finite(value: Any) -> Any:
 def read_records(path: Path, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
     """Whole records from byte `offset` on, about `limit` bytes of them but at least one, and the offset after them.
 
-    Each gets its own end as `offset`. A line that is no record is passed over with a warning in its place.
+    Each gets its own end as `offset`. A line that is no record is passed over with a warning in its place. Of a spool that
+    does not exist or is away there are none.
     """
     try:
         with path.open("rb") as spool:
@@ -161,7 +162,7 @@ def read_records(path: Path, offset: int, limit: int) -> tuple[list[dict[str, An
             data = spool.read(limit)
             if data and b"\n" not in data:
                 data += spool.readline()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return [], offset
     records: list[dict[str, Any]] = []
     end = offset

@@ -13,7 +13,10 @@ from core.types import JobStatus
 
 
 class Held(Value):
-    """Why a job stands still on its runner. It goes on by itself when there is room. `needed` and `free` are bytes."""
+    """Why a job stands still on its runner. It goes on by itself when there is room. `needed` and `free` are bytes.
+
+    A job that is to begin while the artifacts directory is away stands still too: `needed` is 0 then.
+    """
 
     since: float = Field(description="Unix seconds.")
     reason: str
@@ -38,7 +41,7 @@ class JobState(Value):
     failure_class: str | None = Field(None, description="A FailureClass, of a job that failed.")
     retries: int = Field(0, description="How often it was run again after an attempt that ended badly.")
     phase: str | None = Field(None, description="What the child is doing now, for people.")
-    held: Held | None = Field(None, description="Why it stands still, while its runner has no room on its disk.")
+    held: Held | None = Field(None, description="Why it stands still, while its runner's disk is full or away.")
     step: int = 0
     total_steps: int | None = None
     eta_seconds: float | None = None

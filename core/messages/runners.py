@@ -83,10 +83,11 @@ class RegisterRunner(Command[RegisteredReply]):
 
 
 class Short(Part):
-    """How much room a job's files need before it can begin, and how much there is; bytes."""
+    """How much room a job's files need before it can begin, and how much there is; bytes. Or why they are away."""
 
     needed: Offset
     free: Offset
+    away: str = Field("", description="Why the job's files can't be reached at all; the other two say nothing then.")
 
 
 class Usage(Part):
@@ -111,7 +112,7 @@ class JobReport(Part):
     has_spec: bool = True
     usage: list[Usage] = Field([], max_length=1000, description="What it took since the last report that was answered.")
     short: Short | None = Field(
-        None, description="Of an attempt that has yet to begin: there is no room for its files."
+        None, description="Of an attempt that has yet to begin: there is no room for its files, or they are away."
     )
 
 

@@ -100,6 +100,21 @@ def test_a_job_whose_files_have_no_room_is_held_before_it_begins(desk: Desk) -> 
     assert [each for each in types(desk, id) if each.startswith("JobH")] == ["JobHeld", "JobHasRoom"]
 
 
+def test_a_job_whose_files_are_away_is_held_before_it_begins_and_keeps_its_lease(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.report()
+    change(desk, id, lease_expires_at=time.time() + 1)
+    for _ in range(2):
+        a.tell(id, short={"needed": 0, "free": 0, "away": "the artifacts directory /x can't be reached\x1b"})
+    assert job(desk, id).held["reason"] == "the artifacts directory /x can't be reached\\x1b"  # type: ignore[index]
+    assert job(desk, id).lease_expires_at > time.time() + 20  # type: ignore[operator]
+    a.tell(id, STARTED)
+    with desk.store.read() as session:
+        told = [event.message for event in events_after(session, 0, resource_id=id) if event.type.startswith("JobHa")]
+    assert told == ["tickets goes on: its files can be reached again"]
+    assert types(desk, id).count("JobHeld") == 1
+
+
 def test_a_job_goes_its_way_from_the_queue_to_its_end(desk: Desk) -> None:
     id, a = start(desk), Speaker(desk)
     [order] = a.report()["jobs"]

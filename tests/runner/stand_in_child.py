@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 import time
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from gpu_runner.files import Files, read_json
 from gpu_runner.launch import Launch, enter, read_token
@@ -21,9 +22,14 @@ from gpu_runner.launch import Launch, enter, read_token
 OUTCOMES = {"cancel": "cancelled", "pause": "paused"}  # by order
 
 
+@cache
+def spool_of(files: Files) -> TextIO:
+    """Opened once, as a real child does: it goes on when the path is away."""
+    return files.spool.open("a", encoding="utf-8", buffering=1)
+
+
 def write(files: Files, **record: Any) -> None:
-    with files.spool.open("a", encoding="utf-8") as spool:
-        spool.write(json.dumps({"at": time.time(), **record}) + "\n")
+    spool_of(files).write(json.dumps({"at": time.time(), **record}) + "\n")
 
 
 def end(files: Files, outcome: str) -> None:

@@ -1,6 +1,6 @@
 """The real daemon with the stand-in child, on a disk that is full while HOME/full is there: `stand_in_daemon.py URL NS HOME [WARM]`, WARM being stand_in_warm's argument.
 
-While HOME/quota is there nothing can be written though the disk has room.
+While HOME/quota is there nothing can be written though the disk has room; while HOME/stale is, because the disk is another.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import Any
 
 from core.messages.runners import Gpu, RegisterRunner
 from gpu_runner import attempt, starter
-from gpu_runner.daemon import Daemon, Terms
-from gpu_runner.identity import AlreadyRunning, Identity, read_marker
+from gpu_runner.daemon import Daemon
+from gpu_runner.identity import AlreadyRunning, Identity
 from gpu_runner.launch import Launch
 from gpu_runner.link import Link
+from gpu_runner.offering import Terms
 from gpu_runner.room import Room
+from gpu_runner.shared import read_marker
 
 
 def command(launch: Launch) -> list[str]:
@@ -46,8 +48,9 @@ def main() -> None:
     write_json = attempt.write_json
 
     def within_quota(path: Path, content: Any) -> None:
-        if (home / "quota").exists():
-            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        for name, number in {"quota": errno.EDQUOT, "stale": errno.ESTALE}.items():
+            if (home / name).exists():
+                raise OSError(number, os.strerror(number))
         write_json(path, content)
 
     attempt.write_json = within_quota

@@ -15,11 +15,13 @@ import pytest
 from core.messages.runners import Gpu
 from core.types import Order
 from gpu_runner.attempt import Attempt, Stage
-from gpu_runner.daemon import Daemon, Terms
+from gpu_runner.daemon import Daemon
 from gpu_runner.files import Child, Files, attempts_of
-from gpu_runner.identity import AlreadyRunning, Identity, read_marker
+from gpu_runner.identity import AlreadyRunning, Identity
+from gpu_runner.offering import Terms
 from gpu_runner.processes import end_leftovers, is_running, signal_group, started_at
 from gpu_runner.room import Held, Room
+from gpu_runner.shared import read_marker
 from tests.runner.studio import until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]

@@ -27,6 +27,8 @@ def daemon(studio: Studio, valkey_url: str, ns: str, tmp_path: Path) -> Iterator
         "FTS_NAMESPACE": ns,
         "FTS_TRACKING": "false",
     }
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / ".fts-artifacts").write_text("marker\n")  # as the studio leaves it
     with (tmp_path / "daemon.log").open("ab") as printed:
         process = subprocess.Popen([sys.executable, "-m", "gpu_runner.daemon"], stderr=printed, env=environment)
     yield process

@@ -81,6 +81,7 @@ def test_a_later_attempt_is_tracked_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("of", "tracked"), [(spec_of, True), (plan_of, False)])
 def test_a_plan_is_not_told_to_mlflow(tmp_path: Path, of: Any, tracked: bool) -> None:
-    attempt = Attempt("j", 1, Files(tmp_path))
+    (tmp_path / ".fts-artifacts").write_text("marker\n")
+    attempt = Attempt("j", 1, Files(tmp_path / "jobs" / "j" / "1"))
     attempt.take_spec(of("j", tmp_path))
     assert attempt.tracked is tracked

@@ -99,7 +99,9 @@ def held(why: Mapping[str, Any], now: float | None = None) -> str:
 
 
 def no_room(why: Mapping[str, Any]) -> str:
-    """The same in a cell."""
+    """The same in a cell; where nothing is needed it is no matter of room."""
+    if not why["needed"]:
+        return "its files are away"
     needed, free = (number(round(why[name] / 2**20, 1)) for name in ("needed", "free"))
     return f"no room: {needed} MiB, {free} free"
 
