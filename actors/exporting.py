@@ -1,11 +1,14 @@
-"""Handlers of exports: what was asked for is frozen and queued; a runner does it."""
+"""Handlers of exports: what was asked for is frozen and queued; a runner does it; what came of it is kept."""
 
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from pydantic import ValidationError
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session, defer
 
@@ -25,11 +28,10 @@ from core.messages.export import (
     GetExportJob,
     ListExportJobs,
 )
-from core.settings import Settings
-from core.spec import ExportSpec, Resources
+from core.spec import Exported, ExportSpec, FineTuningSpec, Resources, Scores
 from core.store.session import Unit
-from core.store.tables import ExportJob, Job
-from core.types import ConfigType, JobKind
+from core.store.tables import Adapter, Dataset, EvaluationJob, ExportJob, Job
+from core.types import ConfigType, JobKind, JobStatus, ModelExportType
 
 
 @inspects("registry")
@@ -40,11 +42,26 @@ def _inspect(message: ExportModel, world: RealWorld) -> dict[str, Any]:
     return {"cloudera": settings.cdsw_project_id is not None}
 
 
+@inspects("place")
+def _look_at_place(message: ExportModel, world: RealWorld) -> dict[str, Any]:
+    """The directory that a merged model becomes. Raises ValueError when it can't: it is there, or not ours to write to."""
+    given, settings = message.artifact_location, world.desk.settings
+    if message.type == ModelExportType.model_registry:
+        if given and urlsplit(given).scheme in ("", "file"):
+            world.path(unquote(urlsplit(given).path), write=True)
+        return {}
+    parent = world.path(given, write=True) if given else settings.exports_root
+    directory = parent / message.model_name.strip()
+    if os.path.lexists(directory):
+        raise ValueError(f"{directory} is there already: choose another model_name, or move it away")
+    return {"directory": str(directory)}
+
+
 @handles(ExportModel)
 def export_model(message: ExportModel, unit: Unit, world: RealWorld) -> ExportModelReply:
     """Freeze every input and queue the export."""
     row = _row(message, unit, world)
-    spec = _spec(message, unit, world.desk.settings, row)
+    spec = _spec(message, unit, world, row)
     job = Job(
         id=row.id,
         kind=JobKind.export.value,
@@ -70,17 +87,19 @@ def export_model(message: ExportModel, unit: Unit, world: RealWorld) -> ExportMo
 def _row(message: ExportModel, unit: Unit, world: RealWorld) -> ExportJob:
     given = message.generation_config or json.dumps(default(ConfigType.generation_config))
     config_id, content = freezing.from_id_or_text(world, unit, ConfigType.generation_config, given)
-    columns = message.model_dump(exclude={"priority", "generation_config", "model_name"})
+    columns = message.model_dump(exclude={"priority", "generation_config", "model_name", "hub_name"})
     return ExportJob(
         id=str(uuid4()),
         model_name=message.model_name.strip(),
+        hub_name=(message.hub_name or "").strip() or None,
         generation_config_id=config_id,
         generation_config=json.dumps(content),
         **columns,
     )
 
 
-def _spec(message: ExportModel, unit: Unit, settings: Settings, row: ExportJob) -> ExportSpec:
+def _spec(message: ExportModel, unit: Unit, world: RealWorld, row: ExportJob) -> ExportSpec:
+    settings = world.desk.settings
     model = freezing.model_source(settings, unit.session, message.base_model_id)
     adapter = freezing.adapter_source(settings, unit.session, message.adapter_id)
     return ExportSpec(
@@ -92,10 +111,53 @@ def _spec(message: ExportModel, unit: Unit, settings: Settings, row: ExportJob) 
         model_name=row.model_name,
         model_description=message.model_description or "",
         artifact_location=message.artifact_location,
+        merge=message.merge,
+        directory=world.inspect("place", message)["directory"] if message.type == ModelExportType.merged else None,
+        hub_name=row.hub_name,
+        private=message.private,
+        alias=message.alias,
+        training=_training(unit.session, message.adapter_id),
+        scores=_scores(unit.session, message.adapter_id),
         generation=json.loads(row.generation_config or "{}"),
         resources=Resources(cpus=message.num_cpu, gpus=message.num_gpu, memory=message.num_memory),
-        needs_token=model.location is None or adapter.location is None,
+        needs_token=model.location is None or adapter.location is None or message.type == ModelExportType.huggingface,
     )
+
+
+def _training(session: Session, adapter_id: str) -> FineTuningSpec | None:
+    """The specification of the job that trained the adapter; None when none here did, or an older version wrote it otherwise."""
+    adapter = session.get_one(Adapter, adapter_id)
+    job = session.get(Job, adapter.fine_tuning_job_id) if adapter.fine_tuning_job_id else None
+    try:
+        return FineTuningSpec.model_validate(job.spec) if job is not None else None
+    except ValidationError:
+        return None
+
+
+def _scores(session: Session, adapter_id: str) -> Scores | None:
+    """The adapter's newest evaluation."""
+    query = select(EvaluationJob, Dataset.name).join(Dataset, Dataset.id == EvaluationJob.dataset_id)
+    query = query.where(EvaluationJob.adapter_id == adapter_id, EvaluationJob.status == JobStatus.succeeded.value)
+    found = session.execute(query.order_by(EvaluationJob.finished_at.desc(), EvaluationJob.id).limit(1)).first()
+    if found is None:
+        return None
+    row, dataset = found
+    return Scores(dataset=dataset or "", rows=row.rows or 0, values=row.scores or {}, evaluation_job_id=row.id)
+
+
+def finish(unit: Unit, job: Job, summary: dict[str, Any]) -> None:
+    """Keep what a runner says that it made, and say so in the log. What can't be read is left out: the job's summary has it."""
+    row = unit.session.get(ExportJob, job.id)
+    try:
+        made = Exported.model_validate(summary.get("exported"))
+    except ValidationError:
+        return
+    if row is None:
+        return
+    row.result = made.model_dump(mode="json")
+    place = made.location or made.uri or made.commit or ""
+    text = f"{row.model_name} is exported: {place}"
+    unit.emit("ModelExported", "export_jobs", job.id, text, type=row.type, name=row.model_name, place=place)
 
 
 @handles(GetExportJob)

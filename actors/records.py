@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from actors import holding, planning, results
+from actors import exporting, holding, planning, results
 from actors.desk import Desk
 from actors.jobs import fail, move, requeue, told_end
 from core.events import (
@@ -222,6 +222,8 @@ class Intake:
                 results.register(self.desk, self.unit, job)
             elif job.kind == JobKind.plan:
                 planning.learn(self.unit, job, record.summary)
+            elif job.kind == JobKind.export:
+                exporting.finish(self.unit, job, record.summary)
             move(self.unit, job, S.succeeded)
         elif record.outcome == "failed":
             fail(self.unit, job, record.error or Failure(kind=FailureClass.bug, message="the child gave no reason"))

@@ -32,7 +32,18 @@ class Event(BaseModel):
 
 LEVELS = ("info", "warning", "error")
 # What an event may be about: a resource's table, or one of the studio's own.
-KINDS = ("datasets", "models", "adapters", "prompts", "configs", "evaluation_jobs", "jobs", "runners", "database")
+KINDS = (
+    "datasets",
+    "models",
+    "adapters",
+    "prompts",
+    "configs",
+    "evaluation_jobs",
+    "export_jobs",
+    "jobs",
+    "runners",
+    "database",
+)
 # Every type of the log, with what its data holds. JobX events carry {"status", "attempt"}; the status is the one it led to.
 EVENT_TYPES: dict[str, str] = {
     "ResourceAdded": "a resource was stored; data: {name}",
@@ -64,6 +75,7 @@ EVENT_TYPES: dict[str, str] = {
     "JobFilesFreed": "its checkpoints or its files were kept long enough; data: {attempt, what, bytes}",
     "JobMemoryReduced": "memory ran out, smaller micro-batches follow; data: {attempt, step, batch, accumulation}",
     "EvaluationFinished": "one model-adapter combination is scored; data: {status, job_id, metrics}",
+    "ModelExported": "an export is whole, and answers like base and adapter; data: {type, name, place}",
     "JobPreempted": "the job made room for a more urgent one and waits again; data: {status, attempt, by, reason}",
     "RoomKept": "a runner keeps room for a job that was passed by too long, or that others make room for; data: {runner_id, host}",
     "RunnerRegistered": "a runner came; data: {host, incarnation}",

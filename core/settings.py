@@ -48,6 +48,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("FTS_ADAPTERS_DIR", "CUSTOM_LORA_ADAPTERS_DIR"),
         description="Default out_dir.",
     )
+    exports_dir: Path = Field(
+        Path("data/exports"), description="Where exports of type merged go by default; relative to FTS_PROJECT."
+    )
     scripts_dir: Path = Field(
         Path("scripts"),
         description="The only directory whose scripts a job may run (user_script); relative to FTS_PROJECT.",
@@ -181,6 +184,11 @@ class Settings(BaseSettings):
     def adapters_root(self) -> Path:
         """The directory that adapters are put into by default, absolute."""
         return (self.project.resolve() / self.adapters_dir.expanduser()).resolve()
+
+    @property
+    def exports_root(self) -> Path:
+        """The directory that merged models are put into by default, absolute."""
+        return (self.project.resolve() / self.exports_dir.expanduser()).resolve()
 
     @property
     def defaults_file(self) -> Path:

@@ -196,8 +196,20 @@ class EvaluationSpec(Sealed):
         return next((each for each in self.combinations if each.adapter), self.combinations[0])
 
 
+class Scores(Sealed):
+    """How the adapter did in its newest evaluation: on which dataset, how many rows, the numbers."""
+
+    dataset: str
+    rows: int
+    values: dict[str, float]
+    evaluation_job_id: str
+
+
 class ExportSpec(Sealed):
-    """An adapter to be put where others use it, with its base model. `destination` is a ModelExportType."""
+    """An adapter to be put where others use it, with its base model. `destination` is a ModelExportType.
+
+    `training` and `scores` are where it came from: for the lineage, the model card, and prompts to compare answers with.
+    """
 
     kind: Literal[JobKind.export] = JobKind.export
     job_id: str
@@ -208,9 +220,40 @@ class ExportSpec(Sealed):
     model_name: str = Field(description="The name it is registered or deployed under.")
     model_description: str = ""
     artifact_location: str | None = None
+    merge: bool = True
+    directory: str | None = Field(None, description="Absolute; what a merged model's directory becomes.")
+    hub_name: str | None = None
+    private: bool = True
+    alias: str | None = None
+    training: FineTuningSpec | None = Field(None, description="The job that made the adapter, if it was one of ours.")
+    scores: Scores | None = None
     generation: dict[str, Any]
     resources: Resources
     needs_token: bool = False
+
+
+class Parity(BaseModel):
+    """How alike the export answers: in its final form, against base and adapter, on so many prompts."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+    prompts: int
+    max_logit_difference: float
+    same_text: int = Field(description="Prompts that are answered by the same text, greedily.")
+    near_ties: int = Field(0, description="Those answered otherwise where the two best tokens were as good as equal.")
+
+
+class Exported(BaseModel):
+    """What an export made: where it is, its files' SHA-256, and that it answers like base and adapter."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+    location: str | None = Field(None, description="The directory of a merged model.")
+    version: str | None = Field(None, description="The version in the registry.")
+    uri: str | None = Field(None, description="What loads it: models:/NAME/VERSION, or its page on the Hub.")
+    commit: str | None = Field(None, description="The commit on the Hub.")
+    files: dict[str, str] = {}
+    parity: Parity
 
 
 class PlanSpec(Sealed):

@@ -73,6 +73,8 @@ class ModelExportType(StrEnum):
     """Where a trained adapter is exported to."""
 
     model_registry = "model_registry"
+    merged = "merged"
+    huggingface = "huggingface"
     cml_model = "cml_model"
 
 

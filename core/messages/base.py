@@ -77,6 +77,7 @@ DOMAINS = (
     "evaluation",
     "evaluation_rules",
     "export",
+    "export_rules",
     "splits",
     "events",
     "jobs",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Double, Index, Integer, String, Text, UniqueConstraint, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.base import Base, holds, origin
@@ -254,7 +254,7 @@ class EvaluationJob(Base):
 
 
 class ExportJob(Base):
-    """The request of an export; its state is the row of jobs with the same id."""
+    """The request of an export, and what came of it (core.spec.Exported); its state is the row of jobs with the same id."""
 
     __tablename__ = "export_jobs"
 
@@ -267,9 +267,14 @@ class ExportJob(Base):
     artifact_location: Mapped[str | None] = mapped_column(Text)
     generation_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
     generation_config: Mapped[str | None] = mapped_column(Text)
+    merge: Mapped[bool] = mapped_column(default=True, server_default=true())
+    hub_name: Mapped[str | None]
+    private: Mapped[bool] = mapped_column(default=True, server_default=true())
+    alias: Mapped[str | None]
     num_cpu: Mapped[int]
     num_gpu: Mapped[int]
     num_memory: Mapped[int]
+    result: Mapped[dict[str, Any] | None]
 
 
 class EventRow(Base):

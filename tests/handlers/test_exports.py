@@ -12,8 +12,9 @@ import pytest
 
 from actors.answering import answer
 from actors.desk import Desk
-from core.store.tables import Adapter, FineTuningJob, Job, Model
-from tests.handlers.work import add_inputs, say
+from core.spec import SPEC, ExportSpec
+from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Job, Model
+from tests.handlers.work import SUCCEEDED, Speaker, add_inputs, say, start
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +62,10 @@ def test_exports_are_listed_newest_first_and_filtered(desk: Desk) -> None:
 def test_all_breaches_of_an_export_come_at_once(desk: Desk) -> None:
     assert {rule for rule, _ in refused(desk)} == {"EX-001", "EX-002", "EX-003"}
     assert refused(desk, **{**ASKED, "base_model_id": "x"}) == [("EX-001", "base_model_id"), ("EX-103", "adapter_id")]
-    assert refused(desk, **{**ASKED, "type": "cml_model"}) == [("EX-005", "base_model_id")]
+    assert refused(desk, **{**ASKED, "type": "cml_model"}) == [("EX-005", "base_model_id"), ("EX-109", "type")]
     asked = {"type": "cml_model", "base_model_id": "h", "adapter_id": "hub", "model_name": "x"}
-    assert refused(desk, **asked) == [("EX-004", "adapter_id")]
-    assert say(desk, "ExportModel", **{**asked, "adapter_id": "ha"})["export_job"]["type"] == "cml_model"
+    assert refused(desk, **asked) == [("EX-004", "adapter_id"), ("EX-109", "type")]
+    assert refused(desk, **{**asked, "adapter_id": "ha"}) == [("EX-109", "type")]
 
 
 def test_in_cloudera_ml_its_registry_takes_models_of_the_hub_only(desk: Desk) -> None:
@@ -134,3 +135,51 @@ def test_a_split_is_that_of_the_job_that_trained_the_adapter(desk: Desk) -> None
     assert (elsewhere["dataset_fraction"], elsewhere["train_test_split"]) == (1.0, 0.9)
     assert elsewhere["fine_tuning_job_id"] is None
     assert answer(desk, "GetDatasetSplitByAdapter", {"adapter_id": "x"}, None)["code"] == "not_found"
+
+
+def test_a_merged_model_becomes_a_directory_that_is_not_there_yet(desk: Desk) -> None:
+    asked = {**ASKED, "type": "merged"}
+    reply = say(desk, "ExportModel", **asked)["export_job"]
+    project = desk.settings.project
+    with desk.store.read() as session:
+        assert session.get_one(Job, reply["id"]).spec["directory"] == str(project / "data" / "exports" / "tickets")
+    (project / "made").mkdir()
+    there = {**asked, "artifact_location": "made"}
+    say(desk, "ExportModel", **there)
+    (project / "made" / "tickets").mkdir()
+    assert refused(desk, **there) == [("EX-107", "artifact_location")]
+    for place in ("../elsewhere", str(desk.settings.artifacts_root)):
+        assert refused(desk, **{**asked, "artifact_location": place}) == [("EX-107", "artifact_location")]
+    assert refused(desk, **{**ASKED, "artifact_location": "file:///etc"}) == [("EX-107", "artifact_location")]
+    say(desk, "ExportModel", **{**ASKED, "artifact_location": "s3://bucket/models"})
+
+
+def test_an_export_carries_where_its_adapter_came_from(desk: Desk) -> None:
+    trained = start(desk, "b")
+    with desk.store.write() as unit:
+        unit.session.get_one(Adapter, "a").fine_tuning_job_id = trained
+        for number, at in (("e1", 1.0), ("e2", 2.0)):
+            scores = {"exact_match": at / 2}
+            columns = {"adapter_id": "a", "dataset_id": "d", "status": "succeeded", "parent_job_id": "b", "rows": 9}
+            unit.session.add(EvaluationJob(id=number, scores=scores, finished_at=at, **columns))
+    id = say(desk, "ExportModel", **ASKED)["export_job"]["id"]
+    with desk.store.read() as session:
+        spec = SPEC.validate_python(session.get_one(Job, id).spec)
+    assert isinstance(spec, ExportSpec) and spec.training is not None and spec.scores is not None
+    assert spec.training.job_id == trained and spec.training.dataset.location == str(desk.settings.project / "d.csv")
+    assert (spec.scores.evaluation_job_id, spec.scores.values, spec.scores.rows) == ("e2", {"exact_match": 1.0}, 9)
+
+
+def test_what_an_export_made_is_kept_and_told(desk: Desk) -> None:
+    id = say(desk, "ExportModel", **ASKED)["export_job"]["id"]
+    parity = {"prompts": 8, "max_logit_difference": 1e-6, "same_text": 8}
+    made = {"version": "3", "uri": "models:/tickets/3", "files": {"model.safetensors": "00"}, "parity": parity}
+    runner = Speaker(desk, engines=["export"])
+    runner.begin(id)
+    runner.tell(id, {**SUCCEEDED, "summary": {"exported": made}}, begin=10)
+    told = say(desk, "GetExportJob", id=id)["export_job"]
+    assert told["status"] == "succeeded" and told["result"]["uri"] == "models:/tickets/3"
+    assert told["result"]["parity"]["max_logit_difference"] == 1e-6
+    events = say(desk, "ListEvents", resource_id=id)["events"]
+    found = next(each for each in events if each["type"] == "ModelExported")
+    assert found["data"] == {"type": "model_registry", "name": "tickets", "place": "models:/tickets/3"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import inf, nan
 from typing import Any
 
@@ -146,9 +147,16 @@ class StartEvaluationJob(Play):
         submitted(model, parent, "evaluation", payload, told[0], name=name)
 
 
+def fit_name(kind: str, name: str) -> bool:
+    """Whether a directory, or the registry, can have the name."""
+    if kind == "merged":
+        return not name or (len(name) <= 100 and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None)
+    return kind != "model_registry" or not set(name) & {"/", ":"}
+
+
 @plays("ExportModel")
 class ExportModel(Play):
-    """An adapter, to the registry or to Cloudera ML."""
+    """An adapter, to the registry, merged, or to Cloudera ML, which is refused."""
 
     def ask(self, pick: Picker) -> Payload:
         adapter = pick.id("adapters")
@@ -156,7 +164,7 @@ class ExportModel(Play):
         base = row["model_id"] if row and row["model_id"] and not pick.chance(8) else pick.id("models")
         payload: Payload = {"base_model_id": base, "adapter_id": adapter, "model_name": pick.of(NAMES, BLANK)}
         options = {
-            "type": lambda: pick.of(["model_registry", "cml_model"], ["zip", ""]),
+            "type": lambda: pick.of(["model_registry", "merged"], ["cml_model", "zip", ""]),
             "generation_config": lambda: either(pick, "generation_config"),
             "model_description": lambda: "told",
             "priority": lambda: pick.of([-100, 5, 100]),
@@ -170,7 +178,7 @@ class ExportModel(Play):
             return expected(code="unavailable")
         adapter, row = model.get("adapters", id), model.get("models", base)
         errors = {
-            "EX-101": kind not in ("model_registry", "cml_model"),
+            "EX-101": kind not in ("model_registry", "merged", "cml_model"),
             "EX-001": row is None,
             "EX-002": adapter is None,
             "EX-003": blank(payload["model_name"]),
@@ -179,6 +187,8 @@ class ExportModel(Play):
             and row is not None
             and row["type"] != "huggingface",
             "EX-103": adapter is not None and bool(base) and adapter["model_id"] != base,
+            "EX-106": not fit_name(kind, payload["model_name"].strip()),
+            "EX-109": kind == "cml_model",
             "EX-104": any(wrong_resources(payload).values()),
             "EX-105": given_configs(model, payload, {"generation_config": "generation_config"}),
         }
