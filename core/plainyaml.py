@@ -20,19 +20,24 @@ class NotPlain(ValueError):
 
 def load(text: str) -> Any:
     """Return what the one document of `text` holds, None for an empty one; raise NotPlain."""
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)  # refuses control characters at once
         node = loader.get_single_node()
         if node is None:
             return None
         _size(node, {})
         return loader.construct_document(node)
-    except yaml.YAMLError as error:
-        raise NotPlain(str(error)) from None
     except RecursionError:
         raise NotPlain("it is nested too deeply") from None
-    finally:
-        loader.dispose()
+    except NotPlain:
+        raise
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        AttributeError,
+    ) as error:  # of 2001-13-45, !!int "", !!timestamp "x"
+        raise NotPlain(str(error)) from None
 
 
 def _size(node: Any, known: dict[int, int]) -> int:

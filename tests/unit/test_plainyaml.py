@@ -43,6 +43,10 @@ def test_what_json_could_say_is_read(text: str, holds: object) -> None:
         ("a: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
         ("a: " + "[" * 20_000, "nested too deeply"),
         ("a: [1\n", "line 2"),
+        ("\x1f", "special characters are not allowed"),
+        ("a: 2001-13-45\n", "month must be in 1..12"),
+        ('a: !!int ""\n', "index out of range"),
+        ("a: !!timestamp x\n", "no attribute"),
     ],
 )
 def test_what_would_be_lost_or_run_or_never_end_is_told(text: str, told: str) -> None:
