@@ -117,9 +117,12 @@ class Letter:
         return None if self.key is None else inbox.remembered(session, self.key, type(self.message).__name__, self.hash)
 
     def remember(self, unit: Unit, reply: dict[str, Any]) -> None:
-        """Keep the reply, when it has a key."""
+        """Keep the reply, when it has a key, without the secrets in it: who asks again is not told them again."""
         if self.key is not None:
-            inbox.remember(unit, self.key, type(self.message).__name__, self.hash, reply)
+            once: frozenset[str] = getattr(self.message.REPLY, "ONCE", frozenset())
+            value = {name: each for name, each in (reply.get("value") or {}).items() if name not in once}
+            kept = {**reply, "value": value} if reply.get("value") and once else reply
+            inbox.remember(unit, self.key, type(self.message).__name__, self.hash, kept)
 
 
 def _command(desk: Desk, message: Message[Any], payload: object, key: str | None) -> dict[str, Any]:

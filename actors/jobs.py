@@ -24,7 +24,7 @@ from core.events import Failure
 from core.failing import filled, known
 from core.messages.common import LARGEST_COUNT
 from core.store.session import Unit
-from core.store.tables import EvaluationJob, Job, Runner
+from core.store.tables import Endpoint, EvaluationJob, Job, Runner
 from core.types import JobKind, JobStatus
 
 S = JobStatus
@@ -61,6 +61,8 @@ class Illegal(RuntimeError):
 
 def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str | None = None, **data: Any) -> None:
     """Change a job's status, the only way it changes, and say so in the log; raises Illegal."""
+    if to is S.cancelled and job.status == S.cancel_requested and _was_to_stop(unit, job):
+        to = S.succeeded
     if to not in LEGAL[JobStatus(job.status)]:
         raise Illegal(f"job {job.id} can't go from {job.status} to {to}")
     job.status = to.value
@@ -86,6 +88,12 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
         name=job.name,
         **data,
     )
+
+
+def _was_to_stop(unit: Unit, job: Job) -> bool:
+    """Whether the job is an endpoint that was stopped, not cancelled: it has done what it was there for."""
+    row = unit.session.get(Endpoint, job.id) if job.kind == JobKind.endpoint else None
+    return row is not None and row.stop_asked
 
 
 def fail(unit: Unit, job: Job, failure: Failure) -> None:

@@ -28,6 +28,8 @@ from core.events import (
     Rendezvous,
     Resumed,
     Scored,
+    Served,
+    Serving,
     Started,
     Unheld,
     Warned,
@@ -35,11 +37,12 @@ from core.events import (
 from core.messages.common import LONGEST_NAME
 from core.messages.runners import JobReport
 from core.store.session import Unit
-from core.store.tables import EvaluationJob, Job, Metric
+from core.store.tables import Endpoint, EvaluationJob, Job, Metric
 from core.types import SYSTEM, FailureClass, JobKind, JobStatus
 
 S = JobStatus
 LARGEST = 2**63 - 1  # what a column of whole numbers holds
+PROVEN = 60.0  # seconds of serving after which earlier deaths no longer count against an endpoint
 
 
 class Intake:
@@ -212,6 +215,31 @@ class Intake:
         """The first of several runners listens."""
         self.listens_at = record.address
 
+    def serving(self, record: Serving) -> None:
+        """An endpoint can be called."""
+        if (row := self._endpoint()) is None:
+            return
+        row.address, row.served_by, row.serving_since, row.active = record.address, self.job.attempt, record.at, 0
+        text = f"{self.job.name} answers at {record.address}"
+        self.unit.emit("EndpointServing", "jobs", self.job.id, text, attempt=self.job.attempt, address=record.address)
+
+    def served(self, record: Served) -> None:
+        """What an endpoint did; one that has served for a while has earned another try when it dies."""
+        if (row := self._endpoint()) is None:
+            return
+        row.requests += record.requests
+        row.refused += record.refused
+        row.failures += record.failures
+        row.tokens += record.tokens
+        row.active = record.active
+        if record.requests or record.active:
+            row.last_used_at = record.at
+        if row.serving_since is not None and record.at - row.serving_since > PROVEN:
+            self.job.losses = 0
+
+    def _endpoint(self) -> Endpoint | None:
+        return self.unit.session.get(Endpoint, self.job.id) if self.job.kind == JobKind.endpoint else None
+
     def finished(self, record: Finished) -> None:
         """The attempt is over."""
         job = self.job
@@ -253,6 +281,8 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
     Artifact: Intake.artifact,
     Scored: Intake.scored,
     Rendezvous: Intake.rendezvous,
+    Serving: Intake.serving,
+    Served: Intake.served,
     Finished: Intake.finished,
 }
 

@@ -12,20 +12,21 @@ from sqlalchemy import ColumnElement, Executable, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.rules import Row
-from core.store.tables import EVERY_TABLE, EvaluationJob, ExportJob, FineTuningJob, Job
+from core.store.tables import EVERY_TABLE, Endpoint, EvaluationJob, ExportJob, FineTuningJob, Job
 from core.types import JobStatus
 
 UNFINISHED = tuple(each.value for each in JobStatus if not each.finished)
 CHUNK = 1_000  # ids in one statement: databases bound the number of its parameters
 Link = tuple[InstrumentedAttribute[str | None], ColumnElement[bool]]
 _TRAINS, _EVALUATES = Job.id == FineTuningJob.id, Job.id == EvaluationJob.parent_job_id
-_EXPORTS = Job.id == ExportJob.id
+_EXPORTS, _SERVES = Job.id == ExportJob.id, Job.id == Endpoint.id
 # The columns by which jobs name a row of each table, and how their rows lead to the job. Indexes serve all of them.
 USES: dict[str, tuple[Link, ...]] = {
     "models": (
         (FineTuningJob.base_model_id, _TRAINS),
         (EvaluationJob.base_model_id, _EVALUATES),
         (ExportJob.base_model_id, _EXPORTS),
+        (Endpoint.base_model_id, _SERVES),
     ),
     "datasets": ((FineTuningJob.dataset_id, _TRAINS), (EvaluationJob.dataset_id, _EVALUATES)),
     "prompts": ((FineTuningJob.prompt_id, _TRAINS), (EvaluationJob.prompt_id, _EVALUATES)),
@@ -47,7 +48,17 @@ def users(session: Session, table: str, ids: Sequence[str]) -> list[Row]:
         _lock(session, EVERY_TABLE[table], some)
         for query in _queries(table, some):
             found.update((row["id"], dict(row)) for row in session.execute(query).mappings())
+        if table == "adapters":
+            found.update(_serving(session, set(some)))
     return sorted(found.values(), key=lambda row: (row["name"], row["id"]))
+
+
+def _serving(session: Session, adapters: set[str]) -> Iterator[tuple[str, Row]]:
+    """The endpoints that are not over and serve one of the adapters: each has a list of them, and they are few."""
+    jobs = select(Job.id, Job.name, Job.kind, Job.status, Endpoint.adapter_ids).join(Endpoint, _SERVES)
+    for row in session.execute(jobs.where(Job.status.in_(UNFINISHED))).mappings():
+        if adapters & set(row["adapter_ids"]):
+            yield row["id"], {name: row[name] for name in ("id", "name", "kind", "status")}
 
 
 def _queries(table: str, ids: Sequence[str]) -> Iterator[Executable]:

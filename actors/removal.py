@@ -23,6 +23,7 @@ from core.messages.removal import (
     RemoveDataset,
     RemovedReply,
     RemovedResource,
+    RemoveEndpoint,
     RemoveEvaluationJob,
     RemoveFineTuningJob,
     RemoveModel,
@@ -30,7 +31,19 @@ from core.messages.removal import (
 )
 from core.settings import Settings
 from core.store.session import Unit
-from core.store.tables import Adapter, Base, Config, Dataset, EvaluationJob, FineTuningJob, Job, Metric, Model, Prompt
+from core.store.tables import (
+    Adapter,
+    Base,
+    Config,
+    Dataset,
+    Endpoint,
+    EvaluationJob,
+    FineTuningJob,
+    Job,
+    Metric,
+    Model,
+    Prompt,
+)
 from core.types import AdapterType, JobKind, ModelType
 
 WORDS = {
@@ -149,6 +162,18 @@ def remove_evaluation_job(message: RemoveEvaluationJob, unit: Unit, world: RealW
     files = [*(_directory(settings, parent) if whole else _answers(settings, rows))] if message.remove_files else []
     resources = _delete(unit, [*rows, *([job] if whole else [])])
     return _freeing(world.desk, unit, message.id, resources, files)
+
+
+@handles(RemoveEndpoint)
+def remove_endpoint(message: RemoveEndpoint, unit: Unit, world: RealWorld) -> RemovedReply:
+    """Remove the record of an endpoint that is over."""
+    row = locked(unit.session, Endpoint, message.id)
+    if row is None:
+        return RemovedReply(id=message.id, removed=False)
+    job = locked(unit.session, Job, row.id)
+    files = list(_directory(world.desk.settings, row.id)) if message.remove_files else []
+    unit.session.delete(row)
+    return _freeing(world.desk, unit, message.id, _delete(unit, [job]), files)
 
 
 def _job(session: Session, id: str, kind: JobKind) -> Job | None:

@@ -74,6 +74,7 @@ EVENT_TYPES: dict[str, str] = {
     "JobHasRoom": "there is room again, or the disk is back, and the job goes on; data: {attempt, seconds}",
     "JobFilesFreed": "its checkpoints or its files were kept long enough; data: {attempt, what, bytes}",
     "JobMemoryReduced": "memory ran out, smaller micro-batches follow; data: {attempt, step, batch, accumulation}",
+    "EndpointServing": "the endpoint can be called; data: {attempt, address}",
     "EvaluationFinished": "one model-adapter combination is scored; data: {status, job_id, metrics}",
     "ModelExported": "an export is whole, and answers like base and adapter; data: {type, name, place}",
     "JobPreempted": "the job made room for a more urgent one and waits again; data: {status, attempt, by, reason}",
@@ -264,6 +265,28 @@ class Rendezvous(Record):
     address: str
 
 
+class Serving(Record):
+    """An endpoint can be called at `address`, by the names of `models`."""
+
+    type: Literal["serving"] = "serving"
+    address: str
+    port: Count
+    models: list[str] = []
+
+
+class Served(Record):
+    """What an endpoint did since the record before: requests that were answered, refused or failed, tokens made; what it does
+    now.
+    """
+
+    type: Literal["served"] = "served"
+    requests: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    refused: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    failures: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    tokens: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    active: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
 class Finished(Record):
     """The last record of an attempt."""
 
@@ -288,6 +311,8 @@ AnyRecord = Annotated[
     | Artifact
     | Scored
     | Rendezvous
+    | Serving
+    | Served
     | Finished,
     Field(discriminator="type"),
 ]

@@ -19,6 +19,7 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          checkpoints/checkpoint-<step>/   with manifest.json
                          job.json        what a program of another's making is told (gpu_runner/engines/helper/fts_job.py)
                          adapter/  answers-<child>.jsonl  results.json  results.csv
+                         serving.json    where an endpoint listens: the next attempt listens there too, when it can
 
 The adapter, or the model, of a fine-tuning job is written to `out_dir/<job>/<attempt>`, so that a stale attempt can't touch an accepted one.
 """
@@ -30,7 +31,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from core.types import JobKind, LossOn, Method
+from core.types import EndpointEngine, JobKind, LossOn, Method
 
 
 class Sealed(BaseModel):
@@ -267,5 +268,26 @@ class PlanSpec(Sealed):
     needs_token: bool = False
 
 
-Spec = Annotated[FineTuningSpec | EvaluationSpec | ExportSpec | PlanSpec, Field(discriminator="kind")]
+class EndpointSpec(Sealed):
+    """A base model with adapters behind HTTP, each by its own name, until someone stops it or nobody asks."""
+
+    kind: Literal[JobKind.endpoint] = JobKind.endpoint
+    job_id: str
+    name: str
+    model: ModelSource
+    adapters: list[AdapterSource] = []
+    engine: Literal[EndpointEngine.studio, EndpointEngine.vllm] = EndpointEngine.studio
+    host: str = Field("127.0.0.1", description="The address of the runner's host that it listens at.")
+    port: int = Field(0, description="0: any that is free; the same again in later attempts, when it is free then.")
+    key_sha256: str | None = Field(
+        None, description="Of the key that callers must give; None: nobody is asked for one."
+    )
+    idle_seconds: int = Field(0, description="It ends when nobody has asked for so long; 0: never.")
+    max_concurrency: int = Field(8, description="Requests that are answered at once; more are told to come later.")
+    generation: dict[str, Any]
+    resources: Resources
+    needs_token: bool = False
+
+
+Spec = Annotated[FineTuningSpec | EvaluationSpec | ExportSpec | PlanSpec | EndpointSpec, Field(discriminator="kind")]
 SPEC: TypeAdapter[Spec] = TypeAdapter(Spec, config=ConfigDict(defer_build=True))

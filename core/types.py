@@ -99,6 +99,15 @@ class JobKind(StrEnum):
     evaluation = "evaluation"
     export = "export"
     plan = "plan"
+    endpoint = "endpoint"
+
+
+class EndpointEngine(StrEnum):
+    """What computes an endpoint's answers: vLLM where a runner has it and a GPU is asked for, else the studio itself."""
+
+    auto = "auto"
+    studio = "studio"
+    vllm = "vllm"
 
 
 class JobStatus(StrEnum):

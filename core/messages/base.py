@@ -25,6 +25,10 @@ class Value(BaseModel):
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
+    ONCE: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # secrets: a command's first reply tells them, and they are kept nowhere
+
 
 class Part(BaseModel):
     """A nested part of a message; unknown fields are breaches."""
@@ -74,6 +78,8 @@ DOMAINS = (
     "database",
     "datasets",
     "editing",
+    "endpoints",
+    "endpoint_rules",
     "evaluation",
     "evaluation_rules",
     "export",

@@ -112,6 +112,15 @@ class RemoveEvaluationJob(Command[RemovedReply]):
     remove_files: bool = Field(False, description="Remove its log and answers too.")
 
 
+class RemoveEndpoint(Command[RemovedReply]):
+    """Remove the record of an endpoint that is over, and its files if asked."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"id": "e"}
+
+    id: str
+    remove_files: bool = Field(False, description="Remove its log too.")
+
+
 _RUNNING = {"id": "j", "name": "tickets", "kind": "fine_tuning", "status": "running"}
 
 
@@ -276,6 +285,26 @@ def _batch_unfinished(message: RemoveEvaluationJob, world: World) -> Iterator[st
     job = world.get("jobs", message.id if row is None else row["parent_job_id"] or "")
     if job is not None and job["kind"] == JobKind.evaluation:
         yield from _unfinished(job, "the batch")
+
+
+def _endpoint(status: str) -> Example:
+    job = {"id": "e", "kind": "endpoint", "name": "support", "status": status}
+    return Example({}, NoWorld({"jobs": [job]}))
+
+
+@rule(
+    RemoveEndpoint,
+    "EP-121",
+    "id",
+    need=Need.store,
+    passes=[{}, _endpoint("succeeded"), _endpoint("failed")],
+    fails=[_endpoint("queued"), _endpoint("running"), _endpoint("cancel_requested")],
+)
+def _endpoint_unfinished(message: RemoveEndpoint, world: World) -> Iterator[str]:
+    """an endpoint is stopped before it is removed"""
+    job = world.get("jobs", message.id)
+    if job is not None and job["kind"] == JobKind.endpoint and not JobStatus(job["status"]).finished:
+        yield f"the endpoint is {_said(job['status'])}: stop it (StopEndpoint, id {job['id']}) and remove it when it has ended"
 
 
 def _unfinished(job: Row, what: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ __all__ = [
     "Base",
     "Config",
     "Dataset",
+    "Endpoint",
     "EvaluationJob",
     "EventRow",
     "ExportJob",
@@ -275,6 +276,41 @@ class ExportJob(Base):
     num_gpu: Mapped[int]
     num_memory: Mapped[int]
     result: Mapped[dict[str, Any] | None]
+
+
+class Endpoint(Base):
+    """An endpoint: what was asked for, where its last attempt could be called, and what all of them did; its state is the row
+    of jobs with the same id. `served_by` is that attempt. The key itself is nowhere.
+    """
+
+    __tablename__ = "endpoints"
+
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    name: Mapped[str] = mapped_column(String, index=True)
+    base_model_id: Mapped[str | None] = mapped_column(origin("models.id"), index=True)
+    adapter_ids: Mapped[list[str]]
+    models: Mapped[list[str]]
+    engine: Mapped[str]
+    host: Mapped[str]
+    port: Mapped[int]
+    key_sha256: Mapped[str | None]
+    idle_seconds: Mapped[int]
+    max_concurrency: Mapped[int]
+    generation_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)
+    generation_config: Mapped[str | None] = mapped_column(Text)
+    num_cpu: Mapped[int]
+    num_gpu: Mapped[int]
+    num_memory: Mapped[int]
+    stop_asked: Mapped[bool] = mapped_column(default=False)
+    address: Mapped[str | None]
+    served_by: Mapped[int | None]
+    serving_since: Mapped[float | None]
+    last_used_at: Mapped[float | None]
+    requests: Mapped[int] = mapped_column(BigInteger, default=0)
+    refused: Mapped[int] = mapped_column(BigInteger, default=0)
+    failures: Mapped[int] = mapped_column(BigInteger, default=0)
+    tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    active: Mapped[int] = mapped_column(default=0)
 
 
 class EventRow(Base):

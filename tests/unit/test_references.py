@@ -9,6 +9,7 @@ import pytest
 from core.client import StudioClient
 from core.messages.configs import ConfigMetadata, ConfigsReply, ListConfigs
 from core.messages.datasets import DatasetMetadata, DatasetsReply, ListDatasets
+from core.messages.endpoints import EndpointsReply, ListEndpoints
 from core.messages.evaluation import EvaluationJobMetadata, EvaluationJobsReply, ListEvaluationJobs
 from core.messages.export import ExportJobsReply, ListExportJobs
 from core.messages.fine_tuning import FineTuningJobsReply, ListFineTuningJobs
@@ -47,6 +48,7 @@ class Studio(StudioClient):
         empty: dict[type, Any] = {
             ListFineTuningJobs: FineTuningJobsReply(fine_tuning_jobs=[]),
             ListExportJobs: ExportJobsReply(export_jobs=[]),
+            ListEndpoints: EndpointsReply(endpoints=[]),
             ListModels: ModelsReply(models=[]),
         }
         return empty[type(message)]

@@ -45,6 +45,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "evaluation_jobs": ("parent_job_id", "run_number", "combination", "status", "scores", "id", "waiting_for"),
     "export_jobs": ("model_name", "type", "status", "id", "base_model_id", "adapter_id", "waiting_for"),
+    "endpoints": ("name", "status", "address", "requests", "models", "id", "waiting_for"),
     "runners": ("host", "status", "id", "cpus", "memory", "gpus", "jobs", "free"),
     "events": ("at", "type", "resource_id", "message"),
     "series": ("name", "points", "first", "last", "lowest", "highest"),

@@ -45,8 +45,9 @@ JOB = Listing("job", "ListFineTuningJobs", "fine_tuning_jobs", ("name", "adapter
 BATCH = Listing("evaluation", "ListEvaluationJobs", "evaluation_jobs", id="parent_job_id")
 SCORED = Listing("evaluation", "ListEvaluationJobs", "evaluation_jobs", ())
 EXPORT = Listing("export", "ListExportJobs", "export_jobs", ("model_name",))
+ENDPOINT = Listing("endpoint", "ListEndpoints", "endpoints")
 RUNNER = Listing("runner", "ListRunners", "runners", ("host",))
-ANY_JOB = (JOB, BATCH, SCORED, EXPORT)
+ANY_JOB = (JOB, BATCH, SCORED, EXPORT, ENDPOINT)
 
 # A field that holds an id -> where it is looked for
 REFERENCES: dict[str, tuple[Listing, ...]] = {
@@ -77,6 +78,7 @@ BY_ID: dict[str, tuple[Listing, ...]] = {
     "EditEvaluationJob": (BATCH,),
     "RemoveEvaluationJob": (BATCH, SCORED),
     "GetExportJob": (EXPORT,),
+    **{f"{verb}Endpoint": (ENDPOINT,) for verb in ("Get", "Stop", "Remove")},
     "DrainRunner": (RUNNER,),
     "CheckpointJob": (JOB,),
     **dict.fromkeys(("CancelJob", "PauseJob", "ResumeJob", "RetryJob", "SetJobPriority"), ANY_JOB),

@@ -34,6 +34,7 @@ OURS: dict[str, frozenset[str]] = {
          "comparison_adapter_id", "started_at", "finished_at"}
     ),
 }  # fmt: skip
+PASSING = (JobKind.plan, JobKind.endpoint)  # of no use tomorrow, or elsewhere
 # How a job stood; what only its runner or its attempt knew stays behind.
 JOB_COLUMNS = (
     "id", "kind", "name", "description", "engine", "status", "priority", "cpus", "gpus", "memory", "workers",
@@ -51,7 +52,7 @@ def export_tables(session: Session, *, guide_columns: bool = False) -> dict[str,
         for name, model in TABLE_TO_MODEL.items()
     }
     if not guide_columns:
-        jobs = [_job(row) for row in _rows(session, Job) if row.kind != JobKind.plan]  # a plan is of no use tomorrow
+        jobs = [_job(row) for row in _rows(session, Job) if row.kind not in PASSING]
         tables["jobs"] = {"schema": _schema(Job), "data": jobs}
     return tables
 

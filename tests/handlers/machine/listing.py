@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.handlers.machine.looking import Look, looks, same, shown
-from tests.handlers.machine.model import ENDS, LINKS, Model, Row, Tables, age
+from tests.handlers.machine.model import ENDS, LINKS, ONES, Model, Row, Tables, age
 from tests.handlers.machine.plays import Expected, Payload, Picker, expected
 from tests.handlers.machine.values import NO_TYPES
 
@@ -34,6 +34,7 @@ STATUSES = ("queued", "assigned", "running", "pausing", "paused", "cancel_reques
     {"status": "EV-125", "parent_job_id": "", "adapter_id": "", "dataset_id": "", "base_model_id": ""},
 )
 @looks("ListExportJobs", "export_jobs", "", {"status": "EX-125", "adapter_id": "", "base_model_id": ""})
+@looks("ListEndpoints", "endpoints", "name", {"status": "EP-125", "base_model_id": ""})
 class List(Look):
     """A page, filtered; `filters` maps fields to the rule about values that can't be, empty where any is fine."""
 
@@ -80,7 +81,7 @@ class List(Look):
         return expected()
 
     def _is_place(self, model: Model, id: str) -> bool:
-        table = "jobs" if self.table in ("fine_tuning_jobs", "export_jobs") else self.table
+        table = "jobs" if self.table in ONES else self.table
         return model.get(table, id) is not None
 
     def check(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
@@ -104,7 +105,7 @@ class List(Look):
 
     def _place(self, model: Model, payload: Payload, id: str) -> Any:
         """What the list is ordered by."""
-        if self.table in ("fine_tuning_jobs", "export_jobs"):
+        if self.table in ONES:
             return Newest(model.tables["jobs"][id])
         row = model.tables[self.table][id]
         if self.table == "evaluation_jobs":

@@ -28,9 +28,11 @@ LINKS: dict[str, dict[str, str]] = {
         **{f"{name}_id": "configs" for name in ("model_bnb_config", "adapter_bnb_config", "generation_config")},
     },
     "export_jobs": {"base_model_id": "models", "adapter_id": "adapters", "generation_config_id": "configs"},
+    "endpoints": {"base_model_id": "models", "generation_config_id": "configs"},
 }
 RESOURCES = ("datasets", "models", "prompts", "adapters", "configs")
-WORK = ("fine_tuning_jobs", "evaluation_jobs", "export_jobs")
+ONES = ("fine_tuning_jobs", "export_jobs", "endpoints")  # rows that have the id of their job
+WORK = ("evaluation_jobs", *ONES)
 TABLES = (*RESOURCES, *WORK, "jobs", "runners")
 ENDS = ("succeeded", "failed", "cancelled")
 HELD = ("assigned", "running", "pausing", "cancel_requested")
@@ -118,7 +120,10 @@ class Model:
     def used(self, table: str, ids: Iterable[str]) -> bool:
         """Whether an unfinished job uses one of the rows."""
         wanted = set(ids)
-        for work, job in (("fine_tuning_jobs", "id"), ("evaluation_jobs", "parent_job_id"), ("export_jobs", "id")):
+        served = (row for row in self.tables["endpoints"].values() if self.unfinished(row["id"]))
+        if table == "adapters" and any(wanted & set(row["adapter_ids"]) for row in served):
+            return True
+        for work, job in (("evaluation_jobs", "parent_job_id"), *((each, "id") for each in ONES)):
             for column in (name for name, target in LINKS[work].items() if target == table):
                 if any(row[column] in wanted and self.unfinished(row[job]) for row in self.tables[work].values()):
                     return True

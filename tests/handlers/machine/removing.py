@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.handlers.machine.model import Model, Row, Tables
+from tests.handlers.machine.model import ONES, Model, Row, Tables
 from tests.handlers.machine.plays import Expected, Payload, Picker, Play, expected, plays
 
 
@@ -26,7 +26,7 @@ class Removal(Play):
     def gone(self, model: Model, value: Payload, rows: list[tuple[str, Row]]) -> None:
         """The rows went: the reply names them all, the one that was asked for last."""
         told = [(each["kind"], each["id"]) for each in value["resources"]]
-        wanted = [("jobs" if table == "fine_tuning_jobs" else table, row["id"]) for table, row in rows]
+        wanted = [("jobs" if table in ONES else table, row["id"]) for table, row in rows]
         assert value["removed"] is bool(rows), value
         assert sorted(told) == sorted(wanted) and told[-1:] == wanted[-1:], (told, wanted)
         for table, row in rows:

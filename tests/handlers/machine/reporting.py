@@ -85,6 +85,12 @@ class ReportProgress(Play):
                 "starved": step == 1,
             },
         ]
+        if job["kind"] == "endpoint":
+            kinds += [
+                {"type": "serving", "at": 1.0, "address": f"http://127.0.0.1:{step}", "port": step, "models": ["tiny"]},
+                {"type": "served", "at": 2.0, "requests": step, "failures": 1, "tokens": 9, "active": 1},
+                {"type": "served", "at": 100.0, "requests": step},
+            ] * 2
         if made is not None:
             kind = "model" if pick.model.tables["fine_tuning_jobs"][job["id"]]["method"] == "full" else "adapter"
             kinds += [{"type": "artifact", "at": 1.0, "kind": kind, "path": made}] * 3
@@ -219,6 +225,16 @@ def take(model: Model, job: Row, record: dict[str, Any], seen: Tables) -> None:
         case {"type": "artifact", "kind": kind, "path": path}:
             model.change("jobs", job["id"], **{f"_{kind}": path})
             model.say("ArtifactSaved", "jobs", job["id"])
+        case {"type": "serving", "at": at, "address": address}:
+            told = {"address": address, "served_by": job["attempt"], "serving_since": at}
+            model.change("endpoints", job["id"], **told)
+            model.say("EndpointServing", "jobs", job["id"])
+        case {"type": "served", "at": at, "requests": requests}:
+            row = model.tables["endpoints"][job["id"]]
+            failures = row["failures"] + record.get("failures", 0)
+            model.change("endpoints", job["id"], requests=row["requests"] + requests, failures=failures)
+            if row.get("serving_since") is not None and at - row["serving_since"] > 60:
+                model.change("jobs", job["id"], losses=0)
         case {"type": "scored", "job_id": id, "status": status}:
             scored(model, job, model.get("evaluation_jobs", id), status, odd="values" in record)
         case {"type": "finished", "outcome": outcome}:

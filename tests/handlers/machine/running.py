@@ -22,11 +22,13 @@ EVENTS = {
 MOST_LOSSES = 3
 LARGEST = 2**31 - 1
 NOT_FINITE = (inf, nan)
-ENGINES = ("legacy", "axolotl", "evaluation", "export", "user_script")
+ENGINES = ("legacy", "axolotl", "evaluation", "export", "user_script", "endpoint")
 
 
 def moved(model: Model, job: Row, status: str, event: str | None = None) -> None:
-    """A job comes to another state; the evaluations of a batch that ends, end with it."""
+    """A job comes to another state; the evaluations of a batch that ends, end with it. An endpoint that was stopped has succeeded."""
+    if status == "cancelled" and job["status"] == "cancel_requested" and job["kind"] == "endpoint":
+        status = "succeeded" if model.tables["endpoints"][job["id"]]["stop_asked"] else status
     model.change("jobs", job["id"], status=status)
     if status in (*ENDS, "queued", "paused"):
         model.change("jobs", job["id"], runner_id=None)
