@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from actors import freezing
 from actors.answers import read_answers
 from actors.handlers import handles
 from actors.jobs import submit
+from actors.lineage import Lineage, same_rows
 from actors.pages import containing, equal, found, gone
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
@@ -33,10 +35,10 @@ from core.messages.evaluation import (
 from core.rules import Breach
 from core.scripts import sha256
 from core.settings import Settings
-from core.spec import NO_PROMPT, Combination, EvaluationSpec, MetricScript, Sampling
-from core.splits import HELD_OUT, TRAIN
+from core.spec import NO_PROMPT, Combination, DatasetSource, EvaluationSpec, MetricScript, Sampling, Training
+from core.splits import HELD_OUT
 from core.store.session import Unit
-from core.store.tables import Adapter, Dataset, EvaluationJob, FineTuningJob, Job, Model
+from core.store.tables import Adapter, Dataset, EvaluationJob, Job, Model
 from core.types import ConfigType, JobKind, JobStatus, LossOn
 
 SEED = 420  # guide: EVAL_RANDOM_SEED
@@ -130,15 +132,23 @@ def _spec(
 ) -> EvaluationSpec:
     session, first = unit.session, rows[0]
     dataset = freezing.dataset_source(settings, session, message.dataset_id)
-    baseline = _baseline(session, rows)
-    combinations = [_combination(settings, session, row, baseline) for row in rows]
+    lineage = Lineage(settings, session)
+    baseline = _baseline(lineage, rows)
+    combinations = [_combination(settings, session, row, lineage.own(row) or baseline) for row in rows]
+    learned = {each.job_id: each for row in rows for each in lineage.learned(row)}
     return EvaluationSpec(
         job_id=parent,
         name=f"evaluation on {dataset.name}",
         combinations=combinations,
         dataset=dataset,
         prompt=freezing.prompt_source(session, message.prompt_id) if message.prompt_id else NO_PROMPT,
-        sampling=_held_out(session, baseline, message.dataset_id),
+        sampling=_held_out(session, baseline, dataset),
+        learned=list(learned.values()),
+        untold=[
+            each.adapter.name
+            for row, each in zip(rows, combinations, strict=True)
+            if each.adapter and lineage.own(row) is None
+        ],
         fraction=message.eval_dataset_fraction,
         seed=SEED,
         selected_features=message.selected_features,
@@ -147,55 +157,45 @@ def _spec(
         adapter_bnb=json.loads(first.adapter_bnb_config) if first.adapter_bnb_config else None,
         tasks=message.tasks,
         resources=freezing.resources(message),
-        needs_token=dataset.hub_name is not None or any(each.model.location is None for each in combinations),
+        needs_token=_needs_token(dataset, combinations, learned.values()),
     )
 
 
-def _combination(
-    settings: Settings, session: Session, row: EvaluationJob, baseline: FineTuningJob | None
-) -> Combination:
+def _needs_token(dataset: DatasetSource, combinations: list[Combination], learned: Iterable[Training]) -> bool:
+    """Whether something may have to be read from the Hub; what was learned too, where no training noted it."""
+    datasets = [dataset, *(each.dataset for each in learned)]
+    return any(each.hub_name for each in datasets) or any(each.model.location is None for each in combinations)
+
+
+def _combination(settings: Settings, session: Session, row: EvaluationJob, taught: Training | None) -> Combination:
     """A model that no job here trained is asked as the baseline is: both answer the same question."""
-    taught = _own_job(session, row) or baseline
     return Combination(
         job_id=row.id,
         run_number=row.run_number or 0,
         model=freezing.model_source(settings, session, row.base_model_id or ""),
         adapter=freezing.adapter_source(settings, session, row.adapter_id) if row.adapter_id else None,
         chat_template=bool(taught and taught.chat_template),
-        loss_on=LossOn(taught.loss_on) if taught and taught.loss_on else LossOn.completion,
+        loss_on=(taught and taught.loss_on) or LossOn.completion,
     )
 
 
-def _own_job(session: Session, row: EvaluationJob) -> FineTuningJob | None:
-    """The job that trained the combination's adapter; without an adapter, the one that trained all of its model."""
-    trained: Adapter | Model | None = (
-        session.get(Adapter, row.adapter_id) if row.adapter_id else session.get(Model, row.base_model_id or "")
-    )
-    return session.get(FineTuningJob, trained.fine_tuning_job_id) if trained and trained.fine_tuning_job_id else None
-
-
-def _baseline(session: Session, rows: list[EvaluationJob]) -> FineTuningJob | None:
-    """The job of the first adapter of the batch; without adapters, of the first model that a job here trained."""
+def _baseline(lineage: Lineage, rows: list[EvaluationJob]) -> Training | None:
+    """The training of the first adapter of the batch; without adapters, of the first model that a job here trained."""
     if adapted := [row for row in rows if row.adapter_id]:
-        return _own_job(session, adapted[0])
-    return next(filter(None, (_own_job(session, row) for row in rows)), None)
+        return lineage.own(adapted[0])
+    return next(filter(None, map(lineage.own, rows)), None)
 
 
-def _held_out(session: Session, trained: FineTuningJob | None, dataset_id: str) -> Sampling | None:
+def _held_out(session: Session, trained: Training | None, dataset: DatasetSource) -> Sampling | None:
     """How the baseline's job split the dataset: its held-out rows are scored. None when it was trained on another one."""
-    if trained is None or trained.dataset_id != dataset_id:
+    if trained is None or not same_rows(trained.dataset, dataset):
         return None
-    dataset = session.get(Dataset, dataset_id)
-    own = trained.eval_split or any(name in (dataset.splits or {}) for name in HELD_OUT if dataset is not None)
-    if trained.train_test_split == 1.0 and not own:
+    sampling, splits = trained.sampling, session.get_one(Dataset, dataset.id).splits or {}
+    own = sampling.eval_split or any(name in splits for name in HELD_OUT)
+    if sampling.split == 1.0 and not own:
         text = "the adapter was trained on all rows of this dataset (train_test_split 1): none is held out; choose another dataset"
         raise Refused.because([Breach(rule="EV-106", field="dataset_id", message=text)])
-    return Sampling(
-        fraction=trained.dataset_fraction or 1.0,
-        split=trained.train_test_split or 0.9,
-        train_splits=trained.train_splits or [TRAIN],
-        eval_split=trained.eval_split,
-    )
+    return sampling
 
 
 @handles(GetEvaluationJob)

@@ -11,7 +11,7 @@ from uuid import uuid4
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session, defer
 
-from actors import freezing
+from actors import freezing, lineage
 from actors.axolotl import frozen_config, prompted
 from actors.handlers import handles
 from actors.jobs import submit
@@ -65,6 +65,7 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
         losses=0,
         step=0,
     )
+    lineage.note(unit.session, spec)
     submit(world.desk, unit, job)
     return FineTuningJobReply(fine_tuning_job=metadata(row, job, Board(unit.session, world.desk.settings)))
 

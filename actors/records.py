@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from actors import exporting, holding, planning, results
+from actors import exporting, holding, lineage, planning, results
 from actors.desk import Desk
 from actors.jobs import fail, move, requeue, told_end
 from core.events import (
@@ -173,6 +173,8 @@ class Intake:
         """A result exists."""
         job = self.job
         job.summary = {**(job.summary or {}), record.kind: record.path, f"{record.kind}_files": record.files}
+        if job.kind == JobKind.fine_tuning:
+            lineage.note_weights(self.unit.session, job.id, record.files)
         self.unit.emit(
             "ArtifactSaved",
             "jobs",

@@ -20,6 +20,7 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          job.json        what a program of another's making is told (gpu_runner/engines/helper/fts_job.py)
                          adapter/  answers-<child>.jsonl  results.json  results.csv
                          serving.json    where an endpoint listens: the next attempt listens there too, when it can
+    trained/<job>.rows                   which rows a training learned, as fingerprints (gpu_runner/fingerprints.py)
 
 The adapter, or the model, of a fine-tuning job is written to `out_dir/<job>/<attempt>`, so that a stale attempt can't touch an accepted one.
 """
@@ -113,6 +114,23 @@ class Sampling(Sealed):
     eval_split: str | None = Field(None, description="The split that is held out whole; None: looked for by its name.")
 
 
+class Training(Sealed):
+    """What a training read, and which part of it it learned. It outlives its job: no evaluation asks what was learned."""
+
+    job_id: str
+    model: ModelSource | None = Field(None, description="What it began from; None where that is not known any more.")
+    dataset: DatasetSource
+    sampling: Sampling
+    prompt: PromptSource = NO_PROMPT
+    chat_template: bool = Field(False, description="It was taught with the model's chat template.")
+    loss_on: LossOn | None = Field(None, description="What of a row it learned; None: not known.")
+
+    @property
+    def rows(self) -> str:
+        """The fingerprints of the rows that it learned, below the artifacts root."""
+        return f"trained/{self.job_id}.rows"
+
+
 class FineTuningSpec(Sealed):
     """One fine-tuning job."""
 
@@ -148,6 +166,11 @@ class FineTuningSpec(Sealed):
     user_config: str | None = None
     axolotl_config: str | None = None
 
+    @property
+    def training(self) -> Training:
+        """What of it says which rows are learned."""
+        return Training(**{name: getattr(self, name) for name in Training.model_fields})
+
 
 class MetricScript(Sealed):
     """A metric of a user's: a Python file below the runner's FTS_SCRIPTS_DIR, as it was when the evaluation was started."""
@@ -180,6 +203,10 @@ class EvaluationSpec(Sealed):
     dataset: DatasetSource
     prompt: PromptSource
     sampling: Sampling | None = Field(None, description="The adapter's own held-out split; None: the whole dataset.")
+    learned: list[Training] = Field(
+        [], description="Trainings of all combinations: rows that any of them learned are not asked."
+    )
+    untold: list[str] = Field([], description="Names of adapters whose training is not known here.")
     fraction: float = 1.0
     seed: int = 420
     selected_features: list[str] = []

@@ -19,7 +19,7 @@ from core.events import Finished
 from core.settings import read
 from core.spec import FineTuningSpec
 from core.types import FailureClass
-from gpu_runner import checkpoint
+from gpu_runner import checkpoint, fingerprints
 from gpu_runner.child import Context
 from gpu_runner.data import load_rows, sample_and_split
 from gpu_runner.engines import results, rows
@@ -53,6 +53,7 @@ def run(spec: FineTuningSpec, context: Context, patience: Patience | None = None
     asked = _config(spec)
     prompt = spec.prompt if declared_type(asked) is None and spec.prompt.input_template else None
     train, held_out = sample_and_split(load_rows(spec.dataset, context.token), spec.sampling)
+    fingerprints.keep(spec, context, train)
     spool.log(f"{len(train)} rows to train on, {len(held_out)} held out; {_way(asked, prompt is not None)}")
     if context.order() == "cancel":
         raise Cancelled

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,16 +16,16 @@ from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
 from core.spec import Combination, EvaluationSpec
-from core.splits import HELD_OUT, TRAIN
 from gpu_runner.checkpoint import publish_file
 from gpu_runner.child import Context
-from gpu_runner.data import Row, load_rows, sample_and_split
+from gpu_runner.data import Row
 from gpu_runner.device import Device, choose_device, cpu_has_bf16
 from gpu_runner.failures import Cancelled, JobError, Paused, failure_of
 from gpu_runner.generate import generate
 from gpu_runner.holding import Writing, with_room
 from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns, scored_before, scores
 from gpu_runner.swapping import Base
+from gpu_runner.unseen import choose_rows
 
 LIBRARIES = ("torch", "transformers", "peft")
 
@@ -77,26 +76,6 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
         "failed": len(work.failures),
     }
     return Finished(at=time.time(), outcome="succeeded", summary=summary)
-
-
-def choose_rows(spec: EvaluationSpec, context: Context) -> list[Row]:
-    """The held-out rows of the adapter's own job, or all rows of another dataset; of these the fraction, in their order.
-
-    Another dataset that has a held-out split is asked that one. Raises JobError when there are no rows.
-    """
-    splits = load_rows(spec.dataset, context.token)
-    if spec.sampling is not None:
-        _, rows = sample_and_split(splits, spec.sampling)
-    else:
-        names = (*reversed(HELD_OUT), TRAIN, *splits)
-        rows = list(splits[next(name for name in names if name in splits)])
-    if not rows:
-        hint = "Choose another dataset, or train with train_test_split below 1."
-        raise JobError("there are no held-out rows to evaluate on", hint)
-    if spec.fraction < 1:
-        count = max(1, round(len(rows) * spec.fraction))
-        rows = [rows[index] for index in sorted(random.Random(spec.seed).sample(range(len(rows)), count))]
-    return rows
 
 
 def precision(gpus: int) -> dict[str, bool]:

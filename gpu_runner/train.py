@@ -20,7 +20,7 @@ from core.events import Finished
 from core.spec import FineTuningSpec
 from core.tuning import attention_of
 from core.types import FailureClass, Method
-from gpu_runner import checkpoint, measure
+from gpu_runner import checkpoint, fingerprints, measure
 from gpu_runner.abilities import DEFAULT_ATTENTION, able, checkpoints_gradients
 from gpu_runner.arguments import Terms, sft_config
 from gpu_runner.batches import workload
@@ -132,6 +132,7 @@ def _quiet() -> None:
 def read(spec: FineTuningSpec, tokenizer: Any, context: Context) -> tuple[Tokenized, Tokenized]:
     """(what is trained on, what is held out), in tokens; the tokenizer gets its padding. Raises JobError."""
     train_rows, eval_rows = sample_and_split(load_rows(spec.dataset, context.token), spec.sampling)
+    fingerprints.keep(spec, context, train_rows)
     set_padding(tokenizer, spec.training_arguments.get("pad_token"), context.spool.log)
     writer = Writer(tokenizer, spec.day) if spec.chat_template else None
     train_set, eval_set = (

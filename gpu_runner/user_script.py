@@ -12,8 +12,9 @@ from core.events import Finished
 from core.scripts import NoScript, find, sha256
 from core.settings import read
 from core.spec import FineTuningSpec
-from gpu_runner import checkpoint
+from gpu_runner import checkpoint, fingerprints
 from gpu_runner.child import Context
+from gpu_runner.data import load_rows, sample_and_split
 from gpu_runner.engines import results
 from gpu_runner.engines.ending import ill
 from gpu_runner.engines.environment import clean
@@ -28,6 +29,7 @@ def run(spec: FineTuningSpec, context: Context, patience: Patience | None = None
     """Run the script to its end, or to where an order makes it leave. Raises JobError, Cancelled, OSError."""
     began = time.monotonic()
     script = _script(spec, context)
+    _note_rows(spec, context)
     said = Said(spec, context, _identity(spec))
     resumed = results.newest(context, said.identity)
     context.spool.write(
@@ -48,6 +50,16 @@ def run(spec: FineTuningSpec, context: Context, patience: Patience | None = None
     context.spool.phase(f"running {spec.user_script}")
     code = program.run({**results.told(spec, context, resumed), "user_config": json.loads(spec.user_config or "{}")})
     return _finished(program, code, said, time.monotonic() - began)
+
+
+def _note_rows(spec: FineTuningSpec, context: Context) -> None:
+    """Note the rows that the script is to learn: evaluations leave them out. Its data may be no file that is read here."""
+    try:
+        train, _ = sample_and_split(load_rows(spec.dataset, context.token), spec.sampling)
+    except JobError as error:
+        context.spool.log(f"which rows the script learns can't be noted: {error}", level="warning")
+    else:
+        fingerprints.keep(spec, context, train)
 
 
 def _script(spec: FineTuningSpec, context: Context) -> Path:

@@ -36,6 +36,8 @@ __all__ = [
     "Model",
     "Prompt",
     "Runner",
+    "TrainedWeights",
+    "TrainingRow",
 ]
 
 
@@ -252,6 +254,24 @@ class EvaluationJob(Base):
     comparison_adapter_id: Mapped[str | None]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
+
+
+class TrainingRow(Base):
+    """What a training read and which part of it (core.spec.Training). It stays when its job is removed."""
+
+    __tablename__ = "trainings"
+
+    job_id: Mapped[str] = mapped_column(String, primary_key=True)
+    told: Mapped[dict[str, Any]]
+
+
+class TrainedWeights(Base):
+    """A file of weights that a training made, by its SHA-256: so it is known under whatever name it comes back."""
+
+    __tablename__ = "trained_weights"
+
+    sha256: Mapped[str] = mapped_column(String, primary_key=True)
+    job_id: Mapped[str] = mapped_column(String, primary_key=True)
 
 
 class ExportJob(Base):

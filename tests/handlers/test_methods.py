@@ -12,7 +12,7 @@ from sqlalchemy import select
 from actors.answering import answer
 from actors.desk import Desk
 from core.spec import EvaluationSpec, FineTuningSpec
-from core.store.tables import Adapter, Dataset, FineTuningJob, Model
+from core.store.tables import Adapter, Dataset, Model, TrainingRow
 from tests.handlers.work import SUCCEEDED, Speaker, add_inputs, job, say, start, types
 
 
@@ -143,7 +143,8 @@ def test_a_job_that_split_nothing_off_is_scored_on_the_datasets_own_held_out_row
     assert evaluation(desk, (made, None)).sampling is not None
     with desk.store.write() as unit:
         unit.session.get_one(Dataset, "d").splits = {"train": 10}
-        unit.session.get_one(FineTuningJob, id).eval_split = None
+        noted = unit.session.get_one(TrainingRow, id)
+        noted.told = {**noted.told, "sampling": {**noted.told["sampling"], "eval_split": None}}
     pairs = [{"base_model_id": made}]
     reply = answer(
         desk, "StartEvaluationJob", {"model_adapter_combinations": pairs, "dataset_id": "d", "prompt_id": "p"}

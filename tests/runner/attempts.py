@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gpu_runner import child
+from core.spec import FineTuningSpec
+from gpu_runner import child, fingerprints
+from gpu_runner.data import load_rows, sample_and_split
 from gpu_runner.spool import read_records
 
 
@@ -43,6 +45,13 @@ class Attempt:
     def adapter(self, name: str = "adapter_model.safetensors") -> Path:
         """A file of the adapter that it left."""
         return Path(self.finished()["summary"]["location"]) / name
+
+    def noted(self) -> bool:
+        """Whether the rows that its specification says are learned are noted, and no others."""
+        spec = FineTuningSpec.model_validate_json((self.directory / "spec.json").read_text())
+        rows, held_out = sample_and_split(load_rows(spec.dataset), spec.sampling)
+        told, learned = fingerprints.read(self.root / spec.training.rows), fingerprints.of_rows(rows, spec.prompt)
+        return told is not None and told.tolist() == learned.tolist() and bool(rows and held_out)
 
     def checkpoints(self) -> list[str]:
         """Names of its checkpoints."""

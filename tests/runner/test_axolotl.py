@@ -90,6 +90,7 @@ def test_a_training_is_told_step_by_step_and_leaves_its_adapter(run: Run, tmp_pa
     (artifact,) = attempt.records("artifact")
     assert sorted(artifact["files"]) == ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"]
     assert not (attempt.directory / "drafts").exists()
+    assert attempt.noted()
 
 
 def test_the_adapter_names_its_base_as_the_studio_does(run: Run) -> None:

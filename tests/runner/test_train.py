@@ -65,6 +65,7 @@ def test_a_job_tells_what_it_does_and_leaves_an_adapter_that_loads(spec: Any, ba
     assert any(each.abs().sum() > 0 for name, each in model.named_parameters() if "lora_B" in name)
     assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)
     assert json.loads((attempt.directory / "exit.json").read_text()) == {"outcome": "succeeded", "code": 0}
+    assert attempt.noted()
 
 
 @pytest.fixture(scope="module")

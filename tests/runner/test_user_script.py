@@ -23,6 +23,7 @@ from gpu_runner.launch import Launch, cold_command
 from gpu_runner.spool import Spool
 from tests.runner.attempts import Attempt
 from tests.runner.studio import spec_of, until
+from tests.runner.tiny import make_rows
 
 DOCS = Path(__file__).parents[2] / "docs" / "user-scripts.md"
 EXAMPLE = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)[0]
@@ -42,10 +43,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     scripts.mkdir()
     monkeypatch.setenv("FTS_SCRIPTS_DIR", str(scripts))
 
+    rows = {"id": "d", "name": "d", "type": "project_jsonl", "location": str(make_rows(tmp_path / "rows.jsonl"))}
+
     def run(text: str, number: int = 1, order: str | None = None, **extra: Any) -> Attempt:
         (scripts / "mine.py").write_text(text)
         attempt = Attempt(tmp_path, number)
-        attempt.run(spec_of("job", tmp_path, **{"user_script": "mine.py", **extra}), order)
+        attempt.run(spec_of("job", tmp_path, **{"user_script": "mine.py", "dataset": rows, **extra}), order)
         return attempt
 
     return run
@@ -65,6 +68,13 @@ def test_the_example_of_the_documentation_is_ten_lines_and_runs(run: Run) -> Non
         (2, 3),
         (3, 3),
     ]
+
+
+def test_the_rows_that_a_script_is_to_learn_are_noted_when_they_can_be_read(run: Run, tmp_path: Path) -> None:
+    gone = {"id": "d", "name": "d", "type": "project_jsonl", "location": str(tmp_path / "gone")}
+    lacking = run(ADAPTER, dataset=gone)
+    assert lacking.finished()["outcome"] == "succeeded" and "can't be noted" in logged(lacking)
+    assert run(ADAPTER, number=2).noted()
 
 
 def test_the_example_pauses_with_a_checkpoint_and_goes_on_from_there(run: Run) -> None:

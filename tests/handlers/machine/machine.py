@@ -141,6 +141,7 @@ class Machine(RuleBasedStateMachine):
         self.studio, self.tally = studio, tally
         self.seen = studio.tables()
         self.model = begun(self.seen)
+        self.model.data |= {id: (row["sha256"], row["revision"]) for id, row in self.seen["datasets"].items()}
         self.keys: dict[str, tuple[str, Payload]] = {}
         self.states: dict[str, JobStatus] = {}
         self.changed: set[str] = {*TABLES}
@@ -213,6 +214,7 @@ class Machine(RuleBasedStateMachine):
         self.model.begin()
         if play is not None:
             play.do(self.model, payload, reply["value"], self.seen)
+        self.model.data |= {id: (row["sha256"], row["revision"]) for id, row in self.seen["datasets"].items()}
         self._compare_rows(before, name)
         self._compare_events(before)
         keys = self.seen["inbox"].keys() - before["inbox"].keys()

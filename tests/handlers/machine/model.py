@@ -56,6 +56,10 @@ class Model:
         self.touched: set[tuple[str, str]] = set()
         self.said: list[tuple[str, str, str]] = []
         self.made: set[str] = set()  # directories of adapters that jobs wrote
+        self.trainings: dict[str, Row] = {}  # what jobs were to learn; it stays when they go
+        self.data: dict[
+            str, tuple[str | None, str | None]
+        ] = {}  # the hash and revision of every dataset that there was
         self.hub_away = self.registry_away = self.cloudera = False
         self.exported: Tables | None = None  # what export.json holds
 
@@ -103,6 +107,13 @@ class Model:
         columns = [(other, name) for other, links in LINKS.items() for name, target in links.items() if target == table]
         named = {row[name] for other, name in columns for row in self.tables[other].values()}
         return [id for id in self.tables[table] if id in named]
+
+    def noted(self, job: str, dataset: str, split: float, eval_split: str | None) -> None:
+        """A training will learn that part of a dataset."""
+        row = self.tables["datasets"][dataset]
+        hub = (row["huggingface_name"], row["config_name"]) if row["huggingface_name"] else None
+        self.trainings[job] = {"dataset": dataset, "hub": hub, "split": split, "eval_split": eval_split}
+        self.touched.add(("trainings", job))
 
     def forget(self, job: str) -> None:
         """A job's numbers go with it."""

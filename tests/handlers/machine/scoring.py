@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from math import inf, nan
+from pathlib import PurePath
 from typing import Any
 
 from tests.handlers.machine.model import Model, Row, Tables
@@ -125,10 +126,11 @@ class StartEvaluationJob(Play):
         """Whether the baseline (the first adapter, else the first model that a job made) learned all of the rows (D-029)."""
         pairs = payload["model_adapter_combinations"]
         adapted = [pair for pair in pairs if pair.get("adapter_id")]
-        jobs = [self._own_job(model, pair) for pair in (adapted[:1] or pairs)]
-        job = next((job for job in jobs if job is not None), None)
-        learned = job is not None and job["dataset_id"] == payload["dataset_id"] and job["train_test_split"] == 1.0
-        return learned and not job["eval_split"]  # type: ignore[index]
+        trainings = [_training(model, pair) for pair in (adapted[:1] or pairs)]
+        found = next((each for each in trainings if each is not None), None)
+        if found is None or found["split"] != 1.0 or found["eval_split"]:
+            return False
+        return _same_rows(model, found, payload["dataset_id"])
 
     def do(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
         parent, told, pairs = value["parent_job_id"], value["evaluation_jobs"], payload["model_adapter_combinations"]
@@ -152,6 +154,40 @@ def fit_name(kind: str, name: str) -> bool:
     if kind == "merged":
         return not name or (len(name) <= 100 and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None)
     return kind != "model_registry" or not set(name) & {"/", ":"}
+
+
+def _training(model: Model, pair: Payload) -> Row | None:
+    """What made the adapter, or the model: by its link, else by the directory that it lies in (D-185)."""
+    adapter = pair.get("adapter_id")
+    row = model.get("adapters", adapter) if adapter else model.get("models", pair["base_model_id"])
+    if row is None:
+        return None
+    places = sorted(set(PurePath(row["_place"] or "").parts) & model.trainings.keys())
+    for id in filter(None, (row["fine_tuning_job_id"], *places)):
+        if (found := model.trainings.get(id) or _imported(model, id)) is not None:
+            return found
+    return None
+
+
+def _imported(model: Model, id: str) -> Row | None:
+    """What an imported job tells."""
+    job = model.get("fine_tuning_jobs", id)
+    dataset = model.get("datasets", job["dataset_id"]) if job is not None else None
+    if job is None or dataset is None or misplaced(model, [("datasets", job["dataset_id"])]):
+        return None
+    hub = (dataset["huggingface_name"], dataset["config_name"]) if dataset["huggingface_name"] else None
+    return {"dataset": dataset["id"], "hub": hub, "split": job["train_test_split"], "eval_split": job["eval_split"]}
+
+
+def _same_rows(model: Model, training: Row, id: str) -> bool:
+    """Whether a dataset is the one that was learned: by its content, else as the Hub names it, else by its id."""
+    row = model.tables["datasets"][id]
+    (one, was), (other, now) = model.data[training["dataset"]], model.data[id]
+    if one and other:
+        return one == other
+    if training["hub"] and row["huggingface_name"]:
+        return (*training["hub"], was) == (row["huggingface_name"], row["config_name"], now)
+    return bool(training["dataset"] == id)
 
 
 @plays("ExportModel")

@@ -272,6 +272,7 @@ class StartFineTuningJob(Play):
         label = payload.get("gpu_label_id", -1)
         more = {"engine": engine, "name": payload["adapter_name"], "_label": None if label < 0 else str(label)}
         submitted(model, told["id"], "fine_tuning", payload, told, **more, **self._size(payload))
+        model.noted(told["id"], row["dataset_id"], row["train_test_split"], row["eval_split"])
         self._sealed(model, row, seen["jobs"][told["id"]]["spec"])
 
     @staticmethod

@@ -1,0 +1,125 @@
+"""What adapters and models learned: found by the job that made them, by their weights' hashes, and by where they lie.
+
+A name says nothing, and a link can be cut: an adapter may be renamed, copied, removed and added again, its job and its
+dataset removed. What a training learned and the hashes of what came of it are noted apart, and stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from actors import freezing
+from core.errors import Refused
+from core.settings import Settings
+from core.spec import DatasetSource, FineTuningSpec, ModelSource, Sampling, Training
+from core.splits import TRAIN
+from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Model, TrainedWeights, TrainingRow
+from core.types import LossOn
+
+WEIGHTS = ".safetensors"
+
+
+def note(session: Session, spec: FineTuningSpec) -> None:
+    """Remember what a training will learn, from its beginning: its checkpoints are weights too."""
+    session.add(TrainingRow(job_id=spec.job_id, told=spec.training.model_dump(mode="json")))
+
+
+def note_weights(session: Session, job_id: str, files: Mapping[str, str]) -> None:
+    """Remember weights (name -> SHA-256) that came of a training; those that it began with are not its own."""
+    row = session.get(TrainingRow, job_id)
+    before = set() if row is None else _shas((row.told.get("model") or {}).get("files") or {})
+    for sha256 in sorted(_shas(files) - before):
+        session.merge(TrainedWeights(sha256=sha256, job_id=job_id))
+
+
+class Lineage:
+    """Looks up, for one request, what combinations learned."""
+
+    def __init__(self, settings: Settings, session: Session) -> None:
+        self.settings, self.session = settings, session
+
+    def own(self, row: EvaluationJob) -> Training | None:
+        """The training that made the combination's adapter; without an adapter, its model. None: not known here."""
+        asked = self._trained(row)
+        return next(self._of(asked.files, asked.location, asked.fine_tuning_job_id), None) if asked else None
+
+    def learned(self, row: EvaluationJob) -> list[Training]:
+        """Everything that the combination learned here: its adapter, its model, what that was made of, and so on."""
+        found: dict[str, Training] = {}
+        adapter = self._trained(row) if row.adapter_id else None
+        if adapter is not None:
+            self._add(found, self._of(adapter.files, adapter.location, adapter.fine_tuning_job_id))
+        if (model := self.session.get(Model, row.base_model_id or "")) is not None:
+            self._add(found, self._of(model.files, model.location, model.fine_tuning_job_id))
+        return list(found.values())
+
+    def _trained(self, row: EvaluationJob) -> Adapter | Model | None:
+        if row.adapter_id:
+            return self.session.get(Adapter, row.adapter_id)
+        return self.session.get(Model, row.base_model_id or "")
+
+    def _add(self, found: dict[str, Training], trainings: Iterable[Training]) -> None:
+        """Those trainings, and those of what they began from."""
+        for each in trainings:
+            if each.job_id not in found:
+                found[each.job_id] = each
+                self._add(found, self._before(each.model))
+
+    def _before(self, model: ModelSource | None) -> Iterator[Training]:
+        if model is None:
+            return iter(())
+        row = self.session.get(Model, model.id)
+        return self._of(model.files, model.location, row.fine_tuning_job_id if row else None)
+
+    def _of(self, files: Mapping[str, str] | None, location: str | None, job_id: str | None) -> Iterator[Training]:
+        """The trainings that may have made these weights; that of the job they are linked to first."""
+        weights = select(TrainedWeights.job_id).where(TrainedWeights.sha256.in_(_shas(files or {})))
+        places = select(TrainingRow.job_id).where(TrainingRow.job_id.in_(Path(location or "").parts))
+        ids = [job_id, *sorted({*self.session.scalars(weights), *self.session.scalars(places)})]
+        for id in dict.fromkeys(filter(None, ids)):
+            if (training := self._told(id)) is not None:
+                yield training
+
+    def _told(self, job_id: str) -> Training | None:
+        row = self.session.get(TrainingRow, job_id)
+        return self._imported(job_id) if row is None else Training.model_validate(row.told)
+
+    def _imported(self, job_id: str) -> Training | None:
+        """A job that came with an import tells only which dataset it split, and how."""
+        job = self.session.get(FineTuningJob, job_id)
+        if job is None or job.dataset_id is None:
+            return None
+        try:
+            dataset = freezing.dataset_source(self.settings, self.session, job.dataset_id)
+        except Refused:
+            return None
+        sampling = Sampling(
+            fraction=job.dataset_fraction or 1.0,
+            split=job.train_test_split or 0.9,
+            train_splits=job.train_splits or [TRAIN],
+            eval_split=job.eval_split,
+        )
+        loss_on = LossOn(job.loss_on) if job.loss_on in list(LossOn) else None
+        chat = bool(job.chat_template)
+        return Training(job_id=job_id, dataset=dataset, sampling=sampling, chat_template=chat, loss_on=loss_on)
+
+
+def same_rows(one: DatasetSource, other: DatasetSource) -> bool:
+    """Whether two datasets are known to hold the same rows, whatever they are called and whenever they were added."""
+    if one.sha256 and other.sha256:
+        return one.sha256 == other.sha256
+    if one.hub_name and other.hub_name:
+        return _on_the_hub(one) == _on_the_hub(other)
+    return one.id == other.id
+
+
+def _on_the_hub(source: DatasetSource) -> tuple[str, str | None, str | None]:
+    return (source.hub_name or "").partition("@")[0], source.config_name, source.revision
+
+
+def _shas(files: Mapping[str, str]) -> set[str]:
+    return {sha for name, sha in files.items() if name.endswith(WEIGHTS)}

@@ -1,0 +1,82 @@
+"""The rows that an evaluation asks: held out of training, and learned by none of the models and adapters of the batch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy
+
+from core.spec import EvaluationSpec, Training
+from core.splits import HELD_OUT, TRAIN
+from gpu_runner import fingerprints
+from gpu_runner.child import Context
+from gpu_runner.data import Row, Splits, load_rows, sample_and_split
+from gpu_runner.failures import JobError
+from gpu_runner.fingerprints import Prints
+
+
+def choose_rows(spec: EvaluationSpec, context: Context) -> list[Row]:
+    """The held-out rows of the adapter's own job, or all rows of another dataset; of these the fraction, in their order.
+
+    Another dataset that has a held-out split is asked that one. Rows that any training of the batch learned are left out
+    wherever they come from, which is told. Raises JobError when there are no rows, and when it can't be told what was learned.
+    """
+    rows = _candidates(spec, load_rows(spec.dataset, context.token))
+    if not rows:
+        hint = "Choose another dataset, or train with train_test_split below 1."
+        raise JobError("there are no held-out rows to evaluate on", hint)
+    rows = _unseen(rows, spec, context)
+    if spec.fraction < 1:
+        count = max(1, round(len(rows) * spec.fraction))
+        rows = [rows[index] for index in sorted(random.Random(spec.seed).sample(range(len(rows)), count))]
+    return rows
+
+
+def _candidates(spec: EvaluationSpec, splits: Splits) -> list[Row]:
+    if spec.sampling is not None:
+        return sample_and_split(splits, spec.sampling)[1]
+    names = (*reversed(HELD_OUT), TRAIN, *splits)
+    return list(splits[next(name for name in names if name in splits)])
+
+
+def _unseen(rows: Sequence[Row], spec: EvaluationSpec, context: Context) -> list[Row]:
+    """The rows that no training learned."""
+    for name in spec.untold:
+        context.spool.warn(f"{name} was not trained here: whether it has learned rows that it is asked can't be told")
+    if not spec.learned:
+        return list(rows)
+    prompts = [spec.prompt, *(each.prompt for each in spec.learned)]
+    seen = numpy.unique(numpy.concatenate([_learned(each, context) for each in spec.learned]))
+    left = [row for row in rows if not _among(fingerprints.of_row(row, prompts), seen)]
+    if not left:
+        raise JobError(
+            f"none of the {len(rows)} rows can be asked: models or adapters of this batch learned all of them",
+            "Evaluate on another dataset, or on adapters that were trained on the same part of this one.",
+        )
+    if len(left) < len(rows):
+        text = f"{len(rows) - len(left)} of {len(rows)} rows are left out: a model or adapter of this batch learned rows like them"
+        context.spool.warn(text)
+    return left
+
+
+def _learned(training: Training, context: Context) -> Prints:
+    """What a training learned, as it wrote down itself; of one that did not, by reading its rows again. Raises JobError."""
+    if (kept := fingerprints.read(context.root / training.rows)) is not None:
+        return kept
+    try:
+        learned, _ = sample_and_split(load_rows(training.dataset, context.token), training.sampling)
+    except JobError as error:
+        raise JobError(
+            f"it can't be told which rows job {training.job_id} learned, whose result is in this batch: {error}",
+            "Put its data back as they were, or leave out what it trained.",
+        ) from error
+    return fingerprints.of_rows(learned, training.prompt)
+
+
+def _among(prints: set[int], seen: Prints) -> bool:
+    """Whether one of the fingerprints is among those, which are in order."""
+    asked = numpy.array(sorted(prints), dtype=numpy.uint64)
+    places = numpy.searchsorted(seen, asked)
+    inside = places < len(seen)
+    return bool((seen[places[inside]] == asked[inside]).any())
