@@ -55,14 +55,19 @@ def seal(draft: Path, final: Path, identity: Identity, step: int, position: dict
 
 def publish(draft: Path, final: Path) -> dict[str, str]:
     """Sync a directory's files and rename it to `final`, whole or not at all; return name -> SHA-256."""
-    hashes = {_name(path, draft): _sha256(path) for path in _files(draft)}
+    made = hashes(draft)
     directories = [path for path in draft.rglob("*") if path.is_dir()]
     for path in [*_files(draft), *directories, draft]:
         _sync(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(final)
     _sync(final.parent)
-    return hashes
+    return made
+
+
+def hashes(directory: Path) -> dict[str, str]:
+    """name -> SHA-256 of a directory's files."""
+    return {_name(path, directory): _sha256(path) for path in _files(directory)}
 
 
 def publish_file(path: Path, text: str) -> str:

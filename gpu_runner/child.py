@@ -119,7 +119,11 @@ def _do(raw: dict[str, Any], context: Context, place: dict[str, Any] | None) -> 
         from gpu_runner.evaluate import evaluate
 
         return evaluate(spec, context)
-    if isinstance(spec, ExportSpec | EndpointSpec):
+    if isinstance(spec, ExportSpec):
+        from gpu_runner.export import export
+
+        return export(spec, context)
+    if isinstance(spec, EndpointSpec):
         raise JobError(
             f"jobs of the kind {spec.kind} can't be run by this runner",
             "Take the runner that sent this job out of service.",

@@ -22,7 +22,7 @@ def load_tokenizer(source: ModelSource, token: str | None = None) -> Any:
     from transformers import AutoTokenizer
 
     return _reading(
-        source.name, lambda: AutoTokenizer.from_pretrained(**_where(source, token), trust_remote_code=False)
+        source.name, lambda: AutoTokenizer.from_pretrained(**located(source, token), trust_remote_code=False)
     )
 
 
@@ -57,7 +57,7 @@ def load_model(
         options["quantization_config"] = BitsAndBytesConfig(**_for_device(bnb, device))
     if device.kind == "cuda":
         options["device_map"] = {"": torch.cuda.current_device()}  # each worker of a job has its own
-    model = _reading(source.name, lambda: AutoModelForCausalLM.from_pretrained(**_where(source, token), **options))
+    model = _reading(source.name, lambda: AutoModelForCausalLM.from_pretrained(**located(source, token), **options))
     if bnb is not None and device.kind == "cpu":
         _keep_four_bits(model, learns)
     return model
@@ -111,7 +111,8 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _where(source: ModelSource, token: str | None) -> dict[str, Any]:
+def located(source: ModelSource, token: str | None) -> dict[str, Any]:
+    """Where from_pretrained finds the model, as it was recorded."""
     if source.location is not None:
         return {"pretrained_model_name_or_path": source.location, "local_files_only": True}
     return {"pretrained_model_name_or_path": source.hub_name, "revision": source.revision, "token": token or False}

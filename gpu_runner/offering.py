@@ -29,7 +29,7 @@ def trains() -> bool:
 
 def engines(using: Settings) -> list[str]:
     """The engines as RegisterRunner tells them: the studio's own, those installed, scripts where there is a directory of them."""
-    own = ["legacy", "evaluation", *(["lm_eval"] if find_spec("lm_eval") else [])] if trains() else []
+    own = ["legacy", "evaluation", "export", *(["lm_eval"] if find_spec("lm_eval") else [])] if trains() else []
     more = [name for name in KNOWN if installed(using, name) is not None]
     return [*own, *more, *(["user_script"] if using.scripts_root.is_dir() else [])]
 
