@@ -9,20 +9,20 @@ the studio gives the job out again, from its last checkpoint.
 from __future__ import annotations
 
 import ctypes
-import json
 import logging
 import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from core.events import Failure, Finished
-from core.spec import SPEC, FineTuningSpec
+from core.events import Finished
+from core.spec import FineTuningSpec
 from gpu_runner.child import Context
 from gpu_runner.failures import Cancelled, JobError, Paused, WorkerLost, failure_of
-from gpu_runner.files import read_json, write_json
+from gpu_runner.last_words import LastWords
 from gpu_runner.meeting import Meeting, Place, Stopped, name_the_way
 from gpu_runner.spool import Silent, Spool
 from gpu_runner.team import Ranks
@@ -53,14 +53,13 @@ def run(spec: FineTuningSpec, context: Context, place: Place) -> Finished:
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGQUIT"  # SIGTERM ends us and our workers, as it does any job
-    failures = context.directory / "failures"
-    failures.mkdir(exist_ok=True)
+    words = LastWords(place.workers)
     worker = WorkerSpec(
         role="worker",
         local_world_size=place.workers,
         rdzv_handler=Meeting(place, context),
         entrypoint=work,
-        args=(spec.model_dump_json(), str(place.main_directory(context.directory)), str(failures), context.token),
+        args=(Part(spec, place.main_directory(context.directory), context.token, words),),
         max_restarts=0,
         monitor_interval=0.1,
     )
@@ -79,7 +78,7 @@ def run(spec: FineTuningSpec, context: Context, place: Place) -> Finished:
     if not result.is_failed():
         told = result.return_values.get(0)
         return Finished.model_validate(told) if told else Finished(at=time.time(), outcome="succeeded")
-    failure = first_failure(failures)
+    failure = words.first()
     if failure is None:
         raise WorkerLost("; ".join(f"worker {rank}: {_words(each)}" for rank, each in result.failures.items()))
     return Finished(at=time.time(), outcome="failed", error=failure)
@@ -90,24 +89,25 @@ def _words(failure: Any) -> str:
     return f"killed by {name}" if name != "<N/A>" else f"ended with code {failure.exitcode}"
 
 
-def first_failure(directory: Path) -> Failure | None:
-    """The failure that a worker told first; that of the others is mostly that they missed it."""
-    told = [found for path in directory.glob("*.json") if (found := read_json(path)) is not None]
-    first = min(told, key=lambda each: float(each["at"]), default=None)
-    return None if first is None else Failure.model_validate(first["failure"])
+@dataclass(frozen=True)
+class Part:
+    """What a worker is told. Not as texts: the agent puts values in place of what looks like `$name` in those."""
+
+    spec: FineTuningSpec
+    directory: Path
+    token: str | None
+    words: LastWords
 
 
-def work(spec_json: str, main_directory: str, failures: str, token: str | None) -> dict[str, Any] | None:
+def work(part: Part) -> dict[str, Any] | None:
     """Be a worker, in a process of its own: what its train() says, for the first one's is the job's."""
     _die_with_the_agent()
-    rank, directory = int(os.environ["RANK"]), Path(main_directory)
+    rank = int(os.environ["RANK"])
     try:
-        spec = SPEC.validate_python(json.loads(spec_json))
-        assert isinstance(spec, FineTuningSpec)
-        finished = _train(spec, _join(spec, directory, token, rank))
+        finished = _train(part.spec, _join(part.spec, part.directory, part.token, rank))
         return finished.model_dump(mode="json") if rank == 0 else None
     except BaseException as error:
-        _leave(rank, error, Path(failures))
+        _leave(rank, error, part.words)
 
 
 def _train(spec: FineTuningSpec, context: Context) -> Finished:
@@ -145,14 +145,14 @@ def _join(spec: FineTuningSpec, directory: Path, token: str | None, rank: int) -
     return Context(directory, spool, token, team=team)
 
 
-def _leave(rank: int, error: BaseException, failures: Path) -> NoReturn:
-    """End this worker, which ends the others; why is told in a file, unless it only misses another one."""
+def _leave(rank: int, error: BaseException, words: LastWords) -> NoReturn:
+    """End this worker, which ends the others; why is told, unless it only misses another one."""
     failure = failure_of(error)
     sys.stderr.write(f"worker {rank} ends:\n{failure.traceback}")
     sys.stderr.flush()
     if misses_another(error):
         os._exit(LOST)
-    write_json(failures / f"{rank}.json", {"at": time.time(), "failure": failure.model_dump()})
+    words.say(int(os.environ["LOCAL_RANK"]), failure)
     os._exit(1)
 
 

@@ -1,19 +1,23 @@
 """Runs attempts one after another, each forked from this process as the warm process does: `dying_jobs.py PLAN`.
 
 PLAN is a JSON list of [attempt directory, fate]; fate is null, "step N" (killed as optimiser step N ends), "saving N"
-(killed when checkpoint N is written but has not got its name), "error N" or "memory N" (an exception at step N). Of a job of
-several workers it befalls one: "step N 1" the second. "moment N MS" kills it from outside, so many milliseconds after it told
-of step N, wherever it then is.
+(killed when checkpoint N is written but has not got its name), "error N" or "memory N" (an exception at step N), "write N" (the
+same, of a write, after which nothing can be written), "full N" (the disk of the job is filled up at step N). Of a job of several
+workers it befalls one: "step N 1" the second. "moment N MS" kills it from outside, so many milliseconds after it told
+of step N, wherever it then is. Several fates are joined by "+".
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gc
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,10 @@ def doom(fate: str) -> None:
         if state.global_step == int(number) and os.environ.get("RANK", "0") == rank:
             if kind == "step":
                 os.kill(os.getpid(), signal.SIGKILL)
-            raise MemoryError("CUDA out of memory") if kind == "memory" else RuntimeError("a fault")
+            if kind == "full":
+                fill(self.context.root / "filler")
+                return end_step(self, args, state, control, **others)
+            raise FAULTS[kind]()
         return end_step(self, args, state, control, **others)
 
     def die_saving(draft: Path, final: Path) -> dict[str, str]:
@@ -44,6 +51,30 @@ def doom(fate: str) -> None:
         checkpoint.publish = die_saving
     else:
         Reporter.on_step_end = die
+
+
+def no_room() -> OSError:
+    """The disk is full from now on."""
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    Path.write_text = Path.write_bytes = os.write = fails  # type: ignore[method-assign]
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+FAULTS: dict[str, Callable[[], Exception]] = {
+    "memory": lambda: MemoryError("CUDA out of memory"),
+    "error": lambda: RuntimeError("a fault"),
+    "write": no_room,
+}
+
+
+def fill(path: Path) -> None:
+    """Take all of a disk."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as filler:
+        while filler.write(bytes(1 << 16)):
+            pass
 
 
 def strike(job: int, spool: Path, step: int, milliseconds: float) -> None:
@@ -66,8 +97,9 @@ def main() -> None:
     for directory, fate in json.loads(sys.argv[1]):
         job = os.fork()
         if job == 0:
-            if fate and not fate.startswith("moment"):
-                doom(fate)
+            for each in (fate or "").split("+"):
+                if each and not each.startswith("moment"):
+                    doom(each)
             os._exit(child.run(Path(directory), None))
         if fate and fate.startswith("moment"):
             step, milliseconds = map(float, fate.split()[1:])

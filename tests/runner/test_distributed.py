@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from accelerate.data_loader import BatchSamplerShard
@@ -58,10 +63,14 @@ class Jobs:
         self.plan.append((str(made.prepare(spec, order)), fate))
         return made
 
+    environment: ClassVar = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "tests.runner.dying_jobs", json.dumps(self.plan)]
+
     def run(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        command = [sys.executable, "-m", "tests.runner.dying_jobs", json.dumps(self.plan)]
-        subprocess.run(command, env=environment, check=True, timeout=280)
+        subprocess.run(self.command, env=self.environment, check=True, timeout=280)
         self.plan.clear()
 
 
@@ -74,11 +83,12 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
 def alike(jobs: Jobs) -> dict[tuple[str, int], Attempt]:
     """The same job in each way, with one worker, two and four."""
     made = {(way, workers): jobs.add(f"{workers}{way[:3]}", workers, **WAYS[way]) for way in WAYS for workers in (1, 2)}
-    made["padded", 4] = jobs.add("4pad", 4)
+    made["padded", 4] = jobs.add("4pad", 4, out_dir=str(jobs.root / PAID))
     jobs.run()
     return made
 
 
+PAID = "paid in $$ and $name"  # a directory's name that means something to torchrun
 STRUCK = ("step 4 1", "step 7 0", "saving 9", None)  # from attempt to attempt
 DROPPING = {"lora": LORA | {"lora_dropout": 0.1}}
 
@@ -90,6 +100,7 @@ def ends(jobs: Jobs) -> dict[str, Attempt]:
     for number, fate in enumerate(STRUCK, 1):
         made[f"struck {number}"] = jobs.add("struck", 2, fate, attempt=number, **DROPPING)
     made["bug"], made["out_of_memory"] = jobs.add("bug", 2, "error 2 1"), jobs.add("memory", 2, "memory 2 1")
+    made["disk_full"] = jobs.add("full", 2, "write 2 1")
     made["paused"], made["cancelled"] = jobs.add("paused", 2, order="pause"), jobs.add("cancelled", 2, order="cancel")
     made["resumed"] = jobs.add("paused", 2, attempt=2)
     made["changed"] = jobs.add("paused", 1, attempt=3, sizes_of=2)
@@ -124,6 +135,7 @@ def test_the_first_worker_speaks_for_all_and_each_has_its_dice_in_the_checkpoint
     assert started["details"]["workers"] == 4
     assert len(many.records("finished")) == len(many.records("artifact")) == 1
     saved = [record["path"] for record in many.records("checkpoint")]
+    assert Path(many.finished()["summary"]["location"]).is_relative_to(many.root / PAID)
     names = {path.name for path in (many.root / saved[-1]).iterdir()}
     assert {f"rng_state_{rank}.pth" for rank in range(4)} <= names
     manifest = json.loads((many.root / saved[-1] / "manifest.json").read_text())
@@ -138,7 +150,14 @@ def test_a_job_whose_workers_are_killed_goes_on_and_ends_as_if_they_had_not_been
     assert any("a worker is gone" in each["text"] for each in struck[0].records("log"))
 
 
-@pytest.mark.parametrize(("kind", "said"), [("bug", "RuntimeError: a fault"), ("out_of_memory", "memory ran out")])
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("bug", "RuntimeError: a fault"),
+        ("out_of_memory", "memory ran out"),
+        ("disk_full", "a file could not be written"),
+    ],
+)
 def test_the_fault_of_one_worker_is_the_jobs_and_told_once(ends: dict[str, Attempt], kind: str, said: str) -> None:
     end = ends[kind].finished()
     assert (end["outcome"], end["error"]["kind"]) == ("failed", kind)
@@ -156,6 +175,50 @@ def test_orders_reach_all_workers_at_one_step(ends: dict[str, Attempt], alike: d
 def test_a_checkpoint_of_another_number_of_workers_is_not_gone_on_from(ends: dict[str, Attempt]) -> None:
     error = ends["changed"].finished()["error"]
     assert error["kind"] == "user_error" and "another world size" in error["message"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 80 MiB; mounting it takes root."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    subprocess.run([*sudo, "mount", "-t", "tmpfs", "-o", "size=80m,mode=777", "none", str(disk)], check=True)
+    yield disk
+    subprocess.run([*sudo, "umount", "-l", str(disk)], check=True)
+
+
+def make_room_once_held(attempt: Attempt, filler: Path, running: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not attempt.records("held"):
+        assert running.poll() is None and time.monotonic() < deadline, "it is never held"
+        time.sleep(0.05)
+    assert shutil.disk_usage(filler.parent).free < 8 << 20  # and the room that was kept is in use
+    filler.unlink()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("fate", "outcome"), [("full 4 0", "succeeded"), ("full 4 0+write 4 1", "paused")])
+def test_several_workers_stand_still_on_a_full_disk_and_go_on_as_if_nothing_had_been(
+    small_disk: Path, tmp_path: Path, fate: str, outcome: str
+) -> None:
+    """The first time all hold where they save; the second time one fails of it where it can't stand still."""
+    jobs = Jobs(small_disk)
+    spared, held = jobs.add("spared", 2), jobs.add("held", 2, fate)
+    with subprocess.Popen(jobs.command, env=jobs.environment, start_new_session=True) as running:
+        try:
+            make_room_once_held(held, small_disk / "filler", running)
+            assert running.wait(120) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+    assert held.finished()["outcome"] == outcome
+    assert [each["type"] for each in held.records("held", "unheld")][:2] == ["held", "unheld"]
+    jobs.plan.clear()
+    if outcome == "paused":
+        held = jobs.add("held", 2, attempt=2)
+        jobs.run()
+    assert held.adapter().read_bytes() == spared.adapter().read_bytes()
 
 
 @given(
