@@ -22,8 +22,9 @@ from gpu_runner.data import Row
 from gpu_runner.device import Device, choose_device, cpu_has_bf16
 from gpu_runner.failures import Cancelled, JobError, Paused, failure_of
 from gpu_runner.generate import generate
+from gpu_runner.grading import Grader
 from gpu_runner.holding import Writing, with_room
-from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns, scored_before, scores
+from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns, read_lines, scored_before, text_of
 from gpu_runner.swapping import Base
 from gpu_runner.unseen import choose_rows
 
@@ -42,6 +43,7 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
     rows = choose_rows(spec, context)
     plain = ask(rows, spec.prompt) if not all(each.chat_template for each in spec.combinations) else None
     work = Work(spec, context, device, rows, plain)
+    work.grader = Grader(spec, work.warn)
     spool.write(
         "started",
         pid=os.getpid(),
@@ -54,7 +56,7 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
     # ─── combinations, those of a base model together ─────────────────────────────────────────────
     work.take_over(scored_before(context))
     try:
-        for group in _by_model(spec.combinations):
+        for group in _by_model(spec):
             _score_all(group, work)
             gc.collect()
             torch.cuda.empty_cache()
@@ -98,6 +100,7 @@ class Work:
     device: Device
     rows: Sequence[Row]
     plain: Questions | None  # the questions of all combinations that no chat template asks
+    grader: Grader = field(init=False)
     done: int = 0  # rows of combinations that are over
     answered: int = 0  # rows that this attempt answered
     succeeded: set[str] = field(default_factory=set)
@@ -125,6 +128,8 @@ class Work:
                 )
                 self.succeeded.add(combination.job_id)
                 self.over()
+        if (done := earlier.get(self.spec.baseline.job_id)) is not None:
+            self.grader.remember(read_lines(self.context.root / str(done["answers"])))
 
     def look(self, combination: Combination) -> None:
         """Obey. Raises Cancelled, Paused, or LeftOut when only this combination was cancelled."""
@@ -161,8 +166,14 @@ class Work:
         self.context.spool.write("scored", job_id=combination.job_id, status=status, **fields)
 
 
-def _by_model(combinations: list[Combination]) -> Iterator[list[Combination]]:
-    ordered = sorted(combinations, key=lambda each: (each.model.id, each.run_number))
+def _by_model(spec: EvaluationSpec) -> Iterator[list[Combination]]:
+    """The combinations of each base model; the baseline is the first of all, as the others are compared with it."""
+    first = spec.baseline
+
+    def place(each: Combination) -> tuple[bool, str, bool, int]:
+        return each.model.id != first.model.id, each.model.id, each.job_id != first.job_id, each.run_number
+
+    ordered = sorted(spec.combinations, key=place)
     for _, group in groupby(ordered, key=lambda each: each.model.id):
         yield list(group)
 
@@ -214,14 +225,18 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
             on_batch=lambda done: work.batch(combination, done, before),
             warn=work.warn,
         )
-        values = scores(answers, questions.expected, time.monotonic() - began)
+        took = time.monotonic() - began
+    context.spool.phase(f"scoring {name}")
+    lines = answer_lines(questions, answers, spec.selected_features)
+    graded = work.grader.grade(combination, lines, took, lambda: work.look(combination))
     path = context.directory / f"answers-{combination.job_id}.jsonl"
-    text, digests = answer_lines(questions, answers, spec.selected_features), list[str]()
+    text, digests = text_of(lines), list[str]()
     writing = Writing("the answers", len(text.encode()), context.directory, spare=0)
     with_room(context, writing, [lambda: digests.append(publish_file(path, text))])
     answers_at = context.relative(path)
     context.spool.write(
         "artifact", kind="answers", path=answers_at, job_id=combination.job_id, files={path.name: digests[0]}
     )
-    work.say(combination, "succeeded", values=values, rows=len(questions), answers=answers_at)
-    context.spool.log(f"{name}: exact match {values['exact_match']:.1%} of {len(questions)} rows")
+    sure = {metric: each.model_dump() for metric, each in graded.statistics.items()}
+    work.say(combination, "succeeded", values=graded.values, statistics=sure, rows=len(questions), answers=answers_at)
+    context.spool.log(f"{name}: exact match {graded.values['exact_match']:.1%} of {len(questions)} rows")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from core.spec import PromptSource
@@ -15,6 +16,7 @@ from gpu_runner.data import Row
 from gpu_runner.failures import JobError
 from gpu_runner.files import Files, earlier_attempts
 from gpu_runner.generate import Generated
+from gpu_runner.overlap import exact
 from gpu_runner.spool import read_records
 
 
@@ -50,42 +52,37 @@ def ask_in_turns(rows: Sequence[Row], prompt: PromptSource, tokenizer: Any) -> Q
     )
 
 
-def scores(answers: Sequence[Generated], expected: Sequence[str], seconds: float) -> dict[str, float]:
-    """Shares in 0..1 (exact_match after stripping, stopped_by_eos), mean new tokens, seconds, and tokens a second."""
-    count = max(1, len(answers))
-    tokens = sum(each.new_tokens for each in answers)
-    return {
-        "exact_match": sum(_same(each, text) for each, text in zip(answers, expected, strict=True)) / count,
-        "stopped_by_eos": sum(each.stopped_by_eos for each in answers) / count,
-        "new_tokens": tokens / count,
-        "seconds": round(seconds, 2),
-        "tokens_per_second": round(tokens / max(1e-9, seconds), 2),
-    }
-
-
-def answer_lines(questions: Questions, answers: Sequence[Generated], features: Sequence[str]) -> str:
-    """A line of JSON for every row, ASCII only: no character of an answer can break a line."""
-    lines = [
-        json.dumps(
-            {
-                "row": index,
-                "prompt": questions.prompts[index],
-                "expected": questions.expected[index].strip(),
-                "answer": answer.text.strip(),
-                "correct": _same(answer, questions.expected[index]),
-                "stopped_by_eos": answer.stopped_by_eos,
-                "new_tokens": answer.new_tokens,
-                "features": {name: questions.rows[index].get(name) for name in features},
-            },
-            default=str,
-        )
+def answer_lines(questions: Questions, answers: Sequence[Generated], features: Sequence[str]) -> list[dict[str, Any]]:
+    """What is kept of every row; its scores come to it later (grading.py)."""
+    return [
+        {
+            "row": index,
+            "prompt": questions.prompts[index],
+            "expected": questions.expected[index].strip(),
+            "answer": answer.text.strip(),
+            "correct": exact(answer.text, questions.expected[index]),
+            "stopped_by_eos": answer.stopped_by_eos,
+            "new_tokens": answer.new_tokens,
+            "seconds": round(answer.seconds, 5),
+            "features": {name: questions.rows[index].get(name) for name in features},
+            "scores": {},
+        }
         for index, answer in enumerate(answers)
     ]
-    return "\n".join(lines) + "\n"
+
+
+def text_of(lines: Sequence[Mapping[str, Any]]) -> str:
+    """A line of JSON for every row, ASCII only: no character of an answer can break a line."""
+    return "".join(json.dumps(line, default=str) + "\n" for line in lines)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of answers. Raises OSError, ValueError."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
 def scored_before(context: Context) -> dict[str, dict[str, object]]:
-    """What earlier attempts have scored, by the combination's job id: `values`, `rows`, and `answers` that are still there."""
+    """What earlier attempts have scored, by the combination's job id: `values`, `statistics`, `rows`, and `answers` that are still there."""
     found: dict[str, dict[str, object]] = {}
     for number in reversed(earlier_attempts(context.directory)):
         files = Files(context.directory.parent / str(number))
@@ -93,9 +90,6 @@ def scored_before(context: Context) -> dict[str, dict[str, object]]:
         for each in records:
             done = each["type"] == "scored" and each.get("status") == "succeeded"
             if done and (context.root / str(each.get("answers"))).is_file():
-                found[each["job_id"]] = {name: each[name] for name in ("values", "rows", "answers")}
+                names = ("values", "statistics", "rows", "answers")
+                found[each["job_id"]] = {name: each[name] for name in names if name in each}
     return found
-
-
-def _same(answer: Generated, expected: str) -> bool:
-    return answer.text.strip() == expected.strip()

@@ -14,6 +14,7 @@ import redis
 
 from gpu_runner.files import Files
 from gpu_runner.processes import started_at
+from tests.runner.evaluations import made, spec  # noqa: F401  # fixtures
 from tests.runner.studio import Studio
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -21,9 +22,9 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def studio(client: redis.Redis, ns: str) -> Iterator[Studio]:
-    made = Studio(client, ns)
-    yield made
-    made.close()
+    whole = Studio(client, ns)
+    yield whole
+    whole.close()
 
 
 @pytest.fixture

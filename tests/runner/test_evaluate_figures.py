@@ -1,0 +1,100 @@
+"""What an evaluation's answers come to: its figures, how sure they are, and what they are compared with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runner.evaluations import ROWS, Attempt, finished
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
+SCRIPT = Path(__file__).with_name("recompute.py")
+
+
+@pytest.fixture
+def right(made: Path, spec: Any, tmp_path: Path) -> dict[str, Any]:
+    """A dataset whose answers are those of the adapter `one` in two of three rows, and of `two` in some."""
+    for name in ("one", "two"):
+        Attempt(tmp_path / "asked" / name).run(spec(name))
+    said = {name: Attempt.answers_of(tmp_path / "asked" / name, f"1-{name}") for name in ("one", "two")}
+    rows = []
+    for index in range(ROWS):
+        who = "one" if index % 3 else "two"
+        rows.append({"question": said[who][index]["prompt"], "answer": said[who][index]["answer"]})
+    (tmp_path / "right.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"id": "r", "name": "r", "type": "project_jsonl", "location": str(tmp_path / "right.jsonl")}
+
+
+def recomputed(*files: Path) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, str(SCRIPT), *map(str, files)], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_figures_and_intervals_are_as_a_script_reckons_them_from_the_files_alone(
+    spec: Any,
+    right: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    attempt = Attempt(tmp_path)
+    attempt.run(spec("one", "base", "two", dataset=right))
+    baseline = tmp_path / attempt.scored()["1-one"]["answers"]
+    for name in ("1-one", "2-base", "3-two"):
+        told = attempt.scored()[name]
+        others = [] if name == "1-one" else [baseline]
+        again = recomputed(tmp_path / told["answers"], *others)
+        assert (again["rows"], again["exact_match"]) == (told["rows"], pytest.approx(told["values"]["exact_match"]))
+        sure = told["statistics"]["exact_match"]
+        assert [sure["low"], sure["high"]] == pytest.approx(again["exact_match_interval"], abs=1.01 / ROWS)
+        f1 = told["statistics"]["f1"]
+        assert [f1["low"], f1["high"]] == pytest.approx(again["f1_interval"], abs=0.03)
+        assert (sure["delta"], sure["p"]) == (pytest.approx(again.get("delta")), pytest.approx(again.get("p")))
+    values = attempt.scored()["1-one"]["values"]
+    assert values["exact_match"] >= 16 / ROWS and values["f1"] >= values["exact_match"]
+    assert {"rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "stopped_by_eos", "latency"} <= values.keys()
+
+
+def test_the_baseline_is_asked_first_wherever_it_stands(spec: Any, tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    records = attempt.run(spec("gone", "base", "one", "two"))
+    begun = [each["job_id"] for each in records if each["type"] == "scored" and each["status"] == "running"]
+    assert begun == ["3-one", "2-base", "4-two", "1-gone"]
+    deltas = {name: each.get("statistics", {}).get("f1", {}).get("delta") for name, each in attempt.scored().items()}
+    assert deltas["3-one"] is None and deltas["2-base"] is not None and deltas["4-two"] is not None
+
+
+def test_without_its_baseline_nothing_is_compared_and_that_is_told(spec: Any, tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    records = attempt.run(spec("torn", "base", "two"))
+    told = [each["text"] for each in records if each["type"] == "warning"]
+    assert [each for each in told if "baseline" in each] == [
+        "nothing is compared: the baseline, the first adapter of the batch, was not scored"
+    ]
+    for name in ("2-base", "3-two"):
+        sure = attempt.scored()[name]["statistics"]["f1"]
+        assert sure["low"] is not None and sure["delta"] is sure["p"] is None
+
+
+def test_what_an_earlier_attempt_scored_is_compared_with_as_if_it_were_this_one(spec: Any, tmp_path: Path) -> None:
+    whole = Attempt(tmp_path / "whole")
+    whole.run(spec("one", "two"))
+    Attempt(tmp_path / "parts").run(spec("one"))
+    second = Attempt(tmp_path / "parts", 2)
+    assert finished(second.run(spec("one", "two")))["outcome"] == "succeeded"
+    for name in ("1-one", "2-two"):
+        assert second.scored()[name]["statistics"] == whole.scored()[name]["statistics"]
+
+
+def test_a_line_of_answers_tells_each_rows_scores(spec: Any, tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    attempt.run(spec("one"))
+    values = attempt.scored()["1-one"]["values"]
+    lines = attempt.answers("1-one")
+    for name in ("exact_match", "f1", "rouge1", "rouge2", "rougeL", "rougeLsum"):
+        assert values[name] == pytest.approx(sum(line["scores"][name] for line in lines) / ROWS)
+    assert all(line["seconds"] > 0 and {"bleu", "chrf"} <= line["scores"].keys() for line in lines)
