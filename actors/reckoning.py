@@ -141,6 +141,7 @@ def _fit(
         host=place.host,
         device=place.device,
         name=place.name if place.device == "cuda" else "",
+        whole=place.whole,
         available=place.bytes,
         needed=_three(needed),
         fits=fits,

@@ -20,13 +20,23 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job could run: a runner's host, or one of its GPUs. `bytes` is what a worker could have there at most."""
+    """Where a job could run: a runner's host, or one of its GPUs. `bytes` is what a worker could have there at most, `whole`
+    what there is, as the list of runners tells it."""
 
     runner_id: str
     host: str
     device: str  # cpu or cuda
     name: str
     bytes: float
+    whole: float
+
+    def __str__(self) -> str:
+        return has(self.whole, self.bytes)
+
+
+def has(whole: float, share: float) -> str:
+    """What a place has, and how much of it a worker of the job could take."""
+    return f"{gib(whole)} ({gib(share)} usable)" if gib(share) != gib(whole) else gib(whole)
 
 
 def places(runners: Iterable[Mapping[str, Any]], gpus: int, label: int, workers: int = 1) -> Iterator[Place]:
@@ -37,13 +47,14 @@ def places(runners: Iterable[Mapping[str, Any]], gpus: int, label: int, workers:
         if label >= 0 and (row.get("labels") or {}).get("gpu_label_id") != str(label):
             continue
         if not gpus:
-            shared = max(0.0, float(row["memory"]) - OTHERS) * GIB / max(1, workers)
-            yield Place(row["id"], row["host"], "cpu", "memory", shared)
+            memory = float(row["memory"])
+            shared = max(0.0, memory - OTHERS) * GIB / max(1, workers)
+            yield Place(row["id"], row["host"], "cpu", "memory", shared, memory * GIB)
         elif len(row.get("gpus") or ()) >= gpus > 0:
             largest = max(row["gpus"], key=lambda gpu: gpu.get("memory") or 0)
-            size = float(largest.get("memory") or 0) * GIB * USABLE
+            size = float(largest.get("memory") or 0) * GIB
             if size:
-                yield Place(row["id"], row["host"], "cuda", str(largest.get("name") or "GPU"), size)
+                yield Place(row["id"], row["host"], "cuda", str(largest.get("name") or "GPU"), size * USABLE, size)
 
 
 @dataclass(frozen=True)
@@ -73,26 +84,32 @@ def nearest(shape: Shape, tuning: Tuning, available: float, factor: float = 1.0)
     First what changes nothing of the result (smaller micro-batches of the same effective batch, activations made again),
     then quantising, training an adapter only, and last cutting rows. `factor` is what is added to the reckoned bytes.
     """
-    found: list[tuple[int, Change]] = []
-    for cost, settings, changed in sorted(_candidates(tuning), key=lambda each: each[0]):
+    found: list[Change] = []
+    for _, settings, changed in sorted(_candidates(tuning), key=lambda each: each[0]):
         needed = factor * estimate(shape, changed).total
-        if needed <= available and not any(_within(known.settings, settings) for _, known in found):
-            found.append((cost, Change(settings, needed)))
-    return [change for _, change in found[:SHOWN]]
+        if needed <= available and not any(_within(known.settings, settings) for known in found):
+            found.append(Change(settings, needed))
+    return found[:SHOWN]
 
 
 def _within(less: Mapping[str, Any], more: Mapping[str, Any]) -> bool:
     return set(less) <= set(more)
 
 
-def _candidates(tuning: Tuning) -> Iterator[tuple[int, dict[str, Any], Tuning]]:
-    """(harm, settings, what they make) of every mixture of changes."""
+def _candidates(tuning: Tuning) -> Iterator[tuple[tuple[int, ...], dict[str, Any], Tuning]]:
+    """(harm, settings, what they make) of every mixture of changes.
+
+    Which kinds of change there are goes before how far each goes, which a few tokens more or less a row decide: so a start
+    and a plan, which know the rows differently, propose in one order.
+    """
     ways = (_smaller_batches(tuning), _checkpointing(tuning), _quantised(tuning), _shorter(tuning))
     for parts in product(*ways):
         settings = {name: value for _, named, _ in parts for name, value in named.items()}
         fields = {name: value for _, _, changed in parts for name, value in changed.items()}
         if settings:
-            yield sum(cost for cost, _, _ in parts), settings, replace(tuning, **fields)
+            smaller, again, (bits, _, _), shorter = parts
+            kinds = (bool(shorter[0]), bits, bool(again[0]), bool(smaller[0]))
+            yield (*kinds, sum(cost for cost, _, _ in parts)), settings, replace(tuning, **fields)
 
 
 Way = tuple[int, dict[str, Any], dict[str, Any]]  # harm, settings by their names, fields of Tuning

@@ -125,7 +125,7 @@ def _fits(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
     if parts.total / (1 + ERROR) <= most.bytes:
         return
     where = f"the {most.name} of {most.host}" if tuning.device == "cuda" else most.host
-    text = f"at least {gib(parts.total)} are needed ({told(parts)}), but {where} has {gib(most.bytes)}"
+    text = f"at least {gib(parts.total)} are needed ({told(parts)}), but {where} has {most}"
     changes = nearest(shape, tuning, most.bytes, 1 + ERROR)
     text += f"; what would fit: {'; or '.join(map(str, changes))}" if changes else "; no smaller settings would fit"
     yield Breach(rule="FT-131", field="num_gpu" if tuning.device == "cuda" else "num_memory", message=text)

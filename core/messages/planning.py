@@ -29,7 +29,8 @@ class Fit(Value):
     host: str
     device: str = Field(description="cpu or cuda")
     name: str = Field("", description="The GPU's name.")
-    available: float
+    whole: float = Field(0, description="What the host, or the GPU, has.")
+    available: float = Field(description="What of it a worker of the job could take.")
     needed: tuple[float, float, float] = Field(description="At least, about, at most.")
     fits: bool | None = Field(description="None: it may, or may not.")
     seconds: tuple[float, float, float] | None = None

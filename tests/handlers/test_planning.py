@@ -301,7 +301,7 @@ def test_a_job_that_fits_nowhere_is_refused_with_the_arithmetic_and_what_would_f
     reply = begun(desk)
     (breach,) = [each for each in reply["breaches"] if each["severity"] == "ERROR"]
     assert (reply["code"], breach["rule"], breach["field"]) == ("refused", "FT-131", "num_memory")
-    assert "weights" in breach["message"] and "but a has 27.0 GiB" in breach["message"]
+    assert "weights" in breach["message"] and "but a has 28.0 GiB (27.0 GiB usable)" in breach["message"]
     assert "what would fit: load_in_" in breach["message"]
 
 

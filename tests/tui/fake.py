@@ -172,8 +172,9 @@ def job(id: str, **fields: Any) -> FineTuningJobMetadata:
         "num_cpu": 2,
         "num_gpu": 0,
         "num_memory": 8,
+        "runner_id": "r1",
+        "runner": "gpu-host",
         "phase": "training",
-        "runner_id": "runner-1",
         "attempt": 1,
         "num_epochs": 1,
     }
@@ -213,7 +214,7 @@ def plan(**fields: Any) -> Plan:
         "memory": {"weights": 0.5 * gib, "activations": 1.0 * gib, "working": 0.4 * gib},
         "histogram": [{"low": 15, "high": 31, "rows": 380}, {"low": 31, "high": 61, "rows": 275}],
         "fits": [{
-            "runner_id": "r1", "host": "gpu-host", "device": "cpu", "available": 63 * gib, "fits": True, "jobs": 3,
+            "runner_id": "r1", "host": "gpu-host", "device": "cpu", "whole": 64 * gib, "available": 63 * gib, "fits": True, "jobs": 3,
             "needed": (1.6 * gib, 1.9 * gib, 2.2 * gib), "seconds": (300.0, 400.0, 600.0),
         }],
         "warnings": ["rows are padded with '<pad>'"],
@@ -229,6 +230,7 @@ def too_large() -> Plan:
         "host": "gpu-host",
         "device": "cuda",
         "name": "T4",
+        "whole": 15 * gib,
         "available": 14.5 * gib,
         "fits": False,
     }

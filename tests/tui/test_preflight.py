@@ -223,7 +223,7 @@ def test_hostile_tokens_are_made_safe() -> None:
 
 def test_a_plan_that_fits_nowhere_says_so_and_what_would() -> None:
     told = "\n".join(text_of(list(planned.summary(too_large().model_dump(mode="json")))))
-    assert "✗ does not fit gpu-host T4 has 14.5 GiB" in told
+    assert "✗ does not fit gpu-host T4 has 15.0 GiB (14.5 GiB usable)" in told
     assert "would fit per_device_train_batch_size 2" in told
     assert "not known before a job has run there" in told
     assert "✗ does not fit" in "".join(text for text, _ in planned.brief(too_large().model_dump(mode="json")))

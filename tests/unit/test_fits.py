@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ KIND = Kind("m", "cpu")
 
 def test_a_job_without_gpus_has_a_hosts_memory_less_what_others_take() -> None:
     (place,) = places([HOST], 0, -1)
-    assert (place.device, place.bytes) == ("cpu", (64 - OTHERS) * GIB)
+    assert (place.device, place.bytes, str(place)) == ("cpu", (64 - OTHERS) * GIB, "64.0 GiB (63.0 GiB usable)")
     assert [each.bytes for each in places([HOST], 0, -1, workers=2)] == [place.bytes / 2]
 
 
@@ -54,6 +55,15 @@ def test_the_least_harmful_changes_come_first() -> None:
     first = nearest(SHAPE, asked, least + 1)[0]
     assert first.settings == {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
     assert first.bytes == least and "per_device_train_batch_size 4" in str(first)
+
+
+def test_changes_are_proposed_in_one_order_however_long_rows_are_taken_for() -> None:
+    before: set[tuple[tuple[str, ...], tuple[str, ...]]] = set()
+    for length, scored, share in product((256, 512), (None, 100), (0.7, 0.925, 0.975)):
+        asked = Tuning(batch=8, length=length, scored=scored, device="cuda")
+        changes = nearest(SHAPE, asked, share * estimate(SHAPE, asked).total)
+        before |= set(combinations([tuple(change.settings) for change in changes], 2))
+    assert len(before) > 2 and not {(second, first) for first, second in before} & before
 
 
 def test_nothing_is_offered_when_nothing_would_do() -> None:

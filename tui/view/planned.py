@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from core.fits import gib
+from core.fits import gib, has
 from core.text import plain
-from tui.view.words import bar, duration
+from tui.view.words import bar, counted, duration
 
 Piece = tuple[str, str]  # text and what it means, a name of theme.PAINT or a style
 Line = list[Piece]
@@ -80,8 +80,8 @@ def _tokens(plan: Mapping[str, Any]) -> str:
 
 def _steps(plan: Mapping[str, Any]) -> str:
     kind = "row" if plan["sequences"] >= plan["rows"] else "sequence"
-    many = "s" if plan["batch"] != 1 else ""
-    return f"{plan['steps']:,} of {plan['batch']} {kind}{many}, {plan['epochs']:.3g} epochs"
+    epochs = f"{plan['epochs']:.3g}"
+    return f"{plan['steps']:,} of {counted(plan['batch'], kind)}, {epochs} epoch{'s' if epochs != '1' else ''}"
 
 
 def _memory(needed: Sequence[float]) -> str:
@@ -108,7 +108,7 @@ def fits(plan: Mapping[str, Any]) -> Iterator[Line]:
         mark, meaning, word = _VERDICT[fit["fits"]]
         name = plain(f"{fit['host']} {fit['name']}".strip(), limit=40)
         took = "" if fit["seconds"] is None else f", about {duration(fit['seconds'][1])}"
-        told = f" {name} has {gib(fit['available'])}{took}"
+        told = f" {name} has {has(fit['whole'] or fit['available'], fit['available'])}{took}"
         jobs = f" (by {fit['jobs']} job{'s' if fit['jobs'] != 1 else ''} there)" if fit["jobs"] else ""
         yield [(f"{'' if number else 'runners':<{LABEL}}", "dim"), (f"{mark} {word}", meaning), (told + jobs, "")]
     if plan["needed"] and not plan["fits"]:

@@ -70,6 +70,16 @@ def age(at: float | None, now: float | None = None) -> str:
     return "" if at is None else duration((time.time() if now is None else now) - at)
 
 
+def counted(count: int, what: str) -> str:
+    """1 row, 2 rows."""
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
+
+
+def memory(amount: float) -> str:
+    """GiB in one form everywhere."""
+    return f"{amount:.1f} GiB"
+
+
 def number(value: float | None) -> str:
     """A number in few characters."""
     if value is None:
