@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from actors import lanes
 from actors.allotting import SHARED, Host
 from actors.forecast import forecast
-from actors.hosts import all_runners, capacity, hosts, label_of, needed
+from actors.hosts import SLACK, all_runners, capacity, hosts, label_of, needed
 from actors.scheduling import Offer, Room, Waiting, shape_of
 from core.messages.jobs import JobState
 from core.settings import Settings
@@ -31,11 +31,18 @@ class Board:
 
     def __init__(self, session: Session, settings: Settings) -> None:
         self._session, self._settings, self._now = session, settings, time.time()
+        self._names: dict[str, str | None] = {}
 
     @cached_property
     def runners(self) -> list[Runner]:
         """Every registered runner."""
         return all_runners(self._session)
+
+    def called(self, runner_id: str) -> str | None:
+        """What people call the runner: its host; None when it is forgotten."""
+        if runner_id not in self._names:
+            self._names[runner_id] = self._session.scalar(select(Runner.host).where(Runner.id == runner_id))
+        return self._names[runner_id]
 
     @cached_property
     def hosts(self) -> list[Host]:
@@ -78,11 +85,13 @@ class Board:
 
 
 def state(job: Job | None, board: Board | None = None) -> dict[str, Any]:
-    """The fields of core.messages.jobs.JobState from a job's row; why it waits is told with a board."""
+    """The fields of core.messages.jobs.JobState from a job's row; why it waits, and where it runs, is told with a board."""
     if job is None:
         return {}
-    names = set(JobState.model_fields) - {"waiting_for", "might_start_at", "last_metrics"}
+    names = set(JobState.model_fields) - {"runner", "waiting_for", "might_start_at", "last_metrics"}
     fields = {name: getattr(job, name) for name in names} | {"last_metrics": job.last_metrics or {}}
+    if board is not None and job.runner_id:
+        fields["runner"] = board.called(job.runner_id)
     if board is not None and job.status == S.queued:
         fields |= {"waiting_for": waiting_for(job, board), "might_start_at": board.starts.get(job.id)}
     return fields
@@ -145,9 +154,10 @@ def _lacking(need: Room, rooms: list[Room]) -> str | None:
     for what, asked, most in (
         ("GPU", need.gpus, max(each.gpus for each in rooms)),
         ("CPU core", need.cpus, max(each.cpus for each in rooms)),
-        ("GiB of memory", need.memory, max(each.memory for each in rooms)),
     ):
         if asked > most:
-            many = "s" if asked != 1 and not what.startswith("GiB") else ""
-            return f"a runner with {asked:g} {what}{many}: the largest has {most:.4g}"
+            return f"a runner with {asked:g} {what}{'s' if asked != 1 else ''}: the largest has {most:g}"
+    most_memory = max(each.memory for each in rooms)
+    if need.memory > most_memory:
+        return f"a runner with {need.memory:g} GiB of memory: the largest has {most_memory - SLACK:.1f}"
     return None

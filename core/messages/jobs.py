@@ -33,6 +33,7 @@ class JobState(Value):
     attempt: int = 0
     priority: int = 0
     runner_id: str | None = None
+    runner: str | None = Field(None, description="The name of that runner: its host.")
     lease_expires_at: float | None = None
     created_at: float | None = None
     started_at: float | None = None

@@ -316,6 +316,15 @@ def test_what_a_child_writes_can_not_keep_its_runner_from_being_heard(desk: Desk
     assert loss(desk) == {3: 1 / 3}
 
 
+def test_a_job_tells_its_runner_by_the_name_that_commands_take(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk, host="gpu-host")
+    assert say(desk, "GetFineTuningJob", id=id)["fine_tuning_job"]["runner"] is None
+    assert [each["job_id"] for each in a.report()["jobs"]] == [id]
+    (listed,) = say(desk, "ListFineTuningJobs")["fine_tuning_jobs"]
+    assert (listed["runner"], listed["runner_id"]) == ("gpu-host", a.id)
+    assert [each["host"] for each in say(desk, "ListRunners")["runners"]] == ["gpu-host"]
+
+
 def test_a_runner_without_the_studios_artifacts_gets_no_work_and_the_list_says_so(desk: Desk) -> None:
     id = start(desk)
     other = Speaker(desk, extra={"marker": "another studio's"})
@@ -372,7 +381,7 @@ def test_a_draining_runner_pauses_its_jobs_and_another_goes_on(desk: Desk, clien
             {"num_cpu": 2, "num_workers": 2},
             "runners with room for 2 workers together: those that could take part have it for 1",
         ),
-        ({"num_memory": 99}, "a runner with 99 GiB of memory: the largest has 16.5"),
+        ({"num_memory": 99}, "a runner with 99 GiB of memory: the largest has 16.0"),
         ({"user_script": "s.py"}, "a runner that offers user_script: none does"),
         ({"gpu_label_id": 3}, "a runner with accelerator label 3: none has it"),
     ],

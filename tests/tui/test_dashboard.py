@@ -19,6 +19,7 @@ from textual.widgets import Input, Select, SelectionList, Static
 from core.messages import REGISTRY
 from core.messages.adapters import AdapterMetadata
 from core.messages.jobs import LogLine
+from core.messages.runners import Gpu
 from core.rules import Breach
 from core.types import JobStatus
 from tests.tui.fake import HOSTILE, NOW, FakeStudio, failed, filled, job
@@ -511,6 +512,19 @@ def test_what_tells_rows_apart_is_cut_when_nothing_else_can_give_way() -> None:
     assert widths(natural, 50, name=1) == [11, 30, 0, 0, 0]
     assert widths(natural, 30, name=1) == [11, 15, 0, 0, 0]
     assert widths([40], 20) == [18]
+
+
+async def test_a_runners_memory_is_whole_in_a_narrow_terminal(studio: FakeStudio) -> None:
+    gpus = [Gpu(index=0, name="NVIDIA A100-SXM4-80GB", memory=80.0)]
+    busy = {"memory_used": 487.25, "cpu_percent": 100, "gpus": [{"index": 0, "percent": 97, "memory_used": 70}]}
+    changed = {"host": "a-host-of-a-long-name.example", "memory": 503.54, "gpus": gpus, "telemetry": busy}
+    studio.rows["runners"] = [each.model_copy(update=changed) for each in studio.rows["runners"]]
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        dashboard.obey("runners")
+        await until(pilot, lambda: "487.2/503.5 " in shown(pilot.app))
+        assert "memory, GiB" in shown(pilot.app) and "2/8" in shown(pilot.app) and "100%" in shown(pilot.app)
 
 
 async def test_help_lists_the_keys_of_the_screen(studio: FakeStudio) -> None:

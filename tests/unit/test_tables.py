@@ -50,14 +50,30 @@ def test_a_reason_is_wrapped_and_never_cut(room: int) -> None:
 def test_times_sizes_lists_and_mappings_read_as_people_write_them() -> None:
     now = 1_700_000_000.0
     told = described(
-        {"created_at": now, "bytes": 538_090_408, "features": ["a", "b"], "free": {"cpus": 2.0, "gpus": 0}}
+        {
+            "created_at": now,
+            "bytes": 538_090_408,
+            "features": ["a", "b"],
+            "free": {"cpus": 2.0, "gpus": 0, "memory": 23.54},
+        }
     )
     assert told.split("\n") == [
         f"created_at  {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))}",
         "bytes       513.2 MiB",
         "features    a, b",
-        "free        cpus 2, gpus 0",
+        "free        cpus 2, gpus 0, memory 23.5 GiB",
     ]
+
+
+def test_a_runner_is_called_alike_in_the_lists_of_runners_and_of_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    runner = {"id": ID, "host": "gpu-host", "status": "online", "cpus": 2, "memory": 23.54, "free": {"memory": 23.54}}
+    output.show({"runners": [runner]}, "table")
+    heading, told = capsys.readouterr().out.splitlines()
+    assert heading.startswith("runner ") and told.startswith("gpu-host ") and told.count("23.5 GiB") == 2
+    job = {"name": "a", "status": "running", "runner_id": ID, "runner": "gpu-host"}
+    output.show({"fine_tuning_jobs": [job], "has_more": False}, "table")
+    heading, told = capsys.readouterr().out.splitlines()
+    assert heading.endswith("runner") and told.endswith("gpu-host")
 
 
 def test_texts_of_several_lines_stand_below_their_name_and_blanks_at_ends_can_be_seen() -> None:

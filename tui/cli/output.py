@@ -41,12 +41,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "eta_seconds",
         "id",
         "waiting_for",
-        "runner_id",
+        "runner",
     ),
     "evaluation_jobs": ("parent_job_id", "run_number", "combination", "status", "scores", "id", "waiting_for"),
     "export_jobs": ("model_name", "type", "status", "id", "base_model_id", "adapter_id", "waiting_for"),
     "endpoints": ("name", "status", "address", "requests", "models", "id", "waiting_for"),
-    "runners": ("host", "status", "id", "cpus", "memory", "gpus", "jobs", "free"),
+    "runners": ("runner", "status", "id", "cpus", "memory", "gpus", "jobs", "free"),
     "events": ("at", "type", "resource_id", "message"),
     "series": ("name", "points", "first", "last", "lowest", "highest"),
     "resources": ("kind", "name", "id"),
@@ -185,9 +185,14 @@ def _indented(text: str) -> str:
     return "\n".join(f"   {line}".rstrip() for line in plain(text, limit=20_000, lines=True).split("\n"))
 
 
+def _runner(row: dict[str, Any]) -> dict[str, Any]:
+    return {"runner": row["host"], **row}
+
+
 SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "fine_tuning_jobs": _held,
     "evaluation_jobs": _combination,
+    "runners": _runner,
     "series": _series,
 }
 # Told when there is something to count.

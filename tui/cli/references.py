@@ -29,11 +29,12 @@ class Listing:
     many: str
     names: tuple[str, ...] = ("name",)
     id: str = "id"
+    called: str = ""  # what the names are, where their fields do not say it
 
     @property
     def help(self) -> str:
         """What may stand for a resource."""
-        return f"id, or {self.names[0].replace('_', ' ')}" if self.names else "id"
+        return f"id, or {self.called or self.names[0].replace('_', ' ')}" if self.names else "id"
 
 
 DATASET = Listing("dataset", "ListDatasets", "datasets")
@@ -46,7 +47,7 @@ BATCH = Listing("evaluation", "ListEvaluationJobs", "evaluation_jobs", id="paren
 SCORED = Listing("evaluation", "ListEvaluationJobs", "evaluation_jobs", ())
 EXPORT = Listing("export", "ListExportJobs", "export_jobs", ("model_name",))
 ENDPOINT = Listing("endpoint", "ListEndpoints", "endpoints")
-RUNNER = Listing("runner", "ListRunners", "runners", ("host",))
+RUNNER = Listing("runner", "ListRunners", "runners", ("host",), called="name, which is its host's")
 ANY_JOB = (JOB, BATCH, SCORED, EXPORT, ENDPOINT)
 
 # A field that holds an id -> where it is looked for

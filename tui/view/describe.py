@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.text import plain
+from tui.view import words
 from tui.view.failure import card
 
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 LONG = 100  # characters of a value that stands beside its name
 MOST = 20_000  # characters of a text that is shown
 SIZES = {"bytes", "freed_bytes"}
+MEMORY = {"memory", "memory_used", "memory_total"}  # GiB
 
 
 def described(row: Mapping[str, Any]) -> str:
@@ -68,7 +70,7 @@ def _number(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return words.memory(value) if name in MEMORY else f"{value:.4g}"
     if name in SIZES and isinstance(value, int):
         return size(value)
     return json.dumps(value, ensure_ascii=False)

@@ -160,11 +160,11 @@ class JobView:
             ("loss on", job.get("loss_on"), ""),
             (
                 "asks for",
-                f"{job.get('num_cpu')} CPU {job.get('num_gpu')} GPU {job.get('num_memory')}G" if job else "",
+                f"{job.get('num_cpu')} CPU {job.get('num_gpu')} GPU {job.get('num_memory')} GiB" if job else "",
                 "",
             ),
             *([("takes", host, ""), ("GPUs", gpus, "")] if job.get("status") == "running" else []),
-            ("runner", words.short(job.get("runner_id")), ""),
+            ("runner", job.get("runner"), ""),
             ("adapter", words.short(job.get("adapter_id")), ""),
             ("id", words.short(job.get("id")), "dim"),
         ]

@@ -104,7 +104,7 @@ def _age(row: Row) -> Cell:
 
 
 def _runner(row: Row) -> Cell:
-    return words.short(row.get("runner_id")), "dim"
+    return plain(row.get("runner") or "", limit=24), "dim"
 
 
 def _id(row: Row) -> Cell:
@@ -131,12 +131,19 @@ def _scores(row: Row) -> Cell:
     return "  ".join(f"{name} {words.number(value)}" for name, value in list((row.get("scores") or {}).items())[:2]), ""
 
 
-def _runner_load(row: Row) -> Cell:
+def _cores(row: Row) -> Cell:
+    taken = row.get("cpus", 0) - (row.get("free") or {}).get("cpus", 0)
+    return f"{taken:g}/{row.get('cpus', 0)}", ""
+
+
+def _cpu(row: Row) -> Cell:
     told = _amounts(row.get("telemetry"))
-    free = row.get("free") or {}
-    used = f"{row.get('cpus', 0) - free.get('cpus', 0):g}/{row.get('cpus', 0)} cores"
-    busy = f"  {told['cpu_percent']:.0f}% CPU" if "cpu_percent" in told else ""
-    return f"{used}{busy}  {told.get('memory_used', 0):g}/{row.get('memory', 0):g} GiB", ""
+    return f"{told['cpu_percent']:.0f}%" if "cpu_percent" in told else "", ""
+
+
+def _memory(row: Row) -> Cell:
+    used = _amounts(row.get("telemetry")).get("memory_used", 0)
+    return f"{used:.1f}/{row.get('memory', 0):.1f}", ""  # the unit is the title's: it may not be cut
 
 
 def _amounts(told: object) -> dict[str, float]:
@@ -161,7 +168,7 @@ def _gpus(row: Row) -> Cell:
 def _load_of(gpu: Row) -> str:
     parts = [f"{gpu.get('percent', 0)}%"]
     if "memory_used" in gpu and "memory_total" in gpu:
-        parts.append(f"{gpu['memory_used']:g}/{gpu['memory_total']:g} GiB")
+        parts.append(f"{gpu['memory_used']:.1f}/{words.memory(gpu['memory_total'])}")
     parts += [f"{gpu[name]:g}{unit}" for name, unit in (("celsius", "°C"), ("watts", "W")) if name in gpu]
     return plain(" ".join(parts), limit=40)
 
@@ -302,8 +309,10 @@ KINDS: dict[str, Kind] = {
             "runners",
             (
                 Column("status", _state),
-                text("host", 24),
-                Column("load", _runner_load),
+                text("host", 24, "runner"),
+                Column("cores", _cores),
+                Column("CPU", _cpu),
+                Column("memory, GiB", _memory),
                 Column("GPUs", _gpus),
                 Column("jobs", lambda row: (str(len(row.get("jobs") or [])), "")),
                 Column("seen", lambda row: (words.age(row.get("last_seen_at")), "dim")),
