@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from core.loglines import told
 from core.messages.jobs import LogLine
 
 SPOOL = "events.jsonl"
 NUMBERS = (b'{"type": "metrics"', b'{"type": "progress"')
+PAGE_BYTES = 32 << 20  # of spools that are looked through for a page: about a second
 TAIL_BYTES = 1 << 18  # of the end of a spool that is looked through for a tail, doubled until it is enough
 
 
@@ -42,40 +44,47 @@ def _tail(path: Path, attempt: int, limit: int) -> list[LogLine]:
         look *= 4
 
 
-def lines_after(directory: Path, attempt: int, offset: int, limit: int) -> tuple[list[LogLine], bool]:
-    """Up to `limit` lines after a place, and whether there are more."""
-    lines: list[LogLine] = []
-    for each in attempts(directory):
-        if each < attempt:
-            continue
-        for line in _lines(directory / str(each) / SPOOL, each, offset if each == attempt else 0):
-            if len(lines) == limit:
-                return lines, True
-            lines.append(line)
-    return lines, False
+class Place(NamedTuple):
+    """How far a log was read: bytes of an attempt's spool, and lines of the whole log when they were counted."""
+
+    attempt: int = 0
+    offset: int = 0
+    line: int | None = None
 
 
-def matching(
-    directory: Path, contains: str, place: tuple[int, int], limit: int
-) -> tuple[list[LogLine], tuple[int, int], bool]:
-    """Up to `limit` numbered lines after a place that hold a text, the place that was come to, and whether there are more."""
-    wanted, found, number = contains.casefold(), list[LogLine](), 0
-    seen = place
+def lines_after(directory: Path, place: Place, limit: int, contains: str = "") -> tuple[list[LogLine], Place, bool]:
+    """Up to `limit` lines after a place that hold a text, the place that was come to, and whether there may be more.
+
+    About PAGE_BYTES are looked through at most, so that a page of a long log takes no longer than one of a short.
+    """
+    wanted, found, left = contains.casefold(), list[LogLine](), PAGE_BYTES
     for attempt in attempts(directory):
-        for line in _lines(directory / str(attempt) / SPOOL, attempt, 0):
-            number += 1
-            if (attempt, line.offset) <= place:
-                continue
-            if wanted in line.text.casefold():
-                if len(found) == limit:
-                    return found, seen, True
-                found.append(line.model_copy(update={"number": number}))
-            seen = attempt, line.offset
-    return found, seen, False
+        if attempt < place.attempt:
+            continue
+        begin = place.offset if attempt == place.attempt else 0
+        for raw, end in _whole(directory / str(attempt) / SPOOL, begin):
+            line, number = _line(raw, attempt, end), place.line
+            if line is not None:
+                number = None if number is None else number + 1
+                if wanted in line.text.casefold():
+                    if len(found) == limit:
+                        return found, place, True
+                    found.append(line.model_copy(update={"number": number}) if contains else line)
+            place, left = Place(attempt, end, number), left - len(raw)
+            if left <= 0:
+                return found, place, True
+    return found, place, False
 
 
 def _lines(path: Path, attempt: int, start: int) -> Iterator[LogLine]:
-    """The log's lines of a spool from a byte on; a line that is cut at either end is left out."""
+    """The log's lines of a spool from a byte on."""
+    for raw, end in _whole(path, start):
+        if (line := _line(raw, attempt, end)) is not None:
+            yield line
+
+
+def _whole(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
+    """The lines of a file from a byte on, each with the offset after it; one that is cut at either end is left out."""
     if not path.exists():
         return
     with path.open("rb") as spool:
@@ -88,8 +97,8 @@ def _lines(path: Path, attempt: int, start: int) -> Iterator[LogLine]:
         offset = spool.tell()
         for raw in spool:
             offset += len(raw)
-            if raw.endswith(b"\n") and (line := _line(raw, attempt, offset)) is not None:
-                yield line
+            if raw.endswith(b"\n"):
+                yield raw, offset
 
 
 def _line(raw: bytes, attempt: int, offset: int) -> LogLine | None:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from actors.desk import Desk
 from actors.handlers import handles
 from actors.jobs import target
-from actors.logs import lines_after, matching, tail
+from actors.logs import Place, lines_after, tail
 from actors.world import RealWorld
 from core.messages.jobs import GetJobLog, GetJobMetrics, JobLogReply, JobMetricsReply, MetricSeries
 from core.queue import stream
@@ -74,13 +74,12 @@ def get_job_log(message: GetJobLog, session: Session, world: RealWorld) -> JobLo
     desk = world.desk
     job, records_id = _job_and_place(desk, session, message.id)
     directory = desk.settings.artifacts_root / "jobs" / job.id
-    if message.contains is not None:
-        place = (message.attempt or 0, message.offset or 0)
-        lines, (attempt, offset), more = matching(directory, message.contains, place, message.limit)
-        return JobLogReply(id=job.id, lines=lines, attempt=attempt, offset=offset, records_id=records_id, has_more=more)
-    if message.attempt is None or message.offset is None:
-        lines, more = tail(directory, message.limit), False
+    anywhere = message.attempt is None or message.offset is None
+    place, more = Place(message.attempt or 0, message.offset or 0, 0 if anywhere else message.line), False
+    if anywhere and message.contains is None:
+        lines = tail(directory, message.limit)
+        place = Place(lines[-1].attempt, lines[-1].offset) if lines else place
     else:
-        lines, more = lines_after(directory, message.attempt, message.offset, message.limit)
-    last = (lines[-1].attempt, lines[-1].offset) if lines else (message.attempt or 0, message.offset or 0)
-    return JobLogReply(id=job.id, lines=lines, attempt=last[0], offset=last[1], records_id=records_id, has_more=more)
+        lines, place, more = lines_after(directory, place, message.limit, message.contains or "")
+    told = {"attempt": place.attempt, "offset": place.offset, "line": place.line}
+    return JobLogReply(id=job.id, lines=lines, records_id=records_id, has_more=more, **told)

@@ -109,12 +109,16 @@ class LogLine(Value):
 
 
 class JobLogReply(Value):
-    """Lines of a job's log in order; go on with `attempt` and `offset`."""
+    """Lines of a job's log in order; go on with `attempt`, `offset` and, in a search, `line`.
+
+    A page looks through a piece of the log: it may hold few lines or none, and there are more all the same.
+    """
 
     id: str
     lines: list[LogLine]
     attempt: int
     offset: int
+    line: int | None = Field(None, description="In a search: how many lines the whole log has up to this place.")
     records_id: str = "0-0"
     has_more: bool = False
 
@@ -127,6 +131,7 @@ class GetJobLog(Query[JobLogReply]):
     id: str
     attempt: int | None = Field(None, description="With offset: begin after this place; neither: the last lines.")
     offset: int | None = None
+    line: int | None = Field(None, ge=0, description="What a search said of the place: it counts on from there.")
     limit: Limit = 200
     contains: str | None = Field(
         None,

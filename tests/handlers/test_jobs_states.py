@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from actors import logs
 from actors.answering import answer
 from actors.desk import Desk
 from actors.jobs import LEGAL, Illegal, move
@@ -107,16 +108,39 @@ def test_the_whole_log_is_searched_with_the_numbers_of_its_lines_and_page_by_pag
     ]
     seen = [line["number"] for line in page["lines"]]
     while page["has_more"]:
-        place = {"attempt": page["attempt"], "offset": page["offset"]}
+        place = {"attempt": page["attempt"], "offset": page["offset"], "line": page["line"]}
         page = say(desk, "GetJobLog", id=id, contains="rAtE", limit=3, **place)
         seen += [line["number"] for line in page["lines"]]
     assert seen == [8, 18, 28, 38, 48, 58, 68, 78, 88, 98]
-    place = {"attempt": page["attempt"], "offset": page["offset"]}
+    place = {"attempt": page["attempt"], "offset": page["offset"], "line": page["line"]}
     spool.log("another rate")
     assert [line["number"] for line in say(desk, "GetJobLog", id=id, contains="rate", **place)["lines"]] == [101]
     assert len(say(desk, "GetJobLog", id=id, contains="FÄLLS")["lines"]) == 10
     assert say(desk, "GetJobLog", id=id, contains="nowhere")["lines"] == []
     assert answer(desk, "GetJobLog", {"id": id, "contains": ""}, None)["code"] == "refused"
+
+
+def test_a_page_of_a_search_looks_through_a_piece_of_the_log_and_paging_finds_everything(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "PAGE_BYTES", 2_000)
+    id = start(desk)
+    for attempt in (1, 2):
+        directory = desk.settings.artifacts_root / "jobs" / id / str(attempt)
+        directory.mkdir(parents=True)
+        spool = Spool(directory / "events.jsonl")
+        for number in range(60):
+            spool.metrics(number, {"rate": 0.5})
+            spool.log(f"needle {number}" if number in (3, 59) else f"line {number}")
+    pages: list[tuple[int, int]] = []
+    seen: list[int] = []
+    page: dict[str, Any] = {"has_more": True}
+    while page["has_more"]:
+        place = {name: page[name] for name in ("attempt", "offset", "line") if name in page}
+        page = say(desk, "GetJobLog", id=id, contains="needle", **place)
+        pages.append((page["attempt"], page["offset"]))
+        seen += [line["number"] for line in page["lines"]]
+    assert seen == [4, 60, 64, 120] and len(pages) > 8 and pages == sorted(set(pages))
 
 
 def test_a_log_is_read_from_its_end_or_from_a_place_over_all_attempts(desk: Desk) -> None:

@@ -84,6 +84,8 @@ class FakeStudio:
                 for number, line in enumerate(self.log, 1)
                 if message.contains and message.contains.casefold() in line.text.casefold()
             ]
+            if message.contains and message.offset is None:  # as of a long log: nothing in the first piece
+                return JobLogReply(id=message.id, lines=[], attempt=1, offset=1, line=0, has_more=True)
             return JobLogReply(id=message.id, lines=found if message.contains else self.log, attempt=1, offset=0)
         if name == "PlanFineTuningJob":
             return self._planned(message)

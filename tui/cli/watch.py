@@ -204,14 +204,21 @@ def run_logs(client: StudioClient, id: str, arguments: argparse.Namespace) -> in
     while arguments.follow or page.has_more:
         ended = state(client, id, arguments.noun).status.finished
         page = client.call(
-            GetJobLog(id=id, contains=arguments.grep, attempt=page.attempt, offset=page.offset, limit=PAGE)
+            GetJobLog(
+                id=id,
+                contains=arguments.grep,
+                attempt=page.attempt,
+                offset=page.offset,
+                line=page.line if arguments.grep else None,
+                limit=PAGE,
+            )
         )
         found += len(page.lines)
         _print(page.lines, arguments.output)
         if ended and not page.has_more:
             break
-        if not page.lines:
-            time.sleep(1.0 if arguments.grep else 0.3)  # a search goes through the whole log
+        if not page.lines and not page.has_more:
+            time.sleep(0.3)
     return output.EXIT_FAILED if arguments.grep and not found else 0
 
 

@@ -259,12 +259,16 @@ class JobScreen(JobKeysScreen):
 
     def _search(self, text: str) -> None:
         try:
-            page = self._value("GetJobLog", contains=text, limit=MATCHES)
-            lines = [
-                f"{line['number']:>6} {words.clock(line['at'])} {part}"
-                for line in page["lines"]
-                for part in plain(line["text"], limit=20_000, lines=True).splitlines()
-            ]
+            page: dict[str, Any] = {"has_more": True}
+            place, lines, found = dict[str, Any](), list[str](), 0
+            while page["has_more"] and found < MATCHES and text == self.searched:
+                page = self._value("GetJobLog", contains=text, limit=MATCHES - found, **place)
+                found, place = found + len(page["lines"]), {name: page[name] for name in ("attempt", "offset", "line")}
+                lines += [
+                    f"{line['number']:>6} {words.clock(line['at'])} {part}"
+                    for line in page["lines"]
+                    for part in plain(line["text"], limit=20_000, lines=True).splitlines()
+                ]
             more = [f"… there are more than {MATCHES}: search for more"] if page["has_more"] else []
             self.in_app(self._found, text, [*lines, *more] or [f"no line of the log holds {plain(text, limit=200)}"])
         except Exception as error:  # whatever it is, it is shown
