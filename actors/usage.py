@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
 from actors.desk import Desk
 from core.messages.common import LONGEST_NAME
 from core.messages.runners import Usage
 from core.store.session import Unit
-from core.store.tables import Job
+from core.store.tables import Job, Metric
 from core.types import SYSTEM
 
 WIDTH = 15  # seconds of a point
 MOST = 2_000  # points of a width; a job that runs longer gets them twice as wide, and so on
+STEADY = f"{SYSTEM}memory"  # told of every process, from the first second on
 NAMES = 64  # of one point: eight GPUs have four each
 
 
 def take(desk: Desk, unit: Unit, job: Job, told: Sequence[Usage]) -> list[dict[str, Any]]:
     """The rows of a job's curve for what its runner told; its watchers are told too.
 
-    A point's step is the second of the job's run in which it begins.
+    A point's step is the second of the job's run in which it begins: the time between attempts does not count.
     """
     if not told or job.started_at is None:
         return []
-    points = [(each.at, _step(each.at - job.started_at), _known(each.values)) for each in told]
+    since, before = _base(unit.session, job, told[0])
+    points = [(each.at, _step(each.at - since, before), _known(each.values)) for each in told]
     points = [(at, step, values) for at, step, values in points if step is not None and values]
     if not points:
         return []
@@ -44,11 +49,29 @@ def take(desk: Desk, unit: Unit, job: Job, told: Sequence[Usage]) -> list[dict[s
     return list(rows.values())
 
 
-def _step(seconds: float) -> int | None:
-    """The second in which the point begins, as coarse as the job is long; None for what was before the job, or can't be."""
-    if not 0 <= seconds + WIDTH < 2**31:
+def _base(session: Session, job: Job, first: Usage) -> tuple[float, int]:
+    """(when the attempt began, in unix seconds; how many seconds of the run there were before it)."""
+    began = job.started_at or 0.0
+    if job.attempt == 1:
+        return began, 0
+    name = next((each for each in (STEADY, *first.values) if each in first.values), STEADY)
+    curve = select(Metric.at, Metric.step).where(Metric.job_id == job.id)
+    own = curve.where(Metric.name == name, Metric.attempt == job.attempt).order_by(Metric.step).limit(1)
+    if (row := session.execute(own).first()) is not None:
+        return row.at, row.step
+    ours = (Metric.job_id == job.id, Metric.name.startswith(SYSTEM, autoescape=True))
+    last = session.scalar(select(func.max(Metric.step)).where(*ours))
+    return first.at, 0 if last is None else last + WIDTH
+
+
+def _step(seconds: float, before: int = 0) -> int | None:
+    """The second in which the point begins, as coarse as the job is long; None for what was before the attempt, or can't be.
+
+    `seconds` are those of the attempt, `before` those of earlier ones.
+    """
+    if not 0 <= seconds + WIDTH < 2**31 - before:
         return None
-    width = WIDTH
+    width, seconds = WIDTH, seconds + before
     while seconds / width > MOST:
         width *= 2
     return int(max(0.0, seconds) // width * width)

@@ -59,6 +59,25 @@ def test_a_resume_cuts_the_trainings_curve_and_not_this_one(desk: Desk, running:
     assert [step for step, _ in curves(desk, id)["loss"]] == [7] and curves(desk, id)["sys.cpu"] == [(600, 90.0)]
 
 
+def test_a_job_that_is_run_again_after_weeks_has_a_curve_as_fine_as_its_run_is_long(
+    desk: Desk, running: tuple[str, Speaker, float]
+) -> None:
+    id, a, began = running
+    a.tell(id, begin=10, usage=[points(began + second, memory=1) for second in (0, 15, 30)])
+    again = began + 21 * 86_400
+    change(desk, id, attempt=2, accepted=0)
+    for seconds in ((0, 15), (15, 30), (45, 60)):
+        told = [points(again + second, memory=2, cpu=9) for second in seconds]
+        a.tell(id, attempt=2, usage=told)
+    change(desk, id, attempt=3, accepted=0)
+    a.tell(id, attempt=3, usage=[points(2 * again - began + second, memory=3) for second in (0, 15)])
+    curve = curves(desk, id)
+    assert curve["sys.memory"] == [
+        (0, 1), (15, 1), (30, 1), (45, 2), (60, 2), (75, 2), (90, 2), (105, 2), (120, 3), (135, 3),
+    ]  # fmt: skip
+    assert [step for step, _ in curve["sys.cpu"]] == [45, 60, 75, 90, 105]
+
+
 def test_of_a_stale_attempt_of_strange_names_and_before_the_start_nothing_is_kept(
     desk: Desk, running: tuple[str, Speaker, float]
 ) -> None:
