@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, defer
 from actors import freezing
 from actors.handlers import handles
 from actors.hosts import all_runners
-from actors.jobs import move, submit
+from actors.jobs import stop, submit
 from actors.pages import containing, equal, found, gone, locked
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
@@ -136,12 +136,7 @@ def stop_endpoint(message: StopEndpoint, unit: Unit, world: RealWorld) -> JobSta
     if status.finished:
         raise Conflict(f"the endpoint has ended: {status.value}")
     row.stop_asked = True
-    if status in {S.queued, S.paused}:
-        move(unit, job, S.cancelled, f"{job.name} was stopped before it served")
-    elif status is not S.cancel_requested:
-        move(unit, job, S.cancel_requested, f"{job.name}: it was asked to stop")
-        if job.runner_id:
-            world.desk.wake(unit, job.runner_id)
+    stop(world.desk, unit, job, "was stopped before it served", "it was asked to stop")
     return JobStateReply(id=row.id, status=S(job.status))
 
 

@@ -22,6 +22,7 @@ DOMAINS = (
     "fine_tuning",
     "evaluation",
     "exporting",
+    "comparing",
     "endpoints",
     "splits",
     "database",

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from actors import questions
 from actors.desk import Desk
 from actors.hosts import label_in
 from actors.pages import locked
@@ -24,7 +25,7 @@ from core.events import Failure
 from core.failing import filled, known
 from core.messages.common import LARGEST_COUNT
 from core.store.session import Unit
-from core.store.tables import Endpoint, EvaluationJob, Job, Runner
+from core.store.tables import Comparison, Endpoint, EvaluationJob, Job, Runner
 from core.types import JobKind, JobStatus
 
 S = JobStatus
@@ -91,9 +92,21 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
 
 
 def _was_to_stop(unit: Unit, job: Job) -> bool:
-    """Whether the job is an endpoint that was stopped, not cancelled: it has done what it was there for."""
-    row = unit.session.get(Endpoint, job.id) if job.kind == JobKind.endpoint else None
+    """Whether the job is an endpoint or a session that was stopped, not cancelled: it has done what it was there for."""
+    tables: dict[str, type[Any]] = {JobKind.endpoint: Endpoint, JobKind.comparison: Comparison}
+    row = unit.session.get(tables[job.kind], job.id) if job.kind in tables else None
     return row is not None and row.stop_asked
+
+
+def stop(desk: Desk, unit: Unit, job: Job, before: str, after: str) -> None:
+    """End what goes on until someone ends it: one that waits now (`before` says so), one that a runner has when that has."""
+    status = JobStatus(job.status)
+    if status in {S.queued, S.paused}:
+        move(unit, job, S.cancelled, f"{job.name} {before}")
+    elif status is not S.cancel_requested:
+        move(unit, job, S.cancel_requested, f"{job.name}: {after}")
+        if job.runner_id:
+            desk.wake(unit, job.runner_id)
 
 
 def fail(unit: Unit, job: Job, failure: Failure) -> None:
@@ -104,7 +117,9 @@ def fail(unit: Unit, job: Job, failure: Failure) -> None:
 
 
 def _end_children(unit: Unit, job: Job, to: JobStatus) -> None:
-    """The combinations of a batch that ended before their turn end with it."""
+    """The combinations of a batch that ended before their turn end with it; so do the questions of a session."""
+    if job.kind == JobKind.comparison:
+        questions.close(unit, job, "the session ended before it was answered")
     if job.kind != JobKind.evaluation:
         return
     unit.session.flush()

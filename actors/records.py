@@ -11,13 +11,14 @@ from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from actors import exporting, holding, lineage, planning, results
+from actors import exporting, holding, lineage, planning, questions, results
 from actors.desk import Desk
 from actors.jobs import fail, move, requeue, told_end
 from core.events import (
     RECORD,
     Artifact,
     Checkpoint,
+    Drawn,
     Failure,
     Finished,
     Held,
@@ -27,6 +28,7 @@ from core.events import (
     Progress,
     Rendezvous,
     Resumed,
+    Said,
     Scored,
     Served,
     Serving,
@@ -79,6 +81,8 @@ class Intake:
         """The child runs; what it saves from here on may be gone on from, also in a job that began anew."""
         job = self.job
         job.fresh = False
+        if job.kind == JobKind.comparison:
+            questions.begin_anew(self.unit.session, job)
         job.started_at = job.started_at or record.at
         job.total_steps = record.total_steps or job.total_steps
         if job.status == S.assigned:
@@ -242,6 +246,14 @@ class Intake:
     def _endpoint(self) -> Endpoint | None:
         return self.unit.session.get(Endpoint, self.job.id) if self.job.kind == JobKind.endpoint else None
 
+    def drawn(self, record: Drawn) -> None:
+        """A row was drawn for a question."""
+        questions.take_drawn(self.unit, self.job, record)
+
+    def said(self, record: Said) -> None:
+        """A piece of an answer."""
+        questions.take_said(self.unit, self.job, record)
+
     def finished(self, record: Finished) -> None:
         """The attempt is over."""
         job = self.job
@@ -283,6 +295,8 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
     Artifact: Intake.artifact,
     Scored: Intake.scored,
     Rendezvous: Intake.rendezvous,
+    Drawn: Intake.drawn,
+    Said: Intake.said,
     Serving: Intake.serving,
     Served: Intake.served,
     Finished: Intake.finished,

@@ -12,7 +12,16 @@ from sqlalchemy import ColumnElement, Executable, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.rules import Row
-from core.store.tables import EVERY_TABLE, Endpoint, EvaluationJob, ExportJob, FineTuningJob, Job
+from core.store.tables import (
+    EVERY_TABLE,
+    Comparison,
+    ComparisonAdapter,
+    Endpoint,
+    EvaluationJob,
+    ExportJob,
+    FineTuningJob,
+    Job,
+)
 from core.types import JobStatus
 
 UNFINISHED = tuple(each.value for each in JobStatus if not each.finished)
@@ -20,6 +29,7 @@ CHUNK = 1_000  # ids in one statement: databases bound the number of its paramet
 Link = tuple[InstrumentedAttribute[str | None], ColumnElement[bool]]
 _TRAINS, _EVALUATES = Job.id == FineTuningJob.id, Job.id == EvaluationJob.parent_job_id
 _EXPORTS, _SERVES = Job.id == ExportJob.id, Job.id == Endpoint.id
+_COMPARES = Job.id == Comparison.id
 # The columns by which jobs name a row of each table, and how their rows lead to the job. Indexes serve all of them.
 USES: dict[str, tuple[Link, ...]] = {
     "models": (
@@ -27,13 +37,23 @@ USES: dict[str, tuple[Link, ...]] = {
         (EvaluationJob.base_model_id, _EVALUATES),
         (ExportJob.base_model_id, _EXPORTS),
         (Endpoint.base_model_id, _SERVES),
+        (Comparison.base_model_id, _COMPARES),
     ),
-    "datasets": ((FineTuningJob.dataset_id, _TRAINS), (EvaluationJob.dataset_id, _EVALUATES)),
-    "prompts": ((FineTuningJob.prompt_id, _TRAINS), (EvaluationJob.prompt_id, _EVALUATES)),
+    "datasets": (
+        (FineTuningJob.dataset_id, _TRAINS),
+        (EvaluationJob.dataset_id, _EVALUATES),
+        (Comparison.dataset_id, _COMPARES),
+    ),
+    "prompts": (
+        (FineTuningJob.prompt_id, _TRAINS),
+        (EvaluationJob.prompt_id, _EVALUATES),
+        (Comparison.prompt_id, _COMPARES),
+    ),
     "adapters": (
         (FineTuningJob.adapter_id, _TRAINS),
         (EvaluationJob.adapter_id, _EVALUATES),
         (ExportJob.adapter_id, _EXPORTS),
+        (ComparisonAdapter.adapter_id, Job.id == ComparisonAdapter.comparison_id),
     ),
 }
 

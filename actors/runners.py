@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from actors import gangs, holding, kept_room, lanes, planning, usage
+from actors import gangs, holding, kept_room, lanes, planning, questions, usage
 from actors.desk import Desk
 from actors.gangs import Part
 from actors.handlers import handles
@@ -36,7 +36,7 @@ from core.messages.runners import (
 )
 from core.store.session import Unit
 from core.store.tables import Job, Meta, Runner
-from core.types import JobStatus, Order
+from core.types import JobKind, JobStatus, Order
 
 S = JobStatus
 BLIND = "does not see the studio's artifacts"
@@ -212,6 +212,7 @@ def _orders(session: Session, runner: Runner, held: list[Part], message: ReportP
                 checkpoint=job.checkpoints_asked,
                 fresh=job.fresh,
                 gang=gangs.place(session, part),
+                asked=questions.asked(session, job) if job.kind == JobKind.comparison else [],
             )
         )
     return orders + [_stop(session, each) for each in named.values()]

@@ -245,6 +245,37 @@ class Scored(Record):
     error: str | None = None
 
 
+class Drawn(Record):
+    """A row was drawn for a question of a comparison that named none. `row` counts in what is drawn from, from 0 on."""
+
+    type: Literal["drawn"] = "drawn"
+    question: Count
+    prompt: str
+    expected: str = ""
+    row: Count
+    held_out: bool = Field(False, description="No adapter here was trained on it.")
+
+
+class Said(Record):
+    """A piece of an answer. `text` goes to place `start` of it, whatever was there from that on is void.
+
+    `voice` is the adapter's id, empty for the bare model. `reason` (of a done one): eos, length, stopped or failed.
+    """
+
+    type: Literal["said"] = "said"
+    question: Count
+    voice: str
+    start: Annotated[int, Field(ge=0, lt=2**31)]
+    text: str
+    tokens: Count = 0
+    prompt_tokens: Count = 0
+    seconds: float = Field(0.0, description="Since the child took the question up.")
+    first_seconds: float | None = Field(None, description="Up to the first token.")
+    done: bool = False
+    reason: Literal["eos", "stop", "length", "stopped", "failed"] | None = None
+    error: str | None = None
+
+
 class Failure(BaseModel):
     """Why a job ended badly: which kind of failure, what happened, why, and what to do next."""
 
@@ -313,6 +344,8 @@ AnyRecord = Annotated[
     | Rendezvous
     | Serving
     | Served
+    | Drawn
+    | Said
     | Finished,
     Field(discriminator="type"),
 ]

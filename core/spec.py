@@ -12,6 +12,7 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          exit.json       {"outcome", "code"} when the child ended by itself
                          control.json    {"order": "run" | "cancel" | "pause", "cancelled": [child ids],
                                          "checkpoint": how many were asked for} written by the daemon
+                         asked.json      {"questions": [...]} of a comparison (core/messages/runners.py), written by the daemon
                          fresh           when it is there, nothing before this attempt is gone on from
                          lock            held (flock) as long as the child lives
                          reserve         room that is kept for the next checkpoint
@@ -316,5 +317,33 @@ class EndpointSpec(Sealed):
     needs_token: bool = False
 
 
-Spec = Annotated[FineTuningSpec | EvaluationSpec | ExportSpec | PlanSpec | EndpointSpec, Field(discriminator="kind")]
+class Voice(Sealed):
+    """One that answers in a comparison: the base model with an adapter, or bare."""
+
+    adapter: AdapterSource | None = None
+    chat_template: bool = Field(False, description="Asked with the chat template, as it was taught.")
+
+
+class ComparisonSpec(Sealed):
+    """A base model and adapters that are held in memory and asked (asked.json), until nobody asks for `idle_seconds`."""
+
+    kind: Literal[JobKind.comparison] = JobKind.comparison
+    job_id: str
+    name: str
+    model: ModelSource
+    voices: list[Voice] = Field(description="The bare model first.")
+    dataset: DatasetSource | None = Field(None, description="What rows are drawn from.")
+    prompt: PromptSource | None = None
+    sampling: Sampling | None = Field(None, description="How the first of its trainings split that dataset.")
+    learned: list[Training] = Field([], description="Trainings of all voices: rows that none learned are drawn first.")
+    generation: dict[str, Any]
+    model_bnb: dict[str, Any] | None = None
+    idle_seconds: float
+    resources: Resources
+    needs_token: bool = False
+
+
+Spec = Annotated[
+    FineTuningSpec | EvaluationSpec | ExportSpec | PlanSpec | EndpointSpec | ComparisonSpec, Field(discriminator="kind")
+]
 SPEC: TypeAdapter[Spec] = TypeAdapter(Spec, config=ConfigDict(defer_build=True))

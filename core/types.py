@@ -100,6 +100,7 @@ class JobKind(StrEnum):
     export = "export"
     plan = "plan"
     endpoint = "endpoint"
+    comparison = "comparison"
 
 
 class EndpointEngine(StrEnum):

@@ -8,6 +8,7 @@ import logging
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +17,10 @@ from pydantic import ValidationError
 
 from core.events import Failure, Finished
 from core.failing import filled
-from core.messages.runners import Gang, Short
+from core.messages.runners import Gang, Question, Short
 from core.spec import SPEC, EvaluationSpec, FineTuningSpec, Spec
 from core.types import FailureClass, Order
+from gpu_runner.asking import Asking
 from gpu_runner.failures import is_disk_full
 from gpu_runner.files import Child, Files, read_json, write_json
 from gpu_runner.processes import end_leftovers, is_running, signal_group
@@ -72,6 +74,7 @@ class Attempt:
         self.unwritten: dict[str, Any] | None = None  # the failure that its spool had no room for
         self._size = -1
         self._control: dict[str, Any] = {}
+        self._asking = Asking(files.asked)
 
     def __str__(self) -> str:
         return f"job {self.job_id} attempt {self.number}"
@@ -203,15 +206,16 @@ class Attempt:
         if self.child is not None:
             signal_group(self.child.pid, self.child.started, number)
 
-    def obey(self, order: Order, cancelled: list[str], checkpoint: int = 0) -> None:
+    def obey(self, order: Order, cancelled: list[str], checkpoint: int = 0, asked: Sequence[Question] = ()) -> None:
         """Hand orders to the child by its control file; what can't be written is tried again with the next reply.
 
-        `checkpoint` counts the checkpoints that were asked for. An order that is taken back is written too: the child may
+        `checkpoint` counts the checkpoints that were asked for, `asked` are a comparison's questions. An order that is taken back is written too: the child may
         not have heard of it yet.
         """
         if order is not self.order:
             log.info("%s: %s", self, order)
             self.order, self.since = order, time.monotonic()
+        self._asking.hand_on(asked)
         control = {"order": str(order), "cancelled": cancelled, "checkpoint": checkpoint}
         nothing = order is Order.run and not cancelled and not checkpoint
         if control == self._control or (nothing and not self._control):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.events import Failure, Finished
-from core.spec import SPEC, EndpointSpec, EvaluationSpec, ExportSpec, PlanSpec, Spec
+from core.spec import SPEC, ComparisonSpec, EndpointSpec, EvaluationSpec, ExportSpec, PlanSpec, Spec
 from core.types import FailureClass, FineTuningFrameworkType
 from gpu_runner.failures import Cancelled, JobError, Paused, WorkerLost, failure_of
 from gpu_runner.files import Files, read_json, write_json
@@ -128,6 +128,10 @@ def _do(raw: dict[str, Any], context: Context, place: dict[str, Any] | None) -> 
             f"jobs of the kind {spec.kind} can't be run by this runner",
             "Take the runner that sent this job out of service.",
         )
+    if isinstance(spec, ComparisonSpec):
+        from gpu_runner.compare import compare
+
+        return compare(spec, context)
     if isinstance(spec, PlanSpec):
         from gpu_runner.plan import plan
 

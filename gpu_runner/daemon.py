@@ -203,7 +203,7 @@ class Daemon:
                 attempt.take_spec(order.spec)
                 self._news |= attempt.spec is None
             if attempt.stage is Stage.running:
-                attempt.obey(wanted, order.cancelled, order.checkpoint)
+                attempt.obey(wanted, order.cancelled, order.checkpoint, order.asked)
             elif attempt.stage is Stage.waiting:
                 self._begin(attempt, wanted, now)
         except ValidationError as error:

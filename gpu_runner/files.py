@@ -49,6 +49,7 @@ class Files:
         self.log = directory / "log.txt"
         self.exit = directory / "exit.json"
         self.control = directory / "control.json"
+        self.asked = directory / "asked.json"
         self.fresh = directory / "fresh"
         self.starved = directory / "starved"
         self.reserve = directory / "reserve"

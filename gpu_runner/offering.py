@@ -19,6 +19,7 @@ from gpu_runner.identity import Identity
 from gpu_runner.room import Room
 from gpu_runner.shared import read_marker
 
+OWN = ("legacy", "evaluation", "export", "comparison")
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets")
 
 
@@ -29,7 +30,7 @@ def trains() -> bool:
 
 def engines(using: Settings) -> list[str]:
     """The engines as RegisterRunner tells them: the studio's own, those installed, scripts where there is a directory of them."""
-    own = ["legacy", "evaluation", "export", *(["lm_eval"] if find_spec("lm_eval") else [])] if trains() else []
+    own = [*OWN, *(["lm_eval"] if find_spec("lm_eval") else [])] if trains() else []
     more = [name for name in KNOWN if installed(using, name) is not None]
     return [*own, *more, *(["user_script"] if using.scripts_root.is_dir() else [])]
 

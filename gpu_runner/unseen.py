@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy
 
-from core.spec import EvaluationSpec, Training
+from core.spec import EvaluationSpec, PromptSource, Sampling, Training
 from core.splits import HELD_OUT, TRAIN
 from gpu_runner import fingerprints
 from gpu_runner.child import Context
@@ -22,7 +22,7 @@ def choose_rows(spec: EvaluationSpec, context: Context) -> list[Row]:
     Another dataset that has a held-out split is asked that one. Rows that any training of the batch learned are left out
     wherever they come from, which is told. Raises JobError when there are no rows, and when it can't be told what was learned.
     """
-    rows = _candidates(spec, load_rows(spec.dataset, context.token))
+    rows = candidates(load_rows(spec.dataset, context.token), spec.sampling)
     if not rows:
         hint = "Choose another dataset, or train with train_test_split below 1."
         raise JobError("there are no held-out rows to evaluate on", hint)
@@ -33,9 +33,10 @@ def choose_rows(spec: EvaluationSpec, context: Context) -> list[Row]:
     return rows
 
 
-def _candidates(spec: EvaluationSpec, splits: Splits) -> list[Row]:
-    if spec.sampling is not None:
-        return sample_and_split(splits, spec.sampling)[1]
+def candidates(splits: Splits, sampling: Sampling | None) -> list[Row]:
+    """What may be asked of a dataset: the rows that a training held out, or those of a split that is held out by its name."""
+    if sampling is not None:
+        return sample_and_split(splits, sampling)[1]
     names = (*reversed(HELD_OUT), TRAIN, *splits)
     return list(splits[next(name for name in names if name in splits)])
 
@@ -44,11 +45,7 @@ def _unseen(rows: Sequence[Row], spec: EvaluationSpec, context: Context) -> list
     """The rows that no training learned."""
     for name in spec.untold:
         context.spool.warn(f"{name} was not trained here: whether it has learned rows that it is asked can't be told")
-    if not spec.learned:
-        return list(rows)
-    prompts = [spec.prompt, *(each.prompt for each in spec.learned)]
-    seen = numpy.unique(numpy.concatenate([_learned(each, context) for each in spec.learned]))
-    left = [row for row in rows if not _among(fingerprints.of_row(row, prompts), seen)]
+    left = unlearned(rows, spec.prompt, spec.learned, context)
     if not left:
         raise JobError(
             f"none of the {len(rows)} rows can be asked: models or adapters of this batch learned all of them",
@@ -58,6 +55,15 @@ def _unseen(rows: Sequence[Row], spec: EvaluationSpec, context: Context) -> list
         text = f"{len(rows) - len(left)} of {len(rows)} rows are left out: a model or adapter of this batch learned rows like them"
         context.spool.warn(text)
     return left
+
+
+def unlearned(rows: Sequence[Row], prompt: PromptSource, trainings: Sequence[Training], context: Context) -> list[Row]:
+    """The rows that none of the trainings learned, nor any that the prompts write alike. Raises JobError when that can't be told."""
+    if not trainings:
+        return list(rows)
+    prompts = [prompt, *(each.prompt for each in trainings)]
+    seen = numpy.unique(numpy.concatenate([_learned(each, context) for each in trainings]))
+    return [row for row in rows if not _among(fingerprints.of_row(row, prompts), seen)]
 
 
 def _learned(training: Training, context: Context) -> Prints:

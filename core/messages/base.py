@@ -82,6 +82,8 @@ DOMAINS = (
     "endpoint_rules",
     "evaluation",
     "evaluation_rules",
+    "comparing",
+    "comparing_rules",
     "export",
     "export_rules",
     "splits",

@@ -125,6 +125,17 @@ class Gang(Value):
     rendezvous: str | None = Field(None, description="host:port where the first listens; the others wait for it.")
 
 
+class Question(Value):
+    """What a comparison is asked, until all of its answers are done. `voices` are ids of adapters, empty for the bare model."""
+
+    number: int
+    prompt: str | None = Field(None, description="The text; None: a row is to be drawn.")
+    voices: list[str]
+    generation: dict[str, Any] = Field({}, description="Goes over the session's own.")
+    seed: int = 0
+    stopped: bool = Field(False, description="What is still being said is to stop.")
+
+
 class JobOrder(Value):
     """One job that is this runner's: what to do with it, and up to where its spool was taken in."""
 
@@ -141,6 +152,7 @@ class JobOrder(Value):
     )
     fresh: bool = Field(False, description="The attempt begins anew, whatever earlier ones left.")
     gang: Gang | None = Field(None, description="Set when other runners do the job too.")
+    asked: list[Question] = Field([], description="Of a comparison: what is not answered yet.")
 
 
 class ReportReply(Value):

@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Double, Index, Integer, String, Text, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.base import Base, holds, origin
+from core.store.comparing import Comparison, ComparisonAdapter, ComparisonQuestion
 from core.store.work import Job, JobMember, Metric, Runner
 
 # Whoever needs a table finds it here.
@@ -21,6 +22,9 @@ __all__ = [
     "TABLE_TO_MODEL",
     "Adapter",
     "Base",
+    "Comparison",
+    "ComparisonAdapter",
+    "ComparisonQuestion",
     "Config",
     "Dataset",
     "Endpoint",

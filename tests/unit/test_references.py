@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.client import StudioClient
+from core.messages.comparing import ComparisonsReply, ListComparisons
 from core.messages.configs import ConfigMetadata, ConfigsReply, ListConfigs
 from core.messages.datasets import DatasetMetadata, DatasetsReply, ListDatasets
 from core.messages.endpoints import EndpointsReply, ListEndpoints
@@ -49,6 +50,7 @@ class Studio(StudioClient):
             ListFineTuningJobs: FineTuningJobsReply(fine_tuning_jobs=[]),
             ListExportJobs: ExportJobsReply(export_jobs=[]),
             ListEndpoints: EndpointsReply(endpoints=[]),
+            ListComparisons: ComparisonsReply(comparisons=[]),
             ListModels: ModelsReply(models=[]),
         }
         return empty[type(message)]

@@ -48,7 +48,8 @@ SCORED = Listing("evaluation", "ListEvaluationJobs", "evaluation_jobs", ())
 EXPORT = Listing("export", "ListExportJobs", "export_jobs", ("model_name",))
 ENDPOINT = Listing("endpoint", "ListEndpoints", "endpoints")
 RUNNER = Listing("runner", "ListRunners", "runners", ("host",), called="name, which is its host's")
-ANY_JOB = (JOB, BATCH, SCORED, EXPORT, ENDPOINT)
+COMPARISON = Listing("compare", "ListComparisons", "comparisons", ())
+ANY_JOB = (JOB, BATCH, SCORED, EXPORT, ENDPOINT, COMPARISON)
 
 # A field that holds an id -> where it is looked for
 REFERENCES: dict[str, tuple[Listing, ...]] = {
@@ -80,6 +81,7 @@ BY_ID: dict[str, tuple[Listing, ...]] = {
     "RemoveEvaluationJob": (BATCH, SCORED),
     "GetExportJob": (EXPORT,),
     **{f"{verb}Endpoint": (ENDPOINT,) for verb in ("Get", "Stop", "Remove")},
+    **dict.fromkeys(("GetComparison", "AskComparison", "StopAnswers", "EndComparison"), (COMPARISON,)),
     "DrainRunner": (RUNNER,),
     "CheckpointJob": (JOB,),
     **dict.fromkeys(("CancelJob", "PauseJob", "ResumeJob", "RetryJob", "SetJobPriority"), ANY_JOB),

@@ -34,7 +34,7 @@ OURS: dict[str, frozenset[str]] = {
          "comparison_adapter_id", "started_at", "finished_at"}
     ),
 }  # fmt: skip
-PASSING = (JobKind.plan, JobKind.endpoint)  # of no use tomorrow, or elsewhere
+PASSING = (JobKind.plan, JobKind.endpoint, JobKind.comparison)  # of no use tomorrow, or elsewhere
 # How a job stood; what only its runner or its attempt knew stays behind.
 JOB_COLUMNS = (
     "id", "kind", "name", "description", "engine", "status", "priority", "cpus", "gpus", "memory", "workers",

@@ -57,7 +57,7 @@ class PauseJob(Ask):
     fitting = ("queued", "assigned", "running")
 
     def never(self, model: Model, job: Row) -> dict[str, bool]:
-        return {"JB-101": job["kind"] in ("export", "plan")}
+        return {"JB-101": job["kind"] in ("export", "plan", "endpoint", "comparison")}
 
     def conflicts(self, job: Row) -> bool:
         return job["status"] in (*ENDS, "cancel_requested")

@@ -34,6 +34,7 @@ STATUSES = ("queued", "assigned", "running", "pausing", "paused", "cancel_reques
     {"status": "EV-125", "parent_job_id": "", "adapter_id": "", "dataset_id": "", "base_model_id": ""},
 )
 @looks("ListExportJobs", "export_jobs", "", {"status": "EX-125", "adapter_id": "", "base_model_id": ""})
+@looks("ListComparisons", "comparisons", "", {"status": "CP-125", "base_model_id": ""})
 @looks("ListEndpoints", "endpoints", "name", {"status": "EP-125", "base_model_id": ""})
 class List(Look):
     """A page, filtered; `filters` maps fields to the rule about values that can't be, empty where any is fine."""

@@ -18,6 +18,7 @@ from core.types import JobStatus
 from tests.handlers.machine import (
     adding,
     asking,
+    comparing,
     editing,
     importing,
     planning,
@@ -38,6 +39,7 @@ from tests.handlers.machine.studio import Studio, begun
 __all__ = ["PLAYED", "STEPS", "Machine", "Tally"]
 Tally = Counter[tuple[str, str]]  # (command, query or happening; "step", "done" or "not done") -> how often
 PLAYED = (
+    comparing,
     adding,
     asking,
     editing,
@@ -53,7 +55,7 @@ PLAYED = (
 LISTED = {look.table: name for name, look in LOOKS.items() if isinstance(look, List)}
 UNIQUE = {"datasets": "name", "models": "name", "adapters": "name", "prompts": "name", "configs": "content_hash"}
 HUB_NAMES = {"datasets": ("huggingface_name", "config_name"), "models": ("huggingface_model_name",)}
-OURS = frozenset({"events", "inbox"})
+OURS = frozenset({"events", "inbox", "comparison_adapters", "comparison_questions"})
 # How a command comes: mostly once; again with its key; with the key of an earlier one; with a wrong shape.
 DELIVERIES = st.sampled_from(["once"] * 7 + ["twice", "old key", "misshapen"])
 WEATHER = st.tuples(st.sampled_from([(False, False), (True, False), (False, True), (False, False)]), st.booleans())
@@ -70,6 +72,8 @@ OFTEN = {
     "AddConfig": 3,
     "ExportModel": 3,
     "StartEndpoint": 3,
+    "StartComparison": 3,
+    "AskComparison": 3,
     "StopEndpoint": 2,
     "RegisterRunner": 2,
     "ImportDatabase": 3,

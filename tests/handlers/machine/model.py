@@ -29,9 +29,10 @@ LINKS: dict[str, dict[str, str]] = {
     },
     "export_jobs": {"base_model_id": "models", "adapter_id": "adapters", "generation_config_id": "configs"},
     "endpoints": {"base_model_id": "models", "generation_config_id": "configs"},
+    "comparisons": {"base_model_id": "models", "dataset_id": "datasets", "prompt_id": "prompts"},
 }
 RESOURCES = ("datasets", "models", "prompts", "adapters", "configs")
-ONES = ("fine_tuning_jobs", "export_jobs", "endpoints")  # rows that have the id of their job
+ONES = ("fine_tuning_jobs", "export_jobs", "endpoints", "comparisons")  # rows that have the id of their job
 WORK = ("evaluation_jobs", *ONES)
 TABLES = (*RESOURCES, *WORK, "jobs", "runners")
 ENDS = ("succeeded", "failed", "cancelled")
@@ -133,6 +134,9 @@ class Model:
         wanted = set(ids)
         served = (row for row in self.tables["endpoints"].values() if self.unfinished(row["id"]))
         if table == "adapters" and any(wanted & set(row["adapter_ids"]) for row in served):
+            return True
+        compared = (row for row in self.tables["comparisons"].values() if self.unfinished(row["id"]))
+        if table == "adapters" and any(wanted & set(row["_voices"]) for row in compared):
             return True
         for work, job in (("evaluation_jobs", "parent_job_id"), *((each, "id") for each in ONES)):
             for column in (name for name, target in LINKS[work].items() if target == table):

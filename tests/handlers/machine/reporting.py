@@ -6,6 +6,7 @@ from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from tests.handlers.machine.comparing import said
 from tests.handlers.machine.model import HELD, Model, Row, Tables
 from tests.handlers.machine.planning import FOUND, give_plans, given
 from tests.handlers.machine.plays import Expected, Payload, Picker, Play, expected, plays
@@ -85,6 +86,14 @@ class ReportProgress(Play):
                 "starved": step == 1,
             },
         ]
+        if job["kind"] == "comparison":
+            row = pick.model.tables["comparisons"][job["id"]]
+            voices = ["", *row["_voices"], "gone"]
+            kinds += [
+                {"type": "said", "at": 1.0, "question": number, "voice": voice, "start": 0, "text": "a\0", "done": done}
+                for number in [*row["_open"], 99] for voice in voices for done in (True, False)
+            ]  # fmt: skip
+            kinds.append({"type": "drawn", "at": 1.0, "question": 1, "prompt": "a", "row": 3})
         if job["kind"] == "endpoint":
             kinds += [
                 {"type": "serving", "at": 1.0, "address": f"http://127.0.0.1:{step}", "port": step, "models": ["tiny"]},
@@ -225,6 +234,8 @@ def take(model: Model, job: Row, record: dict[str, Any], seen: Tables) -> None:
         case {"type": "artifact", "kind": kind, "path": path}:
             model.change("jobs", job["id"], **{f"_{kind}": path})
             model.say("ArtifactSaved", "jobs", job["id"])
+        case {"type": "said"}:
+            said(model, job, record)
         case {"type": "serving", "at": at, "address": address}:
             told = {"address": address, "served_by": job["attempt"], "serving_since": at}
             model.change("endpoints", job["id"], **told)

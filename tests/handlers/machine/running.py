@@ -22,16 +22,18 @@ EVENTS = {
 MOST_LOSSES = 3
 LARGEST = 2**31 - 1
 NOT_FINITE = (inf, nan)
-ENGINES = ("legacy", "axolotl", "evaluation", "export", "user_script", "endpoint")
+ENGINES = ("legacy", "axolotl", "evaluation", "export", "user_script", "endpoint", "comparison")
 
 
 def moved(model: Model, job: Row, status: str, event: str | None = None) -> None:
-    """A job comes to another state; the evaluations of a batch that ends, end with it. An endpoint that was stopped has succeeded."""
-    if status == "cancelled" and job["status"] == "cancel_requested" and job["kind"] == "endpoint":
-        status = "succeeded" if model.tables["endpoints"][job["id"]]["stop_asked"] else status
+    """A job comes to another state; the evaluations of a batch that ends, end with it. What was stopped has succeeded."""
+    if status == "cancelled" and job["status"] == "cancel_requested" and job["kind"] in ("endpoint", "comparison"):
+        status = "succeeded" if model.tables[f"{job['kind']}s"][job["id"]]["stop_asked"] else status
     model.change("jobs", job["id"], status=status)
     if status in (*ENDS, "queued", "paused"):
         model.change("jobs", job["id"], runner_id=None)
+    if status in ENDS and job["kind"] == "comparison":
+        model.change("comparisons", job["id"], _open={})
     if status in ENDS and job["kind"] == "evaluation":
         for row in model.batch(job["id"]):
             if row["status"] not in ENDS:

@@ -93,6 +93,8 @@ def _key(table: str, row: Any) -> str:
         "inbox": ("key",),
         "meta": ("key",),
         "job_members": ("job_id", "attempt", "rank"),
+        "comparison_adapters": ("comparison_id", "place"),
+        "comparison_questions": ("comparison_id", "number"),
         "trainings": ("job_id",),
         "trained_weights": ("sha256", "job_id"),
     }.get(table, ("id",))
