@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select, tuple_, update
 
 from actors import freeing, gangs, keeping, kept_room, logs, planning
 from actors.desk import Desk
+from actors.giving_way import give_way
 from actors.hosts import HELD
 from actors.losing import runner_lost
 from actors.making_room import make_room
@@ -32,6 +33,7 @@ def tick(desk: Desk, now: float | None = None) -> None:
             _expire(desk, unit, tails)
         desk.publish()
     make_room(desk, now)
+    give_way(desk, now)
     if now % RETAIN_EVERY < 1:
         retain(desk, now)
 

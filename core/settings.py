@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         False, description="Whether a job pauses those of lower priority when it fits nowhere; they go on later."
     )
     ageing_hours: float = Field(24, description="Hours of waiting that count as one step of priority; 0: never.")
+    comparison_quiet_seconds: float = Field(
+        60,
+        ge=0,
+        description="How long nobody may have asked a comparison before it ends for a job that needs its room.",
+    )
     keep_events: int = Field(100_000, description="Newest events kept in the log.")
     keep_inbox_hours: float = Field(72, description="How long a command's key and reply are remembered.")
     keep_metrics_days: float = Field(365, description="How long the metrics of finished jobs are kept.")

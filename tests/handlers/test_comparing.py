@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from actors.allotting import Holding, Host
 from actors.answering import answer
 from actors.desk import Desk
-from core.store.tables import Adapter, Dataset, FineTuningJob
-from tests.handlers.work import STARTED, Speaker, add_inputs, job, say, types
+from actors.giving_way import Quiet, for_one, give_way
+from actors.scheduling import Offer, Room, Shape, Waiting
+from core.store.eventlog import events_after
+from core.store.tables import Adapter, Comparison, Dataset, FineTuningJob
+from tests.handlers.work import STARTED, Speaker, add_inputs, change, job, say, start, types
 
 ASKED = {"base_model_id": "m", "adapter_ids": ["a", "b"], "num_cpu": 1, "num_memory": 1}
 ENGINES = ["legacy", "evaluation", "comparison"]
@@ -247,3 +253,58 @@ def test_a_session_that_was_cancelled_can_be_run_again(desk: Desk, runner: Speak
     runner.report({"job_id": id, "attempt": 1, "offset": 10, "next_offset": 20, "records": [last]})
     assert job(desk, id).status == "cancelled"
     assert say(desk, "RetryJob", id=id)["status"] == "queued"
+
+
+def quiet(desk: Desk, id: str, seconds: float = 61) -> None:
+    """Nobody has asked it for so long."""
+    with desk.store.write() as unit:
+        unit.session.get_one(Comparison, id).active_at -= seconds
+    change(desk, id, started_at=1.0)
+
+
+def test_a_session_that_nobody_asks_ends_for_a_job_that_waits(desk: Desk, runner: Speaker) -> None:
+    id = begin(desk, num_cpu=2)
+    runner.begin(id)
+    give_way(desk, time.time())
+    waiting = start(desk, "waiting")
+    give_way(desk, time.time())
+    assert job(desk, id).status == "running"  # it was asked a moment ago
+    quiet(desk, id)
+    give_way(desk, time.time())
+    assert job(desk, id).status == "cancel_requested"
+    with desk.store.read() as session:
+        told = events_after(session, 0, resource_id=id)[-1]
+    assert told.type == "JobCancelRequested" and "waiting needs its room" in told.message
+    last = {"type": "finished", "at": 2.0, "outcome": "cancelled", "offset": 20}
+    runner.report({"job_id": id, "attempt": 1, "offset": 10, "next_offset": 20, "records": [last]})
+    assert (job(desk, id).status, job(desk, waiting).status) == ("succeeded", "assigned")
+
+
+def test_a_session_stays_while_it_is_asked_or_nobody_needs_its_room(desk: Desk, runner: Speaker) -> None:
+    id = begin(desk)
+    runner.begin(id)
+    quiet(desk, id)
+    fits, large = start(desk, "fits"), start(desk, "large", num_memory=500)
+    give_way(desk, time.time())
+    assert job(desk, id).status == "running"  # one has room beside it, the other never has
+    ask(desk, id)
+    quiet(desk, id)
+    say(desk, "CancelJob", id=fits)
+    whole = start(desk, "whole", num_cpu=2)
+    give_way(desk, time.time())
+    assert job(desk, id).status == "running" and {job(desk, each).status for each in (whole, large)} == {"queued"}
+
+
+def test_no_more_sessions_end_than_a_job_needs() -> None:
+    one, two = Room(1, 0, 4), Room(2, 0, 8)
+    waiting = Waiting("w", Shape("legacy", two), 0, 0.0)
+    offers = [Offer(Room(4, 0, 16), Room(1, 0, 4), frozenset({"legacy"})) for _ in range(2)]
+    there = [Host(str(number), each) for number, each in enumerate(offers)]
+    asleep = {
+        "0": [Quiet("a", 1.0, Room(1, 0, 1)), Quiet("b", 2.0, one)],
+        "1": [Quiet("c", 1.0, one), Quiet("d", 2.0, one)],
+    }
+    assert [each.id for each in for_one(waiting, there, asleep)] == ["c"]
+    leaving = Holding("x", one, 0, 0.0, leaving=True)
+    assert for_one(waiting, [replace(there[0], held=(leaving,)), there[1]], asleep) == []
+    assert for_one(replace(waiting, shape=Shape("legacy", Room(9, 0, 1))), there, asleep) == []
