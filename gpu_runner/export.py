@@ -27,6 +27,8 @@ from gpu_runner.swapping import Base
 
 LIBRARIES = ("torch", "transformers", "peft", "safetensors")
 STEPS = 6
+# MLflow says nothing to its makers, and draws no bars into the log. Set before it is imported.
+MLFLOW = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
 
 class Target(Protocol):
@@ -115,7 +117,7 @@ def _merge(model: Any, spec: ExportSpec, context: Context, tokenizer: Any, expec
         expected.rounded(made)
     made.generation_config = merged.generation_config(made, tokenizer, spec.generation)
     made.config.use_cache = True
-    made.config.name_or_path = spec.model_name  # it was the base's place on this machine
+    made.name_or_path = made.config.name_or_path = spec.model_name  # it was the base's place on this machine
     return made
 
 
@@ -123,6 +125,12 @@ def target_of(spec: ExportSpec, context: Context) -> Target:
     """Where the export goes. Raises JobError when that is nothing that this runner does."""
     if spec.destination == ModelExportType.merged:
         return merged.Directory(spec, context)
+    if spec.destination == ModelExportType.model_registry:
+        for name, value in MLFLOW.items():
+            os.environ.setdefault(name, value)
+        from gpu_runner.registered import Registry
+
+        return Registry(spec, context)
     raise JobError(
         f"this runner makes no exports of type {spec.destination}",
         "Export as merged, or to the model registry.",

@@ -108,12 +108,12 @@ class Store:
         self._client = MlflowClient(uri)
         self._artifacts = artifacts.as_uri() if uri.startswith("sqlite") else None
 
-    def experiment(self, name: str) -> str:
-        """The id of an experiment, made when there is none."""
+    def experiment(self, name: str, place: str | None = None) -> str:
+        """The id of an experiment, made when there is none; `place` is a URI for its files instead of the store's own."""
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self._client.create_experiment(name, self._artifacts))
+                return str(self._client.create_experiment(name, place or self._artifacts))
             except MlflowException:
                 if (found := self._client.get_experiment_by_name(name)) is None:  # else another tracker was quicker
                     raise
