@@ -1,38 +1,204 @@
-"""Reading the answers that evaluation children wrote, and laying them side by side."""
+"""The answers that evaluation children wrote, laid side by side: read twice, so that memory does not grow with their texts.
+
+First every line is looked at, and of each only its place, its score and whether it is right are kept; then, of the rows that
+are told, their lines are read again.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from core.messages.evaluation import AnswerRow
+from core.errors import Refused
+from core.messages.results import AnswerRow, GetEvaluationAnswers
 from core.paths import PathRefused, inside
+from core.rules import Breach
 from core.store.tables import EvaluationJob
+from core.types import RowOrder
+
+USUAL, RIGHT = "f1", "exact_match"  # what rows are ordered by when nothing is said: in the first place, and else
+LOWER_IS_BETTER = frozenset({"loss", "perplexity", "toxicity"})  # where no statistic tells it
+MOST_BYTES = 8 << 20  # of lines that one page is made of
 
 
-def read_answers(root: Path, rows: Sequence[EvaluationJob]) -> list[AnswerRow]:
-    """Every evaluated row once, with what each finished combination answered; paths outside the artifacts root are passed over."""
-    merged: dict[int, AnswerRow] = {}
-    for row in rows:
-        for line in _lines(root, row.answers):
-            made = merged.setdefault(
-                line["row"],
-                AnswerRow(
-                    row=line["row"], prompt=line["prompt"], expected=line["expected"], features=line.get("features", {})
-                ),
-            )
-            made.answers[row.id] = line["answer"]
-            made.correct[row.id] = line["correct"]
-    return [merged[index] for index in sorted(merged)]
+class Mark(NamedTuple):
+    """An answer: where its line is, what it scored (None: it has no such score), whether it is right."""
+
+    offset: int
+    score: float | None
+    correct: bool
 
 
-def _lines(root: Path, path: str | None) -> list[dict[str, Any]]:
-    if path is None:
-        return []
+@dataclass
+class Page:
+    """Rows that are told, of how many, and what they are ordered by."""
+
+    rows: list[AnswerRow]
+    total: int
+    metric: str | None
+    has_more: bool
+
+
+def read_answers(root: Path, jobs: Sequence[EvaluationJob], asked: GetEvaluationAnswers) -> Page:
+    """The rows that were asked for. Raises Refused when no row has a score of the metric that was named.
+
+    What can't be read, and paths outside the artifacts root, are passed over.
+    """
+    seen = Seen(asked.contains)
+    metric = asked.metric or _usual(root, jobs)
+    for job in jobs:
+        for offset, line in _lines(root, job.answers):
+            seen.look(job.id, offset, line, metric)
+    if asked.metric is not None and seen.marks and asked.metric not in seen.metrics:
+        text = f"no row has a score {asked.metric!r}; there are: {', '.join(sorted(seen.metrics))}"
+        raise Refused.because([Breach(rule="EV-127", field="metric", message=text)])
+    numbers = _ordered(_wanted(seen, asked), asked, _higher_is_better(jobs, metric))
+    shown, all_of_them = _laid_side_by_side(root, jobs, seen, numbers[asked.after : asked.after + asked.limit])
+    more = not all_of_them or len(numbers) > asked.after + asked.limit
+    return Page(shown, len(numbers), None if asked.order == RowOrder.row else metric, more)
+
+
+@dataclass
+class Seen:
+    """What is known of the rows once all lines were looked at: row -> evaluation job -> mark."""
+
+    contains: str | None
+    marks: dict[int, dict[str, Mark]] = field(default_factory=dict)
+    holding: set[int] = field(default_factory=set)  # rows that hold the text that is looked for
+    metrics: set[str] = field(default_factory=lambda: {RIGHT})
+
+    def look(self, job: str, offset: int, line: dict[str, Any], metric: str) -> None:
+        """Take a line into account."""
+        number, scores = line["row"], _scores(line)
+        self.metrics |= scores.keys()
+        self.marks.setdefault(number, {})[job] = Mark(offset, scores.get(metric), bool(line["correct"]))
+        if self.contains and any(self.contains.casefold() in line[name].casefold() for name in _TEXTS):
+            self.holding.add(number)
+
+
+_TEXTS = ("prompt", "expected", "answer")
+
+
+def _wanted(seen: Seen, asked: GetEvaluationAnswers) -> dict[int, dict[str, Mark]]:
+    """The rows that the filters leave."""
+    found = seen.marks
+    if asked.row is not None:
+        found = {asked.row: found[asked.row]} if asked.row in found else {}
+    if asked.contains:
+        found = {number: marks for number, marks in found.items() if number in seen.holding}
+    if asked.differing:
+        found = {number: marks for number, marks in found.items() if len({mark.correct for mark in marks.values()}) > 1}
+    return found
+
+
+def _ordered(found: dict[int, dict[str, Mark]], asked: GetEvaluationAnswers, higher_is_better: bool) -> list[int]:
+    """Their numbers, in the order asked for; rows that are alike by number, those without a score last."""
+    if asked.order == RowOrder.row:
+        return sorted(found)
+    sign = 1 if (asked.order == RowOrder.worst) == higher_is_better else -1
+
+    def place(number: int) -> tuple[bool, float, int]:
+        scores = [mark.score for mark in found[number].values() if mark.score is not None]
+        if not scores:
+            return True, 0.0, number
+        if asked.order == RowOrder.differs:
+            return False, min(scores) - max(scores), number
+        return False, sign * sum(scores) / len(scores), number
+
+    return sorted(found, key=place)
+
+
+def _laid_side_by_side(
+    root: Path, jobs: Sequence[EvaluationJob], seen: Seen, numbers: Sequence[int]
+) -> tuple[list[AnswerRow], bool]:
+    """These rows, and whether all of them: a page ends where it would become too large."""
+    files = {job.id: file for job in jobs if (file := _file(root, job.answers)) is not None}
+    rows: list[AnswerRow] = []
+    size = 0
+    for number in numbers:
+        made: AnswerRow | None = None
+        for id, mark in seen.marks[number].items():
+            raw = _line_at(files[id], mark.offset)
+            size += len(raw)
+            if (line := _read(raw)) is not None:
+                made = made or _row(line)
+                made.answers[id], made.correct[id], made.scores[id] = line["answer"], mark.correct, _scores(line)
+        if rows and size > MOST_BYTES:
+            return rows, False
+        if made is not None:
+            rows.append(made)
+    return rows, True
+
+
+def _row(line: dict[str, Any]) -> AnswerRow:
+    features = line.get("features")
+    return AnswerRow(
+        row=line["row"],
+        prompt=line["prompt"],
+        expected=line["expected"],
+        features=features if isinstance(features, dict) else {},
+    )
+
+
+def _usual(root: Path, jobs: Sequence[EvaluationJob]) -> str:
+    """What rows are ordered by when nothing is said."""
+    first = next((line for job in jobs for _, line in _lines(root, job.answers)), {})
+    return USUAL if USUAL in _scores(first) else RIGHT
+
+
+def _higher_is_better(jobs: Sequence[EvaluationJob], metric: str) -> bool:
+    told = next((each[metric] for job in jobs if metric in (each := job.statistics or {})), None)
+    return bool(told.get("higher_is_better", True)) if told else metric not in LOWER_IS_BETTER
+
+
+def _scores(line: dict[str, Any]) -> dict[str, float]:
+    """What a line scored; a file that has no scores tells only what is right."""
+    scores = line.get("scores")
+    told = scores if isinstance(scores, dict) else {}
+    made = {name: float(each) for name, each in told.items() if isinstance(each, int | float) and isfinite(each)}
+    return {RIGHT: float(bool(line.get("correct"))), **made}
+
+
+def _file(root: Path, path: str | None) -> Path | None:
     try:
-        text = inside(root, path).read_text(encoding="utf-8")
-    except (OSError, PathRefused):
-        return []
-    return [json.loads(line) for line in text.splitlines() if line]
+        return None if path is None else inside(root, path)
+    except PathRefused:
+        return None
+
+
+def _lines(root: Path, path: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(where a line begins, what it holds) of each that can be read."""
+    if (file := _file(root, path)) is None:
+        return
+    try:
+        with file.open("rb") as lines:
+            offset = 0
+            for raw in lines:
+                if (line := _read(raw)) is not None:
+                    yield offset, line
+                offset += len(raw)
+    except OSError:
+        return
+
+
+def _line_at(file: Path, offset: int) -> bytes:
+    try:
+        with file.open("rb") as lines:
+            lines.seek(offset)
+            return lines.readline()
+    except OSError:
+        return b""
+
+
+def _read(raw: bytes) -> dict[str, Any] | None:
+    """A line of answers; None when it is none."""
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(line, dict) and type(line.get("row")) is int and "correct" in line
+    return line if known and all(isinstance(line.get(name), str) for name in _TEXTS) else None

@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select, tu
 from sqlalchemy.orm import Session, defer
 
 from actors import freezing
-from actors.answers import read_answers
 from actors.handlers import handles
 from actors.jobs import submit
 from actors.lineage import Lineage, same_rows
@@ -22,12 +21,10 @@ from core.errors import NotFound, Refused
 from core.events import Failure
 from core.facts import default
 from core.messages.evaluation import (
-    EvaluationAnswersReply,
     EvaluationBatchReply,
     EvaluationJobMetadata,
     EvaluationJobReply,
     EvaluationJobsReply,
-    GetEvaluationAnswers,
     GetEvaluationJob,
     ListEvaluationJobs,
     StartEvaluationJob,
@@ -253,26 +250,6 @@ def _in_state(status: str) -> ColumnElement[bool]:
         return and_(waiting, not_(held))
     own = func.coalesce(EvaluationJob.status, Job.status) == status
     return or_(own, and_(waiting, held)) if status == JobStatus.assigned else own
-
-
-@handles(GetEvaluationAnswers)
-def get_evaluation_answers(message: GetEvaluationAnswers, session: Session, world: RealWorld) -> EvaluationAnswersReply:
-    """Rows with all answers side by side."""
-    query = select(EvaluationJob).where(EvaluationJob.parent_job_id == message.parent_job_id)
-    rows = list(session.scalars(query.order_by(EvaluationJob.run_number)))
-    if not rows:
-        raise NotFound(f"there is no evaluation batch with id {message.parent_job_id!r}")
-    answers = read_answers(world.desk.settings.artifacts_root, rows)
-    if message.differing:
-        answers = [each for each in answers if len(set(each.correct.values())) > 1]
-    shown = answers[message.after : message.after + message.limit]
-    return EvaluationAnswersReply(
-        parent_job_id=message.parent_job_id,
-        combinations={each.id: each.combination for each in named(session, [metadata(row, None) for row in rows])},
-        rows=shown,
-        total=len(answers),
-        has_more=len(answers) > message.after + message.limit,
-    )
 
 
 def metadata(row: EvaluationJob, job: Job | None, board: Board | None = None) -> EvaluationJobMetadata:

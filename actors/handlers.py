@@ -21,6 +21,7 @@ DOMAINS = (
     "events",
     "fine_tuning",
     "evaluation",
+    "scored",
     "exporting",
     "comparing",
     "endpoints",

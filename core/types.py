@@ -161,6 +161,26 @@ class Method(StrEnum):
     full = "full"
 
 
+class Verdict(StrEnum):
+    """What a difference from the baseline is worth (core/verdicts.py)."""
+
+    better = "better"
+    worse = "worse"
+    more = "more"
+    less = "less"
+    same = "same"
+    unclear = "can't tell"
+
+
+class RowOrder(StrEnum):
+    """In which order the rows of an evaluation are told."""
+
+    row = "row"
+    worst = "worst"
+    best = "best"
+    differs = "differs"
+
+
 class Order(StrEnum):
     """What a runner is told to do with a job it holds."""
 

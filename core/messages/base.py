@@ -94,6 +94,7 @@ DOMAINS = (
     "planning",
     "prompts",
     "removal",
+    "results",
     "runners",
 )
 

@@ -152,37 +152,3 @@ class ListEvaluationJobs(Query[EvaluationJobsReply]):
 def _listed_status(message: ListEvaluationJobs, world: World) -> Iterator[str]:
     """a list is filtered by a state that there is"""
     yield from one_of_or_none(message.status, JobStatus, "status")
-
-
-class AnswerRow(Value):
-    """One evaluated row, with what each combination answered."""
-
-    row: int
-    prompt: str
-    expected: str
-    features: dict[str, Any] = {}
-    answers: dict[str, str] = Field({}, description="evaluation job id -> answer")
-    correct: dict[str, bool] = {}
-
-
-class EvaluationAnswersReply(Value):
-    """A page of rows with all answers side by side."""
-
-    parent_job_id: str
-    combinations: dict[str, str] = Field(
-        {}, description="evaluation job id -> what answered: model, or model + adapter"
-    )
-    rows: list[AnswerRow]
-    total: int
-    has_more: bool = False
-
-
-class GetEvaluationAnswers(Query[EvaluationAnswersReply]):
-    """Return the rows of a batch with the answers side by side."""
-
-    QUEUE: ClassVar[str] = "slow"
-
-    parent_job_id: str
-    after: int = Field(0, ge=0, description="Rows to pass over.")
-    limit: Limit = 50
-    differing: bool = Field(False, description="Only rows that not all combinations got right or wrong alike.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import time
@@ -92,15 +93,25 @@ def test_base_and_adapter_are_scored_side_by_side_on_held_out_rows(whole: Whole,
         "--num-cpu", "1", "--num-gpu", "0", "--num-memory", "1", "--generation-config", '{"max_new_tokens": 4, "do_sample": false}', "--wait",
     )  # fmt: skip
     assert "succeeded" in done.stdout
-    assert "exact_match" in done.stdout and f"tiny + {trained}" in done.stdout
+    assert "exact match, in %, higher is better" in done.stdout and f"tiny + {trained}" in done.stdout
     rows = told(whole, "evaluation", "list")["evaluation_jobs"]
     assert [row["status"] for row in rows] == ["succeeded", "succeeded"]  # type: ignore[attr-defined]
     assert [row["rows"] for row in rows] == [60, 60]  # type: ignore[attr-defined]
-    answers = told(whole, "evaluation", "answers", rows[0]["parent_job_id"])  # type: ignore[index]
-    assert answers["total"] == 60
+    batch = str(rows[0]["parent_job_id"])  # type: ignore[index]
+    answers = told(whole, "evaluation", "rows", batch, "--order", "worst")
+    assert (answers["total"], answers["metric"]) == (60, "f1")
     assert set(answers["rows"][0]["answers"]) == {row["id"] for row in rows}  # type: ignore[index,attr-defined]
-    shown = whole.fts("evaluation", "answers", rows[0]["parent_job_id"][:8], "--limit", "1").stdout  # type: ignore[index]
-    assert f"tiny + {trained}" in shown and "expected" in shown
+    shown = whole.fts("evaluation", "row", batch[:8], "3").stdout
+    assert "── row 3" in shown and f"tiny + {trained}" in shown and "expected" in shown
+    results = whole.fts("evaluation", "results", batch).stdout
+    assert "baseline" in results and "dataset  rows" in results
+    for name in ("all.csv", "all.json"):
+        whole.fts("evaluation", "export", batch, "--to", str(whole.directory / name))
+    with (whole.directory / "all.csv").open(newline="") as file:
+        table = list(csv.reader(file))
+    assert len(table) == 61 and table[0][:3] == ["row", "prompt", "expected"]
+    written = json.loads((whole.directory / "all.json").read_text())
+    assert len(written["answers"]) == 60 and len(written["results"]) == 2
     assert "succeeded" in whole.fts("evaluation", "logs", "evaluation on rows").stdout
 
 

@@ -109,10 +109,11 @@ def test_answers_stand_side_by_side_with_who_gave_them(capsys: pytest.CaptureFix
         "expected": "yes",
         "answers": {"1": "", "2": "yes"},
         "correct": {"1": False, "2": True},
+        "scores": {"1": {"f1": 0.25}, "2": {}},
     }
     output.show({"combinations": {"1": "tiny", "2": "tiny + act"}, "rows": [row], "total": 1}, "table")
     told = capsys.readouterr().out
-    assert "✗ tiny        (nothing)" in told and "✓ tiny + act  yes" in told and "   A:" in told
+    assert "✗ tiny (f1 25.0)  (nothing)" in told and "✓ tiny + act      yes" in told and "   A:" in told
 
 
 def test_an_import_tells_last_what_needs_a_look(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +136,7 @@ def test_keys_and_values_of_others_reach_no_terminal_as_they_are(capsys: pytest.
     output.show(
         {
             "combinations": {"1": evil},
-            "rows": [{"row": 0, "prompt": evil, "expected": evil, "answers": {"1": evil}, "correct": {}}],
+            "rows": [{"row": 0, "prompt": evil, "expected": evil, "answers": {"1": evil}, "correct": {}, "scores": {}}],
             "total": 1,
         },
         "table",

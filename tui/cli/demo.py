@@ -17,10 +17,11 @@ from core.facts import CONFIGS
 from core.messages.adapters import ListAdapters
 from core.messages.configs import AddConfig
 from core.messages.datasets import AddDataset
-from core.messages.evaluation import GetEvaluationAnswers, ListEvaluationJobs, Pair, StartEvaluationJob
+from core.messages.evaluation import ListEvaluationJobs, Pair, StartEvaluationJob
 from core.messages.fine_tuning import StartFineTuningJob
 from core.messages.models import AddModel
 from core.messages.prompts import AddPrompt, PromptFields
+from core.messages.results import GetEvaluationAnswers
 from core.settings import Settings, settings
 from core.text import plain
 from tui.cli import output, tables, up, watch

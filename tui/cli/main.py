@@ -88,7 +88,7 @@ def _refused(error: ValueError, form: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from tui.cli import clone, plan, up, verbs, watch
+    from tui.cli import clone, plan, scored, up, verbs, watch
     from tui.cli.parsing import Parser, Version
 
     made = Parser(
@@ -104,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
     watch.add(nouns)
     clone.add(nouns["job"])
     plan.add(nouns["job"])
+    scored.add(nouns["evaluation"])
     _send(commands)
     _tools(commands)
     return made

@@ -63,8 +63,10 @@ def show(value: Mapping[str, Any], form: str) -> None:
         print(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True), end="")
     elif isinstance(text := value.get("exported_json"), str):
         _exported(text)
-    elif "combinations" in value:
-        _answers(value)
+    elif "combinations" in value or "mlflow_experiment" in value:
+        from tui.cli import scored
+
+        (scored.show_rows if "combinations" in value else scored.show_results)(value)
     elif "ignored_tables" in value:
         _tables(_imported(value))
     else:
@@ -162,27 +164,6 @@ def _imported(value: Mapping[str, Any]) -> dict[str, Any]:
     order = ("skipped", "inserted", "mended", "failed")
     rows = sorted(value["rows"], key=lambda row: order.index(row["outcome"]))
     return {"rows": rows, **{name: part for name, part in value.items() if name != "rows"}}
-
-
-def _answers(value: Mapping[str, Any]) -> None:
-    """The rows of an evaluation, each with what every combination answered, right or wrong."""
-    names = value["combinations"]
-    for row in value["rows"]:
-        print(f"── row {row['row']}")
-        print(_indented(row["prompt"]))
-        told: dict[str, str] = {"expected": row["expected"]}
-        told |= {
-            f"{'✓' if row['correct'].get(id) else '✗'} {names.get(id, id)}": text for id, text in row["answers"].items()
-        }
-        print(
-            described({plain(name, limit=100): plain(text, lines=True) or "(nothing)" for name, text in told.items()})
-            + "\n"
-        )
-    print(f"{len(value['rows'])} of {value['total']} rows", file=sys.stderr)
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"   {line}".rstrip() for line in plain(text, limit=20_000, lines=True).split("\n"))
 
 
 def _runner(row: dict[str, Any]) -> dict[str, Any]:

@@ -127,11 +127,11 @@ def _end(client: StudioClient, id: str, job: Any) -> None:
     if job.error is not None:
         print("\n".join(card(job.error.model_dump(mode="json"))), file=sys.stderr)
     elif isinstance(getattr(job, "scores", None), dict):
-        rows = _batch(client, id)
-        names = list(dict.fromkeys(name for each in rows for name in each.scores))
-        scored = [{"combination": each.combination, "rows": each.rows, **each.scores} for each in rows]
-        tables.table(scored, ["combination", "rows", *names])
-        print(f"`fts evaluation answers {id}` shows every answer", file=sys.stderr)
+        from core.messages.results import GetEvaluationResults
+        from tui.cli.scored import show_results
+
+        show_results(client.call(GetEvaluationResults(parent_job_id=id)).model_dump(mode="json"))
+        print(f"`fts evaluation rows {id} --order differs` shows the answers side by side", file=sys.stderr)
     elif job.status.value == "succeeded" and getattr(job, "auto_add_adapter", False):
         for what, id in (("adapter", job.adapter_id), ("model", job.trained_model_id)):
             if id is not None:

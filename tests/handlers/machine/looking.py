@@ -212,6 +212,22 @@ class GetEvaluationAnswers(Look):
         assert (value["rows"], value["total"]) == ([], 0)
 
 
+@looks("GetEvaluationResults")
+class GetEvaluationResults(Look):
+    """The table of a batch: its combinations in order, and the first adapter as what they are compared with."""
+
+    def ask(self, pick: Picker) -> Payload:
+        return {"parent_job_id": pick.id("jobs", "evaluation_jobs")}
+
+    def expect(self, model: Model, payload: Payload) -> Expected:
+        return expected(code="" if model.batch(payload["parent_job_id"]) else "not_found")
+
+    def check(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
+        rows = model.batch(payload["parent_job_id"])
+        assert [each["id"] for each in value["results"]] == [row["id"] for row in rows]
+        assert sum(each["baseline"] for each in value["results"]) == 1
+
+
 @looks("GetDatasetSplitByAdapter")
 class GetDatasetSplitByAdapter(Look):
     """How the adapter's own job split its dataset."""

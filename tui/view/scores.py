@@ -1,0 +1,103 @@
+"""Figures of an evaluation as people read them: per cents, differences with how sure they are, and a word for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.text import plain
+from tui.view import words
+
+Row = Mapping[str, Any]
+
+SHARES = frozenset(
+    {"exact_match", "f1", "rouge1", "rouge2", "rougeL", "rougeLsum", "stopped_by_eos"}
+)  # told in per cent
+UNITS = {"bleu": "of 100", "chrf": "of 100", "new_tokens": "tokens", "latency": "seconds", "seconds": "seconds",
+         "tokens_per_second": "tokens/s"}  # fmt: skip
+# Word -> (symbol, meaning of its colour): the word stands beside, so nothing is told by colour alone.
+VERDICTS: dict[str, tuple[str, str]] = {
+    "better": ("▲", "good"),
+    "worse": ("▼", "bad"),
+    "more": ("△", ""),
+    "less": ("▽", ""),
+    "same": ("=", "dim"),
+    "can't tell": ("?", "wait"),
+}
+LEGEND = (
+    "The difference is that from the baseline on the same rows, in brackets where it lies with 95 % certainty. "
+    "better, worse: more than chance explains. can't tell: it may be chance; more rows would tell."
+)
+
+
+def named(metric: str) -> str:
+    """What a metric is called."""
+    return plain(metric.replace("_", " "), limit=40)
+
+
+def heading(metric: str, results: Sequence[Row]) -> str:
+    """A metric with its unit, and which direction is good, as far as that is known."""
+    known = [each["scores"][metric] for each in results if metric in each["scores"]]
+    compared = any(score.get("low") is not None for score in known)
+    unit = "in %" if metric in SHARES else UNITS.get(metric, "")
+    good = ("higher is better" if known[0].get("higher_is_better", True) else "lower is better") if compared else ""
+    return ", ".join(filter(None, (named(metric), unit, good)))
+
+
+def figure(metric: str, value: float | None) -> str:
+    """A value, in per cent where it is a share."""
+    if value is None:
+        return ""
+    return f"{100 * value:.1f}" if metric in SHARES else _number(value)
+
+
+def signed(metric: str, value: float) -> str:
+    """A difference, with its sign also when it is none."""
+    text = figure(metric, abs(value))
+    return ("+" if value > 0 else "−" if value < 0 else "±") + text
+
+
+def interval(metric: str, score: Row) -> str:
+    """Where the value lies with 95 % certainty."""
+    low, high = score.get("low"), score.get("high")
+    return "" if low is None or high is None else f"{figure(metric, low)} … {figure(metric, high)}"
+
+
+def difference(metric: str, score: Row) -> str:
+    """The difference from the baseline, and where it lies with 95 % certainty."""
+    delta, low, high = (score.get(name) for name in ("delta", "delta_low", "delta_high"))
+    if delta is None:
+        return ""
+    where = "" if low is None or high is None else f" ({signed(metric, low)} … {signed(metric, high)})"
+    return signed(metric, delta) + where
+
+
+def chance(score: Row) -> str:
+    """How likely chance alone makes such a difference."""
+    p = score.get("p")
+    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def word(result: Row, metric: str) -> tuple[str, str]:
+    """What can be said of a combination by a metric: symbol and word, and the meaning of their colour."""
+    if result["baseline"]:
+        return "baseline", "dim"
+    verdict = str((result["scores"].get(metric) or {}).get("verdict") or "")
+    symbol, style = VERDICTS.get(verdict, ("", ""))
+    return f"{symbol} {verdict}".strip(), style
+
+
+def short_names(results: Sequence[Row]) -> dict[str, str]:
+    """Evaluation job id -> its combination, without the base model where all have the same one."""
+    names = {str(each["id"]): str(each["combination"]) for each in results}
+    bases = {name.split(" + ", 1)[0] for name in names.values()}
+    if len(bases) > 1 or len(names) == 1:
+        return {id: plain(name, limit=100) for id, name in names.items()}
+    return {
+        id: plain(name.split(" + ", 1)[1] if " + " in name else f"{name} (base)", limit=100)
+        for id, name in names.items()
+    }
+
+
+def _number(value: float) -> str:
+    return words.number(value) if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
