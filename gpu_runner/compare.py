@@ -13,8 +13,7 @@ from core.events import Finished
 from core.messages.comparing import BASE
 from core.spec import ComparisonSpec
 from gpu_runner.child import Context
-from gpu_runner.device import choose_device
-from gpu_runner.evaluate import LIBRARIES, precision
+from gpu_runner.evaluate import LIBRARIES, device_for
 from gpu_runner.failures import JobError, failure_of
 from gpu_runner.speaking import Speaker
 from gpu_runner.talk import Talk
@@ -25,8 +24,8 @@ def compare(spec: ComparisonSpec, context: Context) -> Finished:
     spool, began = context.spool, time.monotonic()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(spec.resources.cpus)
-    wanted = precision(spec.resources.gpus)
-    device = choose_device(spec.resources.gpus, wanted, spool.warn, quantised=spec.model_bnb is not None)
+    quantised = spec.model_bnb is not None
+    device = device_for(spec.model, spec.resources.gpus, context.token, spool.warn, quantised=quantised)
 
     # ─── what answers ─────────────────────────────────────────────────────────────────────────────
     spool.phase(f"loading {spec.model.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import groupby
@@ -15,17 +15,20 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
-from core.spec import Combination, EvaluationSpec
+from core.spec import Combination, EvaluationSpec, ModelSource
 from gpu_runner.checkpoint import publish_file
 from gpu_runner.child import Context
 from gpu_runner.data import Row
-from gpu_runner.device import Device, choose_device, cpu_has_bf16
+from gpu_runner.device import Device, Warn, choose_device, cpu_has_bf16
 from gpu_runner.failures import Cancelled, JobError, Paused, failure_of
-from gpu_runner.generate import generate
+from gpu_runner.generate import Generated, generate, losses, marks_of
 from gpu_runner.grading import Grader
 from gpu_runner.holding import Writing, with_room
+from gpu_runner.models import stored_in_half
+from gpu_runner.reading import Text
 from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns, read_lines, scored_before, text_of
 from gpu_runner.swapping import Base
+from gpu_runner.taught import texts_of
 from gpu_runner.unseen import choose_rows
 
 LIBRARIES = ("torch", "transformers", "peft")
@@ -36,13 +39,13 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
     spool, began = context.spool, time.monotonic()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(spec.resources.cpus)
-    device = choose_device(spec.resources.gpus, precision(spec.resources.gpus), spool.warn)
 
     # ─── rows ─────────────────────────────────────────────────────────────────────────────────────
     spool.phase("reading the rows")
     rows = choose_rows(spec, context)
     plain = ask(rows, spec.prompt) if not all(each.chat_template for each in spec.combinations) else None
-    work = Work(spec, context, device, rows, plain)
+    work = Work(spec, context, rows, plain)
+    device = work.choose_device(spec.baseline.model)
     work.grader = Grader(spec, work.warn)
     spool.write(
         "started",
@@ -80,11 +83,16 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
     return Finished(at=time.time(), outcome="succeeded", summary=summary)
 
 
-def precision(gpus: int) -> dict[str, bool]:
-    """The half precision that the device computes fastest, as a training's arguments name it; empty for fp32."""
+def device_for(model: ModelSource, gpus: int, token: str | None, warn: Warn, *, quantised: bool = False) -> Device:
+    """Where a model is asked, and in which precision: on a GPU the half precision that it computes fastest. On a processor the
+    model's own: there half precision would save more time than anything, and change answers that are near ties.
+    """
     if gpus > 0 and torch.cuda.is_available():
-        return {"bf16": True} if torch.cuda.is_bf16_supported() else {"fp16": True}
-    return {"bf16": True} if cpu_has_bf16() else {}
+        asked = {"bf16": True} if torch.cuda.is_bf16_supported() else {"fp16": True}
+    else:
+        half = not quantised and cpu_has_bf16() and stored_in_half(model, token)
+        asked = {"bf16": True} if half else {}
+    return choose_device(gpus, asked, warn)
 
 
 class LeftOut(Exception):
@@ -97,9 +105,9 @@ class Work:
 
     spec: EvaluationSpec
     context: Context
-    device: Device
     rows: Sequence[Row]
     plain: Questions | None  # the questions of all combinations that no chat template asks
+    device: Device = field(init=False)  # the model's that is asked now
     grader: Grader = field(init=False)
     done: int = 0  # rows of combinations that are over
     answered: int = 0  # rows that this attempt answered
@@ -107,6 +115,12 @@ class Work:
     failures: list[str] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
     began: float = field(default_factory=time.monotonic)
+
+    def choose_device(self, model: ModelSource) -> Device:
+        """Where this base model is asked, from now on."""
+        bnb, gpus = self.spec.adapter_bnb or self.spec.model_bnb, self.spec.resources.gpus
+        self.device = device_for(model, gpus, self.context.token, self.warn, quantised=bnb is not None)
+        return self.device
 
     @property
     def total(self) -> int:
@@ -181,7 +195,8 @@ def _by_model(spec: EvaluationSpec) -> Iterator[list[Combination]]:
 def _score_all(group: list[Combination], work: Work) -> None:
     """Score the combinations of one base model, which is let go with this call."""
     bnb = work.spec.adapter_bnb or work.spec.model_bnb
-    base = Base(group[0].model, work.device, bnb, work.context.token)
+    model = group[0].model
+    base = Base(model, work.choose_device(model), bnb, work.context.token)
     for combination in group:
         if combination.job_id in work.succeeded:
             continue
@@ -214,6 +229,9 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
         context.spool.phase(f"evaluating {name}")
         torch.manual_seed(spec.seed)
         questions = work.questions(combination, base.tokenizer)
+        texts, lacking = texts_of(questions, spec.prompt, base.tokenizer, combination.loss_on)
+        if texts is None:
+            work.warn(f"loss and perplexity are left out: {lacking}")
         began, before = time.monotonic(), work.answered
         answers = generate(
             model,
@@ -222,12 +240,15 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
             spec.generation,
             work.device,
             templated=questions.templated,
+            expected=texts,
             on_batch=lambda done: work.batch(combination, done, before),
             warn=work.warn,
         )
         took = time.monotonic() - began
-    context.spool.phase(f"scoring {name}")
-    lines = answer_lines(questions, answers, spec.selected_features)
+        context.spool.phase(f"scoring {name}")
+        lines = answer_lines(questions, answers, spec.selected_features)
+        if texts is not None:
+            _put_losses(lines, answers, texts, model, base.tokenizer, lambda: work.look(combination), work.device)
     graded = work.grader.grade(combination, lines, took, lambda: work.look(combination))
     path = context.directory / f"answers-{combination.job_id}.jsonl"
     text, digests = text_of(lines), list[str]()
@@ -240,3 +261,21 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
     sure = {metric: each.model_dump() for metric, each in graded.statistics.items()}
     work.say(combination, "succeeded", values=graded.values, statistics=sure, rows=len(questions), answers=answers_at)
     context.spool.log(f"{name}: exact match {graded.values['exact_match']:.1%} of {len(questions)} rows")
+
+
+def _put_losses(
+    lines: list[dict[str, Any]],
+    answers: Sequence[Generated],
+    texts: Sequence[Text],
+    model: Any,
+    tokenizer: Any,
+    look: Callable[[], None],
+    device: Device,
+) -> None:
+    """The loss of each expected answer, a mean over its tokens: what answering has not told is read now."""
+    left = [place for place, each in enumerate(answers) if each.loss is None and texts[place].after]
+    read = losses(model, [texts[place] for place in left], marks_of(model, tokenizer).pad, device, look)
+    found = {place: each.loss for place, each in enumerate(answers)} | dict(zip(left, read, strict=True))
+    for place, loss in found.items():
+        if loss is not None and loss.tokens:
+            lines[place]["scores"]["loss"], lines[place]["expected_tokens"] = loss.mean, loss.tokens

@@ -12,8 +12,9 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
 from gpu_runner.device import Device
+from gpu_runner.reading import Loss, Text, answer, can_go_on, fitting, is_greedy, read
 
-BATCH = 16
+BATCH = 32
 TOKENS = 32_768  # prompts and answers of a batch together: long prompts go in smaller batches
 NEW_TOKENS = 60  # guide, default generation config
 BOS_DEFAULT, EOS_DEFAULT = 1, 2  # guide: for models whose config lacks them
@@ -28,13 +29,14 @@ ALLOWED = SAMPLING | {
 class Generated:
     """One answer: its text without the prompt and special tokens, how many tokens it took, and whether EOS ended it.
 
-    `seconds` is the answer's share of its batch.
+    `seconds` is the answer's share of its batch; `loss` that of the answer expected, when one was given.
     """
 
     text: str
     new_tokens: int
     stopped_by_eos: bool
     seconds: float
+    loss: Loss | None = None
 
 
 @dataclass(frozen=True)
@@ -55,24 +57,25 @@ def generate(
     *,
     batch_size: int = BATCH,
     templated: bool = False,
+    expected: Sequence[Text] | None = None,
     on_batch: Callable[[int], None] = lambda done: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> list[Generated]:
     """Answer every prompt, in the order given; `on_batch(done)` is called after each batch and may raise to stop.
 
-    Prompts that a chat template wrote (`templated`) hold their special tokens already.
-    With do_sample false the text is the same as one by one (in fp32). A batch that memory has no room for is halved.
+    Prompts that a chat template wrote (`templated`) hold their special tokens already. `expected` are the prompts with the
+    answers expected, as the model was taught them, whose loss is told too. With do_sample false the text is the same as one by one (in fp32). A batch that memory has no room for is halved.
     """
     options, marks = options_of(settings, warn), marks_of(model, tokenizer)
     ids = [list(tokenizer(prompt, add_special_tokens=not templated)["input_ids"]) for prompt in prompts]
     encoded = cut_to_fit(model, ids, options["max_new_tokens"], marks, warn)
-    order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
+    texts = _texts(model, encoded, expected, options)
+    order = sorted(range(len(prompts)), key=lambda index: (len(texts[index].before), len(texts[index].after)))
     answers: dict[int, Generated] = {}
     while len(answers) < len(order):
         rest = order[len(answers) : len(answers) + batch_size]
-        longest = len(encoded[rest[-1]]) + options["max_new_tokens"]
-        batch = rest[: max(1, TOKENS // longest)]
-        made = _tried(model, tokenizer, [encoded[index] for index in batch], options, marks, device)
+        batch = rest[: _fitting(model, [texts[index] for index in rest], options["max_new_tokens"])]
+        made = _tried(model, tokenizer, [texts[index] for index in batch], options, marks, device)
         if made is None:
             batch_size = max(1, len(batch) // 2)
             torch.cuda.empty_cache()
@@ -80,6 +83,28 @@ def generate(
         answers.update(zip(batch, made, strict=True))
         on_batch(len(answers))
     return [answers[index] for index in range(len(prompts))]
+
+
+def _texts(
+    model: Any, encoded: list[list[int]], expected: Sequence[Text] | None, options: dict[str, Any]
+) -> list[Text]:
+    """The prompts, each with what is expected behind it where both can be read at once: then it begins with the very prompt
+    that is asked, and the model has room for both.
+    """
+    if expected is None or not can_go_on(model) or not is_greedy(model, options):
+        return [Text(ids, []) for ids in encoded]
+    room = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+    return [
+        wanted if wanted.before == ids and len(ids) + len(wanted.after) <= room else Text(ids, [])
+        for ids, wanted in zip(encoded, expected, strict=True)
+    ]
+
+
+def _fitting(model: Any, texts: list[Text], new: int) -> int:
+    """How many of the texts, shortest first, go in a batch: long ones in smaller batches."""
+    behind = max(len(each.after) for each in texts)
+    longest = len(texts[-1].before) + max(new, behind)
+    return min(max(1, TOKENS // longest), fitting(model, behind))
 
 
 def options_of(settings: dict[str, Any], warn: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
@@ -124,28 +149,59 @@ def cut_to_fit(
 
 
 def _tried(
-    model: Any, tokenizer: Any, encoded: list[list[int]], options: dict[str, Any], marks: Marks, device: Device
+    model: Any, tokenizer: Any, texts: list[Text], options: dict[str, Any], marks: Marks, device: Device
 ) -> list[Generated] | None:
     """The batch's answers; None when memory has no room for it and it could be smaller."""
     try:
-        return _batch(model, tokenizer, encoded, options, marks, device)
+        return _batch(model, tokenizer, texts, options, marks, device)
     except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU it is a plain one
         full = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-        if len(encoded) == 1 or not full:
+        if len(texts) == 1 or not full:
             raise
     return None
 
 
 def _batch(
-    model: Any, tokenizer: Any, encoded: list[list[int]], options: dict[str, Any], marks: Marks, device: Device
+    model: Any, tokenizer: Any, texts: list[Text], options: dict[str, Any], marks: Marks, device: Device
 ) -> list[Generated]:
     began = time.perf_counter()
-    longest = max(map(len, encoded))
+    losses: list[Loss] = []
     with computing(device):
-        out = model.generate(**arguments(model, encoded, options, marks))
-    answers = [_answer(tokenizer, row[longest:].tolist(), marks.eos) for row in out]
-    seconds = (time.perf_counter() - began) / len(encoded)
-    return [replace(each, seconds=seconds) for each in answers]
+        if can_go_on(model) and is_greedy(model, options):
+            said, losses = answer(model, texts, options["max_new_tokens"], marks.eos, marks.pad)
+        else:
+            prompts = [each.before for each in texts]
+            out = model.generate(**arguments(model, prompts, options, marks))
+            said = out[:, max(map(len, prompts)) :].tolist()
+    seconds = (time.perf_counter() - began) / len(texts)
+    answers = [replace(_answer(tokenizer, each, marks.eos), seconds=seconds) for each in said]
+    return [
+        replace(each, loss=loss) if loss.tokens else each
+        for each, loss in zip(answers, losses or [Loss(0.0, 0)] * len(answers), strict=True)
+    ]
+
+
+def losses(
+    model: Any, texts: Sequence[Text], pad: int, device: Device, on_batch: Callable[[], None] = lambda: None
+) -> list[Loss]:
+    """The loss of each text's second part, given its first; what the model has no room for is cut in front, and behind."""
+    room = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+    cut = [_cut(each, room) for each in texts]
+    order = sorted(range(len(cut)), key=lambda index: (len(cut[index].before), len(cut[index].after)))
+    found: dict[int, Loss] = {}
+    while len(found) < len(order):
+        rest = order[len(found) : len(found) + BATCH]
+        batch = rest[: _fitting(model, [cut[index] for index in rest], 0)]
+        with computing(device):
+            done = read(model, [cut[index] for index in batch], pad)
+        found.update(zip(batch, done.losses, strict=True))
+        on_batch()
+    return [found[index] for index in range(len(cut))]
+
+
+def _cut(text: Text, room: int) -> Text:
+    after = text.after[: room - 1]
+    return Text(text.before[-(room - len(after)) :], after)
 
 
 @contextmanager

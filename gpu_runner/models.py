@@ -63,6 +63,19 @@ def load_model(
     return model
 
 
+def stored_in_half(source: ModelSource, token: str | None = None) -> bool:
+    """Whether the model's weights are kept in half precision; not when its config can't be read or does not tell."""
+    from transformers import AutoConfig
+
+    try:
+        config = _reading(
+            source.name, lambda: AutoConfig.from_pretrained(**located(source, token), trust_remote_code=False)
+        )
+    except JobError:
+        return False  # loading it tells why
+    return getattr(config, "dtype", None) in (torch.bfloat16, torch.float16)
+
+
 def _keep_four_bits(model: Any, learns: Method | None) -> None:
     """bitsandbytes packs 4-bit weights anew, and coarser, when they are first used outside training on some processors.
 

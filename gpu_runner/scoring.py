@@ -64,6 +64,7 @@ def answer_lines(questions: Questions, answers: Sequence[Generated], features: S
             "stopped_by_eos": answer.stopped_by_eos,
             "new_tokens": answer.new_tokens,
             "seconds": round(answer.seconds, 5),
+            "expected_tokens": None,
             "features": {name: questions.rows[index].get(name) for name in features},
             "scores": {},
         }

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
-from core.spec import EvaluationSpec, Sampling
+from core.spec import EvaluationSpec, ModelSource, Sampling
 from gpu_runner import child, evaluate, swapping
 from gpu_runner.child import Context
 from gpu_runner.data import load_rows, sample_and_split
@@ -219,3 +221,17 @@ def test_each_is_asked_as_it_was_taught_in_plain_text_or_in_turns(spec: Any, mad
     other = Attempt(tmp_path / "other")
     assert finished(other.run(whole))["outcome"] == "succeeded"
     assert [each["prompt"] for each in other.answers("2-one")] == [f"<s> u w{n} z " for n in range(5)]
+
+
+@pytest.mark.parametrize(("stored", "computed"), [(torch.float32, "fp32"), (torch.bfloat16, "bf16")])
+def test_on_a_processor_a_model_is_asked_in_its_own_precision(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: torch.dtype, computed: str
+) -> None:
+    monkeypatch.setattr(evaluate, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("gpu_runner.device.cpu_has_bf16", lambda: True)
+    AutoModelForCausalLM.from_pretrained(made / "base", dtype=stored).save_pretrained(tmp_path / "model")
+    told: list[str] = []
+    source = ModelSource(id="m", name="m", location=str(tmp_path / "model"))
+    assert evaluate.device_for(source, 0, None, told.append).precision == computed
+    gone = ModelSource(id="g", name="g", location=str(tmp_path / "gone"))
+    assert evaluate.device_for(gone, 0, None, told.append).precision == "fp32" and told == []

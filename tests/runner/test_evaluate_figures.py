@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -98,3 +99,23 @@ def test_a_line_of_answers_tells_each_rows_scores(spec: Any, tmp_path: Path) -> 
     for name in ("exact_match", "f1", "rouge1", "rouge2", "rougeL", "rougeLsum"):
         assert values[name] == pytest.approx(sum(line["scores"][name] for line in lines) / ROWS)
     assert all(line["seconds"] > 0 and {"bleu", "chrf"} <= line["scores"].keys() for line in lines)
+
+
+def test_loss_and_perplexity_are_told_of_every_expected_answer(spec: Any, tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    attempt.run(spec("one", "base"))
+    for name in ("1-one", "2-base"):
+        values, lines = attempt.scored()[name]["values"], attempt.answers(name)
+        assert {line["expected_tokens"] for line in lines} == {3}  # "c", "w7" and EOS
+        assert values["loss"] == pytest.approx(sum(line["scores"]["loss"] for line in lines) / ROWS)
+        assert values["perplexity"] == pytest.approx(math.exp(values["loss"]))
+    sure = attempt.scored()["2-base"]["statistics"]["loss"]
+    assert sure["low"] < values["loss"] < sure["high"] and sure["higher_is_better"] is False
+
+
+def test_losses_are_the_same_where_the_library_answers(spec: Any, tmp_path: Path) -> None:
+    ours, librarys = Attempt(tmp_path / "ours"), Attempt(tmp_path / "library")
+    ours.run(spec("one"))
+    librarys.run(spec("one", generation={"do_sample": False, "max_new_tokens": 4, "num_beams": 2}))
+    told = [attempt.scored()["1-one"]["values"]["loss"] for attempt in (ours, librarys)]
+    assert told[0] == pytest.approx(told[1], rel=1e-3)

@@ -83,7 +83,7 @@ def test_a_batch_that_memory_has_no_room_for_is_halved(
     monkeypatch.setattr(module, "_batch", small)
     done: list[int] = []
     assert texts(generate(*pair, PROMPTS, GREEDY, CPU, on_batch=done.append)) == expected
-    assert sizes[:4] == [16, 8, 4, 2] and max(sizes[3:]) == 2
+    assert sizes[:4] == [21, 10, 5, 2] and max(sizes[3:]) == 2
     assert done == sorted(done) and done[-1] == len(PROMPTS)
 
 
