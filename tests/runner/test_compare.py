@@ -32,11 +32,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     return model, make_adapter(root / "adapter", model, seed=1), make_rows(root / "rows.jsonl")
 
 
-@pytest.fixture(autouse=True)
-def plain_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpu_runner.compare.precision", lambda gpus: {})  # fp32, as the speaker that it is held against
-
-
 def spec(made: tuple[Path, Path, Path], **extra: Any) -> dict[str, Any]:
     model, adapter, rows = made
     prompt = {"id": "p", "name": "p", "prompt_template": "{question} {answer}"}
