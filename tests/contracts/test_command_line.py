@@ -28,7 +28,12 @@ from tui.forms import fields
 
 # What only programs say to the studio; people have better ways, and `fts send` for the rest.
 PROGRAMS = {"RegisterRunner", "ReportProgress"}
-OTHER_WAYS = {"GetJobLog": "job logs", "PlanFineTuningJob": "job plan", "GetPlan": "job plan"}
+OTHER_WAYS = {
+    "GetJobLog": "job logs",
+    "PlanFineTuningJob": "job plan",
+    "GetPlan": "job plan",
+    "AskComparison": "compare ask",
+}
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

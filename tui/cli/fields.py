@@ -87,7 +87,7 @@ def add_options(
 
 def _flags(option: Option, message: type[Message[Any]]) -> list[str]:
     field = option.path[-1]
-    short = field.removesuffix("_id")
+    short = field.removesuffix("_ids").removesuffix("_id")
     if short == field or field not in REFERENCES or short in message.model_fields:
         return [option.flag]
     return [f"--{short.replace('_', '-')}", option.flag]
@@ -131,7 +131,7 @@ def _reader(kind: Any) -> Callable[[str], Any]:
     if kind in (int, float):
         return _Number(kind)
     if kind is str or get_origin(kind) is Literal:
-        return _text
+        return as_text
     return as_json
 
 
@@ -164,7 +164,7 @@ def seconds(text: str) -> float:
     return value
 
 
-def _text(text: str) -> str:
+def as_text(text: str) -> str:
     """The text itself; `@FILE` is the file's content, `@-` standard input, `@@` a literal @."""
     if text.startswith("@@"):
         return text[1:]
@@ -181,6 +181,6 @@ def _text(text: str) -> str:
 def as_json(text: str) -> Any:
     """What JSON text, or a file of it, holds."""
     try:
-        return json.loads(_text(text))
+        return json.loads(as_text(text))
     except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"not JSON: {error}") from None

@@ -58,6 +58,7 @@ REFERENCES: dict[str, tuple[Listing, ...]] = {
     "model_id": (MODEL,),
     "prompt_id": (PROMPT,),
     "adapter_id": (ADAPTER,),
+    "adapter_ids": (ADAPTER,),
     "fine_tuning_job_id": (JOB,),
     "parent_job_id": (BATCH,),
     "training_arguments_config_id": (CONFIG,),
@@ -107,7 +108,10 @@ def resolve(client: StudioClient, payload: Any, name: str = "") -> Any:
 
 
 def _resolved(client: StudioClient, field: str, value: Any, name: str) -> Any:
-    if isinstance(value, str) and value and (listings := places(field, name)):
+    listings = places(field, name)
+    if listings and isinstance(value, list):
+        return [_resolved(client, field, each, name) for each in value]
+    if listings and isinstance(value, str) and value:
         return by_name(client, listings, value)
     return resolve(client, value) if isinstance(value, dict | list) else value
 

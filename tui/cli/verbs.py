@@ -102,7 +102,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("compare", "start", "StartComparison", "base_model_id"),
     Verb("compare", "list", "ListComparisons"),
     Verb("compare", "show", "GetComparison", "id"),
-    Verb("compare", "ask", "AskComparison", "id", "prompt"),
     Verb("compare", "stop", "StopAnswers", "id", "number"),
     Verb("compare", "end", "EndComparison", "id"),
     Verb("compare", "cancel", "CancelJob", "id"),

@@ -14,7 +14,7 @@ from core.messages import parse
 from core.text import plain
 from tui.cli import output, tables
 from tui.cli.parsing import Parser, add_command
-from tui.cli.references import BATCH, EXPORT, JOB, SCORED, Listing, by_name, hint
+from tui.cli.references import BATCH, COMPARISON, EXPORT, JOB, SCORED, Listing, by_name, hint
 from tui.view import words
 from tui.view.failure import card
 
@@ -26,7 +26,12 @@ EVERY = 5.0  # seconds between lines of progress
 
 
 # What a noun's job may be called by.
-CALLED: dict[str, tuple[Listing, ...]] = {"job": (JOB,), "evaluation": (BATCH, SCORED), "export": (EXPORT,)}
+CALLED: dict[str, tuple[Listing, ...]] = {
+    "job": (JOB,),
+    "evaluation": (BATCH, SCORED),
+    "export": (EXPORT,),
+    "compare": (COMPARISON,),
+}
 
 
 def add(verbs: dict[str, Any]) -> None:
@@ -149,6 +154,10 @@ def state(client: StudioClient, id: str, noun: str = "job") -> Any:
         from core.messages.export import GetExportJob
 
         return client.call(GetExportJob(id=id)).export_job
+    if noun == "compare":
+        from core.messages.comparing import GetComparison
+
+        return client.call(GetComparison(id=id, limit=1)).comparison
     from core.messages.fine_tuning import GetFineTuningJob
 
     return client.call(GetFineTuningJob(id=id)).fine_tuning_job
