@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import and_, delete, select, update
 from sqlalchemy.orm import Session, defer
 
-from actors import kept_room
+from actors import holding, kept_room
 from actors.desk import Desk
 from actors.hosts import HELD
 from actors.jobs import fail, move, requeue
@@ -166,6 +166,8 @@ def take(desk: Desk, unit: Unit, runner: Runner, job: Job, report: JobReport) ->
     records = fresh_records(report, member.accepted)
     if records is None:
         return
+    if not member.accepted:
+        holding.before_it_begins(unit, job, report.short, member.rank, runner.host)
     member.accepted = max(member.accepted, report.next_offset)
     for raw in records:
         _hear(desk, unit, job, member, raw)

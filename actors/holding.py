@@ -8,10 +8,13 @@ from core.store.tables import Job
 from core.text import plain
 
 
-def hold(unit: Unit, job: Job, reason: str, needed: int, free: int) -> None:
-    """Note that the job stands still, and say so once."""
+def hold(unit: Unit, job: Job, reason: str, needed: int, free: int, rank: int = 0) -> None:
+    """Note that the job stands still, and say so once. `rank` is that of the runner of several that it waits for."""
     before = job.held
-    job.held = {"since": before["since"] if before else unit.now, "reason": reason, "needed": needed, "free": free}
+    if before is not None and before.get("rank", 0) != rank:
+        return  # it waits for another one already
+    since = before["since"] if before else unit.now
+    job.held = {"since": since, "reason": reason, "needed": needed, "free": free, "rank": rank}
     if before is None:
         unit.emit(
             "JobHeld", "jobs", job.id, f"{job.name} stands still: {reason}",
@@ -19,21 +22,22 @@ def hold(unit: Unit, job: Job, reason: str, needed: int, free: int) -> None:
         )  # fmt: skip
 
 
-def go_on(unit: Unit, job: Job) -> None:
-    """There is room again."""
-    if job.held is not None:
+def go_on(unit: Unit, job: Job, rank: int = 0) -> None:
+    """There is room again where it was waited for."""
+    if job.held is not None and job.held.get("rank", 0) == rank:
         seconds = round(unit.now - job.held["since"], 1)
         text = f"{job.name} goes on: {'there is room' if job.held['needed'] else 'its files can be reached'} again"
         job.held = None
         unit.emit("JobHasRoom", "jobs", job.id, text, attempt=job.attempt, seconds=seconds)
 
 
-def before_it_begins(unit: Unit, job: Job, short: Short | None) -> None:
-    """What the runner says of the room for the files of a job that has yet to begin."""
+def before_it_begins(unit: Unit, job: Job, short: Short | None, rank: int = 0, host: str = "") -> None:
+    """What the runner says of the room for the files of a job that has yet to begin; of several runners this is one's word."""
+    where = f" on {host}" if host else ""
     if short is None:
-        go_on(unit, job)
+        go_on(unit, job, rank)
     elif short.away:
-        hold(unit, job, plain(short.away), 0, 0)
+        hold(unit, job, plain(short.away) + where, 0, 0, rank)
     else:
         mib = f"{short.needed >> 20} MiB are needed, and {short.free >> 20} MiB are free on the runner's disk"
-        hold(unit, job, f"no room to begin ({mib})", short.needed, short.free)
+        hold(unit, job, f"no room to begin{where} ({mib})", short.needed, short.free, rank)

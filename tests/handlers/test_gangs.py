@@ -191,6 +191,33 @@ def test_when_a_child_dies_the_attempt_is_over_for_all_and_the_next_is_fenced_fr
     assert {each["attempt"] for one in (pair.a, pair.b) for each in one.report()["jobs"]} == {2}
 
 
+def test_a_member_without_room_for_its_files_holds_the_job_which_says_where_and_goes_on_when_there_is(
+    desk: Desk, pair: Pair
+) -> None:
+    pair.a.tell(pair.id, MET)
+    short = {"needed": 8 << 20, "free": 5 << 10}
+    for _ in range(2):
+        pair.b.tell(pair.id, short=short)
+        pair.a.tell(pair.id, begin=10)
+    held = say(desk, "GetFineTuningJob", id=pair.id)["fine_tuning_job"]["held"]
+    assert held["reason"].startswith(f"no room to begin on {pair.b.host} (8 MiB are needed, and 0 MiB are free")
+    assert types(desk, pair.id).count("JobHeld") == 1
+    pair.b.tell(pair.id)
+    assert job(desk, pair.id).held is None and types(desk, pair.id)[-1] == "JobHasRoom"
+
+
+def test_members_that_all_lack_room_are_waited_for_one_after_another(desk: Desk, pair: Pair) -> None:
+    short = {"needed": 8 << 20, "free": 5 << 10}
+    for each in (pair.a, pair.b, pair.a, pair.b):
+        each.tell(pair.id, short=short)
+    assert "on " + pair.b.host not in job(desk, pair.id).held["reason"]  # type: ignore[index]
+    pair.a.tell(pair.id, MET)
+    pair.b.tell(pair.id, short=short)
+    assert f"on {pair.b.host}" in job(desk, pair.id).held["reason"]  # type: ignore[index]
+    pair.b.tell(pair.id)
+    assert [each for each in types(desk, pair.id) if each.startswith("JobH")] == ["JobHeld", "JobHasRoom"] * 2
+
+
 def test_what_fails_on_one_runner_fails_the_job(desk: Desk, pair: Pair) -> None:
     pair.begin()
     error = {"kind": "out_of_memory", "message": "memory ran out"}
