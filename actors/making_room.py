@@ -4,6 +4,7 @@ for more urgent ones where the studio is set so; jobs that no single runner coul
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -30,23 +31,23 @@ GOING = (S.assigned.value, S.running.value)
 @dataclass(frozen=True)
 class Plan:
     """What is to be done: (runner, job, workers) of room to be kept, (job, runner, jobs to pause) of room to be made, (job,
-    [(runner, workers)]) of jobs for several.
+    [(runner, workers)]) of jobs for several, runners that keep what is no use to anyone.
     """
 
     keeping: list[tuple[str, str, int]] = field(default_factory=list)
     making: list[tuple[Waiting, str, list[str]]] = field(default_factory=list)
     together: list[tuple[Waiting, list[tuple[str, int]]]] = field(default_factory=list)
+    torn: set[str] = field(default_factory=set)
 
     @property
     def runners(self) -> set[str]:
         """The runners that it is about."""
         several = {runner_id for _, parts in self.together for runner_id, _ in parts}
-        return (
-            several | {runner_id for runner_id, _, _ in self.keeping} | {runner_id for _, runner_id, _ in self.making}
-        )
+        one = {runner_id for runner_id, _, _ in self.keeping} | {runner_id for _, runner_id, _ in self.making}
+        return several | one | self.torn
 
     def __bool__(self) -> bool:
-        return bool(self.keeping or self.making or self.together)
+        return bool(self.keeping or self.making or self.together or self.torn)
 
 
 def make_room(desk: Desk, now: float) -> None:
@@ -59,6 +60,8 @@ def make_room(desk: Desk, now: float) -> None:
         unit.session.get(Meta, "last_tick", with_for_update=True)  # processes that tick take turns
         plan = _plan(desk.settings, unit.session, now)  # again: another process may have done it
         runners = _locked(unit, plan.runners)
+        for runner_id in plan.torn:
+            runners[runner_id].kept_for = None  # the next turn keeps all of it somewhere
         for runner_id, job_id, workers in plan.keeping:
             _keep(unit, runners[runner_id], job_id, workers, "has waited long")
         for waiting, runner_id, ids in plan.making:
@@ -71,7 +74,9 @@ def make_room(desk: Desk, now: float) -> None:
 def _plan(settings: Settings, session: Session, now: float) -> Plan:
     turns = sorted(lanes.heads(session), key=lambda job: job.turn(now, settings.ageing_seconds))
     old = [job for job in turns if now - job.since >= settings.patience_seconds]
-    kept, number = _kept(session) if old else (set[str](), 0)
+    kept, number, torn = _kept(session) if old else (set[str](), 0, set[str]())
+    if torn:
+        return Plan(torn=torn)
     urgent = _above_others(session, turns) if settings.preempt else []
     if not number and not urgent and not any(job.shape.workers > 1 for job in turns):
         return Plan()
@@ -86,13 +91,21 @@ def _plan(settings: Settings, session: Session, now: float) -> Plan:
     return Plan(keep(waited, there), making, together)
 
 
-def _kept(session: Session) -> tuple[set[str], int]:
-    """The jobs that room is kept for, and for how many more it may be. Full runners don't notice that one waits no more."""
+def _kept(session: Session) -> tuple[set[str], int, set[str]]:
+    """The jobs that room is kept for, for how many more it may be, and the runners that keep a part of which the rest is gone.
+
+    Full runners don't notice that a job waits no more. A part is left where a runner was just reporting when the rest was
+    given up: it keeps the job from being looked at, and would for good.
+    """
     waits = and_(Job.id == Runner.kept_for, Job.status == S.queued.value)
-    there = select(Job.id).select_from(Runner).outerjoin(Job, waits)
-    keeping = list(session.scalars(there.where(Runner.lost.is_(False), Runner.draining.is_(False))))
-    kept = [kept_for for kept_for in keeping if kept_for is not None]
-    return set(kept), to_begin(len(keeping), len(kept))
+    there = select(Runner.id, Runner.kept_workers, Job.id, Job.workers).select_from(Runner).outerjoin(Job, waits)
+    rows = session.execute(there.where(Runner.lost.is_(False), Runner.draining.is_(False))).all()
+    kept = [(runner_id, job_id, wanted) for runner_id, _, job_id, wanted in rows if job_id is not None]
+    workers = Counter[str]()
+    for _, number, job_id, _ in rows:
+        workers[job_id or ""] += number or 0
+    torn = {runner_id for runner_id, job_id, wanted in kept if workers[job_id] < wanted}
+    return {job_id for _, job_id, _ in kept}, to_begin(len(rows), len(kept)), torn
 
 
 def _above_others(session: Session, turns: list[Waiting]) -> list[Waiting]:

@@ -67,6 +67,19 @@ def test_the_oldest_takes_the_first_room_that_is_there_and_leaves_its_own_to_the
     assert job(desk, second).runner_id == a.id and kept(desk) == {"a": None, "b": None}
 
 
+@pytest.mark.usefixtures("every")
+def test_a_part_of_kept_room_whose_rest_was_given_up_keeps_the_job_from_nothing(desk: Desk) -> None:
+    filled(desk, "ab")
+    wide = start(desk, "wide", num_workers=4)
+    rooms(desk, "a", [wide], workers=2)  # b was given up while a's row was locked by its report
+    waited(desk)
+    assert kept(desk) == {"a": None, "b": None}
+    waited(desk, 2)
+    assert kept(desk) == {"a": wide, "b": wide} and types(desk, wide).count("RoomKept") == 2
+    waited(desk, 3)
+    assert kept(desk) == {"a": wide, "b": wide}
+
+
 def test_a_job_of_another_kind_takes_no_kept_room(desk: Desk) -> None:
     (a, b), (on_a, on_b) = filled(desk, "ab")
     older = start(desk, "older", num_cpu=2, num_memory=2)
