@@ -32,10 +32,14 @@ NOTE = "free:"  # + path: the key of a note in meta; its value is the root that 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something that may go: a file or directory strictly below `root`, which is a directory of the studio's own."""
+    """Something that may go: a file or directory strictly below `root`, which is a directory of the studio's own.
+
+    `bytes` is how much it is, where that was looked up before the transaction.
+    """
 
     path: Path
     root: Path
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def leave(desk: Desk, unit: Unit, candidates: Sequence[Candidate], kept: Sequenc
             freed.kept.append(KeptFiles(path=str(path), reason=reason))
             continue
         freed.paths.append(str(path))
-        freed.bytes += size(path)
+        freed.bytes += size(path) if each.bytes is None else each.bytes
         note(unit, path, each.root)
     if freed.paths:
         unit.after(partial(sweep, desk, freed.paths))
@@ -151,12 +155,18 @@ def _held(desk: Desk, path: Path) -> bool:
 def _in_use(path: Path) -> bool:
     """Whether someone holds a lock in there: the child of an attempt that was given up may live on, a copy may be made."""
     own = path / "lock"
-    for lock in [*([own] if own.is_file() else []), *path.glob("*/lock")] if path.is_dir() else ():
-        with lock.open("rb") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+    return any(locked(lock) for lock in (own, *path.glob("*/lock"))) if path.is_dir() else False
+
+
+def locked(lock: Path) -> bool:
+    """Whether someone holds that lock. Raises OSError."""
+    if not lock.is_file():
+        return False
+    with lock.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 
@@ -209,4 +219,11 @@ def size(path: Path) -> int:
     """Bytes of the files below `path`; links are not followed."""
     if not path.is_dir() or path.is_symlink():
         return path.lstat().st_size
-    return sum((Path(directory) / name).lstat().st_size for directory, _, names in os.walk(path) for name in names)
+    return sum(_size(Path(directory) / name) for directory, _, names in os.walk(path) for name in names)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0  # it went meanwhile

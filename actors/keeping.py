@@ -21,6 +21,7 @@ from core.store.session import Unit
 from core.store.tables import Job, Meta
 
 MLFLOW = "mlflow"  # in a job's directory: the files of its runs, which are MLflow's to remove
+TRACKING = "tracking.lock"  # there too: held by whoever tells MLflow of the job (gpu_runner/trackers.py)
 BATCH = 50  # jobs that are looked at in one turn
 DAY = 86_400.0
 CHECKPOINTS = ("checkpoints", "drafts", "best.safetensors", "reserve")  # of an attempt, besides what is told of it
@@ -67,7 +68,10 @@ def _sweep(desk: Desk, sort: Sort, now: float) -> None:
     with desk.store.read() as session:
         ended = _ended_before(session, _place(session, sort), now - sort.days * DAY)
     for id, at in ended:
-        found = _found(desk, sort, desk.settings.artifacts_root / "jobs" / id)
+        directory = desk.settings.artifacts_root / "jobs" / id
+        if sort.what == "files" and _tracked(desk, directory):
+            return  # those that ended later are not told yet either
+        found = _found(desk, sort, directory)
         with desk.store.write() as unit:
             if found:
                 _free(desk, unit, id, at, sort, found)
@@ -75,10 +79,19 @@ def _sweep(desk: Desk, sort: Sort, now: float) -> None:
         desk.publish()
 
 
-def _found(desk: Desk, sort: Sort, directory: Path) -> list[Path]:
-    """What there is; a directory that can't be read is passed over, and keeps no other from its turn."""
+def _tracked(desk: Desk, directory: Path) -> bool:
+    """Whether the job's records are being told to MLflow still, which may have been away: that ends within a day."""
     try:
-        return [path for path in sort.of(directory) if path.exists()]
+        return freeing.locked(directory / TRACKING)
+    except OSError as error:
+        desk.away(f"{directory} stays for now: {error}")
+        return True
+
+
+def _found(desk: Desk, sort: Sort, directory: Path) -> list[tuple[Path, int]]:
+    """What there is and its bytes, looked up before anything is locked; a directory that can't be read is passed over, and keeps no other from its turn."""
+    try:
+        return [(path, freeing.size(path)) for path in sort.of(directory) if path.exists()]
     except OSError as error:
         desk.away(f"{directory} stays: {error}")
         return []
@@ -98,14 +111,14 @@ def _ended_before(session: Session, place: tuple[float, str], bound: float) -> l
     return [(row[0], float(row[1] or 0)) for row in rows]
 
 
-def _free(desk: Desk, unit: Unit, id: str, at: float, sort: Sort, paths: list[Path]) -> None:
+def _free(desk: Desk, unit: Unit, id: str, at: float, sort: Sort, paths: list[tuple[Path, int]]) -> None:
     """Note what goes, unless the job has been run again meanwhile, and say how much it is."""
     columns: Any = load_only(Job.id, Job.name, Job.status, Job.finished_at, Job.checkpoint, Job.attempt, Job.summary)
     job = unit.session.get(Job, id, with_for_update=True, options=[columns])
     if job is None or job.finished_at != at or job.status not in ENDS:
         return
     root = desk.settings.artifacts_root / "jobs"
-    freed = freeing.leave(desk, unit, [freeing.Candidate(path, root) for path in paths])
+    freed = freeing.leave(desk, unit, [freeing.Candidate(path, root, size) for path, size in paths])
     if not freed.paths:
         return
     job.checkpoint = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from actors.desk import Desk
 from actors.keeping import sweep
 from actors.ticking import RETAIN_EVERY, tick
 from core.store.eventlog import events_after
+from core.store.session import Unit
 from core.store.tables import Adapter
 from tests.handlers.work import SUCCEEDED, Speaker, add_inputs, change, job, say, start, types
 
@@ -81,6 +84,34 @@ def test_what_mlflow_keeps_of_a_job_stays_with_its_runs(desk: Desk) -> None:
     (own / "mlflow" / "adapter" / "adapter_model.safetensors").write_text("weights")
     sweep(desk, time.time())
     assert left(own) == ["mlflow/adapter/adapter_model.safetensors"]
+
+
+def test_what_is_still_told_to_mlflow_is_kept_until_it_is_told(desk: Desk) -> None:
+    _, own = ended(desk, days=366)
+    with (own / "tracking.lock").open("w") as lock:  # as gpu_runner.trackers holds it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sweep(desk, time.time())
+        assert left(own) == sorted([*TOLD, "tracking.lock"]), "its checkpoints are nothing to MLflow"
+    sweep(desk, time.time())
+    assert not own.exists()
+
+
+def test_directories_are_measured_before_the_store_is_locked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended(desk)
+    write, measured, writing = desk.store.write, list[bool](), list[int]()
+
+    @contextmanager
+    def watched() -> Iterator[Unit]:
+        with write() as unit:
+            writing.append(1)
+            yield unit
+            writing.pop()
+
+    size = freeing.size
+    monkeypatch.setattr(desk.store, "write", watched)
+    monkeypatch.setattr(freeing, "size", lambda path: measured.append(bool(writing)) or size(path))  # type: ignore[func-returns-value]
+    sweep(desk, time.time())
+    assert measured and not any(measured)
 
 
 def test_while_the_artifacts_are_away_no_job_counts_as_looked_at(desk: Desk) -> None:
