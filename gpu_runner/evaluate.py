@@ -253,7 +253,8 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
     path = context.directory / f"answers-{combination.job_id}.jsonl"
     text, digests = text_of(lines), list[str]()
     writing = Writing("the answers", len(text.encode()), context.directory, spare=0)
-    with_room(context, writing, [lambda: digests.append(publish_file(path, text))])
+    write = [lambda: digests.append(publish_file(path, text))]
+    with_room(context, writing, write, look=lambda: work.look(combination))
     answers_at = context.relative(path)
     context.spool.write(
         "artifact", kind="answers", path=answers_at, job_id=combination.job_id, files={path.name: digests[0]}

@@ -60,14 +60,16 @@ def with_room(
     steps: Sequence[Callable[[], None]],
     undo: Callable[[], None] = lambda: None,
     team: Team | None = None,
+    look: Callable[[], None] = lambda: None,
 ) -> None:
     """Do the steps in order when there is room; where the disk fills up meanwhile, `undo` them and begin again when there is.
 
     All processes of the team come here, and hold as one: a step that fails in one of them fails for all. Raises Cancelled
-    or Paused when that is asked for meanwhile, and whatever a step raises that is no want of room.
+    or Paused when that is asked for meanwhile, and whatever a step raises that is no want of room. So does whatever `look`,
+    which is called while the job waits, raises.
     """
     team = team or context.team
-    hold = Hold(context, writing, team)
+    hold = Hold(context, writing, team, look)
     while True:
         error: BaseException | None = None
         if team.share(writing.fits):
@@ -103,6 +105,7 @@ class Hold:
     context: Context
     writing: Writing
     team: Team
+    look: Callable[[], None] = lambda: None
     told: bool = False
     pause: float = field(default=LOOK)
 
@@ -117,6 +120,7 @@ class Hold:
         until = time.monotonic() + self.pause
         while self.team.share(time.monotonic() < until):
             self._obey()
+            self._look()
             time.sleep(min(LOOK, self.pause))
             spool.flush()
 
@@ -124,6 +128,14 @@ class Hold:
         """There was room."""
         if self.told and self.team.first:
             self.context.spool.write("unheld")
+
+    def _look(self) -> None:
+        """Let whoever writes give up; the job then stands still no more."""
+        try:
+            self.look()
+        except BaseException:
+            self.over()
+            raise
 
     def _obey(self) -> None:
         if self.team.any(self.team.first and self.context.spool.gone):
