@@ -34,6 +34,7 @@ from core.store.session import Store
 from core.store.upgrade import upgrade
 
 log = logging.getLogger("fts.actors")
+RARELY = 60.0, 3600.0  # seconds between two lines about the same trouble, at first and at last
 QUEUES = frozenset({"commands", "runners", "slow"})
 
 
@@ -82,12 +83,42 @@ def _once_a_minute(tell: Callable[[str], None]) -> Callable[[str], None]:
     return told
 
 
-def _tick_forever(desk: Desk, stop: threading.Event) -> None:
+class _Trouble:
+    """Something that fails again and again: told whole the first time, then in a line and ever more rarely."""
+
+    def __init__(self) -> None:
+        self._kinds: set[type[Exception]] = set()
+        self._pause, self._next, self._times = RARELY[0], 0.0, 0
+
+    def failed(self, error: Exception, now: float) -> None:
+        """It failed; `now` is monotonic."""
+        self._times += 1
+        if type(error) not in self._kinds:
+            self._kinds.add(type(error))
+            self._pause = RARELY[0]
+            log.error("a tick failed; the next one tries again", exc_info=error)
+        elif now >= self._next:
+            self._pause = min(self._pause * 2, RARELY[1])
+            log.error("ticks still fail, %d by now: %s", self._times, str(error).partition("\n")[0])
+        else:
+            return
+        self._next = now + self._pause
+
+    def over(self) -> None:
+        """It works."""
+        if self._times:
+            log.info("ticks succeed again, after %d that failed", self._times)
+            self._kinds.clear()
+            self._times = 0
+
+
+def _tick_forever(desk: Desk, stop: threading.Event, trouble: _Trouble) -> None:
     while not stop.wait(1):
         try:
             tick(desk)
-        except Exception:
-            log.exception("a tick failed; the next one tries again")
+            trouble.over()
+        except Exception as error:
+            trouble.failed(error, time.monotonic())
 
 
 def run(queues: Sequence[str], using: Settings) -> None:
@@ -104,7 +135,7 @@ def run(queues: Sequence[str], using: Settings) -> None:
     desk.publish()  # before the first request: a store that was restored gets its new epoch now
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=using.threads)
     worker.start()
-    ticking = threading.Thread(target=_tick_forever, args=(desk, stop), name="tick")
+    ticking = threading.Thread(target=_tick_forever, args=(desk, stop, _Trouble()), name="tick")
     if "runners" in queues:
         ticking.start()
     log.info("ready: %s on %s", ", ".join(queues), safe_url(using.redis_url))

@@ -19,6 +19,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from actors import app
 from core.client import AsyncStudioClient, StudioClient
 from core.errors import Conflict, NotFound
 from core.events import Event
@@ -28,6 +29,27 @@ from core.queue import wire
 from core.settings import Settings
 
 HERE = Path(__file__).parent
+
+
+def test_ticks_that_fail_for_the_same_reason_are_told_whole_once_and_ever_more_rarely(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    trouble, full = app._Trouble(), OSError(28, "database or disk is full")
+    for second in range(4 * 3600):
+        trouble.failed(full, float(second))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [bool(record.exc_info) for record in caplog.records] == [True] + [False] * (len(lines) - 1)
+    assert 5 <= len(lines) < 12 and "disk is full" in lines[1]
+    trouble.failed(ValueError("another"), 4 * 3600)
+    assert caplog.records[-1].exc_info, "another reason is told whole"
+    trouble.failed(full, 4 * 3600 + 1)
+    assert len(caplog.records) == len(lines) + 1
+    trouble.over()
+    trouble.over()
+    assert [record.getMessage() for record in caplog.records][len(lines) + 1 :] == [
+        f"ticks succeed again, after {4 * 3600 + 2} that failed"
+    ]
 
 
 @contextmanager
