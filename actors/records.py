@@ -43,6 +43,7 @@ from core.store.tables import Endpoint, EvaluationJob, Job, Metric
 from core.types import SYSTEM, FailureClass, JobKind, JobStatus
 
 S = JobStatus
+LAST = 256  # names of numbers whose newest value is told: those that were told last
 LARGEST = 2**63 - 1  # what a column of whole numbers holds
 PROVEN = 60.0  # seconds of serving after which earlier deaths no longer count against an endpoint
 
@@ -74,7 +75,8 @@ class Intake:
         """Write the numbers collected so far, all at once."""
         if self.metrics:
             upsert(self.unit.session, list(self.metrics.values()))
-            self.job.last_metrics = {**(self.job.last_metrics or {}), **self.last}
+            before = {name: value for name, value in (self.job.last_metrics or {}).items() if name not in self.last}
+            self.job.last_metrics = dict([*before.items(), *self.last.items()][-LAST:])
         self.metrics.clear()
 
     def started(self, record: Started) -> None:

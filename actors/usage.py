@@ -33,7 +33,8 @@ def take(desk: Desk, unit: Unit, job: Job, told: Sequence[Usage]) -> list[dict[s
     points = [(at, step, values) for at, step, values in points if step is not None and values]
     if not points:
         return []
-    job.last_metrics = {**(job.last_metrics or {}), **points[-1][2]}
+    others = {name: value for name, value in (job.last_metrics or {}).items() if not name.startswith(SYSTEM)}
+    job.last_metrics = others | points[-1][2]
     shown = [{"step": step, "values": values} for _, step, values in points]
     desk.tell(
         unit,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from actors import usage
+from actors import records, usage
 from actors.desk import Desk
 from core.queue import stream
 from core.store.tables import Metric
@@ -86,6 +86,26 @@ def test_of_a_stale_attempt_of_strange_names_and_before_the_start_nothing_is_kep
     a.tell(id, begin=10, usage=[strange, points(began - 100, cpu=1), points(1e300, cpu=1)])
     a.report({"job_id": id, "attempt": 9, "offset": 0, "next_offset": 0, "usage": [points(began + 15, cpu=1)]})
     assert curves(desk, id) == {}
+
+
+def test_what_is_told_last_has_a_bound_whatever_names_are_invented(
+    desk: Desk, running: tuple[str, Speaker, float]
+) -> None:
+    id, a, began = running
+    for number in range(8):
+        a.tell(id, begin=10, usage=[points(began + 15 * number, **{f"x{number}-{each}": 1 for each in range(60)})])
+    a.tell(id, metrics(1, loss=2.0), begin=10)
+    for number in range(6):
+        a.tell(
+            id,
+            metrics(2 + number, loss=1.0, **{f"y{number}-{each}": 1.0 for each in range(60)}),
+            begin=20 + 10 * number,
+        )
+    told = job(desk, id).last_metrics or {}
+    assert len(told) <= records.LAST and told["loss"] == 1.0 and {"y5-0", "y5-59"} <= told.keys()
+    a.tell(id, begin=80, usage=[points(began + 200, memory=1)])
+    told = job(desk, id).last_metrics or {}
+    assert [name for name in told if name.startswith("sys.")] == ["sys.memory"] and told["loss"] == 1.0
 
 
 def test_a_curve_of_months_has_a_bound(desk: Desk, running: tuple[str, Speaker, float]) -> None:
