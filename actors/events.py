@@ -18,7 +18,7 @@ def list_events(message: ListEvents, session: Session, world: RealWorld) -> Even
     oldest = session.scalar(select(func.min(EventRow.id))) or 0
     only = message.model_dump(include={"type", "level", "kind", "resource_id"})
     if message.last:
-        found = last_events(session, message.limit, **only)
+        found = last_events(session, message.limit, plans=message.plans, **only)
         return EventsReply(events=found, oldest=oldest)
-    found = events_after(session, message.after, message.limit + 1, **only)
+    found = events_after(session, message.after, message.limit + 1, plans=message.plans, **only)
     return EventsReply(events=found[: message.limit], oldest=oldest, has_more=len(found) > message.limit)

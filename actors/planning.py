@@ -127,7 +127,7 @@ def forget(desk: Desk, now: float) -> None:
         candidates = []
         for job in unit.session.scalars(ended):
             candidates.append(freeing.Candidate(root / job.id, root))
-            unit.emit("ResourceRemoved", "jobs", job.id, f"{job.name} was forgotten", name=job.name)
+            unit.emit("ResourceRemoved", "jobs", job.id, f"{job.name} was forgotten", name=job.name, kind=job.kind)
             unit.session.delete(job)
         unit.session.flush()
         freeing.leave(desk, unit, candidates)

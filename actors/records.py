@@ -129,7 +129,8 @@ class Intake:
 
     def warned(self, record: Warned) -> None:
         """Something is done otherwise than asked."""
-        self.unit.emit("JobWarning", "jobs", self.job.id, record.text, level="warning", attempt=self.job.attempt)
+        told = {"attempt": self.job.attempt, "kind": self.job.kind}
+        self.unit.emit("JobWarning", "jobs", self.job.id, record.text, level="warning", **told)
 
     def ran_out(self, record: MemoryRanOut) -> None:
         """Memory ran out: the training goes on with less at once, which gives one that died of it another chance."""

@@ -48,7 +48,7 @@ KINDS = (
 EVENT_TYPES: dict[str, str] = {
     "ResourceAdded": "a resource was stored; data: {name}",
     "ResourceChanged": "a resource was edited; data: {name}",
-    "ResourceRemoved": "a resource was removed; data: {name}",
+    "ResourceRemoved": "a resource was removed; data: {name}, of a plan its kind too",
     "DefaultNoted": "a project default was taken without asking the Hub, or left out; data: {name}",
     "DatabaseImported": "a file was imported; data: {inserted, mended, skipped, failed}",
     "JobImported": "a job came with an import; data: {status, attempt, kind, name}",
@@ -58,7 +58,7 @@ EVENT_TYPES: dict[str, str] = {
     "JobResumed": "the attempt goes on from a checkpoint; later metrics of earlier attempts are cut; data: {attempt, from_step, path}",
     "CheckpointSaved": "a checkpoint exists; data: {attempt, step, path}",
     "ArtifactSaved": "an adapter, model or result exists; data: {attempt, kind_of, path}",
-    "JobWarning": "the job goes on otherwise than asked; data: {attempt}",
+    "JobWarning": "the job goes on otherwise than asked; data: {attempt, kind}",
     "JobCancelRequested": "someone asked to cancel; data: {status, attempt}",
     "JobLost": "the lease ran out; the job goes back to the queue or fails; data: {status, attempt, runner_id}",
     "JobSucceeded": "done; data: {status, attempt}",

@@ -24,9 +24,10 @@ class EventsReply(Value):
 class ListEvents(Query[EventsReply]):
     """Return what happened after the event `after`, oldest first; with `last`, the newest `limit` events."""
 
-    after: int = Field(0, ge=0)
+    after: int = Field(0, ge=0, description="The id of the event after which the page begins.")
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
-    last: bool = False
+    last: bool = Field(False, description="The newest events instead of the oldest, still in order.")
+    plans: bool = Field(True, description="Also events about plans, which are jobs of seconds that nobody keeps.")
     type: str | None = Field(None, description="Only events of this type.", json_schema_extra=known(EVENT_TYPES))
     level: str | None = Field(None, description="Only events of this level.", json_schema_extra=known(LEVELS))
     kind: str | None = Field(

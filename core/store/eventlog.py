@@ -13,26 +13,32 @@ from core.events import Event
 from core.queue import stream
 from core.store.session import Store, Unit, as_of
 from core.store.tables import EventRow, Meta
+from core.types import JobKind
 
 BATCH = 1_000  # events read from the log at once
 
 
-def events_after(session: Session, after: int, limit: int = BATCH, **equal: str | None) -> list[Event]:
+def events_after(
+    session: Session, after: int, limit: int = BATCH, *, plans: bool = True, **equal: str | None
+) -> list[Event]:
     """Events with an id above `after`, oldest first, each with its predecessor's id in the whole log.
 
     `equal` are columns and the values asked for (type, level, kind, resource_id); None asks for nothing.
+    Without `plans` what happened to plans is left out.
     """
-    query = _only(select(EventRow).where(EventRow.id > after).order_by(EventRow.id).limit(limit), equal)
-    return linked(session, list(session.scalars(query)), contiguous=set(equal.values()) <= {None})
+    query = _only(select(EventRow).where(EventRow.id > after).order_by(EventRow.id).limit(limit), equal, plans)
+    return linked(session, list(session.scalars(query)), contiguous=plans and set(equal.values()) <= {None})
 
 
-def last_events(session: Session, limit: int, **equal: str | None) -> list[Event]:
+def last_events(session: Session, limit: int, *, plans: bool = True, **equal: str | None) -> list[Event]:
     """The newest events, oldest first."""
-    query = _only(select(EventRow).order_by(EventRow.id.desc()).limit(limit), equal)
-    return linked(session, list(session.scalars(query))[::-1], contiguous=set(equal.values()) <= {None})
+    query = _only(select(EventRow).order_by(EventRow.id.desc()).limit(limit), equal, plans)
+    return linked(session, list(session.scalars(query))[::-1], contiguous=plans and set(equal.values()) <= {None})
 
 
-def _only(query: Any, equal: dict[str, str | None]) -> Any:
+def _only(query: Any, equal: dict[str, str | None], plans: bool) -> Any:
+    if not plans:  # a plan's own row goes before its events
+        query = query.where(EventRow.data["kind"].as_string().is_distinct_from(JobKind.plan.value))
     return query.where(*(getattr(EventRow, name) == value for name, value in equal.items() if value is not None))
 
 

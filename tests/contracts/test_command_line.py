@@ -176,6 +176,25 @@ def test_a_wrong_shape_is_told_with_its_value_and_with_all_else_that_is_wrong(
     assert code == 3 and "FT-015" not in err, "what a field of a wrong shape was meant to be is not known"
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ([], {"last": True, "plans": False}),
+        (["--limit", "5", "--plans"], {"limit": 5, "last": True, "plans": True}),
+        (["--after", "7"], {"after": 7, "last": False, "plans": False}),
+        (["--resource-id", "x", "--no-last"], {"resource_id": "x", "last": False, "plans": True}),
+    ],
+)
+def test_the_log_is_read_from_its_end_without_plans_unless_it_is_asked_otherwise(
+    words: list[str], asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr("tui.cli.verbs.request", lambda arguments, name, fields: sent.append(fields) or 0)
+    with pytest.raises(SystemExit):
+        main(["event", "list", *words])
+    assert sent == [asked]
+
+
 def test_a_noun_alone_lists_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "dataset")
     assert (code, out) == (2, "")

@@ -157,6 +157,22 @@ def test_a_plan_that_failed_tells_why(desk: Desk) -> None:
     assert (told["status"], told["error"]["message"], told["plan"]) == ("failed", "no row is left", None)
 
 
+def test_the_log_can_be_read_without_plans_also_when_they_are_forgotten(desk: Desk) -> None:
+    runner, id = Speaker(desk), asked(desk)
+    runner.begin(id)
+    training = start(desk)
+    runner.report(
+        {"job_id": id, "attempt": 1, "offset": 10, "next_offset": 20, "records": [finished() | {"offset": 20}]}
+    )
+    retain(desk, (job(desk, id).finished_at or 0) + planning.KEPT + 60)
+    whole = say(desk, "ListEvents", kind="jobs")["events"]
+    assert {each["resource_id"] for each in whole} == {id, training}
+    assert "ResourceRemoved" in [each["type"] for each in whole if each["resource_id"] == id]
+    others = [each for each in whole if each["resource_id"] == training]
+    assert say(desk, "ListEvents", kind="jobs", plans=False)["events"] == others
+    assert say(desk, "ListEvents", kind="jobs", plans=False, last=True, limit=1)["events"] == others[-1:]
+
+
 def test_plans_are_forgotten_and_given_up_after_an_hour(desk: Desk) -> None:
     runner = Speaker(desk)
     id = asked(desk)

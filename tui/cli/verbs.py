@@ -197,9 +197,14 @@ def _runner(verb: Verb, message: type[Message[Any]]) -> Callable[[argparse.Names
                 fields[name] = given
         if pairs := getattr(arguments, "pair", []):
             fields["model_adapter_combinations"] = [_pair(text) for text in pairs]
-        return request(arguments, verb.message, fields)
+        return request(arguments, verb.message, _as_log(fields) if verb.message == "ListEvents" else fields)
 
     return run
+
+
+def _as_log(fields: dict[str, Any]) -> dict[str, Any]:
+    """A log is read from its end, and without plans where no single resource is asked about; who pages begins where asked."""
+    return {"last": "after" not in fields, "plans": "resource_id" in fields, **fields}
 
 
 def _pair(text: str) -> dict[str, str | None]:

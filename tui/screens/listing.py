@@ -73,7 +73,7 @@ class ListScreen(JobKeysScreen):
 
     def fetch(self) -> tuple[list[dict[str, Any]], bool]:
         """The rows, and whether there are more."""
-        extra = {"last": True} if self.kind.name == "events" else {}
+        extra = {"last": True, "plans": False} if self.kind.name == "events" else {}
         fields: dict[str, Any] = {} if self.kind.name == "runners" else {"limit": self.limit, **extra}
         self.asked = True
         return self.dashboard.studio.rows(self.kind.message, self.kind.field, **fields)
