@@ -214,7 +214,7 @@ def end_comparison(message: EndComparison, unit: Unit, world: RealWorld) -> JobS
         raise Conflict(f"the comparison has ended: {job.status}")
     row.stop_asked = True
     stop(world.desk, unit, job, "was ended before it answered", "it was asked to end")
-    return JobStateReply(id=job.id, status=S(job.status))
+    return JobStateReply(id=job.id, status=S(job.status), priority=job.priority)
 
 
 @handles(GetComparison)

@@ -137,7 +137,7 @@ def stop_endpoint(message: StopEndpoint, unit: Unit, world: RealWorld) -> JobSta
         raise Conflict(f"the endpoint has ended: {status.value}")
     row.stop_asked = True
     stop(world.desk, unit, job, "was stopped before it served", "it was asked to stop")
-    return JobStateReply(id=row.id, status=S(job.status))
+    return JobStateReply(id=row.id, status=S(job.status), priority=job.priority)
 
 
 @handles(GetEndpoint)

@@ -26,11 +26,11 @@ def cancel_job(message: CancelJob, unit: Unit, world: RealWorld) -> JobStateRepl
         return reply
     status = _unfinished(job)
     if status in {S.queued, S.paused}:
-        move(unit, job, S.cancelled, f"{job.name} was cancelled before it ran")
+        move(unit, job, S.cancelled, f"{job.name} was cancelled{'' if job.attempt else ' before it ran'}")
     elif status is not S.cancel_requested:
         move(unit, job, S.cancel_requested, f"{job.name}: cancelling was asked for")
         _wake_its_runner(world.desk, unit, job)
-    return JobStateReply(id=message.id, status=JobStatus(job.status))
+    return JobStateReply(id=message.id, status=JobStatus(job.status), priority=job.priority)
 
 
 def _cancel_child(desk: Desk, unit: Unit, job: Job, child: EvaluationJob) -> JobStateReply | None:
@@ -180,4 +180,4 @@ def _words(job: Job) -> str:
 
 
 def _state(job: Job) -> JobStateReply:
-    return JobStateReply(id=job.id, status=JobStatus(job.status))
+    return JobStateReply(id=job.id, status=JobStatus(job.status), priority=job.priority)

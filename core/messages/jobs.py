@@ -59,6 +59,7 @@ class JobStateReply(Value):
 
     id: str
     status: JobStatus
+    priority: int | None = Field(None, description="The job's; none of one combination of an evaluation.")
 
 
 class CancelJob(Command[JobStateReply]):

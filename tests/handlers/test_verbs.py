@@ -74,11 +74,16 @@ def test_each_verb_does_in_each_state_what_the_table_says_or_is_a_conflict_and_c
     for state in S:
         change(desk, id, status=state.value, runner_id="r" if state.held else None, attempt=3)
         reply = answer(desk, verb, {"id": id, **VERBS[verb]}, None)
+        priority = job(desk, id).priority
         to = LEADS[verb].get(state)
         if to is None:
             assert (reply["ok"], reply["code"], job(desk, id).status) == (False, "conflict", state), state
         else:
-            assert reply["ok"] and reply["value"] == {"id": id, "status": to} and job(desk, id).status == to, state
+            assert (
+                reply["ok"]
+                and reply["value"] == {"id": id, "status": to, "priority": priority}
+                and job(desk, id).status == to
+            ), state
             assert folded(desk)[id] == to or state == to
     assert answer(desk, verb, {"id": "gone", **VERBS[verb]}, None)["code"] == "not_found"
 
@@ -138,7 +143,7 @@ def test_a_failed_job_is_run_again_as_the_same_job_from_its_checkpoint(desk: Des
     a.tell(id, {"type": "checkpoint", "at": 1.0, "step": 4, "path": "c"}, FAILED, begin=10)
     before = job(desk, id)
     assert (before.status, before.failure_class, before.error["message"]) == ("failed", "user_error", "no rows")
-    assert say(desk, "RetryJob", id=id) == {"id": id, "status": "queued"}
+    assert say(desk, "RetryJob", id=id) == {"id": id, "status": "queued", "priority": 0}
     row = job(desk, id)
     assert (row.error, row.failure_class, row.finished_at, row.retries, row.checkpoint) == (None, None, None, 1, "c")
     told = happened(desk, id, "JobRetried").data
@@ -202,7 +207,8 @@ def test_a_checkpoint_is_asked_of_the_attempt_that_runs_and_not_of_the_next(desk
 
 def test_a_job_of_higher_priority_goes_first_whenever_it_got_it(desk: Desk) -> None:
     first, second, a = start(desk, "first"), start(desk, "second"), Speaker(desk, cpus=1)
-    say(desk, "SetJobPriority", id=second, priority=10)
+    told = say(desk, "SetJobPriority", id=second, priority=10)
+    assert (told["id"], told["status"], told["priority"]) == (second, "queued", 10)
     assert [each["job_id"] for each in a.report()["jobs"]] == [second]
     told = happened(desk, second, "JobPriorityChanged").data
     assert (told["priority"], told["before"]) == (10, 0)
