@@ -154,7 +154,7 @@ def requeue(desk: Desk, unit: Unit, job: Job, reason: str, *, event: str | None 
     Its next attempt goes on from the last checkpoint. `event` is the type when it goes to the queue, instead of JobQueued.
     """
     if job.status == S.cancel_requested:
-        move(unit, job, S.cancelled, f"{job.name} was cancelled; {reason}")
+        move(unit, job, S.cancelled, f"{job.name} was cancelled")  # however its process went
         return
     if job.status == S.pausing and job.preempted_by is None:
         move(unit, job, S.paused, f"{job.name} is paused; {reason}")

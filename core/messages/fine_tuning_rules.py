@@ -70,8 +70,11 @@ def _adapter_name_free(message: StartFineTuningJob, world: World) -> Iterator[st
         yield f"{what} named {message.adapter_name!r} already exists (id {rows[0]['id']})"
     for row in world.find("fine_tuning_jobs", adapter_name=message.adapter_name):
         job = world.get("jobs", row["id"])
-        if job is not None and not JobStatus(job["status"]).finished:
-            yield f"job {row['id']} is already training an adapter named {message.adapter_name!r}"
+        if job is not None and not (status := JobStatus(job["status"])).finished:
+            yield (
+                f"the job {job.get('name') or row['id']} is {status.value.replace('_', ' ')}"
+                f" and is to make an adapter named {message.adapter_name!r}"
+            )
 
 
 @rule(

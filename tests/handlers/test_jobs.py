@@ -255,6 +255,15 @@ def test_a_cancelled_job_whose_runner_is_lost_ends_cancelled_and_is_not_run_agai
     assert studio.job(id)["status"] == "cancelled"
 
 
+def test_a_job_that_was_cancelled_says_just_that_however_its_process_went(studio: Studio) -> None:
+    id, runner = studio.submit("killed"), studio.runner()
+    studio.report(runner, told(id, 1, 0))
+    studio.report(runner, told(id, 1, 0, STARTED))
+    studio.say("CancelJob", id=id)
+    studio.report(runner, told(id, 1, 10, alive=False, exit_code=-15))
+    assert studio.say("ListEvents", type="JobCancelled")["events"][0]["message"] == "killed was cancelled"
+
+
 def test_a_draining_runner_gives_its_jobs_back_and_gets_none(studio: Studio) -> None:
     id, runner = studio.submit(), studio.runner()
     studio.report(runner)
@@ -305,7 +314,9 @@ def test_an_adapter_name_that_was_taken_meanwhile_gets_a_suffix_and_a_warning(st
 def test_an_adapter_name_in_training_is_refused_by_its_rule(studio: Studio) -> None:
     studio.submit("same")
     reply = studio.refused("StartFineTuningJob", adapter_name="same", **studio.ids)
-    assert [breach["rule"] for breach in reply["breaches"]] == ["FT-002"]
+    (breach,) = reply["breaches"]
+    text = "the job same is queued and is to make an adapter named 'same'"
+    assert (breach["rule"], breach["message"]) == ("FT-002", text)
 
 
 def test_an_unfinished_job_is_not_removed_and_an_unknown_one_is_no_error(studio: Studio) -> None:
