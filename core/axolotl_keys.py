@@ -12,6 +12,8 @@ from typing import Any
 from core.facts import CONFIGS, outside
 
 ALIKE = 0.8  # from here on a key is taken for another one that was mistyped
+# Keys that configs for other versions hold: this one passes over them without a word. They are nobody's typing errors.
+PASSED_OVER = frozenset({"run_name", "flash_attn_fuse_qkv"})
 OF_ITS_OWN = ("datasets",)  # which core/axolotl.py looks into
 _BOOLS = {"true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0"}
 
@@ -48,6 +50,8 @@ def strange_keys(content: Mapping[str, Any]) -> Iterator[str]:
 
 def near(key: str) -> list[str]:
     """The key that was probably meant; or none."""
+    if key in PASSED_OVER:
+        return []
     return get_close_matches(key, known()["keys"], n=1, cutoff=ALIKE)
 
 

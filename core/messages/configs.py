@@ -227,7 +227,10 @@ def _axolotl_shape(message: AddConfig, world: World) -> Iterator[str]:
     "config",
     severity=Severity.INFO,
     passes=[{}, {"type": "axolotl", "config": "base_model: x"}],
-    fails=[{"type": "axolotl", "config": "something_else: 1"}],
+    fails=[
+        {"type": "axolotl", "config": "something_else: 1"},
+        {"type": "axolotl", "config": "run_name: of another version"},
+    ],
 )
 def _axolotl_strange(message: AddConfig, world: World) -> Iterator[str]:
     """Axolotl passes over keys that it does not know"""

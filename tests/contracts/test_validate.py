@@ -444,6 +444,9 @@ def test_the_page_about_validation_says_what_happens(tmp_path: Path, capsys: pyt
         parser().parse_args(words.split())
 
 
+OTHER_VERSIONS = {13: "own_key", 15: "run_name", 16: "flash_attn_fuse_qkv"}
+
+
 def test_an_axolotl_file_is_checked_key_by_key_without_axolotl(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -462,13 +465,18 @@ debug:
 eval_steps: false
 own_key: &o 1
 flash_attention: true
+run_name: n
+flash_attn_fuse_qkv: true
+lora_layers_to_transform: [0]
 """
     path = written(tmp_path, "train.yaml", text)
     assert found(capsys, path) == [
         *((line, column, "CF-104", "config") for line, column in ((2, 9), (3, 14), (4, 15), (5, 5), (6, 15))),
-        (13, 10, "CF-106", "config"),
+        *((line, len(key) + 3, "CF-106", "config") for line, key in OTHER_VERSIONS.items()),
+        (17, 27, "CF-104", "config"),
     ]
     said = validate(capsys, path)[1]
+    assert "the nearest known key is peft_layers_to_transform" in said
     assert "lora_r must be at least 1, not -1" in said and "the nearest known key is lora_dropout" in said
     assert "rl must be one of dpo, " in said and "own_key is not a key of axolotl 0.19.0, which passes over it" in said
 
