@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 from pydantic.fields import FieldInfo
 
 from core.errors import StudioError
-from core.rules import Breach, World
+from core.rules import Breach, Example, NoWorld, World
 from core.template import problems
 
 LONGEST_NAME = 255  # characters: an index of PostgreSQL refuses rows of more than 2,704 bytes
@@ -107,6 +107,12 @@ def fitting(world: World, prompt_id: str | None, dataset_id: str | None) -> Iter
     known = json.loads(dataset.get("features") or "[]")
     for name in ("prompt_template", "input_template", "completion_template"):
         yield from (f"{name}: {found}" for found in problems(prompt.get(name) or "", known))
+
+
+def prompting(template: str) -> Example:
+    """An example for rules about `fitting`: a prompt with that template, and a dataset whose column is text."""
+    dataset, prompt = {"id": "d", "features": '["text"]'}, {"id": "p", "input_template": template}
+    return Example({}, NoWorld({"datasets": [dataset], "prompts": [prompt]}))
 
 
 def inspected(world: World, kind: str, message: object) -> Iterator[str | Breach]:

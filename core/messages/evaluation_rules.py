@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from core.facts import wrong
-from core.messages.common import exists, filled, fitting, one_of, positive
+from core.messages.common import exists, filled, fitting, one_of, positive, prompting
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.evaluation import Pair, StartEvaluationJob
 from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
@@ -279,28 +279,8 @@ def _tasks(message: StartEvaluationJob, world: World) -> Iterator[str]:
     "EV-107",
     "prompt_id",
     need=Need.store,
-    passes=[
-        Example(
-            {},
-            NoWorld(
-                {
-                    "datasets": [{"id": "d", "features": '["text"]'}],
-                    "prompts": [{"id": "p", "input_template": "{text}"}],
-                }
-            ),
-        )
-    ],
-    fails=[
-        Example(
-            {},
-            NoWorld(
-                {
-                    "datasets": [{"id": "d", "features": '["text"]'}],
-                    "prompts": [{"id": "p", "input_template": "{other}"}],
-                }
-            ),
-        )
-    ],
+    passes=[prompting("{text}")],
+    fails=[prompting("{other}")],
 )
 def _prompt_fits(message: StartEvaluationJob, world: World) -> Iterator[str]:
     """the prompt may name only columns of the dataset"""

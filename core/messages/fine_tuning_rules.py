@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from core.messages.common import exists, filled, fitting, one_of, positive
+from core.messages.common import exists, filled, fitting, one_of, positive, prompting
 from core.messages.fine_tuning import StartFineTuningJob
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import FineTuningFrameworkType, JobStatus, LossOn, Method
@@ -300,28 +300,8 @@ def _dist(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
     "FT-108",
     "prompt_id",
     need=Need.store,
-    passes=[
-        Example(
-            {},
-            NoWorld(
-                {
-                    "datasets": [{"id": "d", "features": '["text"]'}],
-                    "prompts": [{"id": "p", "input_template": "{text}"}],
-                }
-            ),
-        )
-    ],
-    fails=[
-        Example(
-            {},
-            NoWorld(
-                {
-                    "datasets": [{"id": "d", "features": '["text"]'}],
-                    "prompts": [{"id": "p", "input_template": "{other}"}],
-                }
-            ),
-        )
-    ],
+    passes=[prompting("{text}")],
+    fails=[prompting("{other}")],
 )
 def _prompt_fits(message: StartFineTuningJob, world: World) -> Iterator[str]:
     """the prompt may name only columns of the dataset"""
