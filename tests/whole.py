@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -70,24 +70,27 @@ class Whole:
         """Stop it, and every job of it."""
         self.fts("down", check=False)
         self.client.close()
-        for process in psutil.process_iter(["cmdline"]):
-            if any(str(self.directory) in part for part in process.info["cmdline"] or []):
-                process.kill()
-        for path in self.settings.artifacts_root.glob("jobs/*/*/child.json"):
-            subprocess.run(["pkill", "-9", "-f", str(path.parent)], check=False)
+        until(lambda: not self._killed(), 10, "nothing of it is left")  # what is killed may just have started another
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def left(self) -> list[str]:
         """The processes of this studio that run, whoever started them."""
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
+        return [" ".join(process.cmdline()) for process in self._processes()]
+
+    def _processes(self) -> Iterator[psutil.Process]:
+        """Known by their environment: a job that is forked from the warm process has the command line of that one."""
+        for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if (
-                    process.environ().get("FTS_HOME") == str(self.settings.root)
-                    and process.status() != psutil.STATUS_ZOMBIE
-                ):
-                    found.append(" ".join(process.info["cmdline"] or []))
-        return found
+                ours = process.environ().get("FTS_HOME") == str(self.settings.root)
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    yield process
+
+    def _killed(self) -> bool:
+        found = list(self._processes())
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+        return bool(found)
 
     def pid(self, name: str) -> int:
         """The pid of one of the supervisor's processes, once it has one."""
