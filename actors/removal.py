@@ -66,17 +66,29 @@ def remove_dataset(message: RemoveDataset, unit: Unit, world: RealWorld) -> Remo
 
 @handles(RemoveModel)
 def remove_model(message: RemoveModel, unit: Unit, world: RealWorld) -> RemovedReply:
-    """Remove the model, and its adapters when that was asked for: else the rules found none. Copies of a registry's files go too."""
+    """Remove the model, and its adapters when that was asked for: else the rules found none. Copies of a registry's files go too,
+    and its directory if asked and it is the studio's to remove.
+    """
+    row = locked(unit.session, Model, message.id)
     adapters = select(Adapter).where(Adapter.model_id == message.id)
-    return _with_dependents(world.desk, unit, locked(unit.session, Model, message.id), message.id, adapters)
+    files = _made(world.desk.settings, unit.session, row, "models") if message.remove_files else ([], [])
+    return _with_dependents(world.desk, unit, row, message.id, adapters, *files)
 
 
-def _with_dependents(desk: Desk, unit: Unit, row: Any, id: str, dependents: Any) -> RemovedReply:
+def _with_dependents(
+    desk: Desk,
+    unit: Unit,
+    row: Any,
+    id: str,
+    dependents: Any,
+    made: Sequence[Candidate] = (),
+    kept: Sequence[KeptFiles] = (),
+) -> RemovedReply:
     if row is None:
         return RemovedReply(id=id, removed=False)
     rows = [*unit.session.scalars(dependents.order_by("name", "id")), row]
-    candidates = [copy for each in rows for copy in _copy(desk.settings, each)]
-    return _freeing(desk, unit, id, _delete(unit, rows), candidates)
+    candidates = [*made, *(copy for each in rows for copy in _copy(desk.settings, each))]
+    return _freeing(desk, unit, id, _delete(unit, rows), candidates, kept)
 
 
 def _copy(settings: Settings, row: Any) -> Iterator[Candidate]:
@@ -111,18 +123,26 @@ def remove_adapter(message: RemoveAdapter, unit: Unit, world: RealWorld) -> Remo
     if row is None:
         return RemovedReply(id=message.id, removed=False)
     candidates = list(_copy(world.desk.settings, row))
-    kept: list[KeptFiles] = []
-    if message.remove_files and row.type == AdapterType.project and row.location:
-        path = world.desk.settings.project.resolve() / row.location
-        root = _root_of(world.desk.settings, unit.session, row, path)
-        candidates = [] if root is None else [Candidate(path, root)]
-        kept = [KeptFiles(path=str(path), reason="it is not where the studio keeps adapters")] if root is None else []
+    made, kept = _made(world.desk.settings, unit.session, row, "adapters") if message.remove_files else ([], [])
     resources = _delete(unit, [row])
-    return _freeing(world.desk, unit, message.id, resources, candidates, kept)
+    return _freeing(world.desk, unit, message.id, resources, [*candidates, *made], kept)
 
 
-def _root_of(settings: Settings, session: Session, row: Adapter, path: Path) -> Path | None:
-    """The directory of the studio's that the adapter lies in: of all adapters, or where its own job was told to put it."""
+def _made(
+    settings: Settings, session: Session, row: Adapter | Model | None, what: str
+) -> tuple[list[Candidate], list[KeptFiles]]:
+    """(the directory of what a job made, why it stays when it is not the studio's to remove)."""
+    if row is None or row.type != AdapterType.project or not row.location:
+        return [], []
+    path = settings.project.resolve() / row.location
+    root = _root_of(settings, session, row, path)
+    if root is None:
+        return [], [KeptFiles(path=str(path), reason=f"it is not where the studio keeps {what}")]
+    return [Candidate(path, root)], []
+
+
+def _root_of(settings: Settings, session: Session, row: Adapter | Model, path: Path) -> Path | None:
+    """The directory of the studio's that it lies in: of all that jobs make, or where its own job was told to put it."""
     adapters = settings.adapters_root
     real = path.parent.resolve() / path.name
     if adapters in real.parents:

@@ -57,12 +57,15 @@ class RemoveDataset(Command[RemovedReply]):
 
 
 class RemoveModel(Command[RemovedReply]):
-    """Remove a base model's registration; its files stay, but for the studio's own copy of a registry's."""
+    """Remove a base model's registration, and its weights if asked and a job made them; its copy of a registry's always."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"id": "m"}
 
     id: str
     cascade: bool = Field(False, description="Remove all that depends on it: its adapters' registrations.")
+    remove_files: bool = Field(
+        False, description="Remove its directory too, when it lies where the studio keeps what full fine-tuning makes."
+    )
 
 
 class RemoveAdapter(Command[RemovedReply]):

@@ -42,15 +42,17 @@ def adapter(desk: Desk, location: Path | str, id: str = "a", **fields: Any) -> s
     return id
 
 
-def trained(desk: Desk, out_dir: Path, *, registered: bool = True) -> tuple[str, Path]:
+def trained(
+    desk: Desk, out_dir: Path, *, registered: bool = True, kind: str = "adapter", **fields: Any
+) -> tuple[str, Path]:
     """A job that has ended after two attempts, each with an adapter; the second one's is registered."""
     asked = {} if out_dir == desk.settings.root.parent / "data/adapters" else {"out_dir": str(out_dir)}
-    id, a = start(desk, f"j{uuid4().hex[:6]}", auto_add_adapter=registered, **asked), Speaker(desk)
+    id, a = start(desk, f"j{uuid4().hex[:6]}", auto_add_adapter=registered, **asked, **fields), Speaker(desk)
     a.begin(id)
     for attempt in "12":
         fill(out_dir / id / attempt)
         fill(desk.settings.artifacts_root / "jobs" / id / attempt, 3)
-    a.tell(id, {"type": "artifact", "at": 1.0, "kind": "adapter", "path": str(out_dir / id / "2")}, SUCCEEDED, begin=10)
+    a.tell(id, {"type": "artifact", "at": 1.0, "kind": kind, "path": str(out_dir / id / "2")}, SUCCEEDED, begin=10)
     return id, out_dir / id
 
 
@@ -99,6 +101,34 @@ def test_an_adapters_files_go_with_it_from_where_the_studio_keeps_them(desk: Des
     reply = remove(desk, "RemoveAdapter", id)
     assert (reply["paths"], reply["freed_bytes"], reply["kept"]) == ([str(out / "2")], 200, [])
     assert [each.name for each in out.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("where", ["data/adapters", "elsewhere"])
+def test_a_models_files_go_with_it_when_full_fine_tuning_made_them(desk: Desk, tmp_path: Path, where: str) -> None:
+    place = desk.settings.project / where
+    place.mkdir(parents=True, exist_ok=True)
+    _, out = trained(desk, place, kind="model", method="full")
+    (made,) = (each for each in say(desk, "ListModels")["models"] if each["id"] != "m")
+    reply = remove(desk, "RemoveModel", made["id"])
+    assert (reply["paths"], reply["freed_bytes"], reply["kept"]) == ([str(out / "2")], 200, [])
+    assert [each.name for each in out.iterdir()] == ["1"]
+
+
+def test_a_models_files_stay_unless_asked_for_and_where_another_row_points_there(desk: Desk, adapters: Path) -> None:
+    _, out = trained(desk, adapters, kind="model", method="full")
+    (made,) = (each for each in say(desk, "ListModels")["models"] if each["id"] != "m")
+    add(desk, Model(id="alike", type="project", name="alike", location=str(out / "2")))
+    reply = remove(desk, "RemoveModel", made["id"])
+    assert reply["paths"] == [] and "points there" in reply["kept"][0]["reason"]
+    assert say(desk, "RemoveModel", id="alike")["paths"] == [] and len(list((out / "2").iterdir())) == 2
+
+
+def test_a_model_that_a_user_supplied_is_never_touched(desk: Desk, tmp_path: Path) -> None:
+    mine = fill(tmp_path / "mine" / "model")
+    add(desk, Model(id="mine", type="project", name="mine", location=str(mine)))
+    reply = remove(desk, "RemoveModel", "mine")
+    assert reply["kept"] == [{"path": str(mine), "reason": "it is not where the studio keeps models"}]
+    assert reply["paths"] == [] and len(list(mine.iterdir())) == 2
 
 
 def test_an_adapter_goes_from_the_directory_that_its_job_was_told_to_use(desk: Desk, tmp_path: Path) -> None:
