@@ -33,9 +33,9 @@ def lineage(spec: ExportSpec) -> dict[str, str]:
     return {name: value for name, value in made.items() if value}
 
 
-def describe(directory: Path, spec: ExportSpec, parity: Parity) -> None:
-    """Write the lineage and the card beside the weights."""
-    told = {"job_id": spec.job_id, "lineage": lineage(spec), "parity": parity.model_dump()}
+def describe(directory: Path, spec: ExportSpec, parity: Parity, files: dict[str, str]) -> None:
+    """Write the lineage, with the SHA-256 of the `files`, and the card beside the weights."""
+    told = {"job_id": spec.job_id, "lineage": lineage(spec), "parity": parity.model_dump(), "files": files}
     (directory / LINEAGE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     (directory / "README.md").write_text(text(spec, parity), encoding="utf-8")
 

@@ -66,10 +66,10 @@ def export(spec: ExportSpec, context: Context) -> Finished:
         versions={name: version(name) for name in LIBRARIES},
     )
     target = target_of(spec, context)
+    target.clear()
     if (before := target.made_before()) is not None:
         context.spool.log("an earlier attempt published it before it died: it is whole")
         return _finished(before)
-    target.clear()
     try:
         return _finished(_made(spec, context, device, target))
     except BaseException:
@@ -131,6 +131,10 @@ def target_of(spec: ExportSpec, context: Context) -> Target:
         from gpu_runner.registered import Registry
 
         return Registry(spec, context)
+    if spec.destination == ModelExportType.huggingface:
+        from gpu_runner.pushed import Push
+
+        return Push(spec, context)
     raise JobError(
         f"this runner makes no exports of type {spec.destination}",
         "Export as merged, or to the model registry.",

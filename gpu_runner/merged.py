@@ -112,7 +112,7 @@ class Directory:
 
     def publish(self, parity: Parity) -> Exported:
         """Give the draft its name."""
-        card.describe(self.draft, self.spec, parity)
+        card.describe(self.draft, self.spec, parity, checkpoint.hashes(self.draft))
         try:
             files = checkpoint.publish(self.draft, self.final)
         except OSError as error:
