@@ -55,6 +55,9 @@ class Settings(BaseSettings):
         Path("scripts"),
         description="The only directory whose scripts a job may run (user_script); relative to FTS_PROJECT.",
     )
+    vllm: str = Field(
+        "vllm", description="The vLLM executable of a runner: endpoints with engine vllm run where it is found."
+    )
     hub_token: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN"),

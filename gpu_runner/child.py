@@ -17,7 +17,7 @@ from typing import Any
 from core.events import Failure, Finished
 from core.spec import SPEC, ComparisonSpec, EndpointSpec, EvaluationSpec, ExportSpec, PlanSpec, Spec
 from core.types import FailureClass, FineTuningFrameworkType
-from gpu_runner.failures import Cancelled, JobError, Paused, WorkerLost, failure_of
+from gpu_runner.failures import Cancelled, Paused, WorkerLost, failure_of
 from gpu_runner.files import Files, read_json, write_json
 from gpu_runner.reserve import Reserve
 from gpu_runner.spool import Spool
@@ -124,10 +124,9 @@ def _do(raw: dict[str, Any], context: Context, place: dict[str, Any] | None) -> 
 
         return export(spec, context)
     if isinstance(spec, EndpointSpec):
-        raise JobError(
-            f"jobs of the kind {spec.kind} can't be run by this runner",
-            "Take the runner that sent this job out of service.",
-        )
+        from gpu_runner.serve import serve
+
+        return serve(spec, context)
     if isinstance(spec, ComparisonSpec):
         from gpu_runner.compare import compare
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from core.engines import KNOWN, installed
 from core.messages.runners import RegisterRunner
 from core.settings import Settings
+from core.types import EndpointEngine, JobKind
 from gpu_runner.gpus import host_facts, inventory, telemetry
 from gpu_runner.identity import Identity
 from gpu_runner.room import Room
@@ -21,6 +23,7 @@ from gpu_runner.shared import read_marker
 
 OWN = ("legacy", "evaluation", "export", "comparison")
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets")
+SERVING = ("starlette", "uvicorn", "httpx")
 
 
 def trains() -> bool:
@@ -30,9 +33,16 @@ def trains() -> bool:
 
 def engines(using: Settings) -> list[str]:
     """The engines as RegisterRunner tells them: the studio's own, those installed, scripts where there is a directory of them."""
-    own = [*OWN, *(["lm_eval"] if find_spec("lm_eval") else [])] if trains() else []
+    own = [*OWN, *(["lm_eval"] if find_spec("lm_eval") else []), *_serving(using)] if trains() else []
     more = [name for name in KNOWN if installed(using, name) is not None]
     return [*own, *more, *(["user_script"] if using.scripts_root.is_dir() else [])]
+
+
+def _serving(using: Settings) -> list[str]:
+    """What can be put behind HTTP here: the studio's own engine, and vLLM where it is."""
+    if any(find_spec(name) is None for name in SERVING):
+        return []
+    return [JobKind.endpoint.value, *([EndpointEngine.vllm.value] if shutil.which(using.vllm) else [])]
 
 
 def lent(using: Settings) -> Room:

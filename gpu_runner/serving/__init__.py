@@ -1,0 +1,1 @@
+"""Models behind HTTP: OpenAI's chat and completions, and the guide's predict format, over what computes the answers."""
