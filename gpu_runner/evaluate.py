@@ -7,8 +7,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
 from core.spec import Combination, EvaluationSpec, ModelSource
+from gpu_runner import sheets
 from gpu_runner.checkpoint import publish_file
 from gpu_runner.child import Context
 from gpu_runner.data import Row
@@ -79,8 +82,27 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
         "seconds": seconds,
         "evaluated": len(work.succeeded),
         "failed": len(work.failures),
+        "results": _write_results(work),
     }
     return Finished(at=time.time(), outcome="succeeded", summary=summary)
+
+
+def _write_results(work: Work) -> dict[str, str]:
+    """The results as files: what each is, and where, below the artifacts root."""
+    context, written = work.context, dict[str, str]()
+    context.spool.phase("writing the results")
+    scored = sheets.read(context.root, work.spec.combinations, work.succeeded)
+    for kind, text in (("json", sheets.as_json(scored)), ("csv", sheets.as_csv(scored))):
+        written[kind] = context.relative(_written(context, f"results.{kind}", text)[0])
+    return written
+
+
+def _written(context: Context, name: str, text: str, look: Callable[[], None] = lambda: None) -> tuple[Path, str]:
+    """Write a file of the attempt when there is room, looking at orders meanwhile; (where it is, its SHA-256)."""
+    path, digests = context.directory / name, list[str]()
+    writing = Writing(name, len(text.encode()), context.directory, spare=0)
+    with_room(context, writing, [lambda: digests.append(publish_file(path, text))], look=look)
+    return path, digests[0]
 
 
 def device_for(model: ModelSource, gpus: int, token: str | None, warn: Warn, *, quantised: bool = False) -> Device:
@@ -111,7 +133,7 @@ class Work:
     grader: Grader = field(init=False)
     done: int = 0  # rows of combinations that are over
     answered: int = 0  # rows that this attempt answered
-    succeeded: set[str] = field(default_factory=set)
+    succeeded: dict[str, dict[str, Any]] = field(default_factory=dict)  # what was told of them, by id
     failures: list[str] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
     began: float = field(default_factory=time.monotonic)
@@ -137,10 +159,7 @@ class Work:
         """Count what an earlier attempt scored, and say it again: the studio may not have heard."""
         for combination in self.spec.combinations:
             if combination.job_id in earlier:
-                self.context.spool.write(
-                    "scored", job_id=combination.job_id, status="succeeded", **earlier[combination.job_id]
-                )
-                self.succeeded.add(combination.job_id)
+                self.say(combination, "succeeded", **earlier[combination.job_id])
                 self.over()
         if (done := earlier.get(self.spec.baseline.job_id)) is not None:
             self.grader.remember(read_lines(self.context.root / str(done["answers"])))
@@ -178,6 +197,8 @@ class Work:
     def say(self, combination: Combination, status: str, **fields: Any) -> None:
         """What became of a combination."""
         self.context.spool.write("scored", job_id=combination.job_id, status=status, **fields)
+        if status == "succeeded":
+            self.succeeded[combination.job_id] = fields
 
 
 def _by_model(spec: EvaluationSpec) -> Iterator[list[Combination]]:
@@ -204,7 +225,6 @@ def _score_all(group: list[Combination], work: Work) -> None:
             work.look(combination)
             work.say(combination, "running")
             _score(combination, base, work)
-            work.succeeded.add(combination.job_id)
         except LeftOut:
             work.say(combination, "cancelled")
         except Cancelled:
@@ -222,7 +242,7 @@ def _score_all(group: list[Combination], work: Work) -> None:
 
 def _score(combination: Combination, base: Base, work: Work) -> None:
     """Answer every question and tell how many answers are right."""
-    spec, context = work.spec, work.context
+    spec, context, look = work.spec, work.context, partial(work.look, combination)
     name = combination.adapter.name if combination.adapter else f"{combination.model.name} (base)"
     context.spool.phase(f"loading {name}")
     with base.wearing(combination.adapter) as model:
@@ -248,16 +268,12 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
         context.spool.phase(f"scoring {name}")
         lines = answer_lines(questions, answers, spec.selected_features)
         if texts is not None:
-            _put_losses(lines, answers, texts, model, base.tokenizer, lambda: work.look(combination), work.device)
-    graded = work.grader.grade(combination, lines, took, lambda: work.look(combination))
-    path = context.directory / f"answers-{combination.job_id}.jsonl"
-    text, digests = text_of(lines), list[str]()
-    writing = Writing("the answers", len(text.encode()), context.directory, spare=0)
-    write = [lambda: digests.append(publish_file(path, text))]
-    with_room(context, writing, write, look=lambda: work.look(combination))
+            _put_losses(lines, answers, texts, model, base.tokenizer, look, work.device)
+    graded = work.grader.grade(combination, lines, took, look)
+    path, digest = _written(context, f"answers-{combination.job_id}.jsonl", text_of(lines), look)
     answers_at = context.relative(path)
     context.spool.write(
-        "artifact", kind="answers", path=answers_at, job_id=combination.job_id, files={path.name: digests[0]}
+        "artifact", kind="answers", path=answers_at, job_id=combination.job_id, files={path.name: digest}
     )
     sure = {metric: each.model_dump() for metric, each in graded.statistics.items()}
     work.say(combination, "succeeded", values=graded.values, statistics=sure, rows=len(questions), answers=answers_at)

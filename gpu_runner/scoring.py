@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from gpu_runner.files import Files, earlier_attempts
 from gpu_runner.generate import Generated
 from gpu_runner.overlap import exact
 from gpu_runner.spool import read_records
+
+Line = dict[str, Any]  # of a file of answers
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def ask_in_turns(rows: Sequence[Row], prompt: PromptSource, tokenizer: Any) -> Q
     )
 
 
-def answer_lines(questions: Questions, answers: Sequence[Generated], features: Sequence[str]) -> list[dict[str, Any]]:
+def answer_lines(questions: Questions, answers: Sequence[Generated], features: Sequence[str]) -> list[Line]:
     """What is kept of every row; its scores come to it later (grading.py)."""
     return [
         {
@@ -72,12 +74,12 @@ def answer_lines(questions: Questions, answers: Sequence[Generated], features: S
     ]
 
 
-def text_of(lines: Sequence[Mapping[str, Any]]) -> str:
+def text_of(lines: Sequence[Line]) -> str:
     """A line of JSON for every row, ASCII only: no character of an answer can break a line."""
     return "".join(json.dumps(line, default=str) + "\n" for line in lines)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[Line]:
     """The lines of a file of answers. Raises OSError, ValueError."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.runner.evaluations import ROWS, Attempt, finished
+from tests.runner.evaluations import ROWS, Attempt, finished, texts
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
 SCRIPT = Path(__file__).with_name("recompute.py")
@@ -119,3 +120,40 @@ def test_losses_are_the_same_where_the_library_answers(spec: Any, tmp_path: Path
     librarys.run(spec("one", generation={"do_sample": False, "max_new_tokens": 4, "num_beams": 2}))
     told = [attempt.scored()["1-one"]["values"]["loss"] for attempt in (ours, librarys)]
     assert told[0] == pytest.approx(told[1], rel=1e-3)
+
+
+def test_results_are_files_that_other_programs_read_and_no_spreadsheet_computes(
+    spec: Any, made: Path, tmp_path: Path
+) -> None:
+    bad = ["=1+1", "+2", "-3", "@SUM(A1)", "\tx", "\ry", "harmless, -1", "= w"]
+    rows = [{"question": f"w{number} a", "answer": text} for number, text in enumerate(bad)]
+    (tmp_path / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"id": "b", "name": "b", "type": "project_jsonl", "location": str(tmp_path / "bad.jsonl")}
+    attempt = Attempt(tmp_path)
+    asked = spec("one", "torn", "base", dataset=data)
+    asked["combinations"][0]["adapter"]["name"] = "=HYPERLINK(1)"
+    end = finished(attempt.run(asked))
+    files = {kind: tmp_path / path for kind, path in end["summary"]["results"].items()}
+    with files["csv"].open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["answer"] for row in table] == [f"'{text}" if text[0] in "=+-@\t\r" else text for text in bad]
+    assert all(not cell.startswith(("=", "+", "@", "\t", "\r")) for row in table for cell in [*row, *row.values()])
+    assert not [name for name in table[0] if "torn" in name]
+    whole = json.loads(files["json"].read_text())
+    assert [each["id"] for each in whole["combinations"]] == ["1-one", "3-base"]
+    for each in whole["combinations"]:
+        told = attempt.scored()[each["id"]]
+        assert (each["values"], each["statistics"]) == (told["values"], told["statistics"])
+        answers = [row["answers"][each["id"]]["answer"] for row in whole["rows"]]
+        assert answers == texts(attempt, each["id"])
+        f1 = [row["answers"][each["id"]]["scores"]["f1"] for row in whole["rows"]]
+        assert f1 == [float(row[f"{each['name'].lstrip('=')}: f1"]) for row in table]
+    assert [row["features"] for row in whole["rows"]] == [{"answer": text} for text in bad]
+
+
+def test_results_hold_what_an_earlier_attempt_scored(spec: Any, tmp_path: Path) -> None:
+    Attempt(tmp_path).run(spec("one"))
+    second = Attempt(tmp_path, 2)
+    end = finished(second.run(spec("one", "base")))
+    whole = json.loads((tmp_path / end["summary"]["results"]["json"]).read_text())
+    assert [each["id"] for each in whole["combinations"]] == ["1-one", "2-base"] and len(whole["rows"]) == ROWS
