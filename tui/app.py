@@ -98,6 +98,12 @@ class Dashboard(App[None]):
 
         self.push_screen(BatchScreen(id))
 
+    def show_comparison(self, id: str) -> None:
+        """Open a session of a comparison."""
+        from tui.screens.comparison import ComparisonScreen
+
+        self.push_screen(ComparisonScreen(id))
+
     def show_text(self, title: str, text: str) -> None:
         """Show text: a description, YAML, help."""
         from tui.screens.reading import ReadingScreen

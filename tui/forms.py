@@ -82,7 +82,7 @@ HIDDEN = {
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a form. `kind` is text, long, number, switch, choice, reference or pairs; `path` its place in the payload."""
+    """One field of a form. `kind` is text, long, number, switch, choice, reference, several or pairs; `path` its place in the payload."""
 
     name: str
     path: tuple[str, ...]
@@ -142,6 +142,8 @@ def _fields(name: str, model: Mapping[str, FieldInfo], above: tuple[str, ...]) -
 def _kind(name: str, field: str, kind: Any, choices: tuple[str, ...]) -> str:
     if choices:
         return "choice"
+    if field in REFERENCES and field.endswith("_ids"):
+        return "several"
     if field in REFERENCES or field in CONFIG_KINDS:
         return "reference"
     if field == "model_adapter_combinations":

@@ -124,7 +124,7 @@ class StoppedReply(Value):
 
 
 class StartComparison(Command[ComparisonStartedReply]):
-    """Hold a base model and adapters of it in a runner's memory, to be asked side by side. It ends when nobody asks, or when
+    """Ask a base model and its adapters side by side, live: a runner holds them in memory. It ends when nobody asks, or when
     a job needs its room while nobody does.
     """
 

@@ -13,6 +13,8 @@ from core.events import Event, Failure
 from core.failing import filled as told
 from core.following import Away, Back
 from core.messages.base import Message
+from core.messages.comparing import Answer as VoiceAnswer
+from core.messages.comparing import AskedQuestion, AskedReply, ComparisonMetadata, ComparisonReply, StoppedReply
 from core.messages.datasets import DatasetMetadata
 from core.messages.fine_tuning import FineTuningJobMetadata, FineTuningJobReply
 from core.messages.jobs import JobLogReply, JobMetricsReply, JobStateReply, LogLine, MetricSeries
@@ -27,6 +29,7 @@ NOW = 1_800_000_000.0
 FIELDS = {
     "ListFineTuningJobs": "fine_tuning_jobs",
     "ListEvaluationJobs": "evaluation_jobs",
+    "ListComparisons": "comparisons",
     "ListDatasets": "datasets",
     "ListModels": "models",
     "ListPrompts": "prompts",
@@ -60,6 +63,7 @@ class FakeStudio:
         self.plans = 0
         self.series: list[MetricSeries] = []
         self.log: list[LogLine] = []
+        self.questions: list[AskedQuestion] = []
 
     def ask(self, message: Message[Any], *, key: str | None = None, timeout: float | None = None) -> Answer[Any]:
         """Answer from memory."""
@@ -76,6 +80,17 @@ class FakeStudio:
             )
         if name == "GetFineTuningJob":
             return FineTuningJobReply(fine_tuning_job=self.job(message.id))
+        if name == "GetComparison":
+            return ComparisonReply(comparison=self.rows["comparisons"][0], questions=self.questions)
+        if name == "AskComparison":
+            number = len(self.questions) + 1
+            fields = {"prompt": message.prompt, "random": message.random, "voices": ["", "a"], "seed": number}
+            self.questions.append(AskedQuestion(number=number, asked_at=NOW, **fields))
+            return AskedReply(id=message.id, number=number, status=JobStatus.running)
+        if name == "StopAnswers":
+            return StoppedReply(id=message.id, numbers=[])
+        if name == "EndComparison":
+            return JobStateReply(id=message.id, status=JobStatus.cancel_requested)
         if name == "GetJobMetrics":
             return JobMetricsReply(id=message.id, attempt=1, offset=0, series=self.series)
         if name == "GetJobLog":
@@ -182,6 +197,33 @@ def job(id: str, **fields: Any) -> FineTuningJobMetadata:
     }
     known |= {"dataset_fraction": 1.0, "train_test_split": 0.9, "lora_config": '{"r": 16}'}
     return FineTuningJobMetadata(id=id, **{**known, **fields})
+
+
+def session(**fields: Any) -> ComparisonMetadata:
+    """A session that waits for questions."""
+    known: dict[str, Any] = {"base_model_name": "SmolLM2", "adapters": [{"id": "a", "name": "tickets-r16"}]}
+    known |= {"status": JobStatus.running, "phase": "waiting for questions", "idle_seconds": 900, "active_at": NOW}
+    known |= {"num_cpu": 2, "num_gpu": 0, "num_memory": 8, "generation_config": '{"max_new_tokens": 60}'}
+    return ComparisonMetadata(id="c-1", **{**known, **fields})
+
+
+def answered(number: int = 1, **answers: VoiceAnswer) -> AskedQuestion:
+    """A question that was answered, by base and adapter."""
+    told = {
+        "": VoiceAnswer(text="I can help with your parcel. " * 6, tokens=60, seconds=1.5, done=True, reason="length")
+    }
+    told |= {"a": VoiceAnswer(text="track_parcel", tokens=4, seconds=0.1, done=True, reason="eos")}
+    fields = {"prompt": "Ticket: where is my parcel?\nAction:", "expected": "track_parcel", "row": 3, "held_out": True}
+    return AskedQuestion(
+        number=number,
+        voices=["", "a"],
+        seed=1,
+        asked_at=NOW,
+        done=True,
+        answers={**told, **answers},
+        random=True,
+        **fields,
+    )
 
 
 def failed(id: str) -> FineTuningJobMetadata:

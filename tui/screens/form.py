@@ -103,7 +103,7 @@ class FormScreen(StudioScreen):
                 id=id,
                 compact=True,
             )
-        if field.kind == "pairs":
+        if field.kind in ("pairs", "several"):
             return SelectionList[str](id=id, compact=True)
         text = "" if value in (None, []) else " ".join(value) if field.many else str(value)
         if field.kind == "long":
@@ -136,7 +136,7 @@ class FormScreen(StudioScreen):
     def _fill(self) -> None:
         studio = self.dashboard.studio
         for field in self.form:
-            if field.kind not in ("reference", "pairs"):
+            if field.kind not in ("reference", "several", "pairs"):
                 continue
             try:
                 if field.kind == "pairs":
@@ -172,7 +172,7 @@ class FormScreen(StudioScreen):
         ]
 
     def _offer(self, field: Field, options: list[tuple[str, str]]) -> None:
-        if field.kind == "pairs":
+        if field.kind in ("pairs", "several"):
             pairs = self.query_one(f"#input-{_id(field)}", SelectionList)
             pairs.add_options([(Content(plain(name, limit=100)), pair) for name, pair in options])
             return
@@ -346,6 +346,8 @@ class FormScreen(StudioScreen):
             self.dashboard.show_job(answer.value.fine_tuning_job.id)
         elif self.message == "StartEvaluationJob":
             self.dashboard.show_batch(answer.value.parent_job_id)
+        elif self.message == "StartComparison":
+            self.dashboard.show_comparison(answer.value.comparison.id)
 
     def _refused(self, error: Exception) -> None:
         self.sending = False

@@ -129,6 +129,8 @@ class ListScreen(JobKeysScreen):
             self.dashboard.show_job(str(row["id"]))
         elif self.kind.name == "evaluations":
             self.dashboard.show_batch(str(row["parent_job_id"]))
+        elif self.kind.name == "comparisons":
+            self.dashboard.show_comparison(str(row["id"]))
         else:
             self.action_describe()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 EVERYWHERE = """\
-:  command: jobs, evaluations, datasets, models, prompts, adapters, configs, runners, events, help, quit
+:  command: jobs, evaluations, comparisons, datasets, models, prompts, adapters, configs, runners, events, help, quit
 ?  these keys            esc, q  back; on a list, q leaves the dashboard
 ctrl+t  light or dark    the studio and its jobs go on when the dashboard is left"""
 
@@ -35,6 +35,14 @@ j k g G, arrows   move    enter  one row's prompt and every answer
 f  only rows on which the combinations differ     r  ask again
 
 {JOBS}""",
+    "ComparisonScreen": """\
+i  type a prompt: enter asks it, ctrl+j makes a new line, esc leaves it and the keys below work
+n  ask a row of the dataset, at random       s  stop what is being said
+g  generation settings for the questions from now on, as name=value words; an empty line: the session's own
+[ ]  the question before, the next one       left, right  other columns, where not all have room
+j k, arrows  scroll                          y  question and answers as YAML
+E  end the session: its memory is free then, and what was said stays
+t  begin again with one that failed or was cancelled           c  cancel""",
     "FormScreen": """\
 tab, shift+tab  next or previous field       ctrl+s  send
 enter           open a choice                space   mark one of several

@@ -14,7 +14,7 @@ from tui.view import words
 Row = Mapping[str, Any]
 Cell = tuple[str, str]  # text, style
 
-JOBS = ("jobs", "evaluations")  # the lists whose rows are jobs
+JOBS = ("jobs", "evaluations", "comparisons")  # the lists whose rows are jobs
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Kind:
         """The keys that do something here, for the line at the bottom: at most 78 characters."""
         if self.name in JOBS:
             clone = ["C clone"] if self.name == "jobs" else []
-            return "  ".join(["enter open  n new  p pause  c cancel  t try again", *clone, ": go to  ? help"])
+            pause = [] if self.name == "comparisons" else ["p pause"]
+            return "  ".join(["enter open  n new", *pause, "c cancel  t try again", *clone, ": go to  ? help"])
         own = ["D drain"] if self.name == "runners" else []
         own = own or (["^d remove"] if self.remove else [])
         new = ["n new"] if self.add else []
@@ -125,6 +126,10 @@ def _combination(row: Row) -> Cell:
     model = row.get("base_model_name") or words.short(row.get("base_model_id"))
     adapter = row.get("adapter_name") or words.short(row.get("adapter_id"))
     return plain(f"{model} + {adapter}" if adapter else model, limit=48), ""
+
+
+def _adapters(row: Row) -> Cell:
+    return plain(", ".join(str(each.get("name") or each.get("id")) for each in row.get("adapters") or ()), limit=60), ""
 
 
 def _scores(row: Row) -> Cell:
@@ -238,6 +243,25 @@ KINDS: dict[str, Kind] = {
             live=True,
             remove=Remove("RemoveEvaluationJob", "batch of evaluations", "Its files stay.", "parent_job_id"),
             name_column=1,
+        ),
+        Kind(
+            "comparisons",
+            "Comparisons",
+            "ListComparisons",
+            "comparisons",
+            (
+                Column("status", _state),
+                text("base_model_name", 24, "base model"),
+                Column("adapters", _adapters),
+                text("phase", 24),
+                AGE,
+                ID,
+            ),
+            JOB_EVENTS,
+            "No comparisons yet.\n\nn holds a base model and adapters in memory, to be asked side by side.",
+            "StartComparison",
+            live=True,
+            name_column=2,
         ),
         Kind(
             "datasets",
