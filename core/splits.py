@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,16 @@ _NO_DATA = re.compile(r"[._].*|dataset_infos\.json|cache-.*\.arrow|.*\.lock")  #
 
 class NoFiles(ValueError):
     """A directory holds no data files, or some that can't be told apart; the message says which."""
+
+
+def rest(share: float) -> float:
+    """1 - share as people reckon it: 1 - 0.7 is a little more than 0.3, and would hold out 4 rows of 10."""
+    return round(1 - share, 12)
+
+
+def drawn(rows: int, share: float) -> int:
+    """How many of so many rows a share in (0, 1] takes, as `datasets` splits them: what is left out is rounded up."""
+    return rows - math.ceil(rest(share) * rows)
 
 
 def is_saved(directory: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.spec import DatasetSource, Sampling
-from core.splits import HELD_OUT, TRAIN, NoFiles, digest, files_by_split, is_saved
+from core.splits import HELD_OUT, TRAIN, NoFiles, digest, drawn, files_by_split, is_saved, rest
 from core.types import DatasetType
 from gpu_runner.failures import JobError
 
@@ -129,7 +129,7 @@ def sample_and_split(splits: Splits, sampling: Sampling) -> tuple[list[Row], lis
     train = [row for name in sampling.train_splits for row in _split(splits, name)]
     chosen = list(range(len(train)))
     if sampling.fraction < 1:
-        chosen, _ = _parted(chosen, _rest(sampling.fraction), sampling.seed)
+        chosen, _ = _parted(chosen, "dataset_fraction", sampling.fraction, sampling.seed)
     held_out = sampling.eval_split or next(
         (name for name in HELD_OUT if name in splits and name not in sampling.train_splits), None
     )
@@ -137,8 +137,8 @@ def sample_and_split(splits: Splits, sampling: Sampling) -> tuple[list[Row], lis
         return [train[index] for index in chosen], list(_split(splits, held_out))
     if sampling.split >= 1:
         return [train[index] for index in chosen], []
-    kept, rest = _parted(chosen, _rest(sampling.split), sampling.seed)
-    return [train[index] for index in kept], [train[index] for index in rest]
+    kept, others = _parted(chosen, "train_test_split", sampling.split, sampling.seed)
+    return [train[index] for index in kept], [train[index] for index in others]
 
 
 def _split(splits: Splits, name: str) -> Sequence[Row]:
@@ -150,20 +150,15 @@ def _split(splits: Splits, name: str) -> Sequence[Row]:
     return splits[name]
 
 
-def _rest(share: float) -> float:
-    """1 - share as people reckon it: 1 - 0.7 is a little more than 0.3, and would hold out 4 rows of 10."""
-    return round(1 - share, 12)
-
-
-def _parted(indices: list[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """`datasets`' own shuffled split, so that rows are the same as with its train_test_split."""
+def _parted(indices: list[int], field: str, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """`datasets`' own shuffled split, so that rows are the same as with its train_test_split; `field` names the share."""
     import datasets
 
-    table = datasets.Dataset.from_dict({"index": indices})
-    try:
-        parts = table.train_test_split(test_size=share, shuffle=True, seed=seed)
-    except ValueError as error:
+    if not drawn(len(indices), share):
+        rows = f"{len(indices):,} row{'s' if len(indices) != 1 else ''}"
         raise JobError(
-            f"{len(indices)} rows are too few for this split: {error}", "Use more rows, or train_test_split 1."
-        ) from error
+            f"{field} {share:g} of {rows} leaves none to train on", f"Use more rows, or {field} 1, which takes all."
+        )
+    table = datasets.Dataset.from_dict({"index": indices})
+    parts = table.train_test_split(test_size=rest(share), shuffle=True, seed=seed)
     return list(parts["train"]["index"]), list(parts["test"]["index"])

@@ -1,4 +1,4 @@
-"""The rules of StartFineTuningJob about methods, chat templates, splits, early stopping and presets: FT-110 to FT-120."""
+"""The rules of StartFineTuningJob about methods, chat templates, splits, early stopping and presets: FT-110 to FT-120, and FT-126."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.messages.common import one_of
 from core.messages.fine_tuning import StartFineTuningJob
 from core.presets import presets
 from core.rules import Breach, Example, Need, NoWorld, World, rule
-from core.splits import HELD_OUT
+from core.splits import HELD_OUT, drawn
 from core.types import FineTuningFrameworkType, LossOn, Method, Severity
 
 # Fields of the studio's own training: other engines have theirs in their own config.
@@ -124,6 +124,40 @@ def _held_out(message: StartFineTuningJob, world: World) -> Iterator[str]:
     own = message.eval_split or any(name in _known(world, message) for name in HELD_OUT)
     if asked and message.train_test_split >= 1 and not own:
         yield f"held-out rows are needed for {' and '.join(asked)}, and train_test_split 1 holds none out"
+
+
+@rule(
+    StartFineTuningJob,
+    "FT-126",
+    "dataset_fraction",
+    need=Need.store,
+    passes=[
+        Example({"dataset_fraction": 0.5}, _dataset(rows=4)),
+        Example({"dataset_fraction": 0.01}, _dataset(rows=None)),
+        Example({"train_test_split": 0.5}, _dataset(splits={"train": 1, "test": 9}, rows=10)),
+    ],
+    fails=[
+        Example({"dataset_fraction": 0.01}, _dataset(rows=50)),
+        Example({"dataset_fraction": 0.1}, _dataset(splits={"train": 9, "test": 90}, rows=99)),
+        Example({"train_test_split": 0.5}, _dataset(rows=1)),
+    ],
+)
+def _leaves_rows(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
+    """dataset_fraction and train_test_split leave a row to train on"""
+    dataset, known = world.get("datasets", message.dataset_id) or {}, _known(world, message)
+    told = [known.get(name) for name in message.splits] if known else [dataset.get("rows")]
+    rows = sum(each for each in told if each) if all(told) else 0  # of a dataset that nobody counted the runner tells
+    own = message.eval_split or any(name in known for name in HELD_OUT)
+    if not rows or message.user_script or message.framework_type != FineTuningFrameworkType.legacy:
+        return
+    for field in ("dataset_fraction", *(() if own else ("train_test_split",))):
+        share = getattr(message, field)
+        left = drawn(rows, share) if 0 < share <= 1 else rows
+        if not left:
+            text = f"{field} {share:g} of {rows:,} row{'s' if rows != 1 else ''} leaves none to train on"
+            yield Breach(rule="FT-126", field=field, message=text)
+            return
+        rows = left
 
 
 @rule(

@@ -12,7 +12,7 @@ import datasets
 import pytest
 
 from core.spec import DatasetSource, Sampling
-from core.splits import digest
+from core.splits import digest, drawn
 from gpu_runner.data import TRAINING_DATASET_SEED, load_rows, sample_and_split
 from gpu_runner.failures import JobError
 
@@ -149,6 +149,16 @@ def test_a_directory_of_files_gives_the_rows_of_each_split_as_text(tmp_path: Pat
 
 
 def test_too_few_rows_for_a_split_are_told_with_a_way_out() -> None:
-    with pytest.raises(JobError, match="1 rows are too few") as caught:
+    with pytest.raises(JobError, match=r"^train_test_split 0.9 of 1 row leaves none to train on$") as caught:
         sample_and_split(numbered(1), Sampling(split=0.9))
     assert "train_test_split 1" in caught.value.hint
+    with pytest.raises(JobError, match=r"^dataset_fraction 0.01 of 99 rows leaves none to train on$"):
+        sample_and_split(numbered(99), Sampling(fraction=0.01))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 10, 99, 100, 1001])
+def test_how_many_rows_a_share_leaves_is_reckoned_as_they_are_drawn(rows: int) -> None:
+    for share in (0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99):
+        if drawn(rows, share):
+            kept, held_out = sample_and_split(numbered(rows), Sampling(split=share))
+            assert (len(kept), len(held_out)) == (drawn(rows, share), rows - drawn(rows, share))
