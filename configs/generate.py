@@ -180,7 +180,7 @@ LIMITS: dict[str, dict[str, tuple[float | None, float | None]]] = {
         "adam_beta2": (0, 1),
         "adam_epsilon": (0, None),
     },
-    "lora": {"r": (1, None), "lora_alpha": (0, None), "lora_dropout": (0, 1)},
+    "lora": {"r": (1, None), "lora_alpha": (1, None), "lora_dropout": (0, 1)},
     "bitsandbytes": {"llm_int8_threshold": (0, None)},
     "generation": {
         "max_new_tokens": (1, None),

@@ -45,6 +45,7 @@ def test_what_would_fail_or_harm_is_told(content: dict[str, object], said: str) 
     ("kind", "content", "said"),
     [
         (ConfigType.lora_config, {"r": 0}, "r must be at least 1"),
+        (ConfigType.lora_config, {"lora_alpha": 0}, "lora_alpha must be at least 1"),
         (ConfigType.lora_config, {"lora_dropout": 1.5}, "lora_dropout must be at most 1"),
         (ConfigType.lora_config, {"bias": "some"}, "bias must be one of none, all, lora_only"),
         (ConfigType.lora_config, {"target_modules": 3}, "target_modules must be"),
