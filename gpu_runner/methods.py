@@ -37,7 +37,9 @@ def with_adapter(model: Any, spec: FineTuningSpec, context: Context) -> Any:
     config = {"task_type": "CAUSAL_LM", **spec.lora}
     if not config.get("target_modules"):
         config |= targets(model)
-        context.spool.log(f"the LoRA config names no target modules: {config['target_modules']} are adapted")
+        told = config["target_modules"]
+        told = told if isinstance(told, str) else ", ".join(told)
+        context.spool.log(f"the adapter is trained on {told}, as is usual for this model")
     try:
         return get_peft_model(model, LoraConfig(**config))
     except (TypeError, ValueError) as error:

@@ -152,6 +152,8 @@ def test_without_target_modules_the_layers_of_the_models_family_are_adapted(
         end = attempt.run(spec({"max_steps": 1}, job_id=f"j{number}", lora={"r": 2}, model=model))
         assert end["outcome"] == "succeeded", end["error"]
         assert set(json.loads(attempt.adapter("adapter_config.json").read_text())["target_modules"]) == targets
+        (told,) = [each for each in attempt.records("log") if "adapter is trained on" in each["text"]]
+        assert all(name in told["text"] for name in targets) and told["text"].endswith("as is usual for this model")
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
