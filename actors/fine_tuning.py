@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,7 +35,7 @@ from core.scripts import sha256
 from core.spec import NO_PROMPT, FineTuningSpec, Sampling
 from core.store.session import Unit
 from core.store.tables import FineTuningJob, Job
-from core.types import JobKind, LossOn, Method
+from core.types import JobKind, JobStatus, LossOn, Method
 
 Configs = dict[str, tuple[str | None, dict[str, Any] | None]]
 
@@ -177,4 +178,18 @@ def list_fine_tuning_jobs(message: ListFineTuningJobs, session: Session, world: 
 def metadata(row: FineTuningJob, job: Job | None, board: Board | None = None) -> FineTuningJobMetadata:
     """The request and its state as they are answered."""
     columns = {name: value for name, value in as_dict(row).items() if value is not None}
-    return FineTuningJobMetadata.model_validate({**columns, **state(job, board)})
+    stop = _stop(job) if job is not None else None
+    return FineTuningJobMetadata.model_validate({**columns, **state(job, board), "stopped_early": stop})
+
+
+def _stop(job: Job) -> dict[str, Any] | None:
+    """Where its patience ran out, as its runner told it; None where it went to its end."""
+    told = job.summary or {}
+    if job.status != JobStatus.succeeded or told.get("stopped_early") is not True:
+        return None
+    step, loss = told.get("best_step"), told.get("best_eval_loss")
+    return {
+        "step": job.step,
+        "best_step": step if isinstance(step, int) else None,
+        "best_eval_loss": loss if isinstance(loss, int | float) and isfinite(loss) else None,
+    }

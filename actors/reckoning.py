@@ -19,6 +19,7 @@ from core.messages.planning import Fit, Nearest, Plan
 from core.shapes import Shape
 from core.spec import FineTuningSpec, PlanSpec
 from core.store.tables import Job, Model
+from core.text import counted
 from core.tuning import Tuning, attention_of, tuning_of
 from core.types import JobKind, JobStatus
 from core.work import operations
@@ -53,11 +54,12 @@ def _shape(session: Session, asked: FineTuningSpec, found: dict[str, Any]) -> Sh
 def _warnings(asked: FineTuningSpec, found: dict[str, Any]) -> list[str]:
     told = list(found.get("notes") or [])
     if found["looked_at"] < found["rows"] + found["dropped"]:
-        told.append(f"{found['looked_at']} rows were looked at, which stand for all of them")
+        told.append(f"{counted(found['looked_at'], 'row')} stand for all of them: no more were looked at")
     if found["cut"]:
-        told.append(f"{found['cut']} rows are longer than {asked.max_length} tokens and will be cut: they teach no end")
+        many = counted(found["cut"], "row is", "rows are")
+        told.append(f"{many} longer than {asked.max_length} tokens and will be cut to that: such rows teach no end")
     if found["dropped"]:
-        told.append(f"{found['dropped']} rows will be left out: max_length cuts them before anything that is learned")
+        told.append(f"{counted(found['dropped'], 'row')} will be left out: max_length cuts before what is learned")
     if asked.training_arguments.get("fp16") and not asked.resources.gpus:
         told.append("fp16 is asked for, but no GPU is: fp32 will be used")
     return told

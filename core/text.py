@@ -9,6 +9,11 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINER = "\u200d"  # keeps emoji sequences whole; harmless by itself
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """1 row, 2 rows; `many` where an s makes no plural."""
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {many or one + 's'}"
+
+
 def plain(value: object, *, limit: int = 2_000, lines: bool = False) -> str:
     """Return `value` as text without control, escape, bidi or invisible characters, at most `limit` characters long.
 

@@ -18,6 +18,7 @@ from core.engines import Engine, installed
 from core.events import Finished
 from core.settings import read
 from core.spec import FineTuningSpec
+from core.text import counted
 from core.types import FailureClass
 from gpu_runner import checkpoint, fingerprints
 from gpu_runner.child import Context
@@ -54,7 +55,7 @@ def run(spec: FineTuningSpec, context: Context, patience: Patience | None = None
     prompt = spec.prompt if declared_type(asked) is None and spec.prompt.input_template else None
     train, held_out = sample_and_split(load_rows(spec.dataset, context.token), spec.sampling)
     fingerprints.keep(spec, context, train)
-    spool.log(f"{len(train)} rows to train on, {len(held_out)} held out; {_way(asked, prompt is not None)}")
+    spool.log(f"{counted(len(train), 'row')} to train on, {len(held_out)} held out; {_way(asked, prompt is not None)}")
     if context.order() == "cancel":
         raise Cancelled
 

@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from core.spec import FineTuningSpec
+from core.text import counted
 from gpu_runner.child import Context
 from gpu_runner.holding import Writing, with_room
 
@@ -126,7 +127,7 @@ class Best(TrainerCallback, ExportableState):  # type: ignore[misc]
             return {}
         kept = {"eval_loss": self.loss} if self.keeps else {}
         if self.stopped and step:
-            told = f"stopped at step {step}: the held-out loss has not fallen for {self.worse} evaluations"
+            told = f"stopped at step {step}: the held-out loss has not fallen for {counted(self.worse, 'evaluation')}"
             self.context.spool.log(f"{told} since {self.loss:.4g} at step {self.step}")
         return {"best_eval_loss": self.loss, "best_step": self.step, "stopped_early": self.stopped, **kept}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from core.spec import DatasetSource, Sampling
 from core.splits import HELD_OUT, TRAIN, NoFiles, digest, drawn, files_by_split, is_saved, rest
+from core.text import counted
 from core.types import DatasetType
 from gpu_runner.failures import JobError
 
@@ -155,10 +156,8 @@ def _parted(indices: list[int], field: str, share: float, seed: int) -> tuple[li
     import datasets
 
     if not drawn(len(indices), share):
-        rows = f"{len(indices):,} row{'s' if len(indices) != 1 else ''}"
-        raise JobError(
-            f"{field} {share:g} of {rows} leaves none to train on", f"Use more rows, or {field} 1, which takes all."
-        )
+        told = f"{field} {share:g} of {counted(len(indices), 'row')} leaves none to train on"
+        raise JobError(told, f"Use more rows, or {field} 1, which takes all.")
     table = datasets.Dataset.from_dict({"index": indices})
     parts = table.train_test_split(test_size=rest(share), shuffle=True, seed=seed)
     return list(parts["train"]["index"]), list(parts["test"]["index"])

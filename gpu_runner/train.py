@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
 from core.spec import FineTuningSpec
+from core.text import counted
 from core.tuning import attention_of
 from core.types import FailureClass, Method
 from gpu_runner import checkpoint, fingerprints, measure
@@ -226,13 +227,14 @@ def _losses(history: list[dict[str, Any]]) -> dict[str, float]:
 def _tell_tokens(spec: FineTuningSpec, context: Context, train_set: Tokenized, eval_set: Tokenized) -> None:
     rows = len(train_set.input_ids)
     mean = train_set.tokens / max(1, rows)
-    context.spool.log(f"{rows} rows to train on, {len(eval_set.input_ids)} held out; {mean:.0f} tokens a row")
+    told = f"{counted(rows, 'row')} to train on, {len(eval_set.input_ids):,} held out; {mean:.0f} tokens a row"
+    context.spool.log(told)
     if train_set.cut:
-        context.spool.warn(
-            f"{train_set.cut} rows are longer than {spec.max_length} tokens and were cut: they teach no end"
-        )
+        many = counted(train_set.cut, "row is", "rows are")
+        context.spool.warn(f"{many} longer than {spec.max_length} tokens and cut to that: such rows teach no end")
     if train_set.dropped:
-        context.spool.warn(f"{train_set.dropped} rows were left out: max_length cuts them before their completion")
+        many = counted(train_set.dropped, "row is", "rows are")
+        context.spool.warn(f"{many} left out: max_length cuts before the completion")
 
 
 def _stop_if_asked(context: Context) -> None:

@@ -16,6 +16,14 @@ from core.splits import TRAIN
 from core.types import ConfigType, FineTuningFrameworkType, JobStatus, LossOn, Method
 
 
+class StoppedEarly(Value):
+    """Where a job ended before its last step, since its held-out loss had not fallen for long enough."""
+
+    step: int
+    best_step: int | None = Field(None, description="The step with the lowest loss on the held-out rows.")
+    best_eval_loss: float | None = None
+
+
 class FineTuningJobMetadata(JobState):
     """A fine-tuning job: the request as it was accepted, config snapshots, and its state."""
 
@@ -63,6 +71,7 @@ class FineTuningJobMetadata(JobState):
     early_stopping_patience: int | None = None
     keep_best: bool = False
     preset: str | None = None
+    stopped_early: StoppedEarly | None = None
     trained_model_id: str | None = Field(None, description="The model that full fine-tuning made.")
 
 

@@ -10,6 +10,7 @@ from core.messages.fine_tuning import StartFineTuningJob
 from core.presets import presets
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.splits import HELD_OUT, drawn
+from core.text import counted
 from core.types import FineTuningFrameworkType, LossOn, Method, Severity
 
 # Fields of the studio's own training: other engines have theirs in their own config.
@@ -154,7 +155,7 @@ def _leaves_rows(message: StartFineTuningJob, world: World) -> Iterator[Breach]:
         share = getattr(message, field)
         left = drawn(rows, share) if 0 < share <= 1 else rows
         if not left:
-            text = f"{field} {share:g} of {rows:,} row{'s' if rows != 1 else ''} leaves none to train on"
+            text = f"{field} {share:g} of {counted(rows, 'row')} leaves none to train on"
             yield Breach(rule="FT-126", field=field, message=text)
             return
         rows = left

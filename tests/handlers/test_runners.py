@@ -316,6 +316,18 @@ def test_what_a_child_writes_can_not_keep_its_runner_from_being_heard(desk: Desk
     assert loss(desk) == {3: 1 / 3}
 
 
+def test_a_job_that_stopped_early_tells_where_and_one_that_did_not_says_nothing(desk: Desk) -> None:
+    best = {"best_step": 3, "best_eval_loss": 0.5, "steps": 6}
+    for early, summary in ((True, best), (False, best), (True, {"best_step": "x", "best_eval_loss": float("nan")})):
+        id, a = start(desk, f"a-{early}-{len(summary)}"), Speaker(desk, cpus=1)
+        a.begin(id)
+        a.tell(id, {**SUCCEEDED, "summary": {**summary, "stopped_early": early}}, begin=10)
+        told = say(desk, "GetFineTuningJob", id=id)["fine_tuning_job"]["stopped_early"]
+        known = {"step": 6, "best_step": 3, "best_eval_loss": 0.5} if summary is best else {"best_step": None}
+        assert (told or {}).items() >= known.items() if early else told is None
+        say(desk, "DrainRunner", id=a.id)
+
+
 def test_a_job_tells_its_runner_by_the_name_that_commands_take(desk: Desk) -> None:
     id, a = start(desk), Speaker(desk, host="gpu-host")
     assert say(desk, "GetFineTuningJob", id=id)["fine_tuning_job"]["runner"] is None

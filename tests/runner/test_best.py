@@ -56,7 +56,7 @@ def test_a_job_stops_when_its_held_out_loss_has_not_fallen_for_so_many_evaluatio
     assert summary["steps"] == best + 6 == max(told) < attempt.records("started")[0]["total_steps"]
     assert summary["stopped_early"] and summary["best_step"] == best and summary["best_eval_loss"] == told[best]
     assert summary["eval_loss"] == told[summary["steps"]]
-    assert any("stopped at step" in record["text"] for record in attempt.records("log"))
+    assert any("not fallen for 3 evaluations" in record["text"] for record in attempt.records("log"))
 
 
 def test_a_job_with_patience_enough_goes_to_its_end(spec: Any, tmp_path: Path) -> None:

@@ -18,12 +18,14 @@ from textual.widgets import Input, Select, SelectionList, Static
 
 from core.messages import REGISTRY
 from core.messages.adapters import AdapterMetadata
+from core.messages.fine_tuning import StoppedEarly
 from core.messages.jobs import LogLine
 from core.messages.runners import Gpu
 from core.rules import Breach
 from core.types import JobStatus
 from tests.tui.fake import HOSTILE, NOW, FakeStudio, failed, filled, job
 from tui.app import Dashboard
+from tui.cli.watch import describe
 from tui.forms import PRESET_FIELDS, fields, title
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.form import FormScreen
@@ -264,6 +266,18 @@ async def test_every_form_opens(studio: FakeStudio, name: str, size: tuple[int, 
 def _hostile_list(dashboard: Dashboard, kind: str) -> bool:
     screen = dashboard.screen
     return isinstance(screen, ListScreen) and screen.kind.name == kind and "[red]" in shown(dashboard)
+
+
+async def test_a_job_that_stopped_early_says_so_on_its_screen_and_in_the_list(studio: FakeStudio) -> None:
+    stop = StoppedEarly(step=1040, best_step=1000, best_eval_loss=0.5)
+    early = job("early", status=JobStatus.succeeded, step=1040, total_steps=2000, stopped_early=stop, phase=None)
+    studio.rows["fine_tuning_jobs"] = [early]
+    told = "stopped early at step 1040: lowest held-out loss at step 1000"
+    async with app(studio, open_job="early").run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: f"✓ succeeded   {told}" in shown(pilot.app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "52% stopped early" in shown(pilot.app))
+    assert describe(early).startswith(f"succeeded  ██████████░░░░░░░░░░ 1040/2000  {told}")
 
 
 @pytest.mark.parametrize("size", SIZES)

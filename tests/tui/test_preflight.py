@@ -221,6 +221,13 @@ def test_hostile_tokens_are_made_safe() -> None:
     assert not any(char in "".join(lines) for char in "\x1b\x07\u202e\r\n")
 
 
+def test_one_is_told_as_one() -> None:
+    told = "\n".join(text_of(list(planned.summary(plan(steps=1, batch=1, epochs=1.0).model_dump(mode="json")))))
+    assert "1 of 1 row, 1 epoch" in told and "1 epochs" not in told
+    told = "\n".join(text_of(list(planned.summary(plan(epochs=1.5).model_dump(mode="json")))))
+    assert "1.5 epochs" in told
+
+
 def test_a_plan_that_fits_nowhere_says_so_and_what_would() -> None:
     told = "\n".join(text_of(list(planned.summary(too_large().model_dump(mode="json")))))
     assert "✗ does not fit gpu-host T4 has 15.0 GiB (14.5 GiB usable)" in told

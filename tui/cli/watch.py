@@ -185,6 +185,8 @@ def describe(job: Any) -> str:
         parts.append(job.phase)
     if job.total_steps:
         parts.append(f"{bar(job.step / job.total_steps)} {job.step}/{job.total_steps}")
+    if stop := words.stopped_early(job.model_dump()):
+        parts.append(stop)
     if "loss" in job.last_metrics:
         parts.append(f"loss {job.last_metrics['loss']:.3f}")
     if job.tokens_per_second and not job.status.finished:

@@ -124,6 +124,8 @@ class JobView:
             told.append(words.held(job["held"]))
         elif job.get("phase") and status in ("assigned", "running"):
             told.append(str(job["phase"]))
+        if stop := words.stopped_early(job):
+            told.append(stop)
         if job.get("attempt", 0) > 1:
             told.append(f"attempt {job['attempt']}")
         if job.get("created_at"):

@@ -89,6 +89,8 @@ def _progress(row: Row) -> Cell:
         return f"▲ {words.no_room(row['held'])}", "wait"
     if row.get("failure_class"):
         return title(str(row["failure_class"])), "dim"
+    if share is not None and row.get("stopped_early"):
+        return f"{share:4.0%} stopped early", "dim"
     return (f"{share:4.0%} {words.bar(share, 8)}", "bar") if share is not None else ("", "")
 
 

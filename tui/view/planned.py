@@ -8,8 +8,8 @@ from typing import Any
 from rich.cells import cell_len
 
 from core.fits import gib, has
-from core.text import plain
-from tui.view.words import bar, counted, duration
+from core.text import counted, plain
+from tui.view.words import bar, duration
 
 Piece = tuple[str, str]  # text and what it means, a name of theme.PAINT or a style
 Line = list[Piece]
@@ -47,7 +47,7 @@ def whole(plan: Mapping[str, Any], width: int) -> list[Line]:
 
 def brief(plan: Mapping[str, Any]) -> Line:
     """In one line: rows, steps, memory, whether and where it fits, time."""
-    made: Line = [(f"{plan['rows']:,} rows, {plan['steps']:,} steps", "")]
+    made: Line = [(f"{counted(plan['rows'], 'row')}, {counted(plan['steps'], 'step')}", "")]
     if plan["needed"]:
         made.append((f" · {gib(plan['needed'][1])}", ""))
     for fit in plan["fits"][:1]:

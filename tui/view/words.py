@@ -70,11 +70,6 @@ def age(at: float | None, now: float | None = None) -> str:
     return "" if at is None else duration((time.time() if now is None else now) - at)
 
 
-def counted(count: int, what: str) -> str:
-    """1 row, 2 rows."""
-    return f"{count:,} {what}{'s' if count != 1 else ''}"
-
-
 def memory(amount: float) -> str:
     """GiB in one form everywhere."""
     return f"{amount:.1f} GiB"
@@ -106,6 +101,15 @@ def starts(at: float | None, now: float | None = None) -> str:
 def held(why: Mapping[str, Any], now: float | None = None) -> str:
     """Why a job stands still, and for how long (core.messages.jobs.Held)."""
     return f"▲ stands still for {age(why.get('since'), now) or '?'}: {why.get('reason')}"
+
+
+def stopped_early(job: Mapping[str, Any]) -> str:
+    """That a job's patience ran out before its last step; empty where it did not."""
+    stop = job.get("stopped_early")
+    if not stop:
+        return ""
+    since = "" if stop.get("best_step") is None else f": lowest held-out loss at step {stop['best_step']}"
+    return f"stopped early at step {stop['step']}{since}"
 
 
 def no_room(why: Mapping[str, Any]) -> str:
