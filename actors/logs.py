@@ -1,4 +1,4 @@
-"""A job's log, read from the spools of its attempts."""
+"""A job's log, read from the spools of its attempts; and what its processes printed, from the files beside them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from core.loglines import told
 from core.messages.jobs import LogLine
 
 SPOOL = "events.jsonl"
+PRINTED = "log.txt"
+LONGEST = 1 << 24  # bytes of a line; what is longer is cut there, and of a spool left out
+SHOWN = 10_000  # characters of a printed line that are told: progress bars may be one line of megabytes
 NUMBERS = (b'{"type": "metrics"', b'{"type": "progress"')
 PAGE_BYTES = 32 << 20  # of spools that are looked through for a page: about a second
 TAIL_BYTES = 1 << 18  # of the end of a spool that is looked through for a tail, doubled until it is enough
@@ -23,11 +26,11 @@ def attempts(directory: Path) -> list[int]:
     return sorted(int(each.name) for each in directory.iterdir() if each.name.isdecimal())
 
 
-def tail(directory: Path, limit: int) -> list[LogLine]:
-    """The last `limit` lines."""
+def tail(directory: Path, limit: int, name: str = SPOOL) -> list[LogLine]:
+    """The last `limit` lines, of the log or of what was printed."""
     lines: list[LogLine] = []
     for attempt in reversed(attempts(directory)):
-        lines = _tail(directory / str(attempt) / SPOOL, attempt, limit - len(lines)) + lines
+        lines = _tail(directory / str(attempt) / name, attempt, limit - len(lines)) + lines
         if len(lines) >= limit:
             break
     return lines[-limit:]
@@ -38,7 +41,7 @@ def _tail(path: Path, attempt: int, limit: int) -> list[LogLine]:
     look = TAIL_BYTES
     while True:
         start = max(0, size - look)
-        lines = list(_lines(path, attempt, start))
+        lines = [line for raw, end in _whole(path, start) if (line := _line(path, raw, attempt, end)) is not None]
         if start == 0 or len(lines) >= limit:
             return lines[-limit:]
         look *= 4
@@ -52,7 +55,9 @@ class Place(NamedTuple):
     line: int | None = None
 
 
-def lines_after(directory: Path, place: Place, limit: int, contains: str = "") -> tuple[list[LogLine], Place, bool]:
+def lines_after(
+    directory: Path, place: Place, limit: int, contains: str = "", name: str = SPOOL
+) -> tuple[list[LogLine], Place, bool]:
     """Up to `limit` lines after a place that hold a text, the place that was come to, and whether there may be more.
 
     About PAGE_BYTES are looked through at most, so that a page of a long log takes no longer than one of a short.
@@ -62,8 +67,9 @@ def lines_after(directory: Path, place: Place, limit: int, contains: str = "") -
         if attempt < place.attempt:
             continue
         begin = place.offset if attempt == place.attempt else 0
-        for raw, end in _whole(directory / str(attempt) / SPOOL, begin):
-            line, number = _line(raw, attempt, end), place.line
+        path = directory / str(attempt) / name
+        for raw, end in _whole(path, begin):
+            line, number = _line(path, raw, attempt, end), place.line
             if line is not None:
                 number = None if number is None else number + 1
                 if wanted in line.text.casefold():
@@ -74,13 +80,6 @@ def lines_after(directory: Path, place: Place, limit: int, contains: str = "") -
             if left <= 0:
                 return found, place, True
     return found, place, False
-
-
-def _lines(path: Path, attempt: int, start: int) -> Iterator[LogLine]:
-    """The log's lines of a spool from a byte on."""
-    for raw, end in _whole(path, start):
-        if (line := _line(raw, attempt, end)) is not None:
-            yield line
 
 
 def _whole(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
@@ -95,13 +94,16 @@ def _whole(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
         if not at_line_start:
             spool.readline()
         offset = spool.tell()
-        for raw in spool:
+        while raw := spool.readline(LONGEST):
             offset += len(raw)
-            if raw.endswith(b"\n"):
+            if raw.endswith(b"\n") or len(raw) == LONGEST:
                 yield raw, offset
 
 
-def _line(raw: bytes, attempt: int, offset: int) -> LogLine | None:
+def _line(path: Path, raw: bytes, attempt: int, offset: int) -> LogLine | None:
+    if path.name == PRINTED:
+        text = raw.decode(errors="replace").rstrip("\r\n").rpartition("\r")[2]  # of a progress bar, its last state
+        return LogLine(attempt=attempt, offset=offset, at=0.0, level="printed", text=text[:SHOWN]) if text else None
     if raw.startswith(NUMBERS):  # most of a spool: not worth reading
         return None
     try:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from actors.desk import Desk
 from actors.handlers import handles
 from actors.jobs import target
-from actors.logs import Place, lines_after, tail
+from actors.logs import PRINTED, SPOOL, Place, lines_after, tail
 from actors.world import RealWorld
 from core.messages.jobs import GetJobLog, GetJobMetrics, JobLogReply, JobMetricsReply, MetricSeries
 from core.queue import stream
@@ -76,10 +76,11 @@ def get_job_log(message: GetJobLog, session: Session, world: RealWorld) -> JobLo
     directory = desk.settings.artifacts_root / "jobs" / job.id
     anywhere = message.attempt is None or message.offset is None
     place, more = Place(message.attempt or 0, message.offset or 0, 0 if anywhere else message.line), False
+    name = PRINTED if message.printed else SPOOL
     if anywhere and message.contains is None:
-        lines = tail(directory, message.limit)
+        lines = tail(directory, message.limit, name)
         place = Place(lines[-1].attempt, lines[-1].offset) if lines else place
     else:
-        lines, place, more = lines_after(directory, place, message.limit, message.contains or "")
+        lines, place, more = lines_after(directory, place, message.limit, message.contains or "", name)
     told = {"attempt": place.attempt, "offset": place.offset, "line": place.line}
     return JobLogReply(id=job.id, lines=lines, records_id=records_id, has_more=more, **told)

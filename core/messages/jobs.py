@@ -103,7 +103,7 @@ class LogLine(Value):
 
     attempt: int
     offset: int
-    at: float
+    at: float = Field(description="Unix seconds; 0 when that is not known.")
     level: str = "info"
     text: str
     number: int | None = Field(None, description="Which line of the whole log it is, from 1 on; told by a search.")
@@ -139,4 +139,8 @@ class GetJobLog(Query[JobLogReply]):
         min_length=1,
         max_length=1000,
         description="Only lines that hold this text, in any case, from the beginning of the log or after the place on.",
+    )
+    printed: bool = Field(
+        False,
+        description="Instead of the log, what the job's processes and their libraries printed; it tells no times.",
     )

@@ -143,6 +143,29 @@ def test_a_page_of_a_search_looks_through_a_piece_of_the_log_and_paging_finds_ev
     assert seen == [4, 60, 64, 120] and len(pages) > 8 and pages == sorted(set(pages))
 
 
+def test_what_was_printed_is_read_and_searched_like_the_log(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = start(desk)
+    for attempt in (1, 2):
+        directory = desk.settings.artifacts_root / "jobs" / id / str(attempt)
+        directory.mkdir(parents=True)
+        Spool(directory / "events.jsonl").log("a needle of the log")
+        printed = "Loading:  1%\rLoading: 100%\n\n" + "x" * 20_000 + f"\nNeedle of {attempt}\xff\nhalf a needle"
+        (directory / "log.txt").write_bytes(printed.encode("latin-1"))
+    page = say(desk, "GetJobLog", id=id, printed=True)
+    told = [(line["attempt"], line["text"], line["at"]) for line in page["lines"]]
+    assert told[0] == (1, "Loading: 100%", 0) and told[-1] == (2, "Needle of 2�", 0) and len(told) == 6
+    assert len(told[1][1]) == 10_000
+    found = say(desk, "GetJobLog", id=id, printed=True, contains="needle")
+    assert [(line["number"], line["text"][:9]) for line in found["lines"]] == [(3, "Needle of"), (6, "Needle of")]
+    place = {name: found[name] for name in ("attempt", "offset", "line")}
+    with (directory / "log.txt").open("a") as more:
+        more.write(" is whole\n")
+    [line] = say(desk, "GetJobLog", id=id, printed=True, contains="needle", **place)["lines"]
+    assert (line["number"], line["text"]) == (7, "half a needle is whole")
+    monkeypatch.setattr(logs, "LONGEST", 1_000)  # a line without an end
+    assert len(say(desk, "GetJobLog", id=id, printed=True)["lines"]) > 20
+
+
 def test_a_log_is_read_from_its_end_or_from_a_place_over_all_attempts(desk: Desk) -> None:
     id = start(desk)
     assert say(desk, "GetJobLog", id=id)["lines"] == []

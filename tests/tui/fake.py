@@ -63,6 +63,7 @@ class FakeStudio:
         self.plans = 0
         self.series: list[MetricSeries] = []
         self.log: list[LogLine] = []
+        self.printed: list[LogLine] = []
         self.questions: list[AskedQuestion] = []
 
     def ask(self, message: Message[Any], *, key: str | None = None, timeout: float | None = None) -> Answer[Any]:
@@ -96,7 +97,7 @@ class FakeStudio:
         if name == "GetJobLog":
             found = [
                 line.model_copy(update={"number": number})
-                for number, line in enumerate(self.log, 1)
+                for number, line in enumerate(self.printed if message.printed else self.log, 1)
                 if message.contains and message.contains.casefold() in line.text.casefold()
             ]
             if message.contains and message.offset is None:  # as of a long log: nothing in the first piece

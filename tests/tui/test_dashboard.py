@@ -347,11 +347,13 @@ async def test_what_a_job_takes_is_drawn_when_asked_for_and_follows(studio: Fake
 
 async def test_the_whole_log_is_searched_from_its_job(studio: FakeStudio) -> None:
     studio.log = [LogLine(attempt=1, offset=n, at=NOW, text=f"Step {n} [b]is done") for n in range(40)]
+    studio.printed = [LogLine(attempt=1, offset=9, at=0.0, level="printed", text="Step 7 of a library")]
     async with app(studio, open_job="run").run_test(size=(160, 50)) as pilot:
         await until(pilot, lambda: "Step 39" in shown(pilot.app))
         await pilot.press("slash", *"step 7", "enter")
         await until(pilot, lambda: "     8 " in shown(pilot.app) and "[b]is done" in shown(pilot.app))
         assert "Step 39" not in shown(pilot.app) and "[/ found]" in shown(pilot.app)
+        assert "── printed by" in shown(pilot.app) and "     1  Step 7 of a library" in shown(pilot.app)
         await pilot.press("slash", *"x", "enter")
         await until(pilot, lambda: "no line of the log holds x" in shown(pilot.app))
         await pilot.press("slash", "escape")

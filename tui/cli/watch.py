@@ -47,6 +47,7 @@ def add(verbs: dict[str, Any]) -> None:
             metavar="TEXT",
             help="only lines of the whole log that hold this text, numbered",
         )
+        logs.add_argument("--printed", action="store_true", help="what its processes and libraries printed instead")
         logs.add_argument("-o", "--output", choices=output.FORMS, default="table", help="json: an object a line")
         logs.set_defaults(run=_of(run_logs), noun=noun)
         events = _add(verbs[noun], "events", "what happened to a job", listings)
@@ -206,8 +207,9 @@ def run_logs(client: StudioClient, id: str, arguments: argparse.Namespace) -> in
     """Print a job's log, or the lines of it that hold a text; with -f go on until the job has ended."""
     from core.messages.jobs import GetJobLog
 
-    asked: dict[str, Any] = {"contains": arguments.grep, "limit": PAGE if arguments.grep else arguments.lines}
-    page = client.call(GetJobLog(id=id, **{**asked, "limit": max(1, min(PAGE, asked["limit"]))}))
+    asked: dict[str, Any] = {"id": id, "contains": arguments.grep, "printed": arguments.printed}
+    lines = PAGE if arguments.grep else arguments.lines
+    page = client.call(GetJobLog(**asked, limit=max(1, min(PAGE, lines))))
     if not page.lines and not arguments.grep:
         print(f"no log yet: {describe(state(client, id, arguments.noun))}", file=sys.stderr)
     found = len(page.lines)
@@ -216,8 +218,7 @@ def run_logs(client: StudioClient, id: str, arguments: argparse.Namespace) -> in
         ended = state(client, id, arguments.noun).status.finished
         page = client.call(
             GetJobLog(
-                id=id,
-                contains=arguments.grep,
+                **asked,
                 attempt=page.attempt,
                 offset=page.offset,
                 line=page.line if arguments.grep else None,
@@ -247,7 +248,8 @@ def _formed(line: Any, form: str) -> str:
 
         return str(yaml.safe_dump([line.model_dump(mode="json")], sort_keys=False)).rstrip()
     number = "" if line.number is None else f"{line.number}: "
-    return f"{number}{time.strftime('%H:%M:%S', time.localtime(line.at))} {plain(line.text, limit=100_000, lines=True)}"
+    when = time.strftime("%H:%M:%S ", time.localtime(line.at)) if line.at else ""
+    return f"{number}{when}{plain(line.text, limit=100_000, lines=True)}"
 
 
 def run_events(client: StudioClient, id: str, arguments: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ from tui.widgets.facts import Facts
 from tui.widgets.prompt import PromptLine
 
 PANES = {"log": "l log", "events": "e events", "configs": "o configs", "failure": "f failure", "found": "/ found"}
+PRINTED = "── printed by its processes and their libraries"
 MATCHES = 1000  # lines of a search that are shown
 TALL = 28  # lines of a terminal from which the last lines of a failed job's log stand with the failure
 
@@ -259,20 +260,27 @@ class JobScreen(JobKeysScreen):
 
     def _search(self, text: str) -> None:
         try:
-            page: dict[str, Any] = {"has_more": True}
-            place, lines, found = dict[str, Any](), list[str](), 0
-            while page["has_more"] and found < MATCHES and text == self.searched:
-                page = self._value("GetJobLog", contains=text, limit=MATCHES - found, **place)
-                found, place = found + len(page["lines"]), {name: page[name] for name in ("attempt", "offset", "line")}
-                lines += [
-                    f"{line['number']:>6} {words.clock(line['at'])} {part}"
-                    for line in page["lines"]
-                    for part in plain(line["text"], limit=20_000, lines=True).splitlines()
-                ]
-            more = [f"… there are more than {MATCHES}: search for more"] if page["has_more"] else []
+            lines, more = self._matches(text, printed=False)
+            if not more:
+                printed, more = self._matches(text, printed=True)
+                lines += [PRINTED, *printed] if printed else []
             self.in_app(self._found, text, [*lines, *more] or [f"no line of the log holds {plain(text, limit=200)}"])
         except Exception as error:  # whatever it is, it is shown
             self.in_app(self._found, text, [plain(str(error), limit=400)])
+
+    def _matches(self, text: str, *, printed: bool) -> tuple[list[str], list[str]]:
+        """(lines of the log, or of what was printed, that hold the text; a line that says so when there are more)."""
+        page: dict[str, Any] = {"has_more": True}
+        place, lines, found = dict[str, Any](), list[str](), 0
+        while page["has_more"] and found < MATCHES and text == self.searched:
+            page = self._value("GetJobLog", contains=text, printed=printed, limit=MATCHES - found, **place)
+            found, place = found + len(page["lines"]), {name: page[name] for name in ("attempt", "offset", "line")}
+            lines += [
+                f"{line['number']:>6} {words.clock(line['at'] or None)} {part}"
+                for line in page["lines"]
+                for part in plain(line["text"], limit=20_000, lines=True).splitlines()
+            ]
+        return lines, [f"… there are more than {MATCHES}: search for more"] if page["has_more"] else []
 
     def _found(self, text: str, lines: list[str]) -> None:
         if text == self.searched:
