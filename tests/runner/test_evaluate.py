@@ -138,7 +138,7 @@ def test_a_combination_whose_answers_wait_for_room_is_left_out_when_it_is_cancel
     monkeypatch.setattr(holding, "LONGEST", 0.02)
 
     def full(path: Path, text: str) -> str:
-        if path.name == "answers-2-base.jsonl":
+        if path.name != "answers-1-one.jsonl":
             return publish(path, text)
         tries.append(path.name)
         if len(tries) == 3:
