@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from core.messages.comparing import Answer, AskedQuestion, ComparisonMetadata
-from core.text import plain
+from core.text import counted, plain
 from tui.view import words
 from tui.view.kinds import Cell
 
@@ -53,7 +53,7 @@ def ending(answer: Answer | None) -> Cell:
         return f"✗ {plain(answer.error, limit=400)}", "bad"
     rate = f"  {answer.tokens / answer.seconds:.0f}/s" if answer.seconds > 0 else ""
     why = REASONS.get(answer.reason or "", "") if answer.done else "…"
-    return f"{words.counted(answer.tokens, 'token')}{rate}  {why}".rstrip(), "dim"
+    return f"{counted(answer.tokens, 'token')}{rate}  {why}".rstrip(), "dim"
 
 
 def voices(session: ComparisonMetadata, question: AskedQuestion | None) -> list[str]:
