@@ -1,4 +1,4 @@
-"""A job whose disk is full stands still instead of ending. It says so, obeys orders, and goes on by itself when there is room."""
+"""A job whose disk is full or away stands still instead of ending. It says so, obeys orders, and goes on by itself when there is room."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from core.events import Finished
 from gpu_runner.child import Context
 from gpu_runner.failures import Cancelled, Paused, is_disk_full
 from gpu_runner.reserve import Reserve
+from gpu_runner.shared import AWAY, sees
 from gpu_runner.team import Team
 
 SPARE = 64 << 20  # bytes that stay free on the disk beside what is written
@@ -38,6 +39,12 @@ class Writing:
         except OSError:
             return 0
 
+    def is_away(self, error: BaseException) -> bool:
+        """Whether the error is that the directory can't be reached just now."""
+        while isinstance(error, Exception) and not isinstance(error, OSError) and error.__cause__ is not None:
+            error = error.__cause__
+        return isinstance(error, OSError) and (error.errno in AWAY or not sees(self.directory))
+
     @property
     def fits(self) -> bool:
         """Whether it can be begun: its room is kept, or there is more than enough."""
@@ -47,6 +54,8 @@ class Writing:
     def short(self, error: BaseException | None = None) -> str:
         """What is lacking, for people."""
         why = f" ({error})" if error else ""
+        if not sees(self.directory) or (error is not None and self.is_away(error)):
+            return f"{self.what} can't be written while {self.directory} is away{why}"
         return f"{self.what} needs {_mib(self.needed)}, and {_mib(self.free)} are free on the disk of {self.directory}{why}"
 
 
@@ -62,7 +71,7 @@ def with_room(
     team: Team | None = None,
     look: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do the steps in order when there is room; where the disk fills up meanwhile, `undo` them and begin again when there is.
+    """Do the steps in order when there is room; where the disk fills up or goes away, `undo` them and begin again when it is back.
 
     All processes of the team come here, and hold as one: a step that fails in one of them fails for all. Raises Cancelled
     or Paused when that is asked for meanwhile, and whatever a step raises that is no want of room. So does whatever `look`,
@@ -75,7 +84,7 @@ def with_room(
         if team.share(writing.fits):
             if writing.reserve and team.first:
                 writing.reserve.release()
-            failed, error = _try(steps, team)
+            failed, error = _try(steps, team, writing)
             if not failed:
                 break
             undo()
@@ -83,14 +92,14 @@ def with_room(
     hold.over()
 
 
-def _try(steps: Sequence[Callable[[], None]], team: Team) -> tuple[bool, BaseException | None]:
+def _try(steps: Sequence[Callable[[], None]], team: Team, writing: Writing) -> tuple[bool, BaseException | None]:
     """(whether there was no room for a step in any process, this one's error)."""
     for step in steps:
         error: BaseException | None = None
         try:
             step()
         except Exception as raised:
-            if not is_disk_full(raised):
+            if not (is_disk_full(raised) or writing.is_away(raised)):
                 raise
             error = raised.with_traceback(None)
         if team.any(error is not None):
@@ -113,8 +122,9 @@ class Hold:
         """Wait until it is worth another try. Raises Cancelled, Paused."""
         spool = self.context.spool
         if not self.told and self.team.first:
-            text = f"no room: {self.writing.short(error)}"
-            spool.write("held", needed=self.writing.needed, free=self.writing.free, text=text)
+            away = not sees(self.writing.directory) or (error is not None and self.writing.is_away(error))
+            text = f"{'' if away else 'no room: '}{self.writing.short(error)}"
+            spool.write("held", needed=0 if away else self.writing.needed, free=self.writing.free, text=text)
         self.told = True
         self.pause = min(LONGEST, self.pause * 2) if self.team.any(error is not None) else LOOK
         until = time.monotonic() + self.pause

@@ -110,6 +110,28 @@ def test_what_the_disk_breaks_off_is_undone_and_begun_again(context: Context, di
     assert "No space left" in said(context)[0]["text"]
 
 
+@pytest.mark.parametrize("stale", [True, False])
+def test_what_is_written_while_the_disk_goes_away_is_written_when_it_is_back(
+    context: Context, disk: Disk, stale: bool
+) -> None:
+    tries, hidden = list[int](), context.directory.with_name("hidden")
+
+    def write() -> None:
+        tries.append(disk.waits)
+        if stale and len(tries) < 3:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        if not stale and len(tries) == 1:
+            context.directory.rename(hidden)
+        (context.directory / "it").write_text("whole")
+
+    disk.meanwhile = lambda waits: hidden.rename(context.directory) if waits == 3 and hidden.exists() else None
+    with_room(context, Writing("a checkpoint", 10, context.directory), [write])
+    assert (context.directory / "it").read_text() == "whole" and len(tries) >= 2
+    held, unheld = said(context)
+    assert (held["needed"], unheld["type"]) == (0, "unheld")
+    assert held["text"].startswith(f"a checkpoint can't be written while {context.directory} is away")
+
+
 def test_another_fault_is_no_want_of_room(context: Context, disk: Disk) -> None:
     def broken() -> None:
         raise ValueError("no")
