@@ -168,6 +168,12 @@ class Dashboard(App[None]):
 
         self.notify(plain(error, limit=300), severity="error", timeout=8, markup=False)
 
+    def say(self, text: str) -> None:
+        """Tell of something that was done."""
+        from core.text import plain
+
+        self.notify(plain(text, limit=300), markup=False)
+
     def action_leave(self) -> None:
         """q: out of a screen, or out of the dashboard."""
         if isinstance(self.screen, StudioScreen) and len(self.screen_stack) > 2:

@@ -21,6 +21,7 @@ from core.messages.jobs import JobLogReply, JobMetricsReply, JobStateReply, LogL
 from core.messages.models import ModelMetadata
 from core.messages.planning import Plan, PlanReply
 from core.messages.prompts import PromptMetadata
+from core.messages.results import AnswerRow, EvaluationAnswersReply, EvaluationResultsReply
 from core.messages.runners import RunnerMetadata
 from core.rules import Breach, check, refusing
 from core.types import JobStatus
@@ -65,6 +66,8 @@ class FakeStudio:
         self.log: list[LogLine] = []
         self.printed: list[LogLine] = []
         self.questions: list[AskedQuestion] = []
+        self.results: EvaluationResultsReply | None = None
+        self.answers: list[AnswerRow] = []
 
     def ask(self, message: Message[Any], *, key: str | None = None, timeout: float | None = None) -> Answer[Any]:
         """Answer from memory."""
@@ -103,6 +106,10 @@ class FakeStudio:
             if message.contains and message.offset is None:  # as of a long log: nothing in the first piece
                 return JobLogReply(id=message.id, lines=[], attempt=1, offset=1, line=0, has_more=True)
             return JobLogReply(id=message.id, lines=found if message.contains else self.log, attempt=1, offset=0)
+        if name == "GetEvaluationResults" and self.results is not None:
+            return self.results
+        if name == "GetEvaluationAnswers":
+            return self._page(message)
         if name == "PlanFineTuningJob":
             return self._planned(message)
         if name == "GetPlan":
@@ -115,6 +122,18 @@ class FakeStudio:
         if name == "StartFineTuningJob":
             return self._start(message)
         raise NotFound(f"this stand-in has no {name}")
+
+    def _page(self, message: Any) -> EvaluationAnswersReply:
+        """The rows that hold the text, backwards unless they come by number."""
+        found = [row for row in self.answers if (message.contains or "") in row.prompt]
+        found = found[:: 1 if message.order == "row" else -1]
+        return EvaluationAnswersReply(
+            parent_job_id=message.parent_job_id,
+            metric=None if message.order == "row" else message.metric or "f1",
+            rows=found[message.after : message.after + message.limit],
+            total=len(found),
+            has_more=len(found) > message.after + message.limit,
+        )
 
     def _planned(self, message: Any) -> PlanReply:
         if breaches := [*refusing(check(message)), *self.refusal]:

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.errors import StudioError
-from core.messages.results import GetEvaluationAnswers, GetEvaluationResults
+from core.messages import parse
 from core.text import plain
 from tui.cli import output
 from tui.cli.parsing import add_command
 from tui.cli.references import BATCH, by_name
 from tui.cli.tables import table
+from tui.exported import SUFFIXES, export
 from tui.view import scores
 from tui.view.describe import described
 
-if TYPE_CHECKING:
-    from core.client import StudioClient
-
-PAGE = 1000
 TEXT = "Write the rows of a batch with all answers and scores into a file: CSV for spreadsheets, or JSON with the table too."
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would reckon with what begins so
 
 
 def add(evaluations: Any) -> None:
@@ -41,7 +33,7 @@ def add(evaluations: Any) -> None:
 
 def _file(text: str) -> Path:
     path = Path(text)
-    if path.suffix.lower() not in (".csv", ".json"):
+    if path.suffix.lower() not in SUFFIXES:
         raise argparse.ArgumentTypeError(f"{plain(text, limit=200)} ends neither in .csv nor in .json")
     return path
 
@@ -53,71 +45,18 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with StudioClient() as client:
             batch = by_name(client, (BATCH,), arguments.parent_job_id)
-            results = client.call(GetEvaluationResults(parent_job_id=batch)).model_dump(mode="json")
-            rows = list(_rows(client, batch))
+
+            def ask(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+                return client.call(parse(name, fields)).model_dump(mode="json")  # type: ignore[no-any-return]
+
+            rows, combinations = export(ask, batch, arguments.to)
     except StudioError as error:
         return output.fail(error, arguments.output)
-    text = as_csv(results, rows) if arguments.to.suffix.lower() == ".csv" else as_json(results, rows)
-    try:
-        _write(arguments.to, text)
     except OSError as error:
         print(plain(f"{arguments.to} can't be written: {error.strerror or error}"), file=sys.stderr)
         return output.EXIT_FAILED
-    print(plain(f"{len(rows)} rows of {len(results['results'])} combinations are in {arguments.to}"))
+    print(plain(f"{rows} rows of {combinations} combinations are in {arguments.to}"))
     return 0
-
-
-def _rows(client: StudioClient, batch: str) -> Iterator[dict[str, Any]]:
-    """Every row, a page at a time."""
-    after, more = 0, True
-    while more:
-        page = client.call(GetEvaluationAnswers(parent_job_id=batch, after=after, limit=PAGE))
-        yield from (row.model_dump(mode="json") for row in page.rows)
-        after, more = after + len(page.rows), page.has_more and bool(page.rows)
-
-
-def as_json(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table and the rows."""
-    return json.dumps({**results, "answers": list(rows)}, indent=2, ensure_ascii=False) + "\n"
-
-
-def as_csv(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line a row, with every combination's answer and scores behind one another; no cell is taken for a formula."""
-    features = list(dict.fromkeys(name for row in rows for name in row["features"]))
-    told = {each["id"]: each["combination"] for each in results["results"]}
-    metrics = list(dict.fromkeys(name for row in rows for each in row["scores"].values() for name in each))
-    file = io.StringIO(newline="")
-    writer = csv.writer(file)
-    columns = [f"{name}: {what}" for name in told.values() for what in ("answer", *metrics)]
-    writer.writerow([_cell(each) for each in ("row", "prompt", "expected", *features, *columns)])
-    for row in rows:
-        own = [row["features"].get(name) for name in features]
-        answers = [
-            value
-            for id in told
-            for value in (row["answers"].get(id), *(row["scores"].get(id, {}).get(name) for name in metrics))
-        ]
-        writer.writerow([_cell(each) for each in (row["row"], row["prompt"], row["expected"], *own, *answers)])
-    return file.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: such a text gets a quote before it."""
-    if isinstance(value, list | dict):
-        value = json.dumps(value, ensure_ascii=False)
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def show_results(value: Mapping[str, Any]) -> None:

@@ -129,9 +129,14 @@ class StudioScreen(Screen[Any]):
             self.dashboard.obey(message.text)
         elif message.mode == "/":
             self.filtered(message.text or "")
+        elif message.mode == ">" and message.text:
+            self.entered(message.text)
 
     def filtered(self, text: str) -> None:
         """The filter is settled."""
+
+    def entered(self, text: str) -> None:
+        """A file's name was entered."""
 
     def focus_first(self) -> None:
         """Put the focus where the keys work."""

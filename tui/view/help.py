@@ -31,8 +31,11 @@ d  describe               y  as YAML     r  ask again
 
 {JOBS}""",
     "BatchScreen": f"""\
-j k g G, arrows   move    enter  one row's prompt and every answer
-f  only rows on which the combinations differ     r  ask again
+j k g G, arrows   move    tab  the other table      enter  one row with every answer side by side
+m M  another metric       o  rows by number, most unlike, worst or best first (by that metric)
+f  only rows that not all got right or wrong alike      /  only rows that hold a text     ]  more rows
+x  write all of it into a file (.csv, .json)            i  notes, files, MLflow, what the words mean
+above, the cursor says whose answers stand beside the baseline's
 
 {JOBS}""",
     "ComparisonScreen": """\
@@ -43,6 +46,9 @@ g  generation settings for the questions from now on, as name=value words; an em
 j k, arrows  scroll                          y  question and answers as YAML
 E  end the session: its memory is free then, and what was said stays
 t  begin again with one that failed or was cancelled           c  cancel""",
+    "AnswerScreen": """\
+n p  next row, row before       h l, left right   columns that did not fit
+tab  the next text              j k, arrows       scroll it""",
     "FormScreen": """\
 tab, shift+tab  next or previous field       ctrl+s  send
 enter           open a choice                space   mark one of several

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.failing import title
 from core.text import plain
-from tui.view import words
+from tui.view import scores, words
 
 Row = Mapping[str, Any]
 Cell = tuple[str, str]  # text, style
@@ -135,7 +135,8 @@ def _adapters(row: Row) -> Cell:
 
 
 def _scores(row: Row) -> Cell:
-    return "  ".join(f"{name} {words.number(value)}" for name, value in list((row.get("scores") or {}).items())[:2]), ""
+    told = list((row.get("scores") or {}).items())[:2]
+    return "  ".join(f"{scores.named(name)} {scores.figure(name, value)}" for name, value in told), ""
 
 
 def _cores(row: Row) -> Cell:

@@ -44,6 +44,12 @@ class StudioTable(DataTable[Text]):
             self._change(wanted)
         self.lines = wanted
 
+    def show_as(self, titles: Sequence[str], lines: dict[str, list[Cell]]) -> None:
+        """Show lines under other titles than before."""
+        if list(titles) != list(self.titles):
+            self.titles, self.lines, self.fitted = list(titles), {}, ([], True)
+        self.show(list(lines.items()))
+
     def on_resize(self) -> None:
         """Another width fits other columns."""
         if self.lines:
