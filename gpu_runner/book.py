@@ -8,6 +8,8 @@ from typing import Any
 
 from core.events import AnyRecord, Artifact, Checkpoint, Finished, Metrics, Record, Resumed, Scored, Started, Warned
 from core.spec import Combination, EvaluationSpec, FineTuningSpec, Spec
+from gpu_runner import ledger
+from gpu_runner.answers import read_lines
 from gpu_runner.provenance import of_base, provenance
 from gpu_runner.runs import PARENT, Point, Run, Store, flat
 
@@ -113,14 +115,23 @@ class EvaluationBook(Book):
         self._combinations = {each.job_id: each for each in spec.combinations}
         self._params = flat({"dataset": spec.dataset.name, "prompt": spec.prompt.name, "generation": spec.generation})
         self._children: dict[str, Run] = {}
+        self._sheets: list[str] = []
 
     def take(self, records: Iterable[AnyRecord]) -> None:
         """Write records of the batch and of its combinations; at the end no combination stays running."""
-        records = list(records)
+        records, self._sheets = list(records), []
         super().take(records)
+        for path in self._sheets:
+            self._put_sheet(path)
         for record in records:
             if isinstance(record, Finished):
                 self._end(ENDS[record.outcome], record.at)
+
+    def _put_sheet(self, path: str) -> None:
+        try:
+            self.run.file(self.root / path, "results")
+        except Exception as error:
+            self.run.tags({"fts.results_missing": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"})
 
     def killed(self, at: float) -> None:
         """The child died: the combination that ran died with it."""
@@ -136,15 +147,33 @@ class EvaluationBook(Book):
         else:
             super().read(record)
 
+    def _finish(self, record: Finished) -> None:
+        super()._finish(record)
+        self._sheets += map(str, (record.summary.get("results") or {}).values())
+
+    def _write_table(self, child: Run, record: Scored) -> None:
+        """The answers through MLflow's own evaluation call; what keeps them out, when it is not the store, is told in the run."""
+        better = {name: each.higher_is_better for name, each in record.statistics.items()}
+        try:
+            lines = read_lines(self.root / str(record.answers))
+            ledger.write(self.store.uri, child, lines, record.values, better)
+        except Exception as error:  # whatever MLflow's evaluators raise; a store that is away fails at the tag too
+            child.tags({"fts.table_missing": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"})
+
     def _score(self, record: Scored) -> None:
         child = self._child(record.job_id, record.at)
-        values = {**record.values, "rows": record.rows} if record.status == "succeeded" else {}
+        if record.status == "succeeded" and record.answers:
+            self._write_table(child, record)
+            child = self._child(record.job_id, record.at, anew=True)  # MLflow wrote into it
+        values: dict[str, float | None] = {}
+        if record.status == "succeeded":
+            values = {**record.values, "rows": record.rows, **_sure(record)}
         child.metrics([Point(name, value, 0, record.at) for name, value in values.items() if value is not None])
         child.tags({"fts.error": record.error} if record.error else {})
         child.status(ENDS[record.status], record.at)
 
-    def _child(self, job_id: str, began: float) -> Run:
-        if job_id not in self._children:
+    def _child(self, job_id: str, began: float, *, anew: bool = False) -> Run:
+        if anew or job_id not in self._children:
             each = self._combinations[job_id]
             tags = {
                 PARENT: self.run.id,
@@ -163,6 +192,15 @@ class EvaluationBook(Book):
         for child in self.store.unended(self.experiment, self.run):
             child.status("KILLED" if status == "FINISHED" else status, at)
         self._children.clear()
+
+
+def _sure(record: Scored) -> dict[str, float | None]:
+    """How sure figures are, as metrics beside them: f1.low, f1.high, f1.delta, f1.p …"""
+    return {
+        f"{name}.{part}": value
+        for name, each in record.statistics.items()
+        for part, value in each.model_dump(exclude={"higher_is_better"}).items()
+    }
 
 
 def _name(combination: Combination) -> str:

@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from core.events import Finished
 from core.spec import Combination, EvaluationSpec, ModelSource
 from gpu_runner import sheets
+from gpu_runner.answers import read_lines, text_of
 from gpu_runner.checkpoint import publish_file
 from gpu_runner.child import Context
 from gpu_runner.data import Row
@@ -29,7 +30,7 @@ from gpu_runner.grading import Grader
 from gpu_runner.holding import Writing, with_room
 from gpu_runner.models import stored_in_half
 from gpu_runner.reading import Text
-from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns, read_lines, scored_before, text_of
+from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns, scored_before
 from gpu_runner.swapping import Base
 from gpu_runner.taught import texts_of
 from gpu_runner.unseen import choose_rows

@@ -88,6 +88,19 @@ class Run:
         if directory.is_dir():
             self._client.log_artifacts(self.id, str(directory), name)
 
+    def file(self, path: Path, name: str) -> None:
+        """Put a file beside the run, under `name`; what is there is written again. One that is gone is left out."""
+        if path.is_file():
+            self._client.log_artifact(self.id, str(path), name)
+
+    def has(self, metric: str) -> bool:
+        """Whether the metric was logged."""
+        return key(metric) in self._steps
+
+    def has_artifact(self, path: str) -> bool:
+        """Whether a file lies beside the run."""
+        return any(each.path == path for each in self._client.list_artifacts(self.id))
+
     def status(self, status: str, at: float) -> None:
         """Set RUNNING, SCHEDULED, FINISHED, FAILED or KILLED; `at` (unix seconds) is the end of one that ends."""
         if status == self._status:
@@ -105,7 +118,7 @@ class Store:
     def __init__(self, uri: str, artifacts: Path) -> None:
         """`artifacts` is where a local store's experiments keep files; a server has its own place. May raise anything."""
         make_store(uri)
-        self._client = MlflowClient(uri)
+        self.uri, self._client = uri, MlflowClient(uri)
         self._artifacts = artifacts.as_uri() if uri.startswith("sqlite") else None
 
     def experiment(self, name: str, place: str | None = None) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from core.spec import PromptSource
 from core.template import TemplateError, render
+from gpu_runner.answers import Line
 from gpu_runner.chat import Conversations, Writer, question
 from gpu_runner.child import Context
 from gpu_runner.data import Row
@@ -18,8 +17,6 @@ from gpu_runner.files import Files, earlier_attempts
 from gpu_runner.generate import Generated
 from gpu_runner.overlap import exact
 from gpu_runner.spool import read_records
-
-Line = dict[str, Any]  # of a file of answers
 
 
 @dataclass(frozen=True)
@@ -72,16 +69,6 @@ def answer_lines(questions: Questions, answers: Sequence[Generated], features: S
         }
         for index, answer in enumerate(answers)
     ]
-
-
-def text_of(lines: Sequence[Line]) -> str:
-    """A line of JSON for every row, ASCII only: no character of an answer can break a line."""
-    return "".join(json.dumps(line, default=str) + "\n" for line in lines)
-
-
-def read_lines(path: Path) -> list[Line]:
-    """The lines of a file of answers. Raises OSError, ValueError."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
 def scored_before(context: Context) -> dict[str, dict[str, object]]:

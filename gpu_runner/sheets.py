@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.spec import Combination
-from gpu_runner.scoring import Line, read_lines
+from gpu_runner.answers import Line, read_lines
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what a cell may not begin with: spreadsheets would compute it
 OF_EACH = ("answer", "correct", "stopped_by_eos", "new_tokens", "seconds")

@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own imports
     from mlflow.tracking import MlflowClient
 
-    from gpu_runner import tracking
+    from gpu_runner import ledger, tracking
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow", "ignore::DeprecationWarning")
 
@@ -384,3 +384,79 @@ def test_a_job_that_has_no_run_ends_its_tracking_at_once(uri: str, tmp_path: Pat
     (job.directory / "1" / "spec.json").write_text(json.dumps(plan_of("plan", tmp_path)))
     with pytest.raises(tracking.NotTracked):
         tracking.track(job.directory, uri, sleep=no_sleep)
+
+
+def scored_lines(job: Job, count: int = 4) -> tuple[list[dict[str, Any]], str]:
+    """A file of answers beside the job's first attempt, and its path as records tell it."""
+    lines = [
+        {
+            "row": row, "prompt": f"q{row}", "expected": "a", "answer": "a" if row else "=b", "new_tokens": 2, "seconds": 0.5,
+            "stopped_by_eos": True, "features": {"intent": ["x", row]}, "scores": {"f1": row / 4, "bleu": None if row else 1.5},
+        }
+        for row in range(count)
+    ]  # fmt: skip
+    (job.directory / "1").mkdir(parents=True, exist_ok=True)
+    (job.directory / "1" / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return lines, f"jobs/{job.name}/1/answers.jsonl"
+
+
+def test_a_combinations_answers_are_written_by_mlflows_own_evaluation_once_whatever_is_killed(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = evaluation(tmp_path)
+    spool = job.attempt(1)
+    lines, answers = scored_lines(job)
+    child = job.spec["combinations"][0]["job_id"]
+    (job.directory / "1" / "results.csv").write_text("row\n")
+    sure = {"f1": {"low": 0.1, "high": 0.6, "delta": None, "p": 0.04, "higher_is_better": True}}
+    values = {"f1": 0.375, "bleu": 12.5, "perplexity": 3.0}
+    spool.write("scored", job_id=child, status="running")
+    spool.write("scored", job_id=child, status="succeeded", values=values, statistics=sure, rows=4, answers=answers)
+    finish(spool, summary={"results": {"csv": f"jobs/{job.name}/1/results.csv"}})
+    real = ledger.write
+    died = []
+
+    def dies(*args: Any) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("mlflow.log_table", lambda *_, **__: died.append(1) or 1 / 0)
+            real(*args)
+
+    monkeypatch.setattr(ledger, "write", dies)  # between its figures and its table
+    tracking.Tracker(job.directory, uri).turn()
+    monkeypatch.setattr(ledger, "write", real)
+    for _ in range(3):
+        (job.directory / "tracking.json").unlink(missing_ok=True)
+        tracking.track(job.directory, uri, sleep=no_sleep)
+    run, client = run_of(uri, child, f"Run: {job.name}"), MlflowClient(uri)
+    assert died and run.info.status == "FINISHED"
+    assert {name: run.data.metrics[name] for name in values} == values and run.data.metrics["f1.p"] == 0.04
+    assert "f1.delta" not in run.data.metrics
+    for name in ("f1", "bleu", "perplexity", "f1.low"):
+        assert len(client.get_metric_history(run.info.run_id, name)) == 1, name
+    table = client.load_table(run.data.tags["mlflow.parentRunId"] and experiment_of(client, job), run_ids=[run.info.run_id],
+                              artifact_file="eval_results_table.json")  # fmt: skip
+    assert list(table["row"]) == [0, 1, 2, 3] and list(table["answer"]) == [line["answer"] for line in lines]
+    assert list(table["f1/score"]) == [0, 0.25, 0.5, 0.75] and list(table["features.intent"])[1] == '["x", 1]'
+    parent = run_of(uri, job.name, f"Run: {job.name}")
+    assert [each.path for each in client.list_artifacts(parent.info.run_id, "results")] == ["results/results.csv"]
+
+
+def experiment_of(client: MlflowClient, job: Job) -> str:
+    found = client.get_experiment_by_name(f"Run: {job.name}")
+    assert found is not None
+    return str(found.experiment_id)
+
+
+def test_a_table_that_can_not_be_written_keeps_no_figure_back(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = evaluation(tmp_path)
+    spool = job.attempt(1)
+    child = job.spec["combinations"][0]["job_id"]
+    told = {"values": {"f1": 0.375}, "rows": 4, "answers": f"jobs/{job.name}/1/gone.jsonl"}
+    spool.write("scored", job_id=child, status="succeeded", **told)
+    finish(spool)
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    run = run_of(uri, child, f"Run: {job.name}")
+    assert run.data.metrics["f1"] == 0.375 and run.info.status == "FINISHED"
+    assert run.data.tags["fts.table_missing"].startswith("FileNotFoundError")
