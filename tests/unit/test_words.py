@@ -37,3 +37,18 @@ def test_a_curves_axis_is_straight_and_begins_at_zero_where_the_curve_does(most:
     lines = ["".join(text for text, _ in line) for line in plot({"a": [(1.0, most), (2.0, 0.0)]}, 40, 9)]
     assert {next(at for at, char in enumerate(line) if char in "┤│└") for line in lines} == {8}
     assert lines[-2].split("┤")[0].strip() == "0"
+
+
+def test_what_a_curve_is_of_stands_in_its_axis_and_under_it_only_where_it_has_no_room() -> None:
+    def drawn(*names: str) -> list[str]:
+        made = plot({name: [(1.0, 1.0), (40.0, 2.0)] for name in names}, 44, 9)
+        return ["".join(text for text, _ in line) for line in made]
+
+    assert drawn("entropy")[-1] == "        └1 ── entropy ────────────────────40"
+    assert drawn("loss", "eval_loss")[-1] == "        └1 ── loss ── eval_loss ──────────40"
+    long = drawn("sys.gpu.0.memory, GiB, over seconds")
+    assert long[-2:] == [
+        "        └1────────────────────────────────40",
+        "          ── sys.gpu.0.memory, GiB, over seconds ",
+    ]
+    assert len(drawn("entropy")) == len(long) == 9 and {len(line) for line in drawn("loss")[:-1]} == {44}

@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
+
 Series = Sequence[tuple[float, float]]  # (x, y)
+Piece = tuple[str, str]  # text and the name of its series
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 MARGIN = 9  # cells for the labels of the y axis
 
 
-def plot(series: Mapping[str, Series], width: int, height: int, *, log: bool = False) -> list[list[tuple[str, str]]]:
-    """Lines of (text, name) pieces: a chart of `width` x `height` cells, labels included; name "" is the frame.
+def plot(series: Mapping[str, Series], width: int, height: int, *, log: bool = False) -> list[list[Piece]]:
+    """Lines of (text, name) pieces: a chart of `width` x `height` cells, labels and names included; name "" is the frame.
+
+    The names stand in the axis below, or under it where they have no room there.
 
     Points that are not finite, or not positive on a log axis, are left out. With nothing to draw it says so.
     """
     shown = {name: [(x, _scaled(y, log)) for x, y in points if _fits(y, log)] for name, points in series.items()}
     shown = {name: points for name, points in shown.items() if points}
-    columns, rows = width - MARGIN, height - 1
+    columns, foot = width - MARGIN, _foot(shown, width)
+    rows = height - len(foot)
     if not shown or columns < 4 or rows < 2:
         return [
             [("no numbers yet".center(max(0, width)), "")] if row == height // 2 else [("", "")]
@@ -29,7 +35,7 @@ def plot(series: Mapping[str, Series], width: int, height: int, *, log: bool = F
     box = (min(xs), max(xs), *_padded(min(ys), max(ys)))
     cells = {name: _dots(points, box, columns, rows) for name, points in shown.items()}
     lines = [[(_label(row, rows, box, log), ""), *_row(cells, row, columns)] for row in range(rows)]
-    return [*lines, [(_axis(box, width), "")]]
+    return [*lines, *foot]
 
 
 def _fits(y: float, log: bool) -> bool:
@@ -75,9 +81,9 @@ def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]
     ]
 
 
-def _row(cells: Mapping[str, Mapping[tuple[int, int], int]], row: int, columns: int) -> list[tuple[str, str]]:
+def _row(cells: Mapping[str, Mapping[tuple[int, int], int]], row: int, columns: int) -> list[Piece]:
     """The row's pieces; where curves cross, the last one is on top."""
-    pieces: list[tuple[str, str]] = []
+    pieces: list[Piece] = []
     for column in range(columns):
         owner = next((name for name in reversed(list(cells)) if (row, column) in cells[name]), "")
         char = chr(0x2800 + cells[owner][row, column]) if owner else " "
@@ -98,6 +104,13 @@ def _label(row: int, rows: int, box: tuple[float, float, float, float], log: boo
     return f"{text:>{wide}} ┤"
 
 
-def _axis(box: tuple[float, float, float, float], width: int) -> str:
-    left, right = f"{box[0]:g}", f"{box[1]:g}"
-    return " " * (MARGIN - 1) + "└" + left + "─" * max(1, width - MARGIN - len(left) - len(right)) + right
+def _foot(series: Mapping[str, Series], width: int) -> list[list[Piece]]:
+    """The axis of steps with the curves' names in it; below it where they are too long."""
+    xs = [x for points in series.values() for x, _ in points] or [0.0]
+    left, right = " " * (MARGIN - 1) + f"└{min(xs):g}", f"{max(xs):g}"
+    room = width - cell_len(left) - cell_len(right)
+    names: list[Piece] = [(f"── {name} ", name) for name in series]
+    taken = sum(cell_len(text) for text, _ in names) + 1
+    if taken < room:
+        return [[(f"{left} ", ""), *names, ("─" * (room - taken) + right, "")]]
+    return [[(left + "─" * max(1, room) + right, "")], [(" " * (MARGIN + 1), ""), *names]]

@@ -48,11 +48,8 @@ class Curve(Widget):
         width, height = self.size
         dark = self.app.current_theme.dark
         made = Text(no_wrap=True, end="")
-        for index, line in enumerate(plot(self.series, width, height - 1, log=self.log_axis)):
+        for index, line in enumerate(plot(self.series, width, height, log=self.log_axis)):
             made.append("\n" if index else "")
             for piece, name in line:
                 made.append_text(painted(piece, MEANINGS.get(name, "bar"), dark=dark))
-        made.append("\n" + " " * 9)
-        for name in self.series:
-            made.append_text(painted(f"── {name}  ", MEANINGS.get(name, "bar"), dark=dark))
         return made
