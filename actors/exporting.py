@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session, defer
 
-from actors import freezing, registry
+from actors import freezing, lineage, registry
 from actors.handlers import handles
 from actors.jobs import submit
 from actors.pages import equal, found, gone
@@ -155,6 +155,7 @@ def finish(unit: Unit, job: Job, summary: dict[str, Any]) -> None:
     if row is None:
         return
     row.result = made.model_dump(mode="json")
+    lineage.note_export(unit.session, ExportSpec.model_validate(job.spec), made.files)
     place = made.location or made.uri or made.commit or ""
     text = f"{row.model_name} is exported: {place}"
     unit.emit("ModelExported", "export_jobs", job.id, text, type=row.type, name=row.model_name, place=place)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from actors import freezing
 from core.errors import Refused
 from core.settings import Settings
-from core.spec import DatasetSource, FineTuningSpec, ModelSource, Sampling, Training
+from core.spec import DatasetSource, ExportSpec, FineTuningSpec, ModelSource, Sampling, Training
 from core.splits import TRAIN
 from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Model, TrainedWeights, TrainingRow
 from core.types import LossOn
@@ -34,6 +34,25 @@ def note_weights(session: Session, job_id: str, files: Mapping[str, str]) -> Non
     before = set() if row is None else _shas((row.told.get("model") or {}).get("files") or {})
     for sha256 in sorted(_shas(files) - before):
         session.merge(TrainedWeights(sha256=sha256, job_id=job_id))
+
+
+def note_export(session: Session, spec: ExportSpec, files: Mapping[str, str]) -> None:
+    """Remember weights that were made of an adapter and its base: they know what both have learned."""
+    adapter, model = session.get(Adapter, spec.adapter.id), session.get(Model, spec.model.id)
+    ids = [
+        *_jobs(session, spec.adapter.files, spec.adapter.location, adapter.fine_tuning_job_id if adapter else None),
+        *_jobs(session, spec.model.files, spec.model.location, model.fine_tuning_job_id if model else None),
+    ]
+    for id in ids:
+        note_weights(session, id, files)
+
+
+def _jobs(session: Session, files: Mapping[str, str] | None, location: str | None, job_id: str | None) -> list[str]:
+    """The jobs that may have made these weights; the one that they are linked to first."""
+    weights = select(TrainedWeights.job_id).where(TrainedWeights.sha256.in_(_shas(files or {})))
+    places = select(TrainingRow.job_id).where(TrainingRow.job_id.in_(Path(location or "").parts))
+    ids = [job_id, *sorted({*session.scalars(weights), *session.scalars(places)})]
+    return [id for id in dict.fromkeys(ids) if id]
 
 
 class Lineage:
@@ -77,10 +96,7 @@ class Lineage:
 
     def _of(self, files: Mapping[str, str] | None, location: str | None, job_id: str | None) -> Iterator[Training]:
         """The trainings that may have made these weights; that of the job they are linked to first."""
-        weights = select(TrainedWeights.job_id).where(TrainedWeights.sha256.in_(_shas(files or {})))
-        places = select(TrainingRow.job_id).where(TrainingRow.job_id.in_(Path(location or "").parts))
-        ids = [job_id, *sorted({*self.session.scalars(weights), *self.session.scalars(places)})]
-        for id in dict.fromkeys(filter(None, ids)):
+        for id in _jobs(self.session, files, location, job_id):
             if (training := self._told(id)) is not None:
                 yield training
 

@@ -173,6 +173,7 @@ class Intake:
             job.losses = 0
             job.summary = {**(job.summary or {}), "checkpoint_step": record.step}
         job.checkpoint = record.path
+        lineage.note_weights(self.unit.session, job.id, record.files)
         text = f"{job.name}: checkpoint at step {record.step}"
         self.unit.emit("CheckpointSaved", "jobs", job.id, text, attempt=job.attempt, step=record.step, path=record.path)
 

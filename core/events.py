@@ -202,6 +202,7 @@ class Checkpoint(Record):
     type: Literal["checkpoint"] = "checkpoint"
     step: Count
     path: str
+    files: dict[str, str] = Field({}, description="name -> SHA-256 of the weights in it.")
 
 
 class Artifact(Record):

@@ -53,6 +53,12 @@ def seal(draft: Path, final: Path, identity: Identity, step: int, position: dict
         shutil.rmtree(older, ignore_errors=True)
 
 
+def weights(final: Path) -> dict[str, str]:
+    """name -> SHA-256 of the weights in a sealed checkpoint, as its manifest tells them."""
+    files = json.loads((final / "manifest.json").read_text(encoding="utf-8"))["files"]
+    return {name: told["sha256"] for name, told in files.items() if name.endswith(".safetensors")}
+
+
 def publish(draft: Path, final: Path) -> dict[str, str]:
     """Sync a directory's files and rename it to `final`, whole or not at all; return name -> SHA-256."""
     made = hashes(draft)

@@ -77,7 +77,9 @@ class StudioTrainer(FrugalTrainer):
             lambda: shutil.rmtree(draft, ignore_errors=True) if first else None,
         )
         if first:
-            self.context.spool.write("checkpoint", step=step, path=self.context.relative(final))
+            self.context.spool.write(
+                "checkpoint", step=step, path=self.context.relative(final), files=checkpoint.weights(final)
+            )
             self.context.spool.sync()
             self.largest = max(self.largest, checkpoint.size_of(final))
         self.keep_room()

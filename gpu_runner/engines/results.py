@@ -61,7 +61,7 @@ def seal(context: Context, identity: checkpoint.Identity, step: int) -> None:
         context.spool.log(f"{name} was told and is not there", level="warning")
         return
     checkpoint.seal(made, final, identity, step, {})
-    context.spool.write("checkpoint", step=step, path=context.relative(final))
+    context.spool.write("checkpoint", step=step, path=context.relative(final), files=checkpoint.weights(final))
     context.spool.sync()
 
 

@@ -120,6 +120,8 @@ def test_a_paused_job_goes_on_in_its_next_attempt_and_ends_as_if_it_had_not_been
     first, second = Attempt(tmp_path, 1), Attempt(tmp_path, 2)
     assert first.run(spec(), order="pause")["outcome"] == "paused"
     assert first.checkpoints() == ["checkpoint-1"] and first.records("artifact") == []
+    weights = first.directory / "checkpoints" / "checkpoint-1" / "adapter_model.safetensors"
+    assert first.records("checkpoint")[0]["files"] == {weights.name: hashlib.sha256(weights.read_bytes()).hexdigest()}
     assert json.loads((first.directory / "exit.json").read_text())["outcome"] == "paused"
     assert second.run(spec())["outcome"] == "succeeded"
     (resumed,) = second.records("resumed")
