@@ -46,7 +46,7 @@ class Sort:
 def sweep(desk: Desk, now: float) -> None:
     """Free what the settings say is kept no longer. While the artifacts are away nothing is looked at: it would count as gone."""
     using = desk.settings
-    if not _there(desk):
+    if not there(desk):
         return
     for sort in (
         Sort("kept:checkpoints", using.keep_checkpoints_days, "checkpoints"),
@@ -56,7 +56,8 @@ def sweep(desk: Desk, now: float) -> None:
             _sweep(desk, sort, now)
 
 
-def _there(desk: Desk) -> bool:
+def there(desk: Desk) -> bool:
+    """Whether the artifacts can be read."""
     try:
         return (desk.settings.artifacts_root / MARKER).is_file()
     except OSError as error:

@@ -41,7 +41,7 @@ def _tail(path: Path, attempt: int, limit: int) -> list[LogLine]:
     look = TAIL_BYTES
     while True:
         start = max(0, size - look)
-        lines = [line for raw, end in _whole(path, start) if (line := _line(path, raw, attempt, end)) is not None]
+        lines = [line for raw, end in whole(path, start) if (line := _line(path, raw, attempt, end)) is not None]
         if start == 0 or len(lines) >= limit:
             return lines[-limit:]
         look *= 4
@@ -68,7 +68,7 @@ def lines_after(
             continue
         begin = place.offset if attempt == place.attempt else 0
         path = directory / str(attempt) / name
-        for raw, end in _whole(path, begin):
+        for raw, end in whole(path, begin):
             line, number = _line(path, raw, attempt, end), place.line
             if line is not None:
                 number = None if number is None else number + 1
@@ -82,7 +82,7 @@ def lines_after(
     return found, place, False
 
 
-def _whole(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
+def whole(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
     """The lines of a file from a byte on, each with the offset after it; one that is cut at either end is left out."""
     if not path.exists():
         return

@@ -8,12 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import delete
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 
-from actors import exporting, holding, lineage, planning, questions, results
+from actors import exporting, holding, lineage, planning, questions, results, seams
 from actors.desk import Desk
 from actors.jobs import fail, move, requeue, told_end
+from actors.numbers import rows_of, upsert
 from core.events import (
     RECORD,
     Artifact,
@@ -36,7 +35,6 @@ from core.events import (
     Unheld,
     Warned,
 )
-from core.messages.common import LONGEST_NAME
 from core.messages.runners import JobReport
 from core.store.session import Unit
 from core.store.tables import Endpoint, EvaluationJob, Job, Metric
@@ -104,21 +102,9 @@ class Intake:
     def numbers(self, record: Metrics) -> None:
         """Numbers of a step; the same step of an earlier attempt is overwritten."""
         job = self.job
-        values = {
-            name: value
-            for name, value in record.values.items()
-            if isfinite(value) and "\0" not in name and len(name) <= LONGEST_NAME
-        }
-        for name, value in values.items():
-            self.metrics[name, record.step] = {
-                "job_id": job.id,
-                "name": name,
-                "step": record.step,
-                "value": value,
-                "at": record.at,
-                "attempt": job.attempt,
-            }
-        self.last.update(values)
+        rows = rows_of(job.id, job.attempt, record)
+        self.metrics |= rows
+        self.last.update({name: row["value"] for (name, _), row in rows.items()})
         job.step = max(record.step, job.step if job.kind == JobKind.fine_tuning else 0)
 
     def progress(self, record: Progress) -> None:
@@ -160,6 +146,7 @@ class Intake:
             ~Metric.name.startswith(SYSTEM),
         )
         self.unit.session.execute(delete(Metric).where(*earlier))
+        seams.note(self.unit, job, record.from_step)
         job.step = record.from_step
         text = f"{job.name} goes on from step {record.from_step}"
         self.unit.emit(
@@ -305,18 +292,6 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
     Served: Intake.served,
     Finished: Intake.finished,
 }
-
-
-def upsert(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Write numbers; of a name and step that is there the new one stays."""
-    if not rows:
-        return
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(Metric.__table__)
-    changed = {name: insert.excluded[name] for name in ("value", "at", "attempt")}
-    session.connection().execute(
-        insert.on_conflict_do_update(index_elements=["job_id", "name", "step"], set_=changed), rows
-    )
 
 
 def fresh_records(report: JobReport, accepted: int) -> list[dict[str, Any]] | None:

@@ -16,8 +16,9 @@ from actors.handlers import handles
 from actors.hosts import HELD, SLACK, free_room, held_by_runner, kept_by, needed, note_free, offer, told_less
 from actors.jobs import move, wake_for
 from actors.losing import died
+from actors.numbers import upsert
 from actors.pages import found, locked
-from actors.records import Intake, clean, fresh_records, upsert
+from actors.records import Intake, clean, fresh_records
 from actors.scheduling import Room, choose
 from actors.world import RealWorld, as_dict
 from core.errors import Conflict

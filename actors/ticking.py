@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from sqlalchemy import delete, func, select, tuple_, update
 
-from actors import freeing, gangs, keeping, kept_room, logs, planning
+from actors import freeing, gangs, keeping, kept_room, logs, planning, seams
 from actors.desk import Desk
 from actors.giving_way import give_way
 from actors.hosts import HELD
@@ -33,6 +33,7 @@ def tick(desk: Desk, now: float | None = None) -> None:
             _expire(desk, unit, tails)
         desk.publish()
     make_room(desk, now)
+    seams.mend(desk)
     give_way(desk, now)
     if now % RETAIN_EVERY < 1:
         retain(desk, now)
