@@ -104,6 +104,12 @@ class Dashboard(App[None]):
 
         self.push_screen(ComparisonScreen(id))
 
+    def show_ticketing(self) -> None:
+        """Open the example application."""
+        from tui.screens.ticketing import TicketingScreen
+
+        self.push_screen(TicketingScreen())
+
     def show_text(self, title: str, text: str) -> None:
         """Show text: a description, YAML, help."""
         from tui.screens.reading import ReadingScreen
@@ -129,6 +135,8 @@ class Dashboard(App[None]):
             self.exit()
         elif word in ("help", "?"):
             self.action_help()
+        elif word == "ticketing":
+            self.show_ticketing()
         else:
             names = [name for name in KINDS if name.startswith(word)] if word else []
             if names:

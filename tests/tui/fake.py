@@ -88,7 +88,12 @@ class FakeStudio:
             return ComparisonReply(comparison=self.rows["comparisons"][0], questions=self.questions)
         if name == "AskComparison":
             number = len(self.questions) + 1
-            fields = {"prompt": message.prompt, "random": message.random, "voices": ["", "a"], "seed": number}
+            fields = {
+                "prompt": message.prompt,
+                "random": message.random,
+                "voices": message.voices or ["", "a"],
+                "seed": number,
+            }
             self.questions.append(AskedQuestion(number=number, asked_at=NOW, **fields))
             return AskedReply(id=message.id, number=number, status=JobStatus.running)
         if name == "StopAnswers":

@@ -52,7 +52,10 @@ class StudioScreen(Screen[Any]):
 
     def bottom(self) -> list[Any]:
         """The widgets at the bottom."""
-        return [PromptLine([*KINDS, "help", "quit"]), Static(Content(self.keys_shown), id="keys", markup=False)]
+        return [
+            PromptLine([*KINDS, "ticketing", "help", "quit"]),
+            Static(Content(self.keys_shown), id="keys", markup=False),
+        ]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`:` and `/` come before everything, so that what is typed at once behind them reaches their line, but are

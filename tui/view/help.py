@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 EVERYWHERE = """\
-:  command: jobs, evaluations, comparisons, datasets, models, prompts, adapters, configs, runners, events, help, quit
+:  command: jobs, evaluations, comparisons, datasets, models, prompts, adapters, configs, runners, events,
+   ticketing (an example application), help, quit
 ?  these keys            esc, q  back; on a list, q leaves the dashboard
 ctrl+t  light or dark    the studio and its jobs go on when the dashboard is left"""
 
@@ -49,6 +50,10 @@ t  begin again with one that failed or was cancelled           c  cancel""",
     "AnswerScreen": """\
 n p  next row, row before       h l, left right   columns that did not fit
 tab  the next text              j k, arrows       scroll it""",
+    "TicketingScreen": """\
+i  type a customer's ticket: enter sends it, esc leaves it and the keys below work
+n  a ticket of the demo that no model was trained on        v  let another adapter of the session answer
+o  the session that answers, with its base model beside     j k, arrows  scroll""",
     "FormScreen": """\
 tab, shift+tab  next or previous field       ctrl+s  send
 enter           open a choice                space   mark one of several

@@ -1,0 +1,184 @@
+"""Sample Ticketing Agent App: customers' tickets, and what an agent does with each that asks a fine-tuned adapter."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from core.hearing import Hearing
+from core.messages.comparing import ComparisonMetadata, ComparisonReply
+from core.text import plain
+from core.ticketing import asked, samples
+from tui.pump import JobRecords, StudioChanged
+from tui.screens.base import StudioScreen
+from tui.theme import painted
+from tui.view import compared, tickets
+from tui.widgets.asking import AskArea
+from tui.widgets.banner import Banner
+
+TICKETS = 50  # of the session that are shown
+ANSWER = json.dumps({"do_sample": False, "max_new_tokens": 12})  # an action's name, as the demo generates it
+
+
+class TicketingScreen(StudioScreen):
+    """Asks the newest session that has an adapter. The tickets are the session's questions: nothing is lost with the screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("i", "type", "type a ticket", show=False),
+        Binding("n", "draw", "a ticket of the demo", show=False),
+        Binding("v", "voice", "another adapter", show=False),
+        Binding("o", "open", "the session", show=False),
+        Binding("j,down", "scroll(3)", "down", show=False),
+        Binding("k,up", "scroll(-3)", "up", show=False),
+    ]
+    keys_shown = "enter send  esc, then: n a demo ticket  v other adapter  o session  ? help"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session: ComparisonMetadata | None = None
+        self.voice = ""
+        self.hearing = Hearing()
+        self.stop = threading.Event()
+        self.followed: str | None = None
+
+    def compose(self) -> ComposeResult:
+        """Head, tickets, and where one is typed."""
+        yield Banner("Ticketing agent")
+        yield Static("", id="head", markup=False)
+        with VerticalScroll(can_focus=False):
+            yield Static("", id="talk", markup=False)
+        yield AskArea(id="ask", compact=True, placeholder="a customer's ticket; enter sends it, esc leaves")
+        yield from self.bottom()
+
+    def on_mount(self) -> None:
+        """Ask, then follow."""
+        self.query_one(AskArea).focus()
+        self.call_after_refresh(self.again)
+
+    def on_unmount(self) -> None:
+        """Stop following."""
+        self.stop.set()
+
+    def focus_first(self) -> None:
+        """Where the keys work."""
+        self.set_focus(None)
+
+    # ─── asking the studio ────────────────────────────────────────────────────────────────────────
+
+    def fetch(self) -> tuple[ComparisonReply | None]:
+        """The session that answers, and its questions; none when there is no session."""
+        ask = self.dashboard.studio.ask
+        found = tickets.usable(ask("ListComparisons", {}, timeout=10).value.comparisons)
+        if found is None:
+            return (None,)
+        return (ask("GetComparison", {"id": found.id, "limit": TICKETS}, timeout=10).value,)
+
+    def got(self, found: tuple[ComparisonReply | None]) -> None:
+        """All anew; the pieces that follow are put in their places."""
+        reply = found[0]
+        self.session = reply.comparison if reply else None
+        if reply is None or self.session is None:
+            self._draw()
+            return
+        self.hearing.begin(reply)
+        voices = [each.id for each in self.session.adapters]
+        self.voice = self.voice if self.voice in voices else voices[0]
+        self._draw()
+        if self.followed != self.session.id:
+            self.stop.set()
+            self.stop, self.followed = threading.Event(), self.session.id
+            self.dashboard.studio.watch_job(self.session.id, reply.records_id, self.stop)
+
+    def job_records(self, message: JobRecords) -> None:
+        """Pieces of answers; when one is missing, or something else happened, all is asked for."""
+        if self.session is None or message.job_id != self.session.id or not self.is_mounted:
+            return
+        changed = self.hearing.take(message.entries)
+        phases = {each.get("type") for entry in message.entries for each in entry.get("records", ())}
+        if self.hearing.torn or "phase" in phases:
+            self.again()
+        if changed:
+            self._draw()
+
+    def studio_changed(self, message: StudioChanged) -> None:
+        """A session began or ended."""
+        if self.is_mounted and "jobs" in message.tables:
+            self.again()
+
+    # ─── drawing ──────────────────────────────────────────────────────────────────────────────────
+
+    def _draw(self) -> None:
+        session, shown = self.session, self.query_one("#talk", Static)
+        self.query_one(AskArea).display = session is not None
+        if session is None:
+            self.query_one("#head", Static).update("")
+            shown.update(tickets.NONE)
+            return
+        head = [(f"{plain(session.voice(self.voice), limit=60)}  ", "bar"), *compared.head(session)]
+        self.query_one("#head", Static).update(self._painted(head))
+        mine = tickets.tickets([self.hearing.questions[each] for each in sorted(self.hearing.questions)], self.voice)
+        shown.update(self._painted(tickets.talk(mine, self.voice)))
+        self.query_one(VerticalScroll).scroll_end(animate=False)
+
+    def _painted(self, cells: list[Any]) -> Text:
+        return Text.assemble(*(painted(*cell, dark=self.app.current_theme.dark) for cell in cells))
+
+    # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
+
+    def on_ask_area_asked(self, message: AskArea.Asked) -> None:
+        """Enter in the ticket."""
+        self._send(message.text.strip())
+
+    def on_ask_area_left(self, message: AskArea.Left) -> None:
+        """Escape in the ticket: the keys work again."""
+        self.set_focus(None)
+
+    def action_type(self) -> None:
+        """i."""
+        self.query_one(AskArea).focus()
+
+    def action_draw(self) -> None:
+        """n: a held-out ticket of the demo."""
+        if self.session is not None:
+            self._send(random.choice(samples()))
+
+    def _send(self, ticket: str) -> None:
+        if self.session is None:
+            return
+        fields = {"id": self.session.id, "prompt": asked(ticket), "voices": [self.voice], "generation_config": ANSWER}
+        self.query_one(AskArea).text = ""
+        self.dashboard.ask("AskComparison", fields, self._sent, lambda error: self._refused(ticket, error))
+
+    def _sent(self, answer: Any) -> None:
+        if self.is_mounted:
+            self.again()
+
+    def _refused(self, ticket: str, error: Exception) -> None:
+        """What was typed is not lost."""
+        if self.is_mounted and not self.query_one(AskArea).text:
+            self.query_one(AskArea).text = ticket
+        self.dashboard.complain(error)
+
+    def action_voice(self) -> None:
+        """v: the session's next adapter."""
+        if self.session is not None:
+            voices = [each.id for each in self.session.adapters]
+            self.voice = voices[(voices.index(self.voice) + 1) % len(voices)]
+            self._draw()
+
+    def action_open(self) -> None:
+        """o: the session that answers."""
+        if self.session is not None:
+            self.dashboard.show_comparison(self.session.id)
+
+    def action_scroll(self, lines: int) -> None:
+        """j and k."""
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
