@@ -110,6 +110,12 @@ class Dashboard(App[None]):
 
         self.push_screen(TicketingScreen())
 
+    def show_export(self, id: str) -> None:
+        """Open an export."""
+        from tui.screens.export import ExportScreen
+
+        self.push_screen(ExportScreen(id))
+
     def show_text(self, title: str, text: str) -> None:
         """Show text: a description, YAML, help."""
         from tui.screens.reading import ReadingScreen

@@ -66,6 +66,13 @@ GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("Where", ("num_cpu", "num_gpu", "num_memory", "num_workers", "priority", "out_dir", "auto_add_adapter")),
         ("More", ()),
     ),
+    "ExportModel": (
+        ("What", ("adapter_id", "base_model_id", "type", "model_name", "model_description")),
+        ("Model registry", ("merge", "alias")),
+        ("Hugging Face Hub", ("hub_name", "private")),
+        ("Where and how", ("artifact_location", "generation_config")),
+        ("On", ("num_cpu", "num_gpu", "num_memory", "priority")),
+    ),
 }
 PRESET_FIELDS = {name for preset in presets().values() for name in preset["fields"]}
 HIDDEN = {

@@ -12,10 +12,12 @@ from core.errors import NotFound, Refused, Unavailable
 from core.events import Event, Failure
 from core.failing import filled as told
 from core.following import Away, Back
+from core.messages.adapters import AdapterMetadata
 from core.messages.base import Message
 from core.messages.comparing import Answer as VoiceAnswer
 from core.messages.comparing import AskedQuestion, AskedReply, ComparisonMetadata, ComparisonReply, StoppedReply
 from core.messages.datasets import DatasetMetadata
+from core.messages.export import ExportJobMetadata, ExportJobReply, ExportModelReply
 from core.messages.fine_tuning import FineTuningJobMetadata, FineTuningJobReply
 from core.messages.jobs import JobLogReply, JobMetricsReply, JobStateReply, LogLine, MetricSeries
 from core.messages.models import ModelMetadata
@@ -24,6 +26,7 @@ from core.messages.prompts import PromptMetadata
 from core.messages.results import AnswerRow, EvaluationAnswersReply, EvaluationResultsReply
 from core.messages.runners import RunnerMetadata
 from core.rules import Breach, check, refusing
+from core.spec import Exported
 from core.types import JobStatus
 
 NOW = 1_800_000_000.0
@@ -31,6 +34,7 @@ FIELDS = {
     "ListFineTuningJobs": "fine_tuning_jobs",
     "ListEvaluationJobs": "evaluation_jobs",
     "ListComparisons": "comparisons",
+    "ListExportJobs": "export_jobs",
     "ListDatasets": "datasets",
     "ListModels": "models",
     "ListPrompts": "prompts",
@@ -100,6 +104,10 @@ class FakeStudio:
             return StoppedReply(id=message.id, numbers=[])
         if name == "EndComparison":
             return JobStateReply(id=message.id, status=JobStatus.cancel_requested)
+        if name == "GetExportJob":
+            return ExportJobReply(export_job=self.export(message.id))
+        if name == "ExportModel":
+            return self._export(message)
         if name == "GetJobMetrics":
             return JobMetricsReply(id=message.id, attempt=1, offset=0, series=self.series)
         if name == "GetJobLog":
@@ -158,6 +166,17 @@ class FakeStudio:
         made = job("new", adapter_name=message.adapter_name)
         self.rows["fine_tuning_jobs"].append(made)
         return FineTuningJobReply(fine_tuning_job=made)
+
+    def _export(self, message: Any) -> ExportModelReply:
+        if breaches := refusing(check(message)):
+            raise Refused.because(breaches)
+        made = export("new", **message.model_dump(exclude={"priority"}))
+        self.rows["export_jobs"].append(made)
+        return ExportModelReply(base_model_id=message.base_model_id, adapter_id=message.adapter_id, export_job=made)
+
+    def export(self, id: str) -> ExportJobMetadata:
+        """The export of that id."""
+        return next(row for row in self.rows["export_jobs"] if row.id == id)
 
     def job(self, id: str) -> FineTuningJobMetadata:
         """The job of that id."""
@@ -251,6 +270,27 @@ def answered(number: int = 1, **answers: VoiceAnswer) -> AskedQuestion:
     )
 
 
+def export(id: str, **fields: Any) -> ExportJobMetadata:
+    """An export that waits."""
+    known: dict[str, Any] = {
+        "type": "model_registry",
+        "model_name": "tickets",
+        "base_model_id": "m1",
+        "adapter_id": "a1",
+    }
+    known |= {"num_cpu": 2, "num_gpu": 0, "num_memory": 8, "generation_config": '{"do_sample": false}'}
+    return ExportJobMetadata(id=id, **{**known, **fields})
+
+
+def exported(id: str, **fields: Any) -> ExportJobMetadata:
+    """One that is done."""
+    parity = {"prompts": 8, "max_logit_difference": 7.2e-05, "same_text": 8}
+    made = {"version": "3", "uri": "models:/tickets/3", "files": {"model.safetensors": "0" * 64}, "parity": parity}
+    return export(
+        id, **{"status": JobStatus.succeeded, "result": Exported.model_validate(made), "alias": "champion", **fields}
+    )
+
+
 def failed(id: str) -> FineTuningJobMetadata:
     """A job that ended badly."""
     error = told(
@@ -326,6 +366,13 @@ def filled() -> FakeStudio:
             waiting_for="no runner has 1 GPUs: the largest has 0",
         )
     )
+    made.rows["export_jobs"] = [
+        exported("e1"),
+        export("e2", type="merged", status=JobStatus.running, phase="merging", step=3, total_steps=6),
+    ]
+    made.rows["adapters"] = [
+        AdapterMetadata(id="a1", type="project", name="tickets-lora", model_id="m1", location="/p/a")
+    ]
     made.rows["datasets"] = [
         DatasetMetadata(
             id="d1",

@@ -121,7 +121,7 @@ NOUNS = {
     "adapter": "trained weights on top of a base model",
     "job": "fine-tuning jobs",
     "evaluation": "evaluation jobs",
-    "export": "adapters on their way to a registry or an endpoint",
+    "export": "adapters on their way to a registry, a directory or the Hub",
     "endpoint": "models behind HTTP",
     "compare": "a model and adapters asked side by side, as they answer",
     "database": "all resources, out to a file and in again",

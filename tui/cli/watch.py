@@ -15,7 +15,7 @@ from core.text import plain
 from tui.cli import output, tables
 from tui.cli.parsing import Parser, add_command
 from tui.cli.references import BATCH, COMPARISON, EXPORT, JOB, SCORED, Listing, by_name, hint
-from tui.view import words
+from tui.view import exported, words
 from tui.view.failure import card
 
 if TYPE_CHECKING:
@@ -138,6 +138,10 @@ def _end(client: StudioClient, id: str, job: Any) -> None:
 
         show_results(client.call(GetEvaluationResults(parent_job_id=id)).model_dump(mode="json"))
         print(f"`fts evaluation rows {id} --order differs` shows the answers side by side", file=sys.stderr)
+    elif job.status.value == "succeeded" and getattr(job, "result", None) is not None:
+        row = job.model_dump(mode="json")
+        print(plain(f"{job.model_name} is at {exported.place(row)}"))
+        print(plain(exported.alike(row)), file=sys.stderr)
     elif job.status.value == "succeeded" and getattr(job, "auto_add_adapter", False):
         for what, id in (("adapter", job.adapter_id), ("model", job.trained_model_id)):
             if id is not None:

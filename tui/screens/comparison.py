@@ -20,7 +20,7 @@ from tui.pump import JobRecords, StudioChanged
 from tui.screens.jobkeys import JobKeysScreen
 from tui.theme import painted
 from tui.view import compared, words
-from tui.view.kinds import Cell
+from tui.view.cells import Cell
 from tui.widgets.asking import AskArea
 from tui.widgets.banner import Banner
 from tui.widgets.prompt import PromptLine

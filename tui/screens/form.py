@@ -348,6 +348,8 @@ class FormScreen(StudioScreen):
             self.dashboard.show_batch(answer.value.parent_job_id)
         elif self.message == "StartComparison":
             self.dashboard.show_comparison(answer.value.comparison.id)
+        elif self.message == "ExportModel":
+            self.dashboard.show_export(answer.value.export_job.id)
 
     def _refused(self, error: Exception) -> None:
         self.sending = False

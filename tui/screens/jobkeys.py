@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 from core.text import plain
 from tui.screens.base import StudioScreen
-from tui.view.kinds import Row
+from tui.view.cells import Row
 
 STEP = 10  # of priority, a press
 LOWEST, HIGHEST = -100, 100

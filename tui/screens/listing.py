@@ -12,7 +12,8 @@ from textual.widgets import Static
 from tui.pump import StudioChanged
 from tui.screens.jobkeys import JobKeysScreen
 from tui.view import kinds
-from tui.view.kinds import JOBS, Kind, Row
+from tui.view.cells import Row
+from tui.view.kinds import JOBS, Kind
 from tui.widgets.banner import Banner
 from tui.widgets.prompt import PromptLine
 from tui.widgets.table import StudioTable
@@ -87,7 +88,7 @@ class ListScreen(JobKeysScreen):
     def draw(self) -> None:
         """Show the rows that the filter leaves."""
         shown = [row for row in self.rows if not self.wanted or kinds.matches(self.kind, row, self.wanted)]
-        self.query_one(StudioTable).show([(str(row["id"]), kinds.cells(self.kind, row)) for row in shown])
+        self.query_one(StudioTable).show([(str(row["id"]), kinds.shown(self.kind, row)) for row in shown])
         self.query_one("#empty").display = not self.rows
         self.query_one(StudioTable).display = bool(self.rows)
         counted = f"{len(shown)} of {len(self.rows)}" if self.wanted else str(len(self.rows))
@@ -131,6 +132,8 @@ class ListScreen(JobKeysScreen):
             self.dashboard.show_batch(str(row["parent_job_id"]))
         elif self.kind.name == "comparisons":
             self.dashboard.show_comparison(str(row["id"]))
+        elif self.kind.name == "exports":
+            self.dashboard.show_export(str(row["id"]))
         else:
             self.action_describe()
 

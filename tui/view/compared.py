@@ -8,7 +8,7 @@ from typing import Any
 from core.messages.comparing import Answer, AskedQuestion, ComparisonMetadata
 from core.text import counted, plain
 from tui.view import words
-from tui.view.kinds import Cell
+from tui.view.cells import Cell
 
 LONGEST = 100_000  # characters of an answer that are shown
 REASONS = {"eos": "", "stop": "", "length": "cut at max_new_tokens", "stopped": "stopped", "failed": "failed"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 EVERYWHERE = """\
-:  command: jobs, evaluations, comparisons, datasets, models, prompts, adapters, configs, runners, events,
+:  command: jobs, evaluations, comparisons, exports, datasets, models, prompts, adapters, configs, runners, events,
    ticketing (an example application), help, quit
 ?  these keys            esc, q  back; on a list, q leaves the dashboard
 ctrl+t  light or dark    the studio and its jobs go on when the dashboard is left"""
@@ -54,6 +54,11 @@ tab  the next text              j k, arrows       scroll it""",
 i  type a customer's ticket: enter sends it, esc leaves it and the keys below work
 n  a ticket of the demo that no model was trained on        v  let another adapter of the session answer
 o  the session that answers, with its base model beside     j k, arrows  scroll""",
+    "ExportScreen": f"""\
+j k g G, arrows   scroll the log     n  the form of an export like this one
+d  describe               y  as YAML     r  ask again
+
+{JOBS}""",
     "FormScreen": """\
 tab, shift+tab  next or previous field       ctrl+s  send
 enter           open a choice                space   mark one of several

@@ -9,8 +9,8 @@ from rich.cells import cell_len
 
 from core.text import plain
 from tui.view import scores, words
+from tui.view.cells import Cell
 from tui.view.fit import GAP, cut
-from tui.view.kinds import Cell
 
 Row = Mapping[str, Any]
 Table = tuple[list[str], dict[str, list[Cell]]]  # titles, key -> cells

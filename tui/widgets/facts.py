@@ -8,6 +8,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from core.text import plain
+from tui.theme import painted
 
 
 class Facts(Static):
@@ -24,5 +25,5 @@ class Facts(Static):
         for index, (name, value, style) in enumerate(kept):
             made.append("\n" if index else "")
             made.append(f"{name:<{wide}}  ", style="dim")
-            made.append(plain(value, limit=limit, lines=True), style=style)
+            made.append_text(painted(plain(value, limit=limit, lines=True), style, dark=self.app.current_theme.dark))
         self.update(made)

@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from tui.theme import painted
+from tui.view.cells import Cell
 from tui.view.fit import cut, widths
-from tui.view.kinds import Cell
 
 Line = tuple[str, Sequence[Cell]]  # key, cells
 

@@ -10,7 +10,7 @@ from textual.widgets import Static
 from core.messages.comparing import Answer
 from core.text import plain
 from tui.theme import painted
-from tui.view.kinds import Cell
+from tui.view.cells import Cell
 
 
 class Voice(Vertical):

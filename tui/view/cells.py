@@ -1,0 +1,181 @@
+"""The cells that lists show of a row: made safe, short, with the style of what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.failing import title
+from core.text import plain
+from tui.view import exported, scores, words
+
+Row = Mapping[str, Any]
+Cell = tuple[str, str]  # text, style
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title, and what it shows of a row."""
+
+    title: str
+    show: Callable[[Row], Cell]
+
+
+def text(field: str, limit: int = 40, title: str | None = None) -> Column:
+    """A field as it is."""
+    return Column(title or field.replace("_", " "), lambda row: (plain(row.get(field) or "", limit=limit), ""))
+
+
+def state(row: Row) -> Cell:
+    """The state, with its sign."""
+    status = str(row.get("status") or "")
+    return words.state(status), words.style(status)
+
+
+def loss(row: Row) -> Cell:
+    """The newest loss."""
+    return words.number(row.get("last_metrics", {}).get("loss")), ""
+
+
+def progress(row: Row) -> Cell:
+    """How far it is, why it waits, or why it failed."""
+    share = words.share(row)
+    if row.get("status") == "queued":
+        return plain(row.get("waiting_for") or "", limit=34), "dim"
+    if row.get("held"):
+        return f"▲ {words.no_room(row['held'])}", "wait"
+    if row.get("failure_class"):
+        return title(str(row["failure_class"])), "dim"
+    if share is not None and row.get("stopped_early"):
+        return f"{share:4.0%} stopped early", "dim"
+    return (f"{share:4.0%} {words.bar(share, 8)}", "bar") if share is not None else ("", "")
+
+
+def steps(row: Row) -> Cell:
+    """Steps done of all."""
+    return (f"{row.get('step', 0)}/{row['total_steps']}", "") if row.get("total_steps") else ("", "dim")
+
+
+def eta(row: Row) -> Cell:
+    """How long it takes yet."""
+    return words.duration(row.get("eta_seconds")), ""
+
+
+def age(row: Row) -> Cell:
+    """How long ago it was made."""
+    return words.age(row.get("created_at")), "dim"
+
+
+def runner(row: Row) -> Cell:
+    """Who has it."""
+    return plain(row.get("runner") or "", limit=24), "dim"
+
+
+def short_id(row: Row) -> Cell:
+    """The beginning of its id."""
+    return words.short(row.get("id")), "dim"
+
+
+def features(row: Row) -> Cell:
+    """A dataset's columns."""
+    return plain(", ".join(map(str, row.get("features") or [])), limit=40), ""
+
+
+def place(row: Row) -> Cell:
+    """Where its files are."""
+    return plain(
+        row.get("location") or row.get("huggingface_name") or row.get("huggingface_model_name") or "", limit=60
+    ), "dim"
+
+
+def combination(row: Row) -> Cell:
+    """A model with its adapter."""
+    model = row.get("base_model_name") or words.short(row.get("base_model_id"))
+    adapter = row.get("adapter_name") or words.short(row.get("adapter_id"))
+    return plain(f"{model} + {adapter}" if adapter else model, limit=48), ""
+
+
+def adapters(row: Row) -> Cell:
+    """The names of all adapters."""
+    return plain(", ".join(str(each.get("name") or each.get("id")) for each in row.get("adapters") or ()), limit=60), ""
+
+
+def first_scores(row: Row) -> Cell:
+    """The first scores."""
+    told = list((row.get("scores") or {}).items())[:2]
+    return "  ".join(f"{scores.named(name)} {scores.figure(name, value)}" for name, value in told), ""
+
+
+def cores(row: Row) -> Cell:
+    """Cores taken of all."""
+    taken = row.get("cpus", 0) - (row.get("free") or {}).get("cpus", 0)
+    return f"{taken:g}/{row.get('cpus', 0)}", ""
+
+
+def cpu(row: Row) -> Cell:
+    """How busy the processor is."""
+    told = _amounts(row.get("telemetry"))
+    return f"{told['cpu_percent']:.0f}%" if "cpu_percent" in told else "", ""
+
+
+def memory_of(row: Row) -> Cell:
+    """Memory taken of all."""
+    used = _amounts(row.get("telemetry")).get("memory_used", 0)
+    return f"{used:.1f}/{row.get('memory', 0):.1f}", ""  # the unit is the title's: it may not be cut
+
+
+def exported_to(row: Row) -> Cell:
+    """Where an export went."""
+    return plain(exported.place(dict(row)), limit=60), ""
+
+
+def _amounts(told: object) -> dict[str, float]:
+    """What of a runner's telemetry are numbers: it says what it likes."""
+    return (
+        {name: value for name, value in told.items() if isinstance(value, int | float)}
+        if isinstance(told, dict)
+        else {}
+    )
+
+
+def gpus(row: Row) -> Cell:
+    """The GPUs, and how busy they are."""
+    told = (row.get("telemetry") or {}).get("gpus")
+    busy = {each.get("index"): each for each in map(_amounts, told if isinstance(told, list) else ())}
+    shown = [
+        f"{plain(each.get('name') or 'GPU', limit=16)} {_load_of(busy.get(each.get('index'), {}))}"
+        for each in row.get("gpus") or []
+    ]
+    return ", ".join(shown) or "none", "" if shown else "dim"
+
+
+def _load_of(gpu: Row) -> str:
+    """How busy a GPU is."""
+    parts = [f"{gpu.get('percent', 0)}%"]
+    if "memory_used" in gpu and "memory_total" in gpu:
+        parts.append(f"{gpu['memory_used']:.1f}/{words.memory(gpu['memory_total'])}")
+    parts += [f"{gpu[name]:g}{unit}" for name, unit in (("celsius", "°C"), ("watts", "W")) if name in gpu]
+    return plain(" ".join(parts), limit=40)
+
+
+def event(row: Row) -> Cell:
+    """An event's type, in the style of its level."""
+    level = str(row.get("level") or "info")
+    return f"{words.STATES.get(level, ('·', ''))[0]} {plain(row.get('type') or '', limit=20)}", words.style(level)
+
+
+def of_template(field: str) -> Column:
+    """A template on one line."""
+    return Column(
+        field.replace("_template", ""), lambda row: (plain((row.get(field) or "").replace("\n", "⏎"), limit=44), "")
+    )
+
+
+def config(row: Row) -> Cell:
+    """A config's content on one line."""
+    return plain(row.get("config") or "", limit=80).replace("\n", " "), ""
+
+
+ID = Column("id", short_id)
+AGE = Column("age", age)
