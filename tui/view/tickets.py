@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from core.messages.comparing import AskedQuestion, ComparisonMetadata
 from core.text import plain
 from core.ticketing import decide, ticket_in
-from tui.view.kinds import Cell
+from tui.view.cells import Cell
 
 LONGEST = 600  # characters of a ticket, or an answer, that are shown
 NONE = """\
