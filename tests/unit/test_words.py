@@ -39,6 +39,11 @@ def test_a_curves_axis_is_straight_and_begins_at_zero_where_the_curve_does(most:
     assert lines[-2].split("┤")[0].strip() == "0"
 
 
+def test_the_labels_of_a_curve_that_hardly_moves_can_be_told_apart() -> None:
+    lines = ["".join(text for text, _ in line) for line in plot({"a": [(1.0, 4.8401), (2.0, 4.8431)]}, 40, 9)]
+    assert [line.split("┤")[0].strip() for line in lines if "┤" in line] == ["4.843", "4.841", "4.84"]
+
+
 def test_what_a_curve_is_of_stands_in_its_axis_and_under_it_only_where_it_has_no_room() -> None:
     def drawn(*names: str) -> list[str]:
         made = plot({name: [(1.0, 1.0), (40.0, 2.0)] for name in names}, 44, 9)

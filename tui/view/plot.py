@@ -97,11 +97,22 @@ def _row(cells: Mapping[str, Mapping[tuple[int, int], int]], row: int, columns: 
 def _label(row: int, rows: int, box: tuple[float, float, float, float], log: bool) -> str:
     if row not in (0, rows // 2, rows - 1):
         return " " * (MARGIN - 1) + "│"
+    wide = MARGIN - 2
+    for digits in (3, 4, 5):  # as few as tell the labels apart
+        told = {at: _told(_value(at, rows, box, log), digits, wide) for at in (0, rows // 2, rows - 1)}
+        if len(set(told.values())) == len(told):
+            break
+    return f"{told[row]:>{wide}} ┤"
+
+
+def _value(row: int, rows: int, box: tuple[float, float, float, float], log: bool) -> float:
     share = row / max(1, rows - 1)
     at = box[3] * (1 - share) + box[2] * share  # at the ends just what they are: no -9e-16 for a zero
-    value, wide = 10**at if log else at, MARGIN - 2
-    text = next(each for each in (f"{value:.3g}", f"{value:.1e}", f"{value:.0e}") if len(each) <= wide)
-    return f"{text:>{wide}} ┤"
+    return 10**at if log else at
+
+
+def _told(value: float, digits: int, wide: int) -> str:
+    return next(each for each in (f"{value:.{digits}g}", f"{value:.1e}", f"{value:.0e}") if len(each) <= wide)
 
 
 def _foot(series: Mapping[str, Series], width: int) -> list[list[Piece]]:
