@@ -56,7 +56,7 @@ async def test_the_table_tells_differences_with_their_certainty_and_in_a_word(
             assert part in text, part
         await pilot.press("m", "m", "m", "m")
         await until(pilot, lambda: "loss, lower is better" in shown(pilot.app))
-        lines = [line for line in shown(pilot.app).splitlines() if "−0.2 " in line]
+        lines = [line for line in shown(pilot.app).splitlines() if "−0.200 " in line]
         assert len(lines) == 1 and "▲ better" in lines[0]
 
 

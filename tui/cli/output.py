@@ -10,11 +10,13 @@ from typing import Any
 from core.errors import Conflict, Expired, NotFound, Refused, StudioError, Unavailable
 from core.text import plain
 from tui.cli.tables import table
+from tui.view import scores
 from tui.view.describe import described
 from tui.view.words import no_room
 
 FORMS = ("table", "json", "yaml")
 EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_NOT_FOUND, EXIT_UNREACHABLE = 1, 2, 3, 4, 5
+SCORES = 3  # of an evaluation that its line in a list has
 _EXITS: tuple[tuple[type[StudioError], int], ...] = (
     (Refused, EXIT_REFUSED),
     (Conflict, EXIT_REFUSED),
@@ -140,7 +142,9 @@ def _more(value: Mapping[str, Any], lists: list[str]) -> None:
 def _combination(row: dict[str, Any]) -> dict[str, Any]:
     model = row.get("base_model_name") or row.get("base_model_id")
     adapter = row.get("adapter_name") or row.get("adapter_id")
-    return {**row, "combination": f"{model} + {adapter}" if adapter else model}
+    told = list((row.get("scores") or {}).items())[:SCORES]
+    shown = ", ".join(f"{scores.named(name)} {scores.figure(name, value)}" for name, value in told)
+    return {**row, "combination": f"{model} + {adapter}" if adapter else model, "scores": shown}
 
 
 def _held(row: dict[str, Any]) -> dict[str, Any]:

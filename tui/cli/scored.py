@@ -60,33 +60,45 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show_results(value: Mapping[str, Any]) -> None:
-    """A table for each metric: what each combination came to, and what its difference from the baseline is worth."""
-    results = value["results"]
-    names = {each["id"]: plain(each["combination"], limit=100) for each in results}
-    for metric in value["metrics"]:
+    """What each combination came to by each metric, and what its difference from the baseline is worth."""
+    results = [each for each in value["results"] if each["scores"]]
+    sure = [metric for metric in value["metrics"] if scores.is_sure(metric, results)]
+    if len(results) == 1:
+        table([{"metric": scores.named(metric), **_figures(results[0], metric)} for metric in sure], (METRIC, *COLUMNS))
+    for metric in sure if len(results) > 1 else ():
         print(scores.heading(metric, results))
-        table([_line(each, metric, names) for each in results if metric in each["scores"]], COLUMNS)
+        table([_line(each, metric) for each in results if metric in each["scores"]], (WHO, *COLUMNS))
         print()
-    for each in results:
+    if others := [metric for metric in value["metrics"] if metric not in sure]:
+        table([_described(each, others) for each in results], (WHO, *map(scores.named, others)))
+        print()
+    for each in value["results"]:
         if each["status"] != "succeeded":
-            print(plain(f"{names[each['id']]}: {each['status']}. {each['error'] or ''}", limit=400).strip())
+            print(plain(f"{each['combination']}: {each['status']}. {each['error'] or ''}", limit=400).strip())
     _around(value)
 
 
-COLUMNS = ("combination", "value", "difference", "word", "from_to", "chance")
+METRIC, WHO = "metric", "combination"
+COLUMNS = ("value", "difference", "against the baseline", "95 % from … to", "chance")
 
 
-def _line(result: Mapping[str, Any], metric: str, names: Mapping[str, str]) -> dict[str, Any]:
-    score = result["scores"][metric]
-    told = scores.word(result, metric)[0]
-    return {
-        "combination": names[result["id"]],
-        "value": scores.figure(metric, score["value"]),
-        "difference": scores.difference(metric, score),
-        "word": told,
-        "from_to": scores.interval(metric, score),
-        "chance": scores.chance(score),
-    }
+def _line(result: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """A combination's figures by a metric."""
+    told = {WHO: plain(result["combination"], limit=100), **_figures(result, metric)}
+    return {**told, "difference": scores.difference(metric, result["scores"][metric]),
+            "against the baseline": scores.word(result, metric)[0]}  # fmt: skip
+
+
+def _figures(result: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    score = result["scores"].get(metric, {})
+    value = scores.figure(metric, score.get("value"))
+    return {"value": value, "95 % from … to": scores.interval(metric, score), "chance": scores.chance(score)}
+
+
+def _described(result: Mapping[str, Any], metrics: list[str]) -> dict[str, Any]:
+    """What only describes a combination's answers."""
+    told = {scores.named(each): scores.figure(each, result["scores"].get(each, {}).get("value")) for each in metrics}
+    return {WHO: plain(result["combination"], limit=100), **told}
 
 
 def _around(value: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # lines that are asked for at once
 EVERY = 5.0  # seconds between lines of progress
+LAST = 30  # seconds in which a batch ends once its combinations have
 
 
 # What a noun's job may be called by.
@@ -128,15 +129,26 @@ def wait_for(client: StudioClient, id: str, *, noun: str = "job", form: str = "t
         time.sleep(0.5)
 
 
+def _results(client: StudioClient, id: str) -> dict[str, Any]:
+    """What came of a batch, once its files are written too: its last combination ends before it does."""
+    from core.messages.results import GetEvaluationResults
+
+    deadline = time.monotonic() + LAST
+    while not (told := client.call(GetEvaluationResults(parent_job_id=id))).status.finished:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    return told.model_dump(mode="json")
+
+
 def _end(client: StudioClient, id: str, job: Any) -> None:
     """What came of it: why it failed, the adapter or the model, or the scores side by side."""
     if job.error is not None:
         print("\n".join(card(job.error.model_dump(mode="json"))), file=sys.stderr)
     elif isinstance(getattr(job, "scores", None), dict):
-        from core.messages.results import GetEvaluationResults
         from tui.cli.scored import show_results
 
-        show_results(client.call(GetEvaluationResults(parent_job_id=id)).model_dump(mode="json"))
+        show_results(_results(client, id))
         print(f"`fts evaluation rows {id} --order differs` shows the answers side by side", file=sys.stderr)
     elif job.status.value == "succeeded" and getattr(job, "result", None) is not None:
         row = job.model_dump(mode="json")

@@ -19,6 +19,7 @@ from tui.widgets.banner import Banner
 from tui.widgets.prompt import PromptLine
 from tui.widgets.table import StudioTable
 
+ROWS_HAVE = {"perplexity": "loss"}  # figures of all rows together -> what a row has of it
 PAGE = 200  # rows that are asked for at once
 Found = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any] | None]
 
@@ -95,8 +96,9 @@ class BatchScreen(JobKeysScreen):
         """A page of rows; a metric that rows have no score of orders by the usual one."""
         fields = {"parent_job_id": self.parent_job, "limit": PAGE, "after": after, "order": self.order}
         fields |= {"differing": self.differing, "contains": self.wanted or None}
-        if self.order != "row" and self.rows and self.metric in _scores_of(self.rows[0]):
-            fields["metric"] = self.metric
+        by = ROWS_HAVE.get(self.metric, self.metric)
+        if self.order != "row" and self.rows and by in _scores_of(self.rows[0]):
+            fields["metric"] = by
         return self._value("GetEvaluationAnswers", fields)
 
     def got(self, found: Found) -> None:

@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.text import plain
-from tui.view import words
 
 Row = Mapping[str, Any]
 
 SHARES = frozenset(
     {"exact_match", "f1", "rouge1", "rouge2", "rougeL", "rougeLsum", "stopped_by_eos"}
 )  # told in per cent
-UNITS = {"bleu": "of 100", "chrf": "of 100", "new_tokens": "tokens", "latency": "seconds", "seconds": "seconds",
-         "tokens_per_second": "tokens/s"}  # fmt: skip
+UNITS = {"bleu": "of 100", "chrf": "of 100", "new_tokens": "a row", "latency": "seconds a row", "seconds": "in all"}
 # Word -> (symbol, meaning of its colour): the word stands beside, so nothing is told by colour alone.
 VERDICTS: dict[str, tuple[str, str]] = {
     "better": ("▲", "good"),
@@ -37,30 +35,45 @@ def named(metric: str) -> str:
 
 def heading(metric: str, results: Sequence[Row]) -> str:
     """A metric with its unit, and which direction is good, as far as that is known."""
-    known = [each["scores"][metric] for each in results if metric in each["scores"]]
-    compared = any(score.get("low") is not None for score in known)
-    unit = "in %" if metric in SHARES else UNITS.get(metric, "")
-    good = ("higher is better" if known[0].get("higher_is_better", True) else "lower is better") if compared else ""
-    return ", ".join(filter(None, (named(metric), unit, good)))
+    from core.verdicts import NEUTRAL  # late: it brings pydantic, which the first frame does without
+
+    score = next(each["scores"][metric] for each in results if metric in each["scores"])
+    known = is_sure(metric, results) and metric not in NEUTRAL
+    good = ("higher is better" if score.get("higher_is_better", True) else "lower is better") if known else ""
+    return ", ".join(filter(None, (named(metric), "in %" if metric in SHARES else UNITS.get(metric, ""), good)))
 
 
-def figure(metric: str, value: float | None) -> str:
-    """A value, in per cent where it is a share."""
+def is_sure(metric: str, results: Sequence[Row]) -> bool:
+    """Whether it is known how sure a metric is; of what only describes answers it is not."""
+    return any(each["scores"].get(metric, {}).get("low") is not None for each in results)
+
+
+def figure(metric: str, value: float | None, beside: Sequence[float] = ()) -> str:
+    """A value, in per cent where it is a share, with as many digits as the largest of those `beside` it has."""
     if value is None:
         return ""
-    return f"{100 * value:.1f}" if metric in SHARES else _number(value)
+    places = _places(metric, max(map(abs, [value, *beside])))
+    return f"{100 * value if metric in SHARES else value:.{places}f}"
 
 
-def signed(metric: str, value: float) -> str:
+def _places(metric: str, largest: float) -> int:
+    """Digits behind the point: three that count, at least, and none of a whole number that is large."""
+    if metric in SHARES or metric in ("bleu", "chrf"):
+        return 1
+    return next((places for places, least in ((0, 1000), (1, 100), (2, 1)) if largest >= least), 3)
+
+
+def signed(metric: str, value: float, beside: Sequence[float] = ()) -> str:
     """A difference, with its sign also when it is none."""
-    text = figure(metric, abs(value))
-    return ("+" if value > 0 else "−" if value < 0 else "±") + text
+    return ("+" if value > 0 else "−" if value < 0 else "±") + figure(metric, abs(value), beside)
 
 
 def interval(metric: str, score: Row) -> str:
     """Where the value lies with 95 % certainty."""
     low, high = score.get("low"), score.get("high")
-    return "" if low is None or high is None else f"{figure(metric, low)} … {figure(metric, high)}"
+    if low is None or high is None:
+        return ""
+    return f"{figure(metric, low, [low, high])} … {figure(metric, high, [low, high])}"
 
 
 def difference(metric: str, score: Row) -> str:
@@ -68,8 +81,12 @@ def difference(metric: str, score: Row) -> str:
     delta, low, high = (score.get(name) for name in ("delta", "delta_low", "delta_high"))
     if delta is None:
         return ""
-    where = "" if low is None or high is None else f" ({signed(metric, low)} … {signed(metric, high)})"
-    return signed(metric, delta) + where
+    if low is None or high is None:
+        return signed(metric, delta)
+    if low == high == delta == 0:
+        return "none"
+    told = [signed(metric, each, [delta, low, high]) for each in (delta, low, high)]
+    return f"{told[0]} ({told[1]} … {told[2]})"
 
 
 def chance(score: Row) -> str:
@@ -97,7 +114,3 @@ def short_names(results: Sequence[Row]) -> dict[str, str]:
         id: plain(name.split(" + ", 1)[1] if " + " in name else f"{name} (base)", limit=100)
         for id, name in names.items()
     }
-
-
-def _number(value: float) -> str:
-    return words.number(value) if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
