@@ -7,6 +7,8 @@ import warnings
 from typing import Any
 
 from peft import PeftConfig, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors import SafetensorError
 
 from core.spec import AdapterSource, ModelSource
@@ -26,6 +28,7 @@ class Wardrobe:
         self._peft: Any = None
         self._names: dict[str, str] = {}  # ours -> PEFT's, which may hold no dot
         self._worn: str | None = None
+        self._layers: list[Any] = []  # those of the model that wear adapters
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
@@ -54,13 +57,11 @@ class Wardrobe:
         """Answer with this adapter from now on, or bare. Raises KeyError for one that was not added."""
         if name == self._worn or self._peft is None:
             return
-        tuner = self._peft.base_model
-        if name is None:
-            tuner.disable_adapter_layers()
-        else:
-            if self._worn is None:
-                tuner.enable_adapter_layers()
-            tuner.set_adapter(self._names[name], inference_mode=True)
+        inner = [] if name is None else [self._names[name]]
+        for layer in self._layers:
+            # PEFT's own way walks over the whole model for its gradients: a third of a small model's step, and answers that
+            # take turns do this before every token.
+            layer._active_adapter, layer._disable_adapters = inner or layer._active_adapter, name is None
         self._worn = name
 
     def _load(self) -> Any:
@@ -72,7 +73,7 @@ class Wardrobe:
         else:
             self._peft.load_adapter(path, adapter_name=inner)
         self._peft.eval()
-        self._worn = ""  # whatever PEFT has put on: the next `wear` says it anew
+        self._look()
 
     def _take_away(self, inner: str) -> None:
         """One that failed half way leaves pieces. Those of the first go with the model, which is read again."""
@@ -83,7 +84,13 @@ class Wardrobe:
             del self.model
             gc.collect()
             self.model = self._load()
-        self._worn = "" if self._names else None
+        self._look()
+
+    def _look(self) -> None:
+        """Whatever PEFT has put on, the next `wear` says it anew."""
+        kinds = (BaseTunerLayer, AuxiliaryTrainingWrapper)
+        self._layers = [each for each in self.model.modules() if isinstance(each, kinds)]
+        self._worn = "" if self._layers else None
 
 
 def _must_share(config: Any, otherwise: str) -> None:
