@@ -108,7 +108,9 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=20)
     given = parser.parse_args()
-    os.environ["OMP_WAIT_POLICY"] = "passive"  # of both: on a busy machine threads that spin would measure the others' work
+    os.environ["OMP_WAIT_POLICY"] = (
+        "passive"  # of both: on a busy machine threads that spin would measure the others' work
+    )
     if given.model == MODEL:
         from gpu_runner.demo_model import convert
 

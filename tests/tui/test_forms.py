@@ -22,3 +22,11 @@ from tui import forms
 def test_a_breach_is_shown_at_its_field(message: str, breach: str, field: str) -> None:
     found = forms.by_field(forms.fields(message), [Breach(rule="XX-101", field=breach, message="it is wrong")])
     assert found == {field: ["it is wrong (XX-101)"]}
+
+
+def test_several_ids_are_marked_in_a_list() -> None:
+    form = forms.fields("StartComparison")
+    kinds = {field.name: field.kind for field in form}
+    assert (kinds["adapter_ids"], kinds["base_model_id"]) == ("several", "reference")
+    made, wrong = forms.payload(form, {"base_model_id": "m", "adapter_ids": "a b"})
+    assert made == {"base_model_id": "m", "adapter_ids": ["a", "b"]} and not wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from core.errors import NotFound, StudioError
@@ -144,6 +145,21 @@ def ending(answer: Answer) -> str:
     first = f", the first after {answer.first_seconds:.2f} s" if answer.first_seconds is not None else ""
     why = {"eos": "", "length": ", cut at max_new_tokens", "stopped": ", stopped"}.get(answer.reason or "", "")
     return f"{answer.tokens} tokens in {answer.seconds:.2f} s{rate}{first}{why}"
+
+
+def show_session(value: Mapping[str, Any]) -> None:
+    """A page of questions, each with its answers below it."""
+    reply = ComparisonReply.model_validate(value)
+    for question in reply.questions:
+        print(f"\n{question.number}: {plain(question.prompt or 'a row is being drawn', limit=LIMIT, lines=True)}")
+        if question.expected:
+            print(f"expected: {plain(question.expected, limit=LIMIT, lines=True)}")
+        for voice, answer in question.answers.items():
+            how = f"failed: {answer.error}" if answer.error else ending(answer)
+            print(f"── {plain(reply.comparison.voice(voice))}  ({plain(how)})")
+            print(plain(answer.text, limit=LIMIT, lines=True))
+    if reply.has_more:
+        print(f"there are more: --before {reply.questions[0].number}", file=sys.stderr)
 
 
 def _heard(client: StudioClient, id: str, number: int, shown: Shown | None) -> AskedQuestion:

@@ -48,6 +48,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "evaluation_jobs": ("parent_job_id", "run_number", "combination", "status", "scores", "id", "waiting_for"),
     "export_jobs": ("model_name", "type", "status", "id", "base_model_id", "adapter_id", "waiting_for"),
     "endpoints": ("name", "status", "address", "requests", "models", "id", "waiting_for"),
+    "comparisons": ("base_model_name", "status", "adapters", "id", "phase", "active_at", "waiting_for"),
     "runners": ("runner", "status", "id", "cpus", "memory", "gpus", "jobs", "free"),
     "events": ("at", "type", "resource_id", "message"),
     "series": ("name", "points", "first", "last", "lowest", "highest"),
@@ -69,6 +70,11 @@ def show(value: Mapping[str, Any], form: str) -> None:
         from tui.cli import scored
 
         (scored.show_rows if "combinations" in value else scored.show_results)(value)
+    elif "questions" in value:
+        from tui.cli import compare
+
+        _card(_session(value["comparison"]))
+        compare.show_session(value)
     elif "ignored_tables" in value:
         _tables(_imported(value))
     else:
@@ -151,6 +157,10 @@ def _held(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "held": no_room(row["held"]) if row.get("held") else None}
 
 
+def _session(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "adapters": [each.get("name") or each["id"] for each in row.get("adapters") or ()]}
+
+
 def _series(row: dict[str, Any]) -> dict[str, Any]:
     values = row["values"] or [None]
     numbers = [each for each in values if each is not None] or [None]
@@ -177,6 +187,7 @@ def _runner(row: dict[str, Any]) -> dict[str, Any]:
 SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "fine_tuning_jobs": _held,
     "evaluation_jobs": _combination,
+    "comparisons": _session,
     "runners": _runner,
     "series": _series,
 }
