@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from actors.seams import NOTE
 from actors.ticking import tick
 from core.events import Event, fold_status
 from core.messages import REGISTRY, Command, Message
@@ -307,6 +308,7 @@ class Machine(RuleBasedStateMachine):
         self.model.begin()
         silence(self.model)
         self.model.touched.add(("meta", "last_tick"))
+        self.model.touched.update(("meta", key) for key in before["meta"] if key.startswith(NOTE))
         self._compare_rows(before, "silence")
         self._compare_events(before)
 

@@ -6,6 +6,7 @@ from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from actors.seams import NOTE
 from tests.handlers.machine.comparing import said
 from tests.handlers.machine.model import HELD, Model, Row, Tables
 from tests.handlers.machine.planning import FOUND, give_plans, given
@@ -221,6 +222,7 @@ def take(model: Model, job: Row, record: dict[str, Any], seen: Tables) -> None:
             ]  # fmt: skip
             for key in again:
                 del model.metrics[key]
+            model.touched.add(("meta", f"{NOTE}{job['id']}"))  # where steps before it have no numbers
             model.say("JobResumed", "jobs", job["id"])
         case {"type": "checkpoint", "step": step}:
             if step > job["_furthest"]:

@@ -146,6 +146,9 @@ def _known(table: str, row: Row) -> Row:
     return known
 
 
+ROWS = 9  # of a file: whatever share of them is asked for below, one is left to train on
+
+
 def furnish(project: Path) -> None:
     """Make the files that values.py tells of."""
     for path, columns in FILES.items():
@@ -181,16 +184,16 @@ def _write_rows(path: Path, columns: tuple[str, ...]) -> None:
         row = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
     match path.suffix.lower():
         case ".csv":
-            path.write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+            path.write_text(f"{','.join(row)}\n" + f"{','.join(row.values())}\n" * ROWS)
         case ".json":
-            path.write_text(json.dumps([row]))
+            path.write_text(json.dumps([row] * ROWS))
         case ".jsonl":
-            path.write_text(json.dumps(row) + "\n")
+            path.write_text((json.dumps(row) + "\n") * ROWS)
         case ".parquet":
             import pyarrow
             from pyarrow import parquet
 
-            parquet.write_table(pyarrow.table({name: [value] for name, value in row.items()}), path)
+            parquet.write_table(pyarrow.table({name: [value] * ROWS for name, value in row.items()}), path)
 
 
 def _write_model(path: Path, config: dict[str, Any]) -> None:

@@ -92,7 +92,7 @@ class StartFineTuningJob(Play):
             "dist_mem": lambda: pick.of([1], [0]),
             "num_epochs": lambda: pick.of([1, None], [0, -2]),
             "learning_rate": lambda: pick.of([2e-4], [0.0, -1.0, nan, inf]),
-            "dataset_fraction": lambda: pick.of([1.0, 0.5, 5e-324], [0.0, 1.1, nan]),
+            "dataset_fraction": lambda: pick.of([1.0, 0.5], [0.0, 1.1, nan]),
             "train_test_split": lambda: pick.of([1.0, 0.5], [0.0, -0.1, nan]),
             "gpu_label_id": lambda: pick.of([-1, 1]),
             "out_dir": lambda: pick.of(OUT_DIRS, NO_OUT_DIRS),
