@@ -58,6 +58,13 @@ class Settings(BaseSettings):
     vllm: str = Field(
         "vllm", description="The vLLM executable of a runner: endpoints with engine vllm run where it is found."
     )
+    metric_seconds: float = Field(
+        300, gt=0, description="How long a metric of a user's own may take for the answers of one combination."
+    )
+    toxicity_model: str | None = Field(
+        None,
+        description="Text classification model (a directory, or a name on the Hub) that tells how toxic an evaluation's answers are; not scored without it.",
+    )
     hub_token: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN"),

@@ -50,7 +50,7 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
     plain = ask(rows, spec.prompt) if not all(each.chat_template for each in spec.combinations) else None
     work = Work(spec, context, rows, plain)
     device = work.choose_device(spec.baseline.model)
-    work.grader = Grader(spec, work.warn)
+    work.grader = Grader(spec, context, work.warn)
     spool.write(
         "started",
         pid=os.getpid(),
@@ -270,7 +270,7 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
         lines = answer_lines(questions, answers, spec.selected_features)
         if texts is not None:
             _put_losses(lines, answers, texts, model, base.tokenizer, look, work.device)
-    graded = work.grader.grade(combination, lines, took, look)
+    graded = work.grader.grade(combination, lines, questions.rows, took, work.device, look)
     path, digest = _written(context, f"answers-{combination.job_id}.jsonl", text_of(lines), look)
     answers_at = context.relative(path)
     context.spool.write(

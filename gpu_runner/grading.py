@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from core.events import Statistic
+from core.settings import read
 from core.spec import Combination, EvaluationSpec
+from gpu_runner import own_metrics
+from gpu_runner.answers import Line
+from gpu_runner.child import Context
+from gpu_runner.data import Row
+from gpu_runner.device import Device
+from gpu_runner.failures import JobError
 from gpu_runner.metrics import Measured, described, measure, row_scores
 from gpu_runner.readability import NoWords, readability
 from gpu_runner.statistics import statistics
+from gpu_runner.toxicity import Toxicity
 
 OFTEN = 50  # rows between two looks at orders
 
@@ -28,23 +35,33 @@ class Grader:
     """Grades the combinations of a batch; all are compared with the baseline, which comes first."""
 
     spec: EvaluationSpec
+    context: Context
     warn: Callable[[str], None]
     baseline: dict[str, Measured] | None = None
-    _told: set[str] = field(default_factory=set)
+    _toxicity: Toxicity | None = None
+    _told: bool = False
 
     def grade(
-        self, combination: Combination, lines: Sequence[dict[str, Any]], seconds: float, look: Callable[[], None]
+        self,
+        combination: Combination,
+        lines: Sequence[Line],
+        rows: Sequence[Row],
+        seconds: float,
+        device: Device,
+        look: Callable[[], None],
     ) -> Graded:
         """Put scores into the lines, and reckon what they come to. `look` is called now and then, and may raise to stop."""
         for number, line in enumerate(lines):
             if number % OFTEN == 0:
                 look()
             line["scores"] |= row_scores(line["answer"], line["expected"]) | self._readability(line["answer"])
-        measured = measure(lines)
+        self._put_toxicity(lines, device, look)
+        lower = self._put_own(combination, lines, rows, look)
+        measured = measure(lines, lower)
         values = {name: each.value for name, each in measured.items()} | described(lines, seconds)
         return Graded(values, statistics(measured, self._compared(combination, measured), self.spec.seed))
 
-    def remember(self, lines: Sequence[dict[str, Any]]) -> None:
+    def remember(self, lines: Sequence[Line]) -> None:
         """The baseline was scored by an earlier attempt."""
         self.baseline = measure(lines)
 
@@ -63,3 +80,38 @@ class Grader:
         except NoWords as error:
             self.warn(f"readability is left out: {error}")
             return {}
+
+    def _put_toxicity(self, lines: Sequence[Line], device: Device, look: Callable[[], None]) -> None:
+        where = read().toxicity_model
+        try:
+            if where and self._toxicity is None and not self._told:
+                self._toxicity = Toxicity(where, device, self.context.token)
+        except JobError as error:
+            self.warn(f"toxicity is left out: {error}")
+        if not where and not self._told:
+            self.context.spool.log("toxicity is not scored: no model of it is configured (FTS_TOXICITY_MODEL)")
+        self._told = True
+        if self._toxicity is not None:
+            for line, value in zip(lines, self._toxicity([line["answer"] for line in lines], look), strict=True):
+                line["scores"]["toxicity"] = value
+
+    def _put_own(
+        self, combination: Combination, lines: Sequence[Line], rows: Sequence[Row], look: Callable[[], None]
+    ) -> frozenset[str]:
+        """Scores by the user's own metrics; which of them are better when lower."""
+        lower: frozenset[str] = frozenset()
+        directory = self.context.directory / "metrics" / combination.job_id
+        for script in self.spec.metrics:
+            try:
+                own = own_metrics.score(script, lines, rows, directory, look)
+            except own_metrics.LeftOut as error:
+                self.warn(f"metric {script.name} is left out: {error}")
+                continue
+            for line, scores in zip(lines, own.scores, strict=True):
+                line["scores"] |= scores
+            if own.errors:
+                self.warn(
+                    f"metric {script.name} came to no score for {len(own.errors)} of {len(lines)} rows: {own.errors[0]}"
+                )
+            lower |= own.lower_is_better
+        return lower

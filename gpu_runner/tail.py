@@ -26,6 +26,12 @@ def last_lines(files: Files, *, printed: bool = False) -> list[str]:
     return [line.rstrip()[:LONGEST] for line in [*logged[-wanted:], *said]]
 
 
+def last_line(path: Path) -> str:
+    """The last line with something in it of what a process printed; empty when there is none."""
+    said = (line.strip() for line in reversed(_end_of(path, LOOKED_AT[0])))
+    return next(filter(None, said), "")[:LONGEST]
+
+
 def _end_of(path: Path, look: int) -> list[str]:
     """The lines in the last `look` bytes, but the one that they cut."""
     try:

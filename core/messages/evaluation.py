@@ -76,6 +76,29 @@ class EvaluationJobsReply(Value):
 
 MOST_PAIRS = 1_000  # of one batch: each is looked up, stored and told
 MOST_METRICS = MOST_TASKS = 100
+FIGURES = frozenset(  # the studio's own, by the names that they have among the scores
+    [
+        "exact_match",
+        "f1",
+        "rouge1",
+        "rouge2",
+        "rougeL",
+        "rougeLsum",
+        "bleu",
+        "chrf",
+        "loss",
+        "perplexity",
+        "stopped_by_eos",
+        "new_tokens",
+        "latency",
+        "seconds",
+        "tokens_per_second",
+        "flesch_reading_ease",
+        "flesch_kincaid_grade",
+        "toxicity",
+        "rows",
+    ]
+)
 
 
 class Pair(Part):

@@ -10,7 +10,7 @@ from math import isfinite
 from core.facts import wrong
 from core.messages.common import exists, filled, fitting, one_of, positive, prompting
 from core.messages.configs import ConfigTextError, parse_config
-from core.messages.evaluation import Pair, StartEvaluationJob
+from core.messages.evaluation import FIGURES, Pair, StartEvaluationJob
 from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
 from core.types import ConfigType, EvaluationJobType
 
@@ -242,10 +242,11 @@ def _features(message: StartEvaluationJob, world: World) -> Iterator[str]:
         {"metrics": ["../polite.py"]},
         Example({"metrics": ["a.py", "a.py"]}, NoWorld(scripts=frozenset({"a.py"}))),
         Example({"metrics": ["a.py", "b/a.py"]}, NoWorld(scripts=frozenset({"a.py", "b/a.py"}))),
+        Example({"metrics": ["f1.py"]}, NoWorld(scripts=frozenset({"f1.py"}))),
     ],
 )
 def _metrics(message: StartEvaluationJob, world: World) -> Iterator[str]:
-    """metrics must be Python files in the directory of scripts (FTS_SCRIPTS_DIR), each of another name"""
+    """metrics must be Python files in the directory of scripts (FTS_SCRIPTS_DIR), each of another name, and none of the studio's own figures'"""
     seen: set[str] = set()
     for name in message.metrics:
         try:
@@ -253,6 +254,8 @@ def _metrics(message: StartEvaluationJob, world: World) -> Iterator[str]:
         except (ValueError, OSError) as error:
             yield f"metrics: {error}"
             continue
+        if stem in FIGURES:
+            yield f"metrics: {stem} is a figure of the studio's own; give the file another name"
         if stem in seen:
             yield f"metrics: two files are called {stem}, and so would their figures be"
         seen.add(stem)

@@ -83,7 +83,7 @@ class Program:
                 self._follow(process, said)
             finally:
                 if process.poll() is None:  # once it is waited for, its pid may be another's
-                    _signal_all(process.pid, "kill")
+                    signal_all(process.pid, "kill")
         return process.returncode
 
     def _follow(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
@@ -156,12 +156,12 @@ class Program:
         if waited >= limit and self.ended_for is None:
             self.ended_for = order
             self.context.spool.warn(f"the order to {order} was not obeyed in {limit:.0f} s: the program is terminated")
-            _signal_all(process.pid, "terminate")
+            signal_all(process.pid, "terminate")
         elif self.ended_for is not None and waited >= limit + self.patience.grace:
-            _signal_all(process.pid, "kill")
+            signal_all(process.pid, "kill")
 
 
-def _signal_all(pid: int, how: str) -> None:
+def signal_all(pid: int, how: str) -> None:
     """Terminate or kill a process and all that it started."""
     try:
         process = psutil.Process(pid)

@@ -1,0 +1,131 @@
+"""Metrics of users' own: Python files of the allow-listed directory that define `score(prediction, expected, row)`.
+
+Each runs in a process of its own, without secrets and within a time: what goes wrong in it costs its figure, not the evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.messages.evaluation import FIGURES
+from core.scripts import NoScript, find, sha256
+from core.settings import read
+from core.spec import MetricScript
+from gpu_runner.answers import Line
+from gpu_runner.engines import metric_host
+from gpu_runner.engines.environment import clean
+from gpu_runner.engines.program import signal_all
+from gpu_runner.tail import last_line
+
+LOOK = 0.1  # seconds between looks at the process and at orders
+
+
+class LeftOut(Exception):
+    """There is no figure of this metric; the message tells why."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a metric says: scores of each row by name, which of the names are better when lower, and what went wrong."""
+
+    scores: list[dict[str, float | None]]
+    lower_is_better: frozenset[str]
+    errors: list[str]
+
+
+def score(
+    script: MetricScript,
+    lines: Sequence[Line],
+    rows: Sequence[Mapping[str, Any]],
+    directory: Path,
+    look: Callable[[], None],
+) -> Own:
+    """Score every row by the script; its files are put into `directory`. Raises LeftOut, and whatever `look` raises to stop."""
+    path = _script(script)
+    directory.mkdir(parents=True, exist_ok=True)
+    asked, out, printed = (directory / f"{path.stem}.{kind}" for kind in ("asked.jsonl", "scored.jsonl", "txt"))
+    asked.write_text(
+        "".join(
+            json.dumps({"prediction": line["answer"], "expected": line["expected"], "row": dict(row)}, default=str)
+            + "\n"
+            for line, row in zip(lines, rows, strict=True)
+        ),
+        encoding="utf-8",
+    )
+    _run([sys.executable, metric_host.__file__, str(path), str(asked), str(out)], directory, printed, look)
+    return _said(path.stem, out, len(lines))
+
+
+def _script(script: MetricScript) -> Path:
+    try:
+        path = find(read().scripts_root, script.name)
+    except NoScript as error:
+        raise LeftOut(str(error)) from error
+    if sha256(path) != script.sha256:
+        raise LeftOut("it is not as it was when the evaluation was started")
+    return path
+
+
+def _run(command: list[str], directory: Path, printed: Path, look: Callable[[], None]) -> None:
+    """Run it to its end, or to that of its time."""
+    limit = read().metric_seconds
+    with printed.open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=clean(None)
+        )
+    began = time.monotonic()
+    try:
+        while process.poll() is None:
+            look()
+            if time.monotonic() - began > limit:
+                raise LeftOut(f"it took more than {limit:g} s (FTS_METRIC_SECONDS)")
+            time.sleep(LOOK)
+    finally:
+        if process.poll() is None:
+            signal_all(process.pid, "kill")
+            process.wait()
+    if process.returncode:
+        raise LeftOut(f"it ended with {process.returncode}: {last_line(printed)}")
+
+
+def _said(stem: str, out: Path, rows: int) -> Own:
+    """What it wrote, as scores. Raises LeftOut when that is not of every row."""
+    try:
+        said = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise LeftOut(f"what it wrote can't be read: {error}") from error
+    if len(said) != rows + 1:
+        raise LeftOut(f"it scored {max(0, len(said) - 1)} of {rows} rows")
+    head, told = said[0], said[1:]
+    scores, errors = [], []
+    for each in told:
+        found, wrong = _numbers(stem, each)
+        scores.append(found)
+        errors += [wrong] if wrong else []
+    lower = head["lower_is_better"]
+    names = {name for found in scores for name in found}
+    below = names if lower is True else {f"{stem}_{name}" for name in (lower or [])} & names
+    return Own(scores, frozenset(below), errors)
+
+
+def _numbers(stem: str, told: Mapping[str, Any]) -> tuple[dict[str, float | None], str]:
+    """(a row's scores by name, what is wrong with it)."""
+    if "error" in told:
+        return {}, str(told["error"])
+    given = told["score"] if isinstance(told["score"], dict) else {"": told["score"]}
+    named = {f"{stem}_{name}" if name else stem: value for name, value in given.items()}
+    wrong = [name for name, value in named.items() if not isinstance(value, int | float | None) or name in FIGURES]
+    numbers = {
+        name: float(value) if value is not None and math.isfinite(value) else None
+        for name, value in named.items()
+        if name not in wrong
+    }
+    return numbers, f"{', '.join(wrong)}: no number, or a figure of the studio's own" if wrong else ""
