@@ -1,14 +1,15 @@
 """The answers that evaluation children wrote, laid side by side: read twice, so that memory does not grow with their texts.
 
-First every line is looked at, and of each only its place, its score and whether it is right are kept; then, of the rows that
-are told, their lines are read again.
+First every line is looked at, and of each only its place, its score and whether it is right are kept, for the next pages
+too; then, of the rows that are told, their lines are read again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from core.types import RowOrder
 
 USUAL, RIGHT = "f1", "exact_match"  # what rows are ordered by when nothing is said: in the first place, and else
 LOWER_IS_BETTER = frozenset({"loss", "perplexity", "toxicity"})  # where no statistic tells it
+KEPT = 16  # files of which it is remembered what was seen in them
 MOST_BYTES = 8 << 20  # of lines that one page is made of
 
 
@@ -48,51 +50,73 @@ def read_answers(root: Path, jobs: Sequence[EvaluationJob], asked: GetEvaluation
 
     What can't be read, and paths outside the artifacts root, are passed over.
     """
-    seen = Seen(asked.contains)
-    metric = asked.metric or _usual(root, jobs)
-    for job in jobs:
-        for offset, line in _lines(root, job.answers):
-            seen.look(job.id, offset, line, metric)
-    if asked.metric is not None and seen.marks and asked.metric not in seen.metrics:
-        text = f"no row has a score {asked.metric!r}; there are: {', '.join(sorted(seen.metrics))}"
+    files = {job.id: file for job in jobs if (file := _file(root, job.answers)) is not None}
+    metric = asked.metric or _usual(files.values())
+    found: dict[int, dict[str, Mark]] = {}
+    metrics = {RIGHT}
+    for id, file in files.items():
+        looked = _looked_at(file, _stamp(file), metric)
+        metrics |= looked.metrics
+        for number, mark in looked.marks.items():
+            found.setdefault(number, {})[id] = mark
+    if asked.metric is not None and found and asked.metric not in metrics:
+        text = f"no row has a score {asked.metric!r}; there are: {', '.join(sorted(metrics))}"
         raise Refused.because([Breach(rule="EV-127", field="metric", message=text)])
-    numbers = _ordered(_wanted(seen, asked), asked, _higher_is_better(jobs, metric))
-    shown, all_of_them = _laid_side_by_side(root, jobs, seen, numbers[asked.after : asked.after + asked.limit])
+    numbers = _ordered(_wanted(found, files.values(), asked), asked, _higher_is_better(jobs, metric))
+    shown, all_of_them = _laid_side_by_side(files, found, numbers[asked.after : asked.after + asked.limit])
     more = not all_of_them or len(numbers) > asked.after + asked.limit
     return Page(shown, len(numbers), None if asked.order == RowOrder.row else metric, more)
 
 
-@dataclass
-class Seen:
-    """What is known of the rows once all lines were looked at: row -> evaluation job -> mark."""
+class Looked(NamedTuple):
+    """What is known of a file once all its lines were looked at: row -> mark, and which scores rows have."""
 
-    contains: str | None
-    marks: dict[int, dict[str, Mark]] = field(default_factory=dict)
-    holding: set[int] = field(default_factory=set)  # rows that hold the text that is looked for
-    metrics: set[str] = field(default_factory=lambda: {RIGHT})
+    marks: dict[int, Mark]
+    metrics: set[str]
 
-    def look(self, job: str, offset: int, line: dict[str, Any], metric: str) -> None:
-        """Take a line into account."""
-        number, scores = line["row"], _scores(line)
-        self.metrics |= scores.keys()
-        self.marks.setdefault(number, {})[job] = Mark(offset, scores.get(metric), bool(line["correct"]))
-        if self.contains and any(self.contains.casefold() in line[name].casefold() for name in _TEXTS):
-            self.holding.add(number)
+
+@lru_cache(maxsize=KEPT)
+def _looked_at(file: Path, stamp: tuple[int, int], metric: str) -> Looked:
+    """Look at a file; not again, as long as its `stamp` is the same, for the next page."""
+    looked = Looked({}, set())
+    for offset, line in _lines(file):
+        scores = _scores(line)
+        looked.metrics.update(scores)
+        looked.marks[line["row"]] = Mark(offset, scores.get(metric), bool(line["correct"]))
+    return looked
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    try:
+        told = file.stat()
+    except OSError:
+        return 0, 0
+    return told.st_mtime_ns, told.st_size
 
 
 _TEXTS = ("prompt", "expected", "answer")
 
 
-def _wanted(seen: Seen, asked: GetEvaluationAnswers) -> dict[int, dict[str, Mark]]:
+def _wanted(
+    found: dict[int, dict[str, Mark]], files: Iterable[Path], asked: GetEvaluationAnswers
+) -> dict[int, dict[str, Mark]]:
     """The rows that the filters leave."""
-    found = seen.marks
     if asked.row is not None:
         found = {asked.row: found[asked.row]} if asked.row in found else {}
     if asked.contains:
-        found = {number: marks for number, marks in found.items() if number in seen.holding}
+        holding = {number for file in files for number in _holding(file, asked.contains.casefold())}
+        found = {number: marks for number, marks in found.items() if number in holding}
     if asked.differing:
         found = {number: marks for number, marks in found.items() if len({mark.correct for mark in marks.values()}) > 1}
     return found
+
+
+def _holding(file: Path, text: str) -> Iterator[int]:
+    """The rows of a file that hold a text."""
+    for _, line in _lines(file):
+        if any(text in line[name].casefold() for name in _TEXTS):
+            yield line["row"]
 
 
 def _ordered(found: dict[int, dict[str, Mark]], asked: GetEvaluationAnswers, higher_is_better: bool) -> list[int]:
@@ -113,15 +137,14 @@ def _ordered(found: dict[int, dict[str, Mark]], asked: GetEvaluationAnswers, hig
 
 
 def _laid_side_by_side(
-    root: Path, jobs: Sequence[EvaluationJob], seen: Seen, numbers: Sequence[int]
+    files: Mapping[str, Path], found: Mapping[int, Mapping[str, Mark]], numbers: Sequence[int]
 ) -> tuple[list[AnswerRow], bool]:
     """These rows, and whether all of them: a page ends where it would become too large."""
-    files = {job.id: file for job in jobs if (file := _file(root, job.answers)) is not None}
     rows: list[AnswerRow] = []
     size = 0
     for number in numbers:
         made: AnswerRow | None = None
-        for id, mark in seen.marks[number].items():
+        for id, mark in found[number].items():
             raw = _line_at(files[id], mark.offset)
             size += len(raw)
             if (line := _read(raw)) is not None:
@@ -144,9 +167,9 @@ def _row(line: dict[str, Any]) -> AnswerRow:
     )
 
 
-def _usual(root: Path, jobs: Sequence[EvaluationJob]) -> str:
+def _usual(files: Iterable[Path]) -> str:
     """What rows are ordered by when nothing is said."""
-    first = next((line for job in jobs for _, line in _lines(root, job.answers)), {})
+    first = next((line for file in files for _, line in _lines(file)), {})
     return USUAL if USUAL in _scores(first) else RIGHT
 
 
@@ -170,10 +193,8 @@ def _file(root: Path, path: str | None) -> Path | None:
         return None
 
 
-def _lines(root: Path, path: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(where a line begins, what it holds) of each that can be read."""
-    if (file := _file(root, path)) is None:
-        return
     try:
         with file.open("rb") as lines:
             offset = 0

@@ -48,14 +48,14 @@ def keep(spec: FineTuningSpec, context: Context, rows: Sequence[Row]) -> None:
     path = context.root / spec.training.rows
     if path.exists() or not context.team.first:
         return
-    path.parent.mkdir(exist_ok=True)
     raw = of_rows(rows, spec.prompt).astype("<u8").tobytes()
-    writing = Writing("what is noted of the rows", len(raw), path.parent, spare=0)
+    writing = Writing("what is noted of the rows", len(raw), context.root, spare=0)
     with_room(context, writing, [lambda: _publish(raw, context.directory / "rows.draft", path)], team=Team())
 
 
 def _publish(raw: bytes, draft: Path, path: Path) -> None:
     """Whole or not at all; the draft is the attempt's own: an older one may still be at it."""
+    path.parent.mkdir(exist_ok=True)
     with draft.open("wb") as file:
         file.write(raw)
         os.fsync(file.fileno())
