@@ -19,6 +19,7 @@ from actors.world import RealWorld
 from core.messages.removal import (
     KeptFiles,
     RemoveAdapter,
+    RemoveComparison,
     RemoveConfig,
     RemoveDataset,
     RemovedReply,
@@ -34,6 +35,9 @@ from core.store.session import Unit
 from core.store.tables import (
     Adapter,
     Base,
+    Comparison,
+    ComparisonAdapter,
+    ComparisonQuestion,
     Config,
     Dataset,
     Endpoint,
@@ -192,6 +196,20 @@ def remove_endpoint(message: RemoveEndpoint, unit: Unit, world: RealWorld) -> Re
         return RemovedReply(id=message.id, removed=False)
     job = locked(unit.session, Job, row.id)
     files = list(_directory(world.desk.settings, row.id)) if message.remove_files else []
+    unit.session.delete(row)
+    return _freeing(world.desk, unit, message.id, _delete(unit, [job]), files)
+
+
+@handles(RemoveComparison)
+def remove_comparison(message: RemoveComparison, unit: Unit, world: RealWorld) -> RemovedReply:
+    """Remove a session that is over, and what was said in it."""
+    row = locked(unit.session, Comparison, message.id)
+    if row is None:
+        return RemovedReply(id=message.id, removed=False)
+    job = locked(unit.session, Job, row.id)
+    files = list(_directory(world.desk.settings, row.id)) if message.remove_files else []
+    for table in (ComparisonQuestion, ComparisonAdapter):
+        unit.session.execute(delete(table).where(table.comparison_id == row.id))
     unit.session.delete(row)
     return _freeing(world.desk, unit, message.id, _delete(unit, [job]), files)
 

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from core.messages.comparing import BASE
@@ -61,6 +62,7 @@ class Talk:
     _streams: dict[tuple[int, str], Stream] = field(default_factory=dict)
     _first: dict[tuple[int, str], float] = field(default_factory=dict)
     _said: queue.SimpleQueue[tuple[int, str, Piece | str] | Record] = field(default_factory=queue.SimpleQueue)
+    _warned: set[tuple[int, str]] = field(default_factory=set)
     _changed: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -143,13 +145,20 @@ class Talk:
             if voice in self.silent:
                 raise ValueError(self.silent[voice])
             prompt = Writer(self.speaker.tokenizer).asked(before) if chat else text
+            warn = partial(self._warn, question.number)
             for piece in self.speaker.speak(
-                prompt, voice or None, settings, stop.is_set, templated=chat, seed=question.seed
+                prompt, voice or None, settings, stop.is_set, templated=chat, seed=question.seed, warn=warn
             ):
                 self._said.put((question.number, voice, piece))
         except Exception as error:
             told = self.silent.get(voice) or failure_of(error).message
             self._said.put((question.number, voice, told))
+
+    def _warn(self, number: int, text: str) -> None:
+        """What holds for all voices is told once."""
+        if (number, text) not in self._warned:
+            self._warned.add((number, text))
+            self._said.put(("warning", {"text": f"question {number}: {text}"}))
 
     # ─── in the loop ──────────────────────────────────────────────────────────────────────────────
 

@@ -124,6 +124,15 @@ class RemoveEndpoint(Command[RemovedReply]):
     remove_files: bool = Field(False, description="Remove its log too.")
 
 
+class RemoveComparison(Command[RemovedReply]):
+    """Remove a session that is over, with what it was asked and answered, and its files if asked."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"id": "c"}
+
+    id: str
+    remove_files: bool = Field(False, description="Remove its log too.")
+
+
 _RUNNING = {"id": "j", "name": "tickets", "kind": "fine_tuning", "status": "running"}
 
 
@@ -308,6 +317,25 @@ def _endpoint_unfinished(message: RemoveEndpoint, world: World) -> Iterator[str]
     job = world.get("jobs", message.id)
     if job is not None and job["kind"] == JobKind.endpoint and not JobStatus(job["status"]).finished:
         yield f"the endpoint is {_said(job['status'])}: stop it (StopEndpoint, id {job['id']}) and remove it when it has ended"
+
+
+def _comparison(status: str) -> Example:
+    return Example({}, NoWorld({"jobs": [{"id": "c", "kind": "comparison", "status": status}]}))
+
+
+@rule(
+    RemoveComparison,
+    "CP-121",
+    "id",
+    need=Need.store,
+    passes=[{}, _comparison("succeeded"), _comparison("failed")],
+    fails=[_comparison("queued"), _comparison("running"), _comparison("cancel_requested")],
+)
+def _comparison_unfinished(message: RemoveComparison, world: World) -> Iterator[str]:
+    """a comparison is ended before it is removed"""
+    job = world.get("jobs", message.id)
+    if job is not None and job["kind"] == JobKind.comparison and not JobStatus(job["status"]).finished:
+        yield f"the comparison is {_said(job['status'])}: end it (EndComparison, id {job['id']}) and remove it when it has ended"
 
 
 def _unfinished(job: Row, what: str) -> Iterator[str]:

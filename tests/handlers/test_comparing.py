@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from actors.allotting import Holding, Host
 from actors.answering import answer
@@ -15,7 +16,7 @@ from actors.desk import Desk
 from actors.giving_way import Quiet, for_one, give_way
 from actors.scheduling import Offer, Room, Shape, Waiting
 from core.store.eventlog import events_after
-from core.store.tables import Adapter, Comparison, Dataset, FineTuningJob
+from core.store.tables import Adapter, Comparison, ComparisonAdapter, ComparisonQuestion, Dataset, FineTuningJob
 from tests.handlers.work import STARTED, Speaker, add_inputs, change, job, say, start, types
 
 ASKED = {"base_model_id": "m", "adapter_ids": ["a", "b"], "num_cpu": 1, "num_memory": 1}
@@ -209,6 +210,17 @@ def test_a_session_that_fails_says_so_at_its_open_questions(desk: Desk, runner: 
     runner.report({"job_id": id, "attempt": 1, "offset": 10, "next_offset": 20, "records": [last]})
     assert question(desk, id, number)["answers"]["a"]["reason"] == "failed"
     assert job(desk, id).status == "failed"
+
+
+def test_a_session_is_removed_with_what_was_said_when_it_is_over(desk: Desk) -> None:
+    id = begin(desk)
+    ask(desk, id)
+    assert refused(desk, "RemoveComparison", id=id) == [("CP-121", "id")]
+    say(desk, "EndComparison", id=id)
+    assert say(desk, "RemoveComparison", id=id)["removed"] and not say(desk, "RemoveComparison", id=id)["removed"]
+    assert answer(desk, "GetComparison", {"id": id}, None)["code"] == "not_found"
+    with desk.store.read() as session:
+        assert not [*session.scalars(select(ComparisonQuestion)), *session.scalars(select(ComparisonAdapter))]
 
 
 def test_no_more_questions_are_open_than_a_session_takes(desk: Desk) -> None:

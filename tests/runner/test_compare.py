@@ -14,7 +14,7 @@ import pytest
 from core.messages.runners import Question
 from core.spec import AdapterSource, ModelSource
 from gpu_runner import child
-from gpu_runner.asking import Asking
+from gpu_runner.asking import Asking, asked
 from gpu_runner.device import Device
 from gpu_runner.speaking import Speaker
 from tests.runner.attempts import Attempt
@@ -176,6 +176,31 @@ def test_one_that_can_not_answer_says_why_and_the_others_answer(made: Any, begin
     assert session.done(3, voices=1)[""]["reason"] == "failed"
     session.ask(4, "w1", voices=[""])
     assert session.done(4, voices=1)[""]["reason"] in ("eos", "length")
+
+
+def test_what_is_not_done_as_asked_is_told_once(made: Any, begin: Any) -> None:
+    session = begin(spec(made))
+    session.ask(1, " ".join(["w1"] * 300))
+    assert session.done(1)["a"]["prompt_tokens"] == 120
+    told = [each["text"] for each in session.attempt.records("warning")]
+    assert len(told) == 1 and told[0].startswith("question 1:") and "were cut in front" in told[0]
+
+
+def test_questions_are_handed_on_when_they_changed_and_again_when_that_failed(tmp_path: Path) -> None:
+    path, question = tmp_path / "there" / "asked.json", Question(number=1, prompt="x", voices=[""])
+    asking = Asking(path)
+    asking.hand_on([])
+    asking.hand_on([question])  # there is no such directory
+    path.parent.mkdir()
+    asking.hand_on([question])
+    assert asked(path) == [question]
+    before = path.stat().st_ino
+    asking.hand_on([question])
+    assert path.stat().st_ino == before
+    asking.hand_on([])
+    assert asked(path) == []
+    path.write_text("{")
+    assert asked(path) == []
 
 
 def test_it_ends_when_nobody_asks_and_not_while_it_answers(made: Any, begin: Any) -> None:

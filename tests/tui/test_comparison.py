@@ -68,9 +68,10 @@ async def test_a_row_is_drawn_settings_go_along_and_answers_are_stopped() -> Non
         await until(pilot, lambda: len(fake.questions) == 2)
         asked = fake.asked[-1] if type(fake.asked[-1]).__name__ == "AskComparison" else fake.asked[-2]
         assert asked.random and asked.generation_config == '{"max_new_tokens": 5, "do_sample": true}'  # type: ignore[attr-defined]
-        await pilot.press("s")
+        await pilot.press("left_square_bracket", "e")
+        await until(pilot, lambda: app.screen.query_one(AskArea).text == answered().prompt)
+        await pilot.press("escape", "s")
         await until(pilot, lambda: any(type(each).__name__ == "StopAnswers" for each in fake.asked))
-        await pilot.press("left_square_bracket")
         await until(pilot, lambda: "1 of 2" in shown(app))
         await pilot.press("E", "y")
         await until(pilot, lambda: any(type(each).__name__ == "EndComparison" for each in fake.asked))

@@ -82,7 +82,9 @@ BY_ID: dict[str, tuple[Listing, ...]] = {
     "RemoveEvaluationJob": (BATCH, SCORED),
     "GetExportJob": (EXPORT,),
     **{f"{verb}Endpoint": (ENDPOINT,) for verb in ("Get", "Stop", "Remove")},
-    **dict.fromkeys(("GetComparison", "AskComparison", "StopAnswers", "EndComparison"), (COMPARISON,)),
+    **dict.fromkeys(
+        ("GetComparison", "AskComparison", "StopAnswers", "EndComparison", "RemoveComparison"), (COMPARISON,)
+    ),
     "DrainRunner": (RUNNER,),
     "CheckpointJob": (JOB,),
     **dict.fromkeys(("CancelJob", "PauseJob", "ResumeJob", "RetryJob", "SetJobPriority"), ANY_JOB),

@@ -107,6 +107,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("compare", "cancel", "CancelJob", "id"),
     Verb("compare", "retry", "RetryJob", "id"),
     Verb("compare", "priority", "SetJobPriority", "id", "priority"),
+    Verb("compare", "remove", "RemoveComparison", "id"),
     Verb("database", "export", "ExportDatabase", "path"),
     Verb("database", "import", "ImportDatabase", "imported_json_path"),
     Verb("event", "list", "ListEvents"),

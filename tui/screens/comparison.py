@@ -35,6 +35,7 @@ class ComparisonScreen(JobKeysScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "type", "type a prompt", show=False),
         Binding("n", "draw", "a random row", show=False),
+        Binding("e", "edit", "edit what was asked", show=False),
         Binding("s", "stop", "stop the answers", show=False),
         Binding("g", "settings", "generation settings", show=False),
         Binding("E", "end", "end the session", show=False),
@@ -183,6 +184,14 @@ class ComparisonScreen(JobKeysScreen):
     def action_type(self) -> None:
         """i."""
         self.query_one(AskArea).focus()
+
+    def action_edit(self) -> None:
+        """e: the prompt of the question that is shown, to be changed and asked again."""
+        if self.question is not None and self.question.prompt is not None:
+            area = self.query_one(AskArea)
+            area.text = self.question.prompt
+            area.move_cursor(area.document.end)
+            area.focus()
 
     def action_draw(self) -> None:
         """n: a row of the dataset, at random."""

@@ -41,7 +41,8 @@ above, the cursor says whose answers stand beside the baseline's
 {JOBS}""",
     "ComparisonScreen": """\
 i  type a prompt: enter asks it, ctrl+j makes a new line, esc leaves it and the keys below work
-n  ask a row of the dataset, at random       s  stop what is being said
+n  ask a row of the dataset, at random       e  edit what was asked, to ask it again
+s  stop what is being said
 g  generation settings for the questions from now on, as name=value words; an empty line: the session's own
 [ ]  the question before, the next one       left, right  other columns, where not all have room
 j k, arrows  scroll                          y  question and answers as YAML

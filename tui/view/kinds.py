@@ -119,6 +119,7 @@ KINDS: dict[str, Kind] = {
             "No comparisons yet.\n\nn holds a base model and adapters in memory, to be asked side by side.",
             "StartComparison",
             live=True,
+            remove=Remove("RemoveComparison", "comparison", "What was said in it goes with it."),
             name_column=2,
         ),
         Kind(

@@ -8,6 +8,7 @@ from typing import Any
 from tests.handlers.machine.looking import Look, looks, same
 from tests.handlers.machine.model import ENDS, HELD, Model, Row, Tables
 from tests.handlers.machine.plays import Expected, Payload, Picker, Play, expected, plays
+from tests.handlers.machine.removing import Removal
 from tests.handlers.machine.running import moved
 from tests.handlers.machine.starting import (
     either,
@@ -170,6 +171,27 @@ class EndComparison(Play):
         elif job["status"] != "cancel_requested":
             moved(model, job, "cancel_requested")
         assert value["status"] == job["status"], value
+
+
+@plays("RemoveComparison")
+class RemoveComparison(Removal):
+    """The record of a session that is over."""
+
+    table = "comparisons"
+
+    def ask(self, pick: Picker) -> Payload:
+        return {"id": pick.id("comparisons")} | pick.some({"remove_files": lambda: True}, 2)
+
+    def expect(self, model: Model, payload: Payload) -> Expected:
+        job = model.get("jobs", payload["id"])
+        stands = job is not None and job["kind"] == "comparison" and job["status"] not in ENDS
+        return expected(["CP-121"] if stands else [])
+
+    def do(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
+        super().do(model, payload, value, seen)
+        if value["removed"]:
+            model.drop("jobs", payload["id"])
+            model.forget(payload["id"])
 
 
 def said(model: Model, job: Row, record: Payload) -> None:
