@@ -60,26 +60,29 @@ class Lineage:
 
     def __init__(self, settings: Settings, session: Session) -> None:
         self.settings, self.session = settings, session
+        self.known: dict[tuple[str, str], list[Training]] = {}  # a batch asks for its base again and again
 
     def own(self, row: EvaluationJob) -> Training | None:
         """The training that made the combination's adapter; without an adapter, its model. None: not known here."""
-        asked = self._trained(row)
-        return next(self._of(asked.files, asked.location, asked.fine_tuning_job_id), None) if asked else None
+        found = self._made(Adapter, row.adapter_id) if row.adapter_id else self._made(Model, row.base_model_id)
+        return next(iter(found), None)
 
     def learned(self, row: EvaluationJob) -> list[Training]:
         """Everything that the combination learned here: its adapter, its model, what that was made of, and so on."""
         found: dict[str, Training] = {}
-        adapter = self._trained(row) if row.adapter_id else None
-        if adapter is not None:
-            self._add(found, self._of(adapter.files, adapter.location, adapter.fine_tuning_job_id))
-        if (model := self.session.get(Model, row.base_model_id or "")) is not None:
-            self._add(found, self._of(model.files, model.location, model.fine_tuning_job_id))
+        self._add(found, self._made(Adapter, row.adapter_id))
+        self._add(found, self._made(Model, row.base_model_id))
         return list(found.values())
 
-    def _trained(self, row: EvaluationJob) -> Adapter | Model | None:
-        if row.adapter_id:
-            return self.session.get(Adapter, row.adapter_id)
-        return self.session.get(Model, row.base_model_id or "")
+    def _made(self, table: type[Adapter | Model], id: str | None) -> list[Training]:
+        """The trainings that may have made an adapter or a model."""
+        if id is None:
+            return []
+        key = (table.__tablename__, id)
+        if key not in self.known:
+            row = self.session.get(Adapter, id) if table is Adapter else self.session.get(Model, id)
+            self.known[key] = list(self._of(row.files, row.location, row.fine_tuning_job_id)) if row else []
+        return self.known[key]
 
     def _add(self, found: dict[str, Training], trainings: Iterable[Training]) -> None:
         """Those trainings, and those of what they began from."""

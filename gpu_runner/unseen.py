@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy
 
+from core.paths import PathRefused, inside
 from core.spec import EvaluationSpec, PromptSource, Sampling, Training
 from core.splits import HELD_OUT, TRAIN
 from gpu_runner import fingerprints
@@ -68,7 +69,7 @@ def unlearned(rows: Sequence[Row], prompt: PromptSource, trainings: Sequence[Tra
 
 def _learned(training: Training, context: Context) -> Prints:
     """What a training learned, as it wrote down itself; of one that did not, by reading its rows again. Raises JobError."""
-    if (kept := fingerprints.read(context.root / training.rows)) is not None:
+    if (kept := _noted(training, context)) is not None:
         return kept
     try:
         learned, _ = sample_and_split(load_rows(training.dataset, context.token), training.sampling)
@@ -78,6 +79,13 @@ def _learned(training: Training, context: Context) -> Prints:
             "Put its data back as they were, or leave out what it trained.",
         ) from error
     return fingerprints.of_rows(learned, training.prompt)
+
+
+def _noted(training: Training, context: Context) -> Prints | None:
+    try:
+        return fingerprints.read(inside(context.root, training.rows))
+    except PathRefused:
+        return None  # the id of an imported job may be any text
 
 
 def _among(prints: set[int], seen: Prints) -> bool:

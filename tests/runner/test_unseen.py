@@ -179,3 +179,10 @@ def test_the_fraction_is_drawn_of_what_is_left(studio: Studio) -> None:
     learned = studio.train("one", split=0.5)
     asked = studio.ask(fraction=0.5)
     assert len(asked) == 10 and not questions(asked) & questions(learned)
+
+
+def test_the_id_of_an_imported_job_leads_to_no_file_elsewhere(studio: Studio, tmp_path: Path) -> None:
+    learned = studio.train("one", split=0.5)
+    (tmp_path.parent / "evil.rows").write_bytes(b"")
+    studio.trainings = [studio.trainings[0].model_copy(update={"job_id": "../../evil"})]
+    assert questions(studio.ask()) == questions(all_of(studio)) - questions(learned)
