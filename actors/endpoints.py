@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
 from uuid import uuid4
 
 from sqlalchemy import literal, select, tuple_
@@ -19,6 +17,7 @@ from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
 from core.errors import Conflict, Refused
 from core.facts import default
+from core.keys import hash_of, new_key
 from core.messages.endpoints import (
     EndpointMetadata,
     EndpointReply,
@@ -37,13 +36,12 @@ from core.store.tables import Adapter, Endpoint, Job, Model
 from core.types import ConfigType, EndpointEngine, JobKind, JobStatus
 
 S = JobStatus
-KEY_BYTES = 32
 
 
 @handles(StartEndpoint)
 def start_endpoint(message: StartEndpoint, unit: Unit, world: RealWorld) -> StartEndpointReply:
     """Freeze every input and queue the endpoint; of its key the hash alone is kept."""
-    key = f"fts-{secrets.token_urlsafe(KEY_BYTES)}" if message.auth else None
+    key = new_key() if message.auth and message.key_sha256 is None else None
     row = _row(message, unit, world, key)
     spec = _spec(message, unit, world.desk.settings, row)
     row.models = [spec.model.name, *(each.name for each in spec.adapters)]
@@ -71,12 +69,12 @@ def start_endpoint(message: StartEndpoint, unit: Unit, world: RealWorld) -> Star
 def _row(message: StartEndpoint, unit: Unit, world: RealWorld, key: str | None) -> Endpoint:
     given = message.generation_config or json.dumps(default(ConfigType.generation_config))
     config_id, content = freezing.from_id_or_text(world, unit, ConfigType.generation_config, given)
-    columns = message.model_dump(exclude={"priority", "generation_config", "name", "auth", "engine"})
+    columns = message.model_dump(exclude={"priority", "generation_config", "name", "auth", "engine", "key_sha256"})
     return Endpoint(
         id=str(uuid4()),
         name=message.name.strip(),
         engine=_engine(message, unit.session).value,
-        key_sha256=None if key is None else hashlib.sha256(key.encode()).hexdigest(),
+        key_sha256=message.key_sha256 if key is None else hash_of(key),
         generation_config_id=config_id,
         generation_config=json.dumps(content),
         **columns,

@@ -116,6 +116,12 @@ class Dashboard(App[None]):
 
         self.push_screen(ExportScreen(id))
 
+    def show_endpoint(self, id: str, key: str | None = None) -> None:
+        """Open an endpoint; `key` right after its start, the only time that it is known."""
+        from tui.screens.endpoint import EndpointScreen
+
+        self.push_screen(EndpointScreen(id, key))
+
     def show_text(self, title: str, text: str) -> None:
         """Show text: a description, YAML, help."""
         from tui.screens.reading import ReadingScreen

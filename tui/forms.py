@@ -83,6 +83,7 @@ HIDDEN = {
         "adapter_bnb_config",
         "user_config",
     },
+    "StartEndpoint": {"key_sha256"},  # the form makes a key itself
     "AddPrompt": {"id", "type"},  # one is given out, and there is one type
 }
 

@@ -14,6 +14,7 @@ from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import ConfigType, EndpointEngine, JobStatus
 
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 MOST_ADAPTERS = 32
 MOST_AT_ONCE = 256
 LONGEST_IDLE = 30 * 86_400
@@ -165,6 +166,23 @@ def _asked_for_a_key(message: StartEndpoint, world: World) -> Iterator[str]:
     """who can be reached from other machines asks for a key"""
     if not message.auth and not loopback(message.host):
         yield f"without auth anyone who reaches {message.host} could use it: keep auth, or listen at 127.0.0.1"
+
+
+@rule(
+    StartEndpoint,
+    "EP-113",
+    "key_sha256",
+    passes=[{}, {"key_sha256": "0a" * 32}],
+    fails=[{"key_sha256": "0a"}, {"key_sha256": "0A" * 32}, {"key_sha256": "0a" * 32, "auth": False}],
+)
+def _own_key(message: StartEndpoint, world: World) -> Iterator[str]:
+    """key_sha256 is a SHA-256 in lower case, and of use with auth only"""
+    if message.key_sha256 is None:
+        return
+    if not SHA256.fullmatch(message.key_sha256):
+        yield "key_sha256 must be 64 hexadecimal digits in lower case, as sha256sum tells them"
+    if not message.auth:
+        yield "key_sha256 is of no use without auth: leave it out, or keep auth"
 
 
 @rule(

@@ -52,7 +52,9 @@ class StartEndpointReply(Value):
     ONCE: ClassVar[frozenset[str]] = frozenset({"key"})
 
     endpoint: EndpointMetadata
-    key: str | None = Field(None, description="What callers give as their bearer token; none without auth.")
+    key: str | None = Field(
+        None, description="What callers give as their bearer token; none without auth, or when its hash was given."
+    )
 
 
 class EndpointReply(Value):
@@ -69,7 +71,7 @@ class EndpointsReply(Value):
 
 
 class StartEndpoint(Command[StartEndpointReply]):
-    """Put a base model and any of its adapters behind HTTP on a runner: OpenAI's chat and completions, an adapter as a model's name."""
+    """Put a base model and its adapters behind HTTP: OpenAI's chat and completions on a runner, an adapter as a model's name."""
 
     RULES: ClassVar[str | None] = "core.messages.endpoint_rules"
     EXAMPLE: ClassVar[dict[str, Any]] = {"base_model_id": "m", "adapter_ids": ["a"], "name": "support"}
@@ -83,6 +85,10 @@ class StartEndpoint(Command[StartEndpointReply]):
     port: Count = Field(0, description="0: any that is free.")
     auth: bool = Field(
         True, description="Ask callers for the key that the reply tells; without it only on a loopback address."
+    )
+    key_sha256: Name | None = Field(
+        None,
+        description="Of a key of your own, in hexadecimal: then it never travels; without it the studio makes one.",
     )
     idle_seconds: Count = Field(0, description="End by itself when nobody has asked for so long; 0: never.")
     max_concurrency: Count = Field(8, description="Requests answered at once; more are told to come later (429).")

@@ -76,6 +76,12 @@ def test_the_key_is_told_once_and_kept_nowhere(desk: Desk) -> None:
             rows = session.execute(text(f"SELECT * FROM {table}")).all()
             assert rows and key not in str(rows), table
     assert say(desk, "StartEndpoint", **{**ASKED, "name": "open", "auth": False})["key"] is None
+    own = say(desk, "StartEndpoint", **{**ASKED, "name": "own", "key_sha256": "0a" * 32})
+    assert (own["key"], own["endpoint"]["auth"], job(desk, own["endpoint"]["id"]).spec["key_sha256"]) == (
+        None,
+        True,
+        "0a" * 32,
+    )
 
 
 def test_what_it_answers_is_told_while_a_runner_serves_it(desk: Desk) -> None:

@@ -17,6 +17,7 @@ from core.messages.base import Message
 from core.messages.comparing import Answer as VoiceAnswer
 from core.messages.comparing import AskedQuestion, AskedReply, ComparisonMetadata, ComparisonReply, StoppedReply
 from core.messages.datasets import DatasetMetadata
+from core.messages.endpoints import EndpointMetadata, EndpointReply, StartEndpointReply
 from core.messages.export import ExportJobMetadata, ExportJobReply, ExportModelReply
 from core.messages.fine_tuning import FineTuningJobMetadata, FineTuningJobReply
 from core.messages.jobs import JobLogReply, JobMetricsReply, JobStateReply, LogLine, MetricSeries
@@ -42,6 +43,7 @@ FIELDS = {
     "ListConfigs": "configs",
     "ListRunners": "runners",
     "ListEvents": "events",
+    "ListEndpoints": "endpoints",
 }
 VERBS = {  # and the state that each leads to here
     "CancelJob": JobStatus.cancelled,
@@ -129,6 +131,14 @@ class FakeStudio:
             return self._made(message.id)
         if name == "CancelJob" and message.id.startswith("plan-"):
             return JobStateReply(id=message.id, status=JobStatus.cancelled)
+        if name == "GetEndpoint":
+            return EndpointReply(endpoint=self.endpoint(message.id))
+        if name == "StopEndpoint":
+            self.endpoint(message.id).status = JobStatus.cancel_requested
+            return JobStateReply(id=message.id, status=JobStatus.cancel_requested)
+        if name == "StartEndpoint":
+            self.rows["endpoints"].append(endpoint("new", name=message.name))
+            return StartEndpointReply(endpoint=self.endpoint("new"))
         if name in VERBS:
             self.job(message.id).status = VERBS[name]
             return JobStateReply(id=message.id, status=VERBS[name])
@@ -184,6 +194,11 @@ class FakeStudio:
         if not found:
             raise NotFound(f"there is no fine-tuning job with id {id!r}")
         return found[0]  # type: ignore[no-any-return]
+
+    def endpoint(self, id: str) -> EndpointMetadata:
+        """The endpoint of that id."""
+        found: EndpointMetadata = next(row for row in self.rows["endpoints"] if row.id == id)
+        return found
 
     def follow(self, after: Any = None) -> Iterator[Any]:
         """What the test puts into `events`."""
@@ -289,6 +304,15 @@ def exported(id: str, **fields: Any) -> ExportJobMetadata:
     return export(
         id, **{"status": JobStatus.succeeded, "result": Exported.model_validate(made), "alias": "champion", **fields}
     )
+
+
+def endpoint(id: str, **fields: Any) -> EndpointMetadata:
+    """An endpoint that answers."""
+    known: dict[str, Any] = {"name": f"endpoint-{id}", "status": JobStatus.running, "attempt": 1, "runner_id": "r1"}
+    known |= {"models": ["tiny", "tickets"], "host": "127.0.0.1", "port": 0, "auth": True, "phase": "serving"}
+    known |= {"address": "http://127.0.0.1:8123", "requests": 12, "refused": 1, "tokens": 640, "base_model_id": "m"}
+    known |= {"num_cpu": 1, "num_gpu": 0, "num_memory": 4}
+    return EndpointMetadata(id=id, **{**known, **fields})
 
 
 def failed(id: str) -> FineTuningJobMetadata:

@@ -88,7 +88,7 @@ def _refused(error: ValueError, form: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from tui.cli import clone, compare, plan, scored, up, verbs, watch
+    from tui.cli import clone, compare, plan, scored, serve, up, verbs, watch
     from tui.cli.parsing import Parser, Version
 
     made = Parser(
@@ -106,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add(nouns["job"])
     scored.add(nouns["evaluation"])
     compare.add(nouns["compare"])
+    serve.add(commands)
     _send(commands)
     _tools(commands)
     return made

@@ -14,7 +14,7 @@ from core.messages import parse
 from core.text import plain
 from tui.cli import output, tables
 from tui.cli.parsing import Parser, add_command
-from tui.cli.references import BATCH, COMPARISON, EXPORT, JOB, SCORED, Listing, by_name, hint
+from tui.cli.references import BATCH, COMPARISON, ENDPOINT, EXPORT, JOB, SCORED, Listing, by_name, hint
 from tui.view import exported, words
 from tui.view.failure import card
 
@@ -32,6 +32,7 @@ CALLED: dict[str, tuple[Listing, ...]] = {
     "evaluation": (BATCH, SCORED),
     "export": (EXPORT,),
     "compare": (COMPARISON,),
+    "endpoint": (ENDPOINT,),
 }
 
 
@@ -175,6 +176,10 @@ def state(client: StudioClient, id: str, noun: str = "job") -> Any:
         from core.messages.comparing import GetComparison
 
         return client.call(GetComparison(id=id, limit=1)).comparison
+    if noun == "endpoint":
+        from core.messages.endpoints import GetEndpoint
+
+        return client.call(GetEndpoint(id=id)).endpoint
     from core.messages.fine_tuning import GetFineTuningJob
 
     return client.call(GetFineTuningJob(id=id)).fine_tuning_job

@@ -14,6 +14,7 @@ from textual.widgets import Input, Select, SelectionList, Static, TextArea
 from core import presets
 from core.cloning import changed
 from core.errors import StudioError
+from core.keys import hash_of, new_key
 from core.messages import REGISTRY
 from core.messages.base import faults
 from core.rules import refusing
@@ -47,6 +48,7 @@ class FormScreen(StudioScreen):
 
     def __init__(self, message: str, values: dict[str, Any]) -> None:
         super().__init__()
+        self.key: str | None = None  # of an endpoint that is started here
         self.message = message
         self.values = values
         self.form = forms.fields(message)
@@ -237,7 +239,7 @@ class FormScreen(StudioScreen):
         field = next((each for each in self.form if f"input-{_id(each)}" == id), None)
         if field is None or (
             field.key not in self.touched
-            and str(self._value(field) or "") == str(self.values.get(field.key, field.default) or "")
+            and _text(self._value(field)) == _text(self.values.get(field.key, field.default))
         ):
             return
         self.touched.add(field.key)
@@ -327,6 +329,9 @@ class FormScreen(StudioScreen):
         made, _ = self._payload()
         self.sending, self.refused = True, {}
         self._tell("sending …")
+        if self.message == "StartEndpoint" and made.get("auth", True):
+            self.key = new_key()  # made here, it travels no further than to the screen
+            made = {**made, "key_sha256": hash_of(self.key)}
         self.dashboard.ask(self.message, made, self._done, self._refused)
 
     def _first_breach(self) -> None:
@@ -350,6 +355,8 @@ class FormScreen(StudioScreen):
             self.dashboard.show_comparison(answer.value.comparison.id)
         elif self.message == "ExportModel":
             self.dashboard.show_export(answer.value.export_job.id)
+        elif self.message == "StartEndpoint":
+            self.dashboard.show_endpoint(answer.value.endpoint.id, self.key)
 
     def _refused(self, error: Exception) -> None:
         self.sending = False
@@ -367,6 +374,11 @@ class FormScreen(StudioScreen):
         """ctrl+o: the same request elsewhere."""
         made, _ = self._payload()
         self.dashboard.show_text("The same request", plain(forms.as_code(self.message, made), limit=20_000, lines=True))
+
+
+def _text(value: Any) -> str:
+    """A value as it stands in its field; a 0 stands there, nothing does not."""
+    return "" if value in (None, "", []) or value is False else str(value)
 
 
 def _id(field: Field) -> str:

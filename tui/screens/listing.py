@@ -134,6 +134,8 @@ class ListScreen(JobKeysScreen):
             self.dashboard.show_comparison(str(row["id"]))
         elif self.kind.name == "exports":
             self.dashboard.show_export(str(row["id"]))
+        elif self.kind.name == "endpoints":
+            self.dashboard.show_endpoint(str(row["id"]))
         else:
             self.action_describe()
 

@@ -77,6 +77,23 @@ def short_id(row: Row) -> Cell:
     return words.short(row.get("id")), "dim"
 
 
+def address(row: Row) -> Cell:
+    """Where an endpoint can be called, or what it waits for."""
+    if row.get("address"):
+        return plain(row["address"], limit=40), "bold"
+    return plain(row.get("waiting_for") or row.get("phase") or "", limit=34), "dim"
+
+
+def used(row: Row) -> Cell:
+    """How long ago somebody asked."""
+    return words.age(row.get("last_used_at")), "dim"
+
+
+def models(row: Row) -> Cell:
+    """The names that an endpoint answers to."""
+    return plain(", ".join(map(str, row.get("models") or [])), limit=40), ""
+
+
 def features(row: Row) -> Cell:
     """A dataset's columns."""
     return plain(", ".join(map(str, row.get("features") or [])), limit=40), ""

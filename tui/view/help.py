@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 EVERYWHERE = """\
-:  command: jobs, evaluations, comparisons, exports, datasets, models, prompts, adapters, configs, runners, events,
-   ticketing (an example application), help, quit
+:  command: jobs, evaluations, comparisons, exports, endpoints, datasets, models, prompts, adapters, configs,
+   runners, events, ticketing (an example application), help, quit
 ?  these keys            esc, q  back; on a list, q leaves the dashboard
 ctrl+t  light or dark    the studio and its jobs go on when the dashboard is left"""
 
@@ -60,6 +60,9 @@ j k g G, arrows   scroll the log     n  the form of an export like this one
 d  describe               y  as YAML     r  ask again
 
 {JOBS}""",
+    "EndpointScreen": """\
+c  copy the line that calls it               K  copy its key, right after its start
+s  stop it       l  its log                  d  describe     y  as YAML     r  ask again""",
     "FormScreen": """\
 tab, shift+tab  next or previous field       ctrl+s  send
 enter           open a choice                space   mark one of several

@@ -35,6 +35,7 @@ class StartEndpoint(Play):
             "host": lambda: pick.of([*LOOPBACK, "0.0.0.0"], ["", "a b", "10.0.0"]),
             "port": lambda: pick.of([0, 8000], [-1, 65536]),
             "auth": lambda: pick.of([True, False]),
+            "key_sha256": lambda: pick.of(["0a" * 32], ["0A" * 32, "", "x"]),
             "idle_seconds": lambda: pick.of([0, 900], [-1, 10**8]),
             "max_concurrency": lambda: pick.of([1, 256], [0, 257]),
             "engine": lambda: pick.of(["auto", "studio", "vllm"], ["tgi", ""]),
@@ -66,6 +67,8 @@ class StartEndpoint(Play):
             "EP-105": host in ("", "a b", "10.0.0"),
             "EP-106": not 0 <= payload.get("port", 0) <= 65535,
             "EP-107": payload.get("auth") is False and host not in LOOPBACK,
+            "EP-113": payload.get("key_sha256") is not None
+            and (payload["key_sha256"] != "0a" * 32 or payload.get("auth") is False),
             "EP-108": not 0 <= payload.get("idle_seconds", 0) <= 10**7,
             "EP-109": payload.get("engine", "auto") not in ("auto", "studio", "vllm"),
             "EP-110": not 1 <= payload.get("max_concurrency", 8) <= 256,
@@ -77,7 +80,8 @@ class StartEndpoint(Play):
         told, key = value["endpoint"], value["key"]
         config = config_of(model, payload, "generation_config", "generation_config", told["generation_config_id"])
         asked = payload.get("auth", True)
-        assert (key is not None, told["auth"], told["address"]) == (asked, asked, None), value
+        makes = asked and "key_sha256" not in payload
+        assert (key is not None, told["auth"], told["address"]) == (makes, asked, None), value
         assert key is None or key not in str(seen), "a key was kept"
         name = payload["name"].strip()
         links = {"base_model_id": payload["base_model_id"], "adapter_ids": payload["adapter_ids"]}

@@ -1,0 +1,142 @@
+"""Endpoints in the dashboard: listed with their address, opened with the line that calls them, started with a key, stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from textual.widgets import Input, Select
+
+from core.keys import hash_of
+from core.messages.endpoints import StartEndpoint
+from core.types import JobStatus
+from tests.tui.fake import HOSTILE, FakeStudio, endpoint, failed, filled
+from tests.tui.test_dashboard import app, shown, until
+from tests.tui.test_snapshots import at
+from tui.app import Dashboard
+from tui.screens.endpoint import EndpointScreen
+from tui.view.calling import curl
+
+SIZES = [(80, 24), (160, 50)]
+Compare = Callable[..., bool]
+
+
+def studio_of(*rows: object) -> FakeStudio:
+    studio = filled()
+    studio.rows["endpoints"] = list(rows)
+    return studio
+
+
+def some() -> FakeStudio:
+    waits = {"address": None, "requests": 0, "waiting_for": "a runner that offers endpoint: none does"}
+    return studio_of(
+        endpoint("one"),
+        endpoint("two", status=JobStatus.queued, **waits),
+        endpoint("three", status=JobStatus.succeeded, address=None, phase=None, last_address="http://127.0.0.1:1"),
+    )
+
+
+async def test_endpoints_are_listed_and_opened_with_the_line_that_calls_them() -> None:
+    dashboard = app(some())
+    async with dashboard.run_test(size=(120, 30)) as pilot:
+        await pilot.pause()
+        dashboard.obey("endpoints")
+        await until(pilot, lambda: "http://127.0.0.1:8123" in shown(dashboard))
+        assert "a runner that offers endpoint" in shown(dashboard) and "✓ succeeded" in shown(dashboard)
+        await pilot.press("enter")
+        await until(pilot, lambda: "curl -sS http://127.0.0.1:8123/v1/completions" in shown(dashboard))
+        text = shown(dashboard)
+        assert (
+            "12 answered, 1 refused" in text and '"Authorization: Bearer $KEY"' in text and "a key is asked for" in text
+        )
+        await pilot.press("c")
+        assert dashboard.clipboard == curl(endpoint("one").model_dump(mode="json"))
+
+
+async def test_the_key_is_shown_once_after_the_start() -> None:
+    studio = studio_of()
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        dashboard.obey("endpoints")
+        await until(pilot, lambda: "No endpoints yet" in shown(dashboard))
+        await pilot.press("n")
+        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+        form = dashboard.screen
+        model = studio.rows["models"][0].id
+        await until(pilot, lambda: form.query_one("#input-base_model_id", Select).value == model)  # there is one
+        form.query_one("#input-name", Input).value = "support"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(dashboard.screen, EndpointScreen) and "key  fts-" in shown(dashboard))
+        await pilot.press("K")
+        key, (sent,) = dashboard.clipboard, [each for each in studio.asked if isinstance(each, StartEndpoint)]
+        assert sent.key_sha256 == hash_of(key) and key not in sent.model_dump_json()
+        assert shown(dashboard).count(key) == 2 and "kept nowhere" in shown(dashboard)
+        await pilot.press("escape")
+        await until(pilot, lambda: "support" in shown(dashboard) and key not in shown(dashboard))
+        await pilot.press("enter")
+        await until(pilot, lambda: "$KEY" in shown(dashboard))
+        assert key not in shown(dashboard)
+
+
+async def test_one_is_stopped_when_that_is_confirmed() -> None:
+    studio = studio_of(endpoint("one"))
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        dashboard.show_endpoint("one")
+        await until(pilot, lambda: "● running" in shown(dashboard))
+        await pilot.press("s")
+        await until(pilot, lambda: "Stop endpoint-one?" in shown(dashboard))
+        await pilot.press("y")
+        await until(pilot, lambda: "cancel requested" in shown(dashboard))
+        assert [type(each).__name__ for each in studio.asked].count("StopEndpoint") == 1
+
+
+async def test_the_studio_may_be_away_and_comes_back() -> None:
+    studio = studio_of(endpoint("one"))
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        dashboard.show_endpoint("one")
+        await until(pilot, lambda: "12 answered" in shown(dashboard))
+        studio.away()
+        await until(pilot, lambda: "connection refused" in shown(dashboard) or "no studio answers" in shown(dashboard))
+        assert "12 answered" in shown(dashboard)
+        studio.rows["endpoints"][0].requests = 13
+        studio.back()
+        await until(pilot, lambda: "13 answered" in shown(dashboard))
+
+
+def test_the_line_is_one_word_a_part_whatever_the_names_hold() -> None:
+    import shlex
+
+    evil = "a'; rm -rf / #\n$(reboot)"
+    row = endpoint("x", models=["base", evil]).model_dump(mode="json")
+    words = shlex.split(curl(row, "fts-k"))
+    assert words[0] == "curl" and words[words.index("-d") + 1].startswith('{"model": "a\'; rm -rf / #\\n$(reboot)"')
+    assert "Authorization: Bearer fts-k" in words and "\n" not in curl(row)
+    assert "Authorization" not in curl({**row, "auth": False})
+    assert curl({**row, "address": None, "last_address": None}) == ""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_list(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(Dashboard(make=some), terminal_size=size, run_before=at("adapter-run", ":", *"end", "enter"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_one(snap_compare: Compare, size: tuple[int, int]) -> None:
+    keys = (":", *"end", "enter", "enter")
+    assert snap_compare(Dashboard(make=some), terminal_size=size, run_before=at("adapter-run", *keys))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_hostile_and_failed_ones(snap_compare: Compare, size: tuple[int, int]) -> None:
+    error = failed("x").error
+    evil = endpoint(
+        "evil", name=HOSTILE, models=[HOSTILE, HOSTILE], status=JobStatus.failed, error=error, address=HOSTILE
+    )
+    keys = (":", *"end", "enter", "enter")
+    studio = studio_of(evil)
+    assert snap_compare(Dashboard(make=lambda: studio), terminal_size=size, run_before=at("adapter-run", *keys))
