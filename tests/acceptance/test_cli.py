@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from core.spec import Sampling
+from gpu_runner.data import sample_and_split
 from tests.runner.tiny import make_model
 from tests.whole import Whole
 
@@ -113,6 +116,25 @@ def test_base_and_adapter_are_scored_side_by_side_on_held_out_rows(whole: Whole,
     written = json.loads((whole.directory / "all.json").read_text())
     assert len(written["answers"]) == 60 and len(written["results"]) == 2
     assert "succeeded" in whole.fts("evaluation", "logs", "evaluation on rows").stdout
+
+
+def test_a_copied_adapter_is_asked_nothing_that_it_has_learned_of_a_changed_file(whole: Whole, trained: str) -> None:
+    adapter: Any = told(whole, "adapter", "show", trained)["adapter"]
+    shutil.copytree(adapter["location"], whole.directory / "copied")
+    whole.fts("adapter", "add", "--type", "project", "--name", "stranger", "--location", "copied", "--model", "tiny")
+    head, *rows = (whole.directory / "rows.csv").read_text().splitlines()
+    (whole.directory / "changed.csv").write_text("\n".join([head, "w1 new w2,w3", *reversed(rows)]) + "\n")
+    whole.fts("dataset", "add", "--type", "project_csv", "--name", "changed", "--location", "changed.csv")
+    done = whole.fts(
+        "evaluation", "submit", "--pair", "tiny:stranger", "--dataset", "changed", "--prompt", "act", "--num-cpu", "1",
+        "--num-gpu", "0", "--num-memory", "1", "--generation-config", '{"max_new_tokens": 2, "do_sample": false}', "--wait",
+    )  # fmt: skip
+    assert "540 of 601 rows are left out" in done.stdout
+    learned, held_out = sample_and_split({"train": list(csv.DictReader([head, *rows]))}, Sampling())
+    asked: Any = told(whole, "evaluation", "rows", "evaluation on changed", "--limit", "1000")["rows"]
+    questions = {(row["prompt"], row["expected"]) for row in asked}
+    assert len(asked) == 61 and not questions & {(row["text"], row["intent"]) for row in learned}
+    assert questions == {(row["text"], row["intent"]) for row in held_out} | {("w1 new w2", "w3")}
 
 
 def test_a_training_is_planned_as_it_ran_in_seconds(whole: Whole, trained: str) -> None:
