@@ -43,16 +43,14 @@ def serve(spec: EndpointSpec, context: Context) -> Finished:
     torch.set_num_threads(spec.resources.cpus)
 
     # ─── a port: who can't have it need not load anything ─────────────────────────────────────────
-    bound = listen(spec.host, spec.port, context.directory, spool.warn, lambda: _obey(context))
-    terms = Terms(spec.key_sha256, spec.max_concurrency)
+    with listen(spec.host, spec.port, context.directory, spool.warn, lambda: _obey(context)) as bound:
+        terms = Terms(spec.key_sha256, spec.max_concurrency)
 
-    # ─── the model and its adapters ───────────────────────────────────────────────────────────────
-    spool.phase("loading the model")
-    engine = _engine(spec, context, terms)
-    _obey(context)
+        # ─── the model and its adapters ───────────────────────────────────────────────────────────
+        spool.phase("loading the model")
+        engine = _engine(spec, context, terms)
 
-    # ─── answers ──────────────────────────────────────────────────────────────────────────────────
-    with bound:
+        # ─── answers ──────────────────────────────────────────────────────────────────────────────
         reason = asyncio.run(Serving(spec, context, engine, terms, bound).run())
     spool.log(reason)
     return Finished(at=time.time(), outcome="succeeded", summary={"ended": reason})
@@ -75,7 +73,7 @@ def _engine(spec: EndpointSpec, context: Context, terms: Terms) -> Engine:
         try:
             made.wait(lambda: _obey(context))
         except BaseException:
-            made.stop()
+            made.end()
             raise
         return made
     adapters = {each.name: each for each in spec.adapters}
@@ -124,6 +122,7 @@ class Serving:
         try:
             while not server.started and not serving.done():
                 await asyncio.sleep(0.01)
+            _obey(self.context)  # it may have come while the model was loaded
             self._announce()
             while (reason := self._reason()) is None and not serving.done():
                 self._tell()
@@ -175,7 +174,7 @@ class Serving:
         deadline = time.monotonic() + GRACE
         while self.terms.tally.active and time.monotonic() < deadline and self.engine.broken() is None:
             await asyncio.sleep(0.02)
-        await asyncio.to_thread(self.engine.stop)
+        await self.engine.stop()
         server.should_exit = True
         await asyncio.wait([serving], timeout=2 * GRACE)
         serving.cancel()

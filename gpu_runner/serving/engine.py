@@ -28,7 +28,7 @@ class Engine(Protocol):
     def broken(self) -> str | None:
         """Why it can't answer any more; None while it can."""
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End what is being answered, and let go of what it holds."""
 
 

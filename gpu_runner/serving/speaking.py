@@ -219,6 +219,6 @@ class Speaking:
         """Why nothing can be computed any more."""
         return self._lost
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End what is being said."""
         self._stopped.set()

@@ -196,7 +196,13 @@ class Vllm:
         code = self.process.poll()
         return None if code is None or self._stopped else f"vLLM ended with exit code {code}"
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """End it, and the talk with it."""
+        await asyncio.to_thread(self.end)
+        if self._client is not None:
+            await self._client.aclose()
+
+    def end(self) -> None:
         """End it."""
         self._stopped = True
         self.process.terminate()
