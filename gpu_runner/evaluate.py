@@ -24,7 +24,7 @@ from gpu_runner.checkpoint import publish_file
 from gpu_runner.child import Context
 from gpu_runner.data import Row
 from gpu_runner.device import Device, Warn, choose_device, cpu_has_bf16
-from gpu_runner.failures import Cancelled, JobError, Paused, failure_of
+from gpu_runner.failures import Cancelled, JobError, LeftOut, Paused, failure_of
 from gpu_runner.generate import Generated, generate, losses, marks_of
 from gpu_runner.grading import Grader
 from gpu_runner.holding import Writing, with_room
@@ -118,10 +118,6 @@ def device_for(model: ModelSource, gpus: int, token: str | None, warn: Warn, *, 
     return choose_device(gpus, asked, warn)
 
 
-class LeftOut(Exception):
-    """This combination was cancelled; the others go on."""
-
-
 @dataclass
 class Work:
     """A running batch: what is asked, how far it is, what became of the combinations."""
@@ -163,7 +159,7 @@ class Work:
                 self.say(combination, "succeeded", **earlier[combination.job_id])
                 self.over()
         if (done := earlier.get(self.spec.baseline.job_id)) is not None:
-            self.grader.remember(read_lines(self.context.root / str(done["answers"])))
+            self.grader.remember(done, read_lines(self.context.root / str(done["answers"])))
 
     def look(self, combination: Combination) -> None:
         """Obey. Raises Cancelled, Paused, or LeftOut when only this combination was cancelled."""
@@ -270,7 +266,8 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
         lines = answer_lines(questions, answers, spec.selected_features)
         if texts is not None:
             _put_losses(lines, answers, texts, model, base.tokenizer, look, work.device)
-    graded = work.grader.grade(combination, lines, questions.rows, took, work.device, look)
+        tasks = work.grader.tasks(combination, model, base.tokenizer, look)
+    graded = work.grader.grade(combination, lines, questions.rows, took, tasks, work.device, look)
     path, digest = _written(context, f"answers-{combination.job_id}.jsonl", text_of(lines), look)
     answers_at = context.relative(path)
     context.spool.write(

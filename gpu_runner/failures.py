@@ -36,6 +36,10 @@ class Paused(Exception):
     """The job was asked to stop where it can go on later."""
 
 
+class LeftOut(Exception):
+    """This child of a job was cancelled; the others go on."""
+
+
 class WorkerLost(Exception):
     """A worker of the job is gone without a reason of its own: the attempt is over, and the job can be run again."""
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.events import Statistic
 from core.settings import read
 from core.spec import Combination, EvaluationSpec
-from gpu_runner import own_metrics
+from gpu_runner import harness, own_metrics
 from gpu_runner.answers import Line
 from gpu_runner.child import Context
 from gpu_runner.data import Row
 from gpu_runner.device import Device
 from gpu_runner.failures import JobError
+from gpu_runner.harness import Tasks
 from gpu_runner.metrics import Measured, described, measure, row_scores
 from gpu_runner.readability import NoWords, readability
 from gpu_runner.statistics import statistics
@@ -38,6 +40,7 @@ class Grader:
     context: Context
     warn: Callable[[str], None]
     baseline: dict[str, Measured] | None = None
+    first: Graded | None = None  # the baseline's figures
     _toxicity: Toxicity | None = None
     _told: bool = False
 
@@ -47,6 +50,7 @@ class Grader:
         lines: Sequence[Line],
         rows: Sequence[Row],
         seconds: float,
+        tasks: Tasks | None,
         device: Device,
         look: Callable[[], None],
     ) -> Graded:
@@ -59,11 +63,33 @@ class Grader:
         lower = self._put_own(combination, lines, rows, look)
         measured = measure(lines, lower)
         values = {name: each.value for name, each in measured.items()} | described(lines, seconds)
-        return Graded(values, statistics(measured, self._compared(combination, measured), self.spec.seed))
+        sure = statistics(measured, self._compared(combination, measured), self.spec.seed)
+        if tasks is not None:
+            values |= tasks.values
+            first = self.first or Graded({}, {})
+            sure |= harness.statistics(tasks, first.values, first.statistics)
+        graded = Graded(values, sure)
+        self.first = graded if combination.job_id == self.spec.baseline.job_id else self.first
+        return graded
 
-    def remember(self, lines: Sequence[Line]) -> None:
-        """The baseline was scored by an earlier attempt."""
+    def remember(self, told: Mapping[str, Any], lines: Sequence[Line]) -> None:
+        """The baseline was scored by an earlier attempt, which told of it so."""
         self.baseline = measure(lines)
+        known = {name: Statistic.model_validate(each) for name, each in told.get("statistics", {}).items()}
+        self.first = Graded(told.get("values", {}), known)
+
+    def tasks(self, combination: Combination, model: Any, tokenizer: Any, look: Callable[[], None]) -> Tasks | None:
+        """What the model comes to on the harness's tasks, if any were asked for."""
+        if not self.spec.tasks:
+            return None
+        try:
+            templated = combination.chat_template
+            return harness.evaluate(
+                self.spec.tasks, model, tokenizer, seed=self.spec.seed, templated=templated, look=look
+            )
+        except (harness.NoTasks, ImportError) as error:
+            self.warn(f"the tasks {', '.join(self.spec.tasks)} are left out: {error}")
+            return None
 
     def _compared(self, combination: Combination, measured: dict[str, Measured]) -> dict[str, Measured] | None:
         """What this combination is compared with; nothing when it is the baseline, or that could not be scored."""
@@ -104,7 +130,7 @@ class Grader:
         for script in self.spec.metrics:
             try:
                 own = own_metrics.score(script, lines, rows, directory, look)
-            except own_metrics.LeftOut as error:
+            except own_metrics.NoFigure as error:
                 self.warn(f"metric {script.name} is left out: {error}")
                 continue
             for line, scores in zip(lines, own.scores, strict=True):

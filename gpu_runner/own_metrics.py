@@ -28,7 +28,7 @@ from gpu_runner.tail import last_line
 LOOK = 0.1  # seconds between looks at the process and at orders
 
 
-class LeftOut(Exception):
+class NoFigure(Exception):
     """There is no figure of this metric; the message tells why."""
 
 
@@ -48,7 +48,7 @@ def score(
     directory: Path,
     look: Callable[[], None],
 ) -> Own:
-    """Score every row by the script; its files are put into `directory`. Raises LeftOut, and whatever `look` raises to stop."""
+    """Score every row by the script; its files are put into `directory`. Raises NoFigure, and whatever `look` raises to stop."""
     path = _script(script)
     directory.mkdir(parents=True, exist_ok=True)
     asked, out, printed = (directory / f"{path.stem}.{kind}" for kind in ("asked.jsonl", "scored.jsonl", "txt"))
@@ -68,9 +68,9 @@ def _script(script: MetricScript) -> Path:
     try:
         path = find(read().scripts_root, script.name)
     except NoScript as error:
-        raise LeftOut(str(error)) from error
+        raise NoFigure(str(error)) from error
     if sha256(path) != script.sha256:
-        raise LeftOut("it is not as it was when the evaluation was started")
+        raise NoFigure("it is not as it was when the evaluation was started")
     return path
 
 
@@ -86,24 +86,24 @@ def _run(command: list[str], directory: Path, printed: Path, look: Callable[[], 
         while process.poll() is None:
             look()
             if time.monotonic() - began > limit:
-                raise LeftOut(f"it took more than {limit:g} s (FTS_METRIC_SECONDS)")
+                raise NoFigure(f"it took more than {limit:g} s (FTS_METRIC_SECONDS)")
             time.sleep(LOOK)
     finally:
         if process.poll() is None:
             signal_all(process.pid, "kill")
             process.wait()
     if process.returncode:
-        raise LeftOut(f"it ended with {process.returncode}: {last_line(printed)}")
+        raise NoFigure(f"it ended with {process.returncode}: {last_line(printed)}")
 
 
 def _said(stem: str, out: Path, rows: int) -> Own:
-    """What it wrote, as scores. Raises LeftOut when that is not of every row."""
+    """What it wrote, as scores. Raises NoFigure when that is not of every row."""
     try:
         said = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
-        raise LeftOut(f"what it wrote can't be read: {error}") from error
+        raise NoFigure(f"what it wrote can't be read: {error}") from error
     if len(said) != rows + 1:
-        raise LeftOut(f"it scored {max(0, len(said) - 1)} of {rows} rows")
+        raise NoFigure(f"it scored {max(0, len(said) - 1)} of {rows} rows")
     head, told = said[0], said[1:]
     scores, errors = [], []
     for each in told:
