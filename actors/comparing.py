@@ -234,6 +234,7 @@ def get_comparison(message: GetComparison, session: Session, world: RealWorld) -
         questions=shown,
         has_more=len(rows) > message.limit,
         records_id=newest,
+        input_template=((job.spec or {}).get("prompt") or {}).get("input_template"),
     )
 
 

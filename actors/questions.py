@@ -62,6 +62,8 @@ def take_said(unit: Unit, job: Job, record: Said) -> None:
     if row is None or row.done or record.voice not in row.voices:
         return
     before: dict[str, Any] = row.answers.get(record.voice, {})
+    if record.start > len(before.get("text", "")):
+        return  # a full disk took what lies between: the end tells it whole
     told = record.model_dump(exclude={"at", "type", "question", "voice", "start", "text"})
     text = str(before.get("text", ""))[: record.start] + record.text
     row.answers = {**row.answers, record.voice: {**told, "text": text}}

@@ -40,7 +40,7 @@ class Stream:
         if piece is None or not (new or piece.done):
             return None
         start = len(self.text)
-        if piece.done and piece.whole != self.text + new:  # the tokenizer writes the beginning otherwise now
+        if piece.done:  # the end tells it whole: whatever was lost on the way, or is written otherwise now, is mended
             start, new = 0, piece.whole
         self.text, self.waiting = self.text[:start] + new, ""
         ended = {"done": True, "reason": piece.reason} if piece.done else {}
@@ -164,6 +164,9 @@ class Talk:
 
     def _tell(self) -> None:
         """Wait a moment for something to tell; then tell what has come together."""
+        if not self._streams and self._said.empty():
+            time.sleep(LOOK)
+            return
         try:
             self._take(self._said.get(timeout=LOOK))
         except queue.Empty:

@@ -98,6 +98,7 @@ class ComparisonReply(Value):
     questions: list[AskedQuestion]
     has_more: bool = Field(False, description="Whether there are questions before these.")
     records_id: str = "0-0"
+    input_template: str | None = Field(None, description="How the session's prompt makes a question of a row.")
 
 
 class ComparisonsReply(Value):

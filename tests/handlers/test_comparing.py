@@ -74,7 +74,8 @@ def test_a_session_is_frozen_with_what_its_first_adapter_was_trained_on(desk: De
     assert (spec["dataset"]["id"], spec["prompt"]["id"], spec["generation"]) == ("d", "p", {"max_new_tokens": 8})
     assert (spec["sampling"]["fraction"], spec["sampling"]["split"]) == (0.5, 0.8)
     assert [each["job_id"] for each in spec["learned"]] == ["j"]
-    assert say(desk, "GetComparison", id=shown["id"])["comparison"] == shown
+    told = say(desk, "GetComparison", id=shown["id"])
+    assert (told["comparison"], told["input_template"]) == (shown, "{q}")
     assert [each["id"] for each in say(desk, "ListComparisons", status="queued")["comparisons"]] == [shown["id"]]
     assert say(desk, "ListComparisons", after=shown["id"])["comparisons"] == []
 
@@ -103,8 +104,10 @@ def test_a_question_goes_out_with_the_orders_until_every_answer_is_done(desk: De
     assert [each["number"] for each in runner.tell(id, *told, begin=10)["asked"]] == [early]
     half = question(desk, id, early)
     assert (half["answers"][""]["text"], half["answers"][""]["reason"], half["done"]) == ("one two", "eos", False)
-    last = piece(early, "a", 1, "y", done=True, reason="length", tokens=2, first_seconds=0.1)
-    assert runner.tell(id, last, begin=40)["asked"] == []
+    runner.tell(id, piece(early, "a", 9, "lost before"), begin=40)
+    assert question(desk, id, early)["answers"]["a"]["text"] == "x"
+    last = piece(early, "a", 0, "xy", done=True, reason="length", tokens=2, first_seconds=0.1)
+    assert runner.tell(id, last, begin=50)["asked"] == []
     whole = question(desk, id, early)
     assert whole["done"] and whole["answers"]["a"] | {"seconds": 0} == {
         "text": "xy", "tokens": 2, "prompt_tokens": 0, "seconds": 0, "first_seconds": 0.1, "done": True,

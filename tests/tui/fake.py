@@ -91,7 +91,11 @@ class FakeStudio:
         if name == "GetFineTuningJob":
             return FineTuningJobReply(fine_tuning_job=self.job(message.id))
         if name == "GetComparison":
-            return ComparisonReply(comparison=self.rows["comparisons"][0], questions=self.questions)
+            return ComparisonReply(
+                comparison=self.rows["comparisons"][0],
+                questions=self.questions,
+                input_template="Ticket: {instruction}\nAction:",
+            )
         if name == "AskComparison":
             number = len(self.questions) + 1
             fields = {

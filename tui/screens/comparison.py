@@ -53,6 +53,7 @@ class ComparisonScreen(JobKeysScreen):
         super().__init__()
         self.session_id = id
         self.session: ComparisonMetadata | None = None
+        self.template: str | None = None
         self.hearing = Hearing()
         self.settings = ""  # what goes over the session's own, as words
         self.place: int | None = None  # the number of the question that is shown; None: the newest
@@ -93,7 +94,7 @@ class ComparisonScreen(JobKeysScreen):
 
     def got(self, found: ComparisonReply) -> None:
         """All anew; the pieces that follow are put in their places."""
-        self.session = found.comparison
+        self.session, self.template = found.comparison, found.input_template
         self.hearing.begin(found)
         self.banner.name_it(f"Comparison {self.session.base_model_name or words.short(self.session_id)}")
         self._draw()
@@ -133,7 +134,9 @@ class ComparisonScreen(JobKeysScreen):
         question, numbers = self.question, sorted(self.hearing.questions)
         self.query_one("#head", Static).update(self._painted([*compared.head(self.session), *self._told()]))
         number = numbers.index(question.number) + 1 if question else 0
-        self.query_one("#asked", Static).update(self._painted(compared.asked(question, number, len(numbers))))
+        self.query_one("#asked", Static).update(
+            self._painted(compared.asked(question, number, len(numbers), self.template))
+        )
         self._columns(self.session, question)
         for column in self.query(Voice):
             answer = question.answers.get(column.voice) if question else None

@@ -30,10 +30,11 @@ def head(session: ComparisonMetadata) -> list[Cell]:
     return parts
 
 
-def asked(question: AskedQuestion | None, number: int, total: int) -> list[Cell]:
-    """The question that is shown: which it is, and its text."""
+def asked(question: AskedQuestion | None, number: int, total: int, template: str | None = None) -> list[Cell]:
+    """The question that is shown: which it is, and its text. Before the first one, how adapters were taught to be asked."""
     if question is None:
-        return [("type a prompt below and press enter, or n for a row of the dataset", "dim")]
+        told: list[Cell] = [("type a prompt below and press enter, or esc and n for a row of the dataset", "dim")]
+        return [*told, (f"\n{plain(template, limit=2_000, lines=True)}", "dim")] if template else told
     place = f"{number} of {total}" if total > 1 else "1"
     row = (
         "" if question.row is None else f"  row {question.row}" + ("" if question.held_out else " (may be trained on)")
