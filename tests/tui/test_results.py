@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from core.messages.jobs import LogLine
 from tests.tui import scored
 from tests.tui.fake import FakeStudio
 from tests.tui.test_dashboard import shown, until
@@ -176,6 +177,14 @@ async def test_what_else_is_to_be_known_is_told_on_a_key(studio: FakeStudio) -> 
         await pilot.press("i")
         await until(pilot, lambda: "7 of 80 rows are left out" in shown(pilot.app))
         assert f"Run: {scored.BATCH}" in shown(pilot.app) and "may be chance" in shown(pilot.app)
+
+
+async def test_the_batchs_log_is_read_on_a_key(studio: FakeStudio) -> None:
+    studio.log = [LogLine(attempt=1, offset=1, at=0, text="scoring \x1b[31mtickets")]
+    async with Dashboard(make=lambda: studio).run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "my parcel")
+        await pilot.press("l")
+        await until(pilot, lambda: "scoring \\x1b[31mtickets" in shown(pilot.app))
 
 
 # ─── how they look ────────────────────────────────────────────────────────────────────────────────

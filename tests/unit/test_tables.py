@@ -141,4 +141,18 @@ def test_keys_and_values_of_others_reach_no_terminal_as_they_are(capsys: pytest.
         },
         "table",
     )
-    assert "\x1b" not in capsys.readouterr().out
+    score = {"value": 0.5, "low": 0.4, "high": 0.6, "verdict": None}
+    result = {
+        "id": "1",
+        "combination": evil,
+        "baseline": True,
+        "status": "succeeded",
+        "rows": 3,
+        "scores": {evil: score},
+    }
+    failed = {**result, "id": "2", "status": "failed", "error": evil, "scores": {}}
+    told = {"results": [result, failed], "metrics": [evil], "notes": [evil], "files": [evil], "mlflow_experiment": evil}
+    output.show(told, "table")
+    output.show({**told, "results": [result, {**result, "id": "3"}]}, "table")
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err and "x1b" in shown.out

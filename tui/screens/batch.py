@@ -20,6 +20,7 @@ from tui.widgets.prompt import PromptLine
 from tui.widgets.table import StudioTable
 
 ROWS_HAVE = {"perplexity": "loss"}  # figures of all rows together -> what a row has of it
+LOG = 1000  # lines of the log's end that are shown
 PAGE = 200  # rows that are asked for at once
 Found = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any] | None]
 
@@ -36,8 +37,9 @@ class BatchScreen(JobKeysScreen):
         Binding("right_square_bracket", "more", "more rows", show=False),
         Binding("x", "export", "export", show=False),
         Binding("i", "about", "about", show=False),
+        Binding("l", "log", "log", show=False),
     ]
-    keys_shown = "enter row  o order  f differing  / find  m metric  x export  i about  ? help"
+    keys_shown = "enter row  o order  f differing  / find  m metric  x export  i about  l log  ? help"
 
     def __init__(self, parent: str) -> None:
         super().__init__()
@@ -165,7 +167,7 @@ class BatchScreen(JobKeysScreen):
             return "No row is like that.\n\nesc shows all of them."
         if any(job["status"] in UNFINISHED for job in self.jobs):
             return "No answers yet.\n\nThey come as soon as the first combination is scored."
-        return "There are no answers.\n\nt tries again; :events and `fts evaluation logs` tell what happened."
+        return "There are no answers.\n\nl shows the log; t tries again."
 
     def _progress(self) -> str:
         running = next((job for job in self.jobs if job.get("total_steps") and job["status"] == "running"), None)
@@ -247,6 +249,15 @@ class BatchScreen(JobKeysScreen):
     def action_about(self) -> None:
         """i: what was done otherwise, where the results are, what the words mean."""
         self.dashboard.show_text(f"Evaluation {words.short(self.parent_job)}", results.about(self.told))
+
+    def action_log(self) -> None:
+        """l: what the batch's process said."""
+        self.dashboard.ask("GetJobLog", {"id": self.parent_job, "limit": LOG}, self._log)
+
+    def _log(self, answer: Any) -> None:
+        lines = [f"{words.clock(line.at)} {plain(line.text, lines=True)}" for line in answer.value.lines]
+        title = f"Log of evaluation {words.short(self.parent_job)}"
+        self.dashboard.show_text(title, "\n".join(lines) or "it has said nothing yet")
 
     def action_export(self) -> None:
         """x: ask for the name of a file."""

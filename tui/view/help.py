@@ -36,7 +36,7 @@ j k g G, arrows   move    tab  the other table      enter  one row with every an
 m M  another metric       o  rows by number, most unlike, worst or best first (by that metric)
 f  only rows that not all got right or wrong alike      /  only rows that hold a text     ]  more rows
 x  write all of it into a file (.csv, .json)            i  notes, files, MLflow, what the words mean
-above, the cursor says whose answers stand beside the baseline's
+l  the batch's log        above, the cursor says whose answers stand beside the baseline's
 
 {JOBS}""",
     "ComparisonScreen": """\
