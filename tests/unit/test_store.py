@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from core.settings import Settings
+from core.spec import Training
 from core.store.session import Store, as_of
-from core.store.tables import Base, Config, Dataset, EventRow, Job, Meta, Prompt
+from core.store.tables import Base, Config, Dataset, EventRow, Job, Meta, Prompt, TrainedWeights, TrainingRow
 from core.store.upgrade import TooNew, upgrade
+from tests.runner.studio import spec_of
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -125,6 +128,29 @@ def test_rows_and_their_links_survive_every_revision(
         assert session.get_one(Job, "j").shape == '["legacy",1,2,4,2,3]'
         connection = session.connection()
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    store.close()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_what_trainings_before_have_learned_is_known_after_an_upgrade(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    settings = Settings(home=tmp_path)
+    if database == "postgresql":
+        settings = settings.model_copy(update={"database_url": SecretStr(request.getfixturevalue("fresh_postgres"))})
+    store = _at_revision(settings, "0001")
+    spec = spec_of("j", tmp_path, sampling={"split": 0.8})
+    summary = {"adapter": "x", "adapter_files": {"adapter_model.safetensors": "aa", "adapter_config.json": "bb"}}
+    columns = "id, kind, name, engine, status, spec, summary, priority, cpus, gpus, memory, workers, attempt, accepted, losses, step, created_at, queued_at"
+    values = "'j', 'fine_tuning', 'n', 'legacy', 'succeeded', :spec, :summary, 0, 1, 2, 4, 2, 0, 0, 0, 0, 1, 1"
+    with store.write() as unit:
+        told = {"spec": json.dumps(spec), "summary": json.dumps(summary)}
+        unit.session.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({values})"), told)
+    upgrade(store)
+    with store.read() as session:
+        training = Training.model_validate(session.get_one(TrainingRow, "j").told)
+        assert (training.job_id, training.dataset.id, training.sampling.split) == ("j", "d", 0.8)
+        assert [(row.sha256, row.job_id) for row in session.scalars(select(TrainedWeights))] == [("aa", "j")]
     store.close()
 
 

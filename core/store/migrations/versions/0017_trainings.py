@@ -34,7 +34,7 @@ def upgrade() -> None:
     bind = op.get_bind()
     query = sa.select(jobs.c.id, jobs.c.spec, jobs.c.summary).where(jobs.c.kind == "fine_tuning")
     for id, spec, summary in bind.execute(query).all():
-        if spec:
+        if spec and {"job_id", "dataset", "sampling"} <= spec.keys():
             told = {name: spec[name] for name in PARTS if name in spec}
             bind.execute(trainings.insert().values(job_id=id, told=told))
         for sha256 in sorted(_shas(summary or {})):
