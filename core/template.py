@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 from core.chat import conversation
 
@@ -30,7 +31,7 @@ def columns(template: str) -> list[str]:
 
 def malformed(template: str) -> list[str]:
     """Return what is wrong with `template` whatever columns there are, from left to right; empty when nothing is."""
-    return _read(template)[1]
+    return list(_read(template)[1])
 
 
 def unknown(template: str, known: Collection[str]) -> list[str]:
@@ -72,8 +73,9 @@ def _named(parts: list[Part]) -> list[str]:
     return list(dict.fromkeys(name for _, name in parts if name is not None))
 
 
+@lru_cache(maxsize=16)  # a template is rendered for every row
 def _read(template: str) -> tuple[list[Part], list[str]]:
-    """The parts that can be read, and why the others can't."""
+    """The parts that can be read, and why the others can't. Not to be changed."""
     parts: list[Part] = []
     wrong: list[str] = []
     text, place = "", 0
