@@ -28,7 +28,7 @@ WAIT = 120.0
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     root = tmp_path_factory.mktemp("compare")
-    model = make_model(root / "model", decided=30)
+    model = make_model(root / "model", decided=30, max_position_embeddings=4096)
     return model, make_adapter(root / "adapter", model, seed=1), make_rows(root / "rows.jsonl")
 
 
@@ -150,13 +150,13 @@ def test_a_row_is_drawn_that_no_voice_learned(made: Any, begin: Any) -> None:
 
 def test_what_is_stopped_says_no_more_and_the_other_goes_on(made: Any, begin: Any) -> None:
     session = begin(spec(made, generation={"max_new_tokens": 60, "min_new_tokens": 60}))
-    session.ask(1, "w1", generation={"max_new_tokens": 100, "min_new_tokens": 100})
+    session.ask(1, "w1", generation={"max_new_tokens": 4000, "min_new_tokens": 4000})
     session.ask(2, "w2")
     session.until(lambda: any(each["text"] for each in session.answers(1).values()))
     session.stop(1)
     stopped = session.done(1)
     assert {each["reason"] for each in stopped.values()} == {"stopped"}
-    assert all(each["tokens"] < 100 for each in stopped.values())
+    assert all(each["tokens"] < 4000 for each in stopped.values())
     assert {(each["reason"], each["tokens"]) for each in session.done(2).values()} == {("length", 60)}
 
 
@@ -180,8 +180,8 @@ def test_one_that_can_not_answer_says_why_and_the_others_answer(made: Any, begin
 
 def test_what_is_not_done_as_asked_is_told_once(made: Any, begin: Any) -> None:
     session = begin(spec(made))
-    session.ask(1, " ".join(["w1"] * 300))
-    assert session.done(1)["a"]["prompt_tokens"] == 120
+    session.ask(1, " ".join(["w1"] * 5000))
+    assert session.done(1)["a"]["prompt_tokens"] == 4088
     told = [each["text"] for each in session.attempt.records("warning")]
     assert len(told) == 1 and told[0].startswith("question 1:") and "were cut in front" in told[0]
 

@@ -30,7 +30,7 @@ LONG = 60.0
 def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSource, dict[str, AdapterSource]]:
     """A tiny Llama with decided answers, and three adapters that answer otherwise."""
     root = tmp_path_factory.mktemp("speaking")
-    model = make_model(root / "model", decided=30)
+    model = make_model(root / "model", decided=30, max_position_embeddings=4096)
     adapters = {f"v{n}.0": make_adapter(root / f"a{n}", model, seed=n) for n in (1, 2, 3)}
     found = {name: AdapterSource(id=name, name=name, location=str(path)) for name, path in adapters.items()}
     return ModelSource(id="m", name="m", location=str(model)), found
@@ -128,13 +128,13 @@ def test_stop_strings_end_it_and_no_part_of_them_is_said(speaker: Speaker) -> No
 
 
 def test_who_asks_to_stop_or_leaves_is_obeyed_at_the_next_token(speaker: Speaker) -> None:
-    settings = {"max_new_tokens": 100, "min_new_tokens": 100}
+    settings = {"max_new_tokens": 4000, "min_new_tokens": 4000}
     stopping = threading.Event()
     pieces = speaker.speak(PROMPT, None, settings, stopping.is_set)
     begun = "".join(each.text for each in islice(pieces, 3))
     stopping.set()
     rest = list(pieces)
-    assert rest[-1].reason == "stopped" and rest[-1].whole.startswith(begun) and rest[-1].new_tokens < 100
+    assert rest[-1].reason == "stopped" and rest[-1].whole.startswith(begun) and rest[-1].new_tokens < 4000
     leaving = speaker.speak(PROMPT, None, settings)
     next(leaving)
     leaving.close()  # type: ignore[attr-defined]
