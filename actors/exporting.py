@@ -155,7 +155,7 @@ def finish(unit: Unit, job: Job, summary: dict[str, Any]) -> None:
     if row is None:
         return
     row.result = made.model_dump(mode="json")
-    lineage.note_export(unit.session, ExportSpec.model_validate(job.spec), made.files)
+    lineage.note_export(unit.session, ExportSpec.model_validate(job.spec), made)
     place = made.location or made.uri or made.commit or ""
     text = f"{row.model_name} is exported: {place}"
     unit.emit("ModelExported", "export_jobs", job.id, text, type=row.type, name=row.model_name, place=place)

@@ -15,7 +15,16 @@ from sqlalchemy.orm import Session
 from actors import freezing
 from core.errors import Refused
 from core.settings import Settings
-from core.spec import DatasetSource, ExportSpec, FineTuningSpec, ModelSource, Sampling, Training
+from core.spec import (
+    AdapterSource,
+    DatasetSource,
+    Exported,
+    ExportSpec,
+    FineTuningSpec,
+    ModelSource,
+    Sampling,
+    Training,
+)
 from core.splits import TRAIN
 from core.store.tables import Adapter, EvaluationJob, FineTuningJob, Model, TrainedWeights, TrainingRow
 from core.types import LossOn
@@ -36,23 +45,39 @@ def note_weights(session: Session, job_id: str, files: Mapping[str, str]) -> Non
         session.merge(TrainedWeights(sha256=sha256, job_id=job_id))
 
 
-def note_export(session: Session, spec: ExportSpec, files: Mapping[str, str]) -> None:
-    """Remember weights that were made of an adapter and its base: they know what both have learned."""
-    adapter, model = session.get(Adapter, spec.adapter.id), session.get(Model, spec.model.id)
+def note_export(session: Session, spec: ExportSpec, made: Exported) -> None:
+    """Remember weights that were made of an adapter and its base, and the commit on the Hub: they know what both have learned."""
     ids = [
-        *_jobs(session, spec.adapter.files, spec.adapter.location, adapter.fine_tuning_job_id if adapter else None),
-        *_jobs(session, spec.model.files, spec.model.location, model.fine_tuning_job_id if model else None),
+        *_jobs(session, spec.adapter, session.get(Adapter, spec.adapter.id)),
+        *_jobs(session, spec.model, session.get(Model, spec.model.id)),
     ]
-    for id in ids:
-        note_weights(session, id, files)
+    for id in dict.fromkeys(ids):
+        note_weights(session, id, made.files)
+        if made.commit:
+            session.merge(TrainedWeights(sha256=_on_hub(made.commit), job_id=id))
 
 
-def _jobs(session: Session, files: Mapping[str, str] | None, location: str | None, job_id: str | None) -> list[str]:
+def _on_hub(commit: str) -> str:
+    """A commit on the Hub where the SHA-256 of a file stands: its files are told by no other name."""
+    return f"commit {commit}"
+
+
+def _jobs(session: Session, source: AdapterSource | ModelSource, linked: Adapter | Model | None) -> list[str]:
     """The jobs that may have made these weights; the one that they are linked to first."""
-    weights = select(TrainedWeights.job_id).where(TrainedWeights.sha256.in_(_shas(files or {})))
-    places = select(TrainingRow.job_id).where(TrainingRow.job_id.in_(Path(location or "").parts))
-    ids = [job_id, *sorted({*session.scalars(weights), *session.scalars(places)})]
+    known = _shas(source.files) | ({_on_hub(source.revision)} if source.revision else set())
+    weights = select(TrainedWeights.job_id).where(TrainedWeights.sha256.in_(known))
+    places = select(TrainingRow.job_id).where(TrainingRow.job_id.in_(Path(source.location or "").parts))
+    ids = [
+        linked.fine_tuning_job_id if linked else None,
+        *sorted({*session.scalars(weights), *session.scalars(places)}),
+    ]
     return [id for id in dict.fromkeys(ids) if id]
+
+
+def _source(row: Adapter | Model) -> AdapterSource | ModelSource:
+    """A row as specifications tell it, whether or not its files may be read."""
+    kind = AdapterSource if isinstance(row, Adapter) else ModelSource
+    return kind(id=row.id, name=row.name or "", location=row.location, revision=row.revision, files=row.files or {})
 
 
 class Lineage:
@@ -81,7 +106,7 @@ class Lineage:
         key = (table.__tablename__, id)
         if key not in self.known:
             row = self.session.get(Adapter, id) if table is Adapter else self.session.get(Model, id)
-            self.known[key] = list(self._of(row.files, row.location, row.fine_tuning_job_id)) if row else []
+            self.known[key] = list(self._of(_source(row), row)) if row else []
         return self.known[key]
 
     def _add(self, found: dict[str, Training], trainings: Iterable[Training]) -> None:
@@ -94,12 +119,11 @@ class Lineage:
     def _before(self, model: ModelSource | None) -> Iterator[Training]:
         if model is None:
             return iter(())
-        row = self.session.get(Model, model.id)
-        return self._of(model.files, model.location, row.fine_tuning_job_id if row else None)
+        return self._of(model, self.session.get(Model, model.id))
 
-    def _of(self, files: Mapping[str, str] | None, location: str | None, job_id: str | None) -> Iterator[Training]:
+    def _of(self, source: AdapterSource | ModelSource, linked: Adapter | Model | None) -> Iterator[Training]:
         """The trainings that may have made these weights; that of the job they are linked to first."""
-        for id in _jobs(self.session, files, location, job_id):
+        for id in _jobs(self.session, source, linked):
             if (training := self._told(id)) is not None:
                 yield training
 

@@ -87,20 +87,24 @@ def test_the_weights_of_a_checkpoint_are_known_wherever_they_are_copied_to(desk:
     assert learned(sealed(desk, "early")) == [id]
 
 
-def test_a_merged_model_knows_what_its_adapter_learned(desk: Desk) -> None:
+def test_a_merged_model_knows_what_its_adapter_learned_and_so_does_its_commit_on_the_hub(desk: Desk) -> None:
     id = trained(desk)
     asked = {"type": "merged", "base_model_id": "m", "adapter_id": made_by(desk, id), "model_name": "whole"}
     job_id = say(desk, "ExportModel", **asked, num_cpu=1, num_gpu=0, num_memory=1)["export_job"]["id"]
     runner = Speaker(desk, engines=["export"])
     runner.begin(job_id)
     parity = {"prompts": 1, "max_logit_difference": 0.0, "same_text": True}
-    made = {"location": "/x", "files": {"model.safetensors": "99", "config.json": "98"}, "parity": parity}
+    files = {"model.safetensors": "99", "config.json": "98"}
+    made = {"location": "/x", "files": files, "commit": "c0ffee", "parity": parity}
     runner.tell(job_id, {**SUCCEEDED, "summary": {"exported": made}}, begin=10)
     with desk.store.write() as unit:
-        files = {"renamed.safetensors": "99"}
-        unit.session.add(Model(id="whole", type="project", name="whole", location="elsewhere", files=files))
-    spec = sealed(desk, None, model="whole")
-    assert learned(spec) == [id] and spec.sampling is not None
+        copy: dict[str, Any] = {"location": "elsewhere", "files": {"renamed.safetensors": "99"}}
+        unit.session.add(Model(id="whole", type="project", name="whole", **copy))
+        pushed: dict[str, Any] = {"huggingface_model_name": "org/whole", "revision": "c0ffee"}
+        unit.session.add(Model(id="pushed", type="huggingface", name="pushed", **pushed))
+    for model in ("whole", "pushed"):
+        spec = sealed(desk, None, model=model)
+        assert learned(spec) == [id] and spec.sampling is not None
 
 
 def test_the_same_file_is_the_same_dataset_whatever_it_is_called_and_a_changed_one_is_another(desk: Desk) -> None:
