@@ -28,6 +28,7 @@ ONE_IS_NONE = {
     "num_return_sequences",
 }  # those that a 1 switches off, as nothing does
 LEAVE = 0.8  # rows that are through are taken out when no more than this share goes on
+WORTH = 3  # tokens that all texts of a batch begin with, from which on they are read once for all
 AT_ONCE = 1 << 26  # logits that are held at once
 
 
@@ -61,7 +62,7 @@ class Read:
     losses: list[Loss]
     guesses: list[list[int]]
     mask: torch.Tensor
-    columns: int  # of the first parts, padded on the left
+    columns: int  # of the first parts, padded in front of what is not shared
     cache: Any
 
 
@@ -90,20 +91,20 @@ def fitting(model: Any, longest: int) -> int:
 
 def read(model: Any, texts: Sequence[Text], pad: int, *, keep: bool = False) -> Read:
     """Read a batch; with `keep` what the model remembers of it is kept, to go on from."""
+    shared = _shared(texts) if keep else 0
     columns, behind = max(len(each.before) for each in texts), max(len(each.after) for each in texts)
-    rows = [
-        [pad] * (columns - len(each.before)) + each.before + each.after + [pad] * (behind - len(each.after))
-        for each in texts
-    ]
-    marks = [
-        [0] * (columns - len(each.before))
-        + [1] * (len(each.before) + len(each.after))
-        + [0] * (behind - len(each.after))
-        for each in texts
-    ]
+    rows, marks = [], []
+    for each in texts:
+        empty, more = columns - len(each.before), behind - len(each.after)
+        rows.append([*each.before[:shared], *[pad] * empty, *each.before[shared:], *each.after, *[pad] * more])
+        marks.append([1] * shared + [0] * empty + [1] * (len(each.before) - shared + len(each.after)) + [0] * more)
     ids, mask = (torch.tensor(each, device=model.device) for each in (rows, marks))
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=_bare(model).config) if keep else None
-    logits = _forward(model, ids, mask, (mask.cumsum(1) - 1).clamp(min=0), cache, behind + 1)
+    if shared and cache is not None:
+        _forward(model, ids[:1, :shared], mask[:1, :shared], positions[:1, :shared], cache, 1)
+        cache.batch_repeat_interleave(len(texts))
+    logits = _forward(model, ids[:, shared:], mask, positions[:, shared:], cache, behind + 1)
     return Read(
         losses=[_loss(logits[row], ids[row, columns:], len(each.after)) for row, each in enumerate(texts)],
         guesses=logits.argmax(dim=-1).tolist(),
@@ -111,6 +112,14 @@ def read(model: Any, texts: Sequence[Text], pad: int, *, keep: bool = False) -> 
         columns=columns,
         cache=cache,
     )
+
+
+def _shared(texts: Sequence[Text]) -> int:
+    """How many tokens all first parts begin with that are worth reading once; of each one is left."""
+    first, last = min(each.before for each in texts), max(each.before for each in texts)
+    alike = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+    count = min(alike, min(len(each.before) for each in texts) - 1)
+    return count if len(texts) > 1 and count >= WORTH else 0
 
 
 def _loss(logits: torch.Tensor, wanted: torch.Tensor, tokens: int) -> Loss:

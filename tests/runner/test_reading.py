@@ -251,3 +251,18 @@ def test_a_conversation_is_read_up_to_the_end_of_its_last_turn(tokenizer: Any, t
     (found,) = taught(questions, PROMPT, speaker, LossOn.completion)
     assert (words(found.before), words(found.after)) == ("<s> u w1 a", "w2 w3 </s>")
     assert found.before == speaker(questions.prompts[0], add_special_tokens=False)["input_ids"]
+
+
+def test_what_all_prompts_begin_with_is_read_once_and_changes_nothing(model: Any, tokenizer: Any) -> None:
+    prompts = [f"a b c d e {prompt}" for prompt in PROMPTS] + ["a b c d e", "a b c d e f"]
+    ids = [tokenizer(prompt)["input_ids"] for prompt in prompts]
+    expected = [Text(each, [*alone(model, each)[: number % 4], EOS]) for number, each in enumerate(ids)]
+    together = generate(model, tokenizer, prompts, GREEDY, CPU, expected=expected)
+    one_by_one = generate(model, tokenizer, prompts, GREEDY, CPU, expected=expected, batch_size=1)
+    assert said(together) == said(one_by_one)
+    for prompt, answer in zip(ids, together, strict=True):
+        own = alone(model, prompt)
+        assert answer.text == tokenizer.decode(own, skip_special_tokens=True)
+    losses_of = [[each.loss.mean for each in answers if each.loss] for answers in (together, one_by_one)]
+    assert losses_of[0] == pytest.approx(losses_of[1], rel=1e-4, abs=1e-5)
+    assert len(losses_of[0]) == (len(prompts) if can_go_on(model) else 0)
