@@ -181,6 +181,7 @@ def _metadata(row: Endpoint, job: Job, board: Board, model: str | None) -> Endpo
         "auth": row.key_sha256 is not None,
         "address": row.address if serves else None,
         "last_address": row.address,
+        "serving_at": row.serving_since if serves else None,
         "active": row.active if serves else 0,
     }
     return EndpointMetadata.model_validate({**state(job, board), **columns, **told})

@@ -30,7 +30,7 @@ class EndpointMetadata(JobState):
     auth: bool
     idle_seconds: int = 0
     max_concurrency: int = 8
-    serving_since: float | None = None
+    serving_at: float | None = Field(None, description="Since when it can be called; unix seconds.")
     requests: int = Field(0, description="Requests that were answered.")
     refused: int = Field(
         0, description="Requests that were refused: a wrong key, a body that can't be read, too many at once."

@@ -53,9 +53,8 @@ class Body(BaseModel):
             return given
         kept = {name: value for name, value in given.items() if value is not None and name not in PASSED_OVER}
         for name in kept.keys() & NEUTRAL.keys() - cls.model_fields.keys():
-            if kept[name] not in NEUTRAL[name]:
-                raise ValueError(f"{name} {json.dumps(kept[name])[:80]} can't be asked of this endpoint: leave it out")
-            del kept[name]
+            if kept[name] in NEUTRAL[name]:
+                del kept[name]  # else it is refused, as what is not known is
         return kept
 
 
@@ -215,11 +214,15 @@ def _refuse(error: ValidationError) -> NoReturn:
     told: dict[str, str] = {}
     for each in error.errors(include_url=False, include_context=False, include_input=False):
         at = ".".join(str(part) for part in each["loc"] if not _is_branch(part))
-        problem = "is not known here" if each["type"] == "extra_forbidden" else each["msg"]
+        problem = _unknown(at) if each["type"] == "extra_forbidden" else each["msg"]
         told.setdefault(at, problem.removeprefix("Value error, "))
     problems = [f"{at[:200]}: {problem}" if at else problem for at, problem in told.items()]
     more = f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
     raise ApiError(400, "; ".join(problems[:TOLD]) + more, param=next(iter(told)).partition(".")[0] or None) from None
+
+
+def _unknown(name: str) -> str:
+    return "can't be asked of this endpoint in this way: leave it out" if name in NEUTRAL else "is not known here"
 
 
 def _is_branch(part: str | int) -> bool:

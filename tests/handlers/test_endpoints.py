@@ -86,7 +86,7 @@ def test_the_key_is_told_once_and_kept_nowhere(desk: Desk) -> None:
 
 def test_what_it_answers_is_told_while_a_runner_serves_it(desk: Desk) -> None:
     speaker, id = serving(desk)
-    assert (shown(desk, id)["address"], shown(desk, id)["serving_since"]) == (SERVING["address"], 5.0)
+    assert (shown(desk, id)["address"], shown(desk, id)["serving_at"]) == (SERVING["address"], 5.0)
     counts = {"type": "served", "at": 9.0, "requests": 2, "refused": 1, "tokens": 40, "active": 1}
     speaker.tell(id, counts, {**counts, "at": 11.0, "active": 0, "failures": 1}, begin=20)
     told = shown(desk, id)

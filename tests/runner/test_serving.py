@@ -187,7 +187,7 @@ HOSTILE: list[tuple[str, bytes | dict[str, Any], int, str]] = [
     (CHAT, {**ASKED, "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "messages.0.content"),
     (CHAT, {**ASKED, "temperature": "hot", "max_tokens": 0, "top_p": 2}, 400, "temperature: "),
     (CHAT, {**ASKED, "max_tokens": True}, 400, "max_tokens: "),
-    (CHAT, {**ASKED, "n": 2}, 400, "n 2 can't be asked"),
+    (CHAT, {**ASKED, "n": 2}, 400, "n: can't be asked"),
     (CHAT, {**ASKED, "tools": [{"type": "function"}]}, 400, "tools"),
     (CHAT, {**ASKED, "surprise": 1}, 400, "surprise: is not known here"),
     (CHAT, {**ASKED, "stop": [""]}, 400, "stop.0: "),
@@ -214,8 +214,9 @@ def test_what_can_not_be_answered_is_refused_by_name(
 
 
 def test_all_that_is_wrong_is_told_at_once(http: httpx.Client) -> None:
-    told = http.post(CHAT, json={**ASKED, "temperature": "hot", "max_tokens": 0, "top_p": 2}).json()["error"]["message"]
-    assert all(f"{name}: " in told for name in ("temperature", "max_tokens", "top_p"))
+    wrong = {"temperature": "hot", "max_tokens": 0, "top_p": 2, "tools": [{}], "odd": 1}
+    told = http.post(CHAT, json={**ASKED, **wrong}).json()["error"]["message"]
+    assert all(f"{name}: " in told for name in wrong)
 
 
 def test_a_body_without_end_is_not_read(endpoint: Served, http: httpx.Client) -> None:

@@ -148,7 +148,7 @@ def _facts(row: dict[str, Any]) -> Iterator[Fact]:
     yield "requests", _counted(row), ""
     yield "tokens", row.get("tokens") or "", ""
     yield "last used", words.age(row.get("last_used_at")), ""
-    yield "serves for", words.age(row.get("serving_since")) if row.get("address") else "", ""
+    yield "serves for", words.age(row.get("serving_at")) if row.get("address") else "", ""
     yield "ends when idle", words.duration(row["idle_seconds"]) if row.get("idle_seconds") else "never", ""
     yield "runner", row.get("runner") or row.get("runner_id"), ""
     yield "resources", f"CPU cores {row['num_cpu']}, GPUs {row['num_gpu']}, memory {row['num_memory']} GiB", ""
