@@ -140,10 +140,11 @@ class Talk:
 
     def _answer(self, question: Question, voice: str, text: str, before: list[Message]) -> None:
         settings = {**self.spec.generation, **question.generation}
-        chat, stop = self._chats[voice], self._seen[question.number]
+        stop = self._seen[question.number]
         try:
             if voice in self.silent:
                 raise ValueError(self.silent[voice])
+            chat = self._chats[voice]
             prompt = Writer(self.speaker.tokenizer).asked(before) if chat else text
             warn = partial(self._warn, question.number)
             for piece in self.speaker.speak(
@@ -186,12 +187,13 @@ class Talk:
             self.context.spool.write(type, **fields)
             return
         number, voice, what = said
+        stream = self._streams.get((number, voice))
+        if stream is None:
+            return  # it was over before
         if isinstance(what, str):
-            so_far = self._streams[number, voice]
-            told = {"start": len(so_far.text), "text": so_far.waiting, "error": what, "done": True, "reason": "failed"}
+            told = {"start": len(stream.text), "text": stream.waiting, "error": what, "done": True, "reason": "failed"}
             self._write((number, voice), told)
             return
-        stream = self._streams[number, voice]
         self._first.setdefault((number, voice), round(what.seconds, 4))
         stream.waiting, stream.last = stream.waiting + what.text, what
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 from collections.abc import Iterator
 from itertools import islice
@@ -216,3 +218,17 @@ def test_nothing_of_a_stop_string_is_said_and_nothing_else_is_lost(text: str) ->
         heard += words.take()
     heard += words.end()
     assert heard == text.split("ab")[0] == words.said
+
+
+def test_a_tokenizer_whose_file_pads_and_cuts_serves_many_threads(sources: Any, tmp_path: Path) -> None:
+    directory = tmp_path / "padding"
+    shutil.copytree(sources[0].location, directory)
+    told = json.loads((directory / "tokenizer.json").read_text())
+    told["padding"] = {"strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None,
+                       "pad_id": 3, "pad_type_id": 0, "pad_token": "<pad>"}  # fmt: skip
+    told["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    (directory / "tokenizer.json").write_text(json.dumps(told))
+    speaker = Speaker(ModelSource(id="m", name="m", location=str(directory)), {}, CPU)
+    inner = speaker.tokenizer._tokenizer
+    assert (inner.padding, inner.truncation) == (None, None)
+    assert said(speaker.speak(PROMPT, None, {"max_new_tokens": 2}))[1].prompt_tokens == 3
