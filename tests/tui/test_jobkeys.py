@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
+from core.messages.adapters import AdapterMetadata
 from core.types import JobStatus
 from tests.tui.fake import FakeStudio, failed, filled, job
 from tests.tui.test_dashboard import app, shown, until
@@ -125,3 +126,31 @@ def test_the_help_names_every_key_of_jobs(screen: str) -> None:
         key = binding.key  # type: ignore[union-attr]
         assert f"{shown_keys.get(key, key)} " in keys(screen)
     assert issubclass(BatchScreen, JobKeysScreen)
+
+
+async def test_what_a_job_trained_is_evaluated_from_a_form_that_knows_it() -> None:
+    studio = filled()
+    studio.rows["adapters"] = [
+        AdapterMetadata(id=id, type="project", name=f"tickets-{id}", model_id="m1", location="/x")
+        for id in ("a1", "a2")
+    ]
+    made = {"base_model_id": "m1", "dataset_id": "d1", "prompt_id": "p1", "framework_type": "legacy", "num_memory": 4}
+    studio.rows["fine_tuning_jobs"] = [job("done", status=JobStatus.succeeded, adapter_id="a2", **made)]
+    async with app(studio).run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "adapter-done" in shown(pilot.app))
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FormScreen) and "tickets-a2" in shown(pilot.app))
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: "--pair m1 --pair m1:a2" in shown(pilot.app))
+        assert "--dataset-id d1 --prompt-id p1" in shown(pilot.app)
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: "adapter-done" in shown(pilot.app))  # nothing was typed: nothing is asked
+
+
+async def test_a_job_without_a_result_has_nothing_to_evaluate() -> None:
+    studio = FakeStudio()
+    studio.rows["fine_tuning_jobs"] = [job("run", framework_type="legacy")]
+    async with app(studio).run_test(size=(120, 36), notifications=True) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        await pilot.press("v")
+        await until(pilot, lambda: "nothing to evaluate yet" in shown(pilot.app))

@@ -176,7 +176,8 @@ class FormScreen(StudioScreen):
     def _offer(self, field: Field, options: list[tuple[str, str]]) -> None:
         if field.kind in ("pairs", "several"):
             pairs = self.query_one(f"#input-{_id(field)}", SelectionList)
-            pairs.add_options([(Content(plain(name, limit=100)), pair) for name, pair in options])
+            marked = str(self.values.get(field.key) or "").split()  # as they are read from the list
+            pairs.add_options([(Content(plain(name, limit=100)), pair, pair in marked) for name, pair in options])
             return
         select = self.query_one(f"#input-{_id(field)}", Select)
         wanted = self.values.get(field.key)

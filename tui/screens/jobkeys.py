@@ -24,6 +24,7 @@ class JobKeysScreen(StudioScreen):
         Binding("T", "retry(False)", "try again from the beginning", show=False),
         Binding("s", "save", "checkpoint now", show=False),
         Binding("C", "clone", "clone", show=False),
+        Binding("v", "evaluate", "evaluate", show=False),
         Binding("plus", f"priority({STEP})", "earlier", show=False),
         Binding("minus", f"priority({-STEP})", "later", show=False),
     ]
@@ -77,6 +78,23 @@ class JobKeysScreen(StudioScreen):
         if (row := self.job_row) is not None and "framework_type" in row:  # a fine-tuning
             name = next_name(str(row.get("adapter_name") or "job"), [str(each) for each in self.names_taken()])
             self.dashboard.show_form("StartFineTuningJob", {**request_of(row, adapters_dir()), "adapter_name": name})
+
+    def action_evaluate(self) -> None:
+        """v: the form that asks what the job trained, and its base, the same rows."""
+        row = self.job_row
+        if row is None or "framework_type" not in row:
+            return
+        base = row.get("base_model_id")
+        if row.get("adapter_id"):
+            pairs = f"{base}: {base}:{row['adapter_id']}"
+        elif row.get("trained_model_id"):
+            pairs = f"{base}: {row['trained_model_id']}:"
+        else:
+            self.dashboard.say("there is nothing to evaluate yet: this job has made no adapter")
+            return
+        names = ("dataset_id", "prompt_id", "num_cpu", "num_gpu", "num_memory")
+        same = {name: row[name] for name in names if row.get(name) is not None}
+        self.dashboard.show_form("StartEvaluationJob", {"model_adapter_combinations": pairs, **same})
 
     def names_taken(self) -> list[Any]:
         """Adapter names that are known to be in use."""

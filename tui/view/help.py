@@ -12,7 +12,7 @@ JOBS = """\
 p  pause a job, or let it go on      s  save a checkpoint now
 c  cancel                            C  clone: the form of one like it
 t  try again, from its checkpoint    T  try again from the beginning
-+ -  let it go before others, or behind"""
++ -  let it go before others, or behind v  evaluate what it trained"""
 
 SCREENS = {
     "ListScreen": f"""\
