@@ -187,6 +187,10 @@ async def test_the_batchs_log_is_read_on_a_key(studio: FakeStudio) -> None:
         await until(pilot, lambda: "scoring \\x1b[31mtickets" in shown(pilot.app))
 
 
+def test_the_lines_of_keys_fit_the_narrowest_terminal() -> None:
+    assert max(len(each.keys_shown) for each in (BatchScreen, AnswerScreen)) <= 78
+
+
 # ─── how they look ────────────────────────────────────────────────────────────────────────────────
 
 LOOKS: dict[str, tuple[Callable[[], FakeStudio], str]] = {

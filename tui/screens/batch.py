@@ -39,7 +39,7 @@ class BatchScreen(JobKeysScreen):
         Binding("i", "about", "about", show=False),
         Binding("l", "log", "log", show=False),
     ]
-    keys_shown = "enter row  o order  f differing  / find  m metric  x export  i about  l log  ? help"
+    keys_shown = "enter row  o order  f differ  / find  m metric  x file  i info  l log  ? help"
 
     def __init__(self, parent: str) -> None:
         super().__init__()
