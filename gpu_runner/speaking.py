@@ -58,9 +58,7 @@ class Speaker:
         self.device, self.turns = device, Turns()
         self.wardrobe = Wardrobe(base, device, bnb, token)
         self.tokenizer = self.wardrobe.tokenizer
-        self.tokenizer(
-            "a"
-        )  # the first call undoes a padding that its file sets, which no thread may do beside another's
+        self.tokenizer("a")  # undoes a padding that its file sets: no thread may do that beside others
         for name, adapter in adapters.items():
             self.add(name, adapter)
 
