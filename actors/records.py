@@ -14,6 +14,7 @@ from actors.desk import Desk
 from actors.jobs import fail, move, requeue, told_end
 from actors.numbers import rows_of, upsert
 from core.events import (
+    PROVEN,
     RECORD,
     Artifact,
     Checkpoint,
@@ -43,7 +44,6 @@ from core.types import SYSTEM, FailureClass, JobKind, JobStatus
 S = JobStatus
 LAST = 256  # names of numbers whose newest value is told: those that were told last
 LARGEST = 2**63 - 1  # what a column of whole numbers holds
-PROVEN = 60.0  # seconds of serving after which earlier deaths no longer count against an endpoint
 
 
 class Intake:

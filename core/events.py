@@ -306,6 +306,9 @@ class Serving(Record):
     models: list[str] = []
 
 
+PROVEN = 60.0  # seconds of serving after which earlier deaths no longer count against an endpoint
+
+
 class Served(Record):
     """What an endpoint did since the record before: requests that were answered, refused or failed, tokens made; what it does
     now.

@@ -16,7 +16,7 @@ import torch
 import uvicorn
 from transformers.utils import logging as transformers_logging
 
-from core.events import Finished
+from core.events import PROVEN, Finished
 from core.spec import EndpointSpec
 from core.types import EndpointEngine
 from gpu_runner.child import Context
@@ -112,8 +112,10 @@ class Serving:
     engine: Engine
     terms: Terms
     bound: socket.socket
+    began: float = 0.0  # monotonic times
     told: float = 0.0
     looked: float = 0.0
+    proven: bool = False
 
     async def run(self) -> str:
         """Answer until there is a reason not to; the reason when it is no order and no fault."""
@@ -134,6 +136,7 @@ class Serving:
         return reason
 
     def _announce(self) -> None:
+        self.began = time.monotonic()
         note(self.context.directory, self.bound)
         spool, where = self.context.spool, address(self.spec.host, self.bound)
         spool.phase("serving")
@@ -163,10 +166,14 @@ class Serving:
         return any(number > self.context.attempt for number in numbers) or self.context.spool.gone
 
     def _tell(self, *, last: bool = False) -> None:
+        """Say what was done since; and once that it has served for so long that earlier deaths are no pattern."""
         now = time.monotonic()
-        if (last or now - self.told >= TELL) and (news := self.terms.tally.news()) is not None:
-            self.told = now
-            self.context.spool.write("served", **news)
+        if not last and now - self.told < TELL:
+            return
+        proves = not self.proven and now - self.began > PROVEN + 1
+        if (news := self.terms.tally.news()) is not None or proves:
+            self.told, self.proven = now, self.proven or proves
+            self.context.spool.write("served", **(news or {}))
 
     async def _close(self, server: uvicorn.Server, serving: asyncio.Task[Any]) -> None:
         """Take no more requests, give those under way a moment, then end them."""

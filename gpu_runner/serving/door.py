@@ -81,7 +81,7 @@ class Door:
         if self.terms.key_sha256 is not None:
             if not self._has_key(scope, headers):
                 raise wrong_key()
-        elif urlsplit(f"//{headers.get('host', '')}").hostname not in LOOPBACK:
+        elif _host(headers.get("host", "")) not in LOOPBACK:
             raise ApiError(403, "this endpoint asks for no key, and answers to its own host's names only")
         if scope["method"] != "POST":
             return
@@ -101,10 +101,18 @@ class Door:
         return any(hmac.compare_digest(hashlib.sha256(key.encode()).hexdigest(), wanted) for key in keys)
 
 
+def _host(header: str) -> str | None:
+    """The host that a request says it means."""
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None
+
+
 async def body_of(request: Request) -> bytes:
     """The whole body; raises ApiError when it is too large, or takes too long."""
     told = request.headers.get("content-length", "0")
-    if told.isdigit() and len(told) < 20 and int(told) > BODY:
+    if told.isascii() and told.isdigit() and len(told) < 20 and int(told) > BODY:
         raise _too_large()
     try:
         async with asyncio.timeout(READING):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import time
@@ -40,8 +41,9 @@ def listen(
 
 
 def note(directory: Path, bound: socket.socket) -> None:
-    """Leave word for the next attempt."""
-    write_json(directory / FILE, {"port": bound.getsockname()[1]})
+    """Leave word for the next attempt; on a full disk that one takes another port."""
+    with contextlib.suppress(OSError):
+        write_json(directory / FILE, {"port": bound.getsockname()[1]})
 
 
 def address(host: str, bound: socket.socket) -> str:

@@ -64,6 +64,7 @@ def test_an_endpoint_is_queued_with_its_inputs_frozen_and_told_by_names(desk: De
     assert (spec.generation, spec.idle_seconds, spec.engine) == ({"max_new_tokens": 8}, 60, "studio")
 
 
+@pytest.mark.decision("D-191")
 def test_the_key_is_told_once_and_kept_nowhere(desk: Desk) -> None:
     first = answer(desk, "StartEndpoint", ASKED, "k-1")
     key = first["value"]["key"]
@@ -127,6 +128,7 @@ def test_one_that_dies_before_it_serves_fails_with_a_reason(desk: Desk) -> None:
     assert (told["status"], told["failure_class"]) == ("failed", "killed")
 
 
+@pytest.mark.decision("D-192")
 def test_an_endpoint_that_is_stopped_has_succeeded_and_one_that_is_cancelled_not(desk: Desk) -> None:
     speaker, id = serving(desk)
     assert say(desk, "StopEndpoint", id=id)["status"] == "cancel_requested"
@@ -152,6 +154,17 @@ def test_one_that_waits_is_stopped_at_once(desk: Desk) -> None:
     id = started(desk)
     assert say(desk, "StopEndpoint", id=id)["status"] == "cancelled"
     assert answer(desk, "StopEndpoint", {"id": "gone"})["code"] == "not_found"
+
+
+def test_one_that_was_stopped_before_it_served_is_run_again_as_one_that_was_not(desk: Desk) -> None:
+    id = started(desk)
+    say(desk, "StopEndpoint", id=id)
+    say(desk, "RetryJob", id=id)
+    speaker = runner(desk)
+    speaker.begin(id)
+    say(desk, "CancelJob", id=id)
+    speaker.tell(id, CANCELLED, begin=10)
+    assert shown(desk, id)["status"] == "cancelled"
 
 
 def test_what_it_serves_is_not_removed_until_it_is_over(desk: Desk) -> None:

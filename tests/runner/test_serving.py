@@ -331,12 +331,14 @@ def test_what_it_did_is_told_in_differences(parts: dict[str, Any], tmp_path: Pat
 # ─── without a key ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.decision("D-193")
 def test_without_a_key_no_web_page_of_another_host_is_answered(parts: dict[str, Any], tmp_path: Path) -> None:
     with served(tmp_path, spec_of({**parts, "adapters": []}, key_sha256=None)) as open_one:
         asked = {"model": "base/tiny", "prompt": PROMPT}
         assert httpx.post(f"{open_one.address}/v1/completions", json=asked).status_code == 200
-        rebound = httpx.post(f"{open_one.address}/v1/completions", json=asked, headers={"Host": "evil.example"})
-        assert rebound.status_code == 403
+        for host in ("evil.example", "[::1", "127.0.0.1.evil.example", "a b"):
+            rebound = httpx.post(f"{open_one.address}/v1/completions", json=asked, headers={"Host": host})
+            assert rebound.status_code in (400, 403), host
         form = httpx.post(f"{open_one.address}/v1/completions", content=json.dumps(asked))
         assert form.status_code == 415
         assert httpx.post(f"{open_one.address}/predict", json={"request": {"prompt": PROMPT}}).json()["success"]
@@ -357,6 +359,18 @@ def test_it_ends_when_it_is_told_and_gives_answers_a_moment(parts: dict[str, Any
     assert other.address == f"http://127.0.0.1:{one.records('serving')[0]['port']}"
     other.order("pause")
     assert isinstance(other.ended(), Paused)
+
+
+def test_one_that_has_served_for_a_while_says_so_once(
+    parts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu_runner.serve.PROVEN", -1.0)
+    with served(tmp_path, spec_of({**parts, "adapters": []})) as one:
+        assert one.address
+        wait_for(lambda: one.records("served"))
+        assert httpx.get(f"{one.address}/health").status_code == 200
+    (told,) = one.records("served")
+    assert "requests" not in told
 
 
 def test_it_ends_by_itself_when_nobody_asks(parts: dict[str, Any], tmp_path: Path) -> None:
