@@ -12,9 +12,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from core.messages.adapters import AdapterMetadata
+from core.messages.evaluation import EvaluationBatchReply
 from core.messages.jobs import LogLine
+from core.types import JobStatus
 from tests.tui import scored
-from tests.tui.fake import FakeStudio
+from tests.tui.fake import FakeStudio, filled, job
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 from tui.exported import as_csv
@@ -185,6 +188,50 @@ async def test_the_batchs_log_is_read_on_a_key(studio: FakeStudio) -> None:
         await opened(pilot, "my parcel")
         await pilot.press("l")
         await until(pilot, lambda: "scoring \\x1b[31mtickets" in shown(pilot.app))
+
+
+class Starting(FakeStudio):
+    """A studio with a trained adapter, another one, and a batch that is scored when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows |= filled().rows
+        made = {"base_model_id": "m1", "dataset_id": "d1", "prompt_id": "p1", "framework_type": "legacy"}
+        self.rows["fine_tuning_jobs"] = [job("done", status=JobStatus.succeeded, adapter_id="a2", **made)]
+        self.rows["adapters"] = [
+            AdapterMetadata(id=id, type="project", name=f"tickets-{id}", model_id="m1", location="/x")
+            for id in ("a1", "a2")
+        ]
+
+    def _value(self, message: Any) -> Any:
+        if type(message).__name__ != "StartEvaluationJob":
+            return super()._value(message)
+        self.take(scored.waiting())
+        return EvaluationBatchReply(parent_job_id=scored.BATCH, evaluation_jobs=[])
+
+    def take(self, other: FakeStudio) -> None:
+        """What has come of the batch."""
+        self.results, self.answers = other.results, other.answers
+        self.rows["evaluation_jobs"] = other.rows["evaluation_jobs"]
+
+
+async def test_two_adapters_are_compared_from_the_job_to_the_row_that_tells_them_apart() -> None:
+    studio = Starting()
+    async with Dashboard(make=lambda: studio).run_test(size=(100, 36)) as pilot:
+        await until(pilot, lambda: "adapter-done" in shown(pilot.app))
+        await pilot.press("v")
+        await until(pilot, lambda: "tickets-a1" in shown(pilot.app) and "actions" in shown(pilot.app))
+        await pilot.press("tab", "down", "down", "space", "ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, BatchScreen) and "No answers yet" in shown(pilot.app))
+        (sent,) = [each for each in studio.asked if type(each).__name__ == "StartEvaluationJob"]
+        assert [pair.adapter_id for pair in sent.model_adapter_combinations] == [None, "a2", "a1"]  # type: ignore[attr-defined]
+        studio.take(scored.filled())
+        studio.happened("evaluation_jobs", "e1")
+        await until(pilot, lambda: "▲ better" in shown(pilot.app) and "by number" in shown(pilot.app))
+        await pilot.press("o")
+        await until(pilot, lambda: "most unlike first" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Row 29   1 of 30" in shown(pilot.app) and "✓ right" in shown(pilot.app))
 
 
 def test_the_lines_of_keys_fit_the_narrowest_terminal() -> None:
