@@ -136,7 +136,7 @@ class Serving:
         return reason
 
     def _announce(self) -> None:
-        self.began = time.monotonic()
+        self.began = self.terms.tally.used = time.monotonic()  # while it loads nobody can ask
         note(self.context.directory, self.bound)
         spool, where = self.context.spool, address(self.spec.host, self.bound)
         spool.phase("serving")
