@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -157,3 +158,46 @@ def test_results_hold_what_an_earlier_attempt_scored(spec: Any, tmp_path: Path) 
     end = finished(second.run(spec("one", "base")))
     whole = json.loads((tmp_path / end["summary"]["results"]["json"]).read_text())
     assert [each["id"] for each in whole["combinations"]] == ["1-one", "2-base"] and len(whole["rows"]) == ROWS
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from gpu_runner import spool
+from gpu_runner.child import run
+
+real = spool.Spool.write
+
+def write(self, type, **fields):
+    real(self, type, **fields)
+    if type == "scored" and [fields["job_id"], fields["status"]] == sys.argv[2:]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+spool.Spool.write = write
+run(Path(sys.argv[1]), None)
+"""
+MOMENTS = [("1-one", "succeeded"), ("1-one", "running"), ("2-base", "running"), ("3-two", "succeeded")]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "moment", [MOMENTS[0], *(pytest.param(each, marks=pytest.mark.nightly) for each in MOMENTS[1:])], ids=str
+)
+def test_killed_it_goes_on_to_the_results_of_one_left_alone(spec: Any, tmp_path: Path, moment: tuple[str, str]) -> None:
+    asked, whole = spec("one", "base", "two"), Attempt(tmp_path / "whole")
+    alone = finished(whole.run(asked))
+    killed = Attempt(tmp_path / "killed")
+    (killed.directory / "spec.json").write_text(json.dumps(asked))
+    command = [sys.executable, "-c", DYING, str(killed.directory), *moment]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    second = Attempt(tmp_path / "killed", 2)
+    end = finished(second.run(asked))
+    assert end["outcome"] == "succeeded" and end["summary"]["evaluated"] == 3
+    for name, told in whole.scored().items():
+        assert second.scored()[name]["statistics"] == told["statistics"]
+        assert texts(second, name) == texts(whole, name)
+    sure = []
+    for place, told in ((tmp_path / "killed", end), (tmp_path / "whole", alone)):
+        results = json.loads((place / told["summary"]["results"]["json"]).read_text())
+        sure.append([each["statistics"] for each in results["combinations"]])
+    assert sure[0] == sure[1]
