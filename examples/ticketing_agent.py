@@ -1,6 +1,6 @@
 """A ticketing agent: reads customers' tickets, lets a fine-tuned model say what each calls for, does it, and answers.
 
-    fts serve smollm tickets-1 --num-gpu 0 --num-memory 4          prints the endpoint's address and, once, its key
+    fts serve smollm --adapter tickets-1 --num-gpu 0 --num-memory 4           prints the endpoint's address and, once, its key
     FTS_ENDPOINT_KEY=… python examples/ticketing_agent.py --url http://127.0.0.1:PORT --model tickets-1
 
 It asks for tickets line by line, or takes a file of them (`agent.py … < tickets.txt`). What is done is written to
