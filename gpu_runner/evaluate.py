@@ -25,6 +25,7 @@ from gpu_runner.child import Context
 from gpu_runner.data import Row
 from gpu_runner.device import Device, Warn, choose_device, cpu_has_bf16
 from gpu_runner.failures import Cancelled, JobError, LeftOut, Paused, failure_of
+from gpu_runner.folding import folded
 from gpu_runner.generate import Generated, generate, losses, marks_of
 from gpu_runner.grading import Grader
 from gpu_runner.holding import Writing, with_room
@@ -242,7 +243,7 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
     spec, context, look = work.spec, work.context, partial(work.look, combination)
     name = combination.adapter.name if combination.adapter else f"{combination.model.name} (base)"
     context.spool.phase(f"loading {name}")
-    with base.wearing(combination.adapter) as model:
+    with base.wearing(combination.adapter) as model, folded(model, work.device):
         context.spool.phase(f"evaluating {name}")
         torch.manual_seed(spec.seed)
         questions = work.questions(combination, base.tokenizer)

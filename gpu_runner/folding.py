@@ -23,9 +23,9 @@ MOST = 1 << 30  # bytes of weights that are kept meanwhile
 
 @contextmanager
 def folded(model: Any, device: Device) -> Iterator[None]:
-    """The PEFT model with its adapter in the weights, where that is worth it; as it was afterwards."""
+    """The model with its adapter, if it wears one, in the weights, where that is worth it; as it was afterwards."""
     layers = [each for each in model.modules() if isinstance(each, BaseTunerLayer)]
-    if not _worth(model, layers, device):
+    if not layers or not _worth(model, layers, device):
         yield
         return
     kept = [(each.base_layer.weight, each.base_layer.weight.detach().clone()) for each in layers]
@@ -46,7 +46,7 @@ def _worth(model: Any, layers: list[Any], device: Device) -> bool:
     config = model.peft_config["default"]
     if device.kind != "cpu" or device.precision != "fp32" or config.peft_type != PeftType.LORA:
         return False
-    if getattr(config, "use_dora", False) or getattr(config, "lora_bias", False) or not layers:
+    if getattr(config, "use_dora", False) or getattr(config, "lora_bias", False):
         return False
     users = Counter(each.data_ptr() for _, each in model.named_parameters(remove_duplicate=False))
     bases = [each.base_layer for each in layers]

@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from core.spec import AdapterSource, ModelSource
 from gpu_runner.device import Device
 from gpu_runner.failures import JobError
-from gpu_runner.folding import folded
 from gpu_runner.models import adapter_path, load_model, load_tokenizer
 
 
@@ -50,8 +49,7 @@ class Base:
             raise JobError(f"adapter {adapter.name} can't be put on {self.source.name}: {error}") from error
         must_fit(model, path, f"adapter {adapter.name} does not fit {self.source.name}")
         try:
-            with folded(model, self.device):
-                yield model
+            yield model
         finally:
             self._model = model.unload()
             vars(self._model).pop("peft_config", None)  # PEFT's mark of a model that was adapted
