@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session, defer
 
-from actors import freezing, lineage
+from actors import freezing, lineage, promoting
 from actors.axolotl import frozen_config, prompted
 from actors.handlers import handles
 from actors.jobs import submit
@@ -37,6 +37,7 @@ from core.store.session import Unit
 from core.store.tables import FineTuningJob, Job
 from core.types import JobKind, JobStatus, LossOn, Method
 
+PROMOTED = ("promote_as", "promote_metric", "promote_dataset_id", "promote_prompt_id")  # they have a row of their own
 Configs = dict[str, tuple[str | None, dict[str, Any] | None]]
 
 
@@ -67,6 +68,7 @@ def start_fine_tuning_job(message: StartFineTuningJob, unit: Unit, world: RealWo
         step=0,
     )
     lineage.note(unit.session, spec)
+    promoting.note(unit, id, message)
     submit(world.desk, unit, job)
     return FineTuningJobReply(fine_tuning_job=metadata(row, job, Board(unit.session, world.desk.settings)))
 
@@ -128,7 +130,7 @@ def _out_dir(message: StartFineTuningJob, world: RealWorld) -> Path:
 
 
 def _columns(message: StartFineTuningJob, spec: FineTuningSpec, configs: Configs) -> dict[str, Any]:
-    skipped = {"priority", "out_dir", "user_config"} | {
+    skipped = {"priority", "out_dir", "user_config", *PROMOTED} | {
         name for stem, _ in CONFIG_FIELDS for name in (stem, f"{stem}_id")
     }
     columns = {name: None if value == "" else value for name, value in message.model_dump(exclude=skipped).items()}

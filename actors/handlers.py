@@ -23,6 +23,7 @@ DOMAINS = (
     "evaluation",
     "scored",
     "exporting",
+    "promoting",
     "comparing",
     "endpoints",
     "splits",

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from sqlalchemy import delete, func, select, tuple_, update
 
-from actors import freeing, gangs, keeping, kept_room, logs, planning, seams
+from actors import freeing, gangs, keeping, kept_room, logs, planning, promoting, seams
 from actors.desk import Desk
 from actors.giving_way import give_way
 from actors.hosts import HELD
@@ -35,6 +35,7 @@ def tick(desk: Desk, now: float | None = None) -> None:
     make_room(desk, now)
     seams.mend(desk)
     give_way(desk, now)
+    promoting.advance(desk, now)
     if now % RETAIN_EVERY < 1:
         retain(desk, now)
 

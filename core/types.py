@@ -78,6 +78,17 @@ class ModelExportType(StrEnum):
     cml_model = "cml_model"
 
 
+class PromotionState(StrEnum):
+    """Where a promotion is (actors/promoting.py)."""
+
+    waiting = "waiting"  # for the training
+    evaluating = "evaluating"
+    exporting = "exporting"
+    promoted = "promoted"
+    kept = "kept"  # what has the name is as good or better
+    failed = "failed"
+
+
 class EvaluationJobType(StrEnum):
     """Which evaluation engine runs a job."""
 

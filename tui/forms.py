@@ -64,6 +64,7 @@ GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
             ),
         ),
         ("Where", ("num_cpu", "num_gpu", "num_memory", "num_workers", "priority", "out_dir", "auto_add_adapter")),
+        ("Register it if it is better", ("promote_as", "promote_metric", "promote_dataset_id", "promote_prompt_id")),
         ("More", ()),
     ),
     "ExportModel": (

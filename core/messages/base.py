@@ -92,6 +92,7 @@ DOMAINS = (
     "job_verbs",
     "models",
     "planning",
+    "promoting",
     "prompts",
     "removal",
     "results",

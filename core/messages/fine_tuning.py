@@ -163,6 +163,15 @@ class FineTuningRequest(Part):
         None, description="guide or fast: the values of fields that the request leaves out (docs/training.md)."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher runs earlier.")
+    promote_as: str | None = Field(
+        None,
+        description="Register the adapter with its base model under this name in MLflow, as champion, if it is better than the one that has it.",
+    )
+    promote_metric: str = Field("exact_match", description="By which metric of an evaluation it is to be better.")
+    promote_dataset_id: str | None = Field(
+        None, description="The dataset that both are evaluated on; none: the held-out rows of the training's own."
+    )
+    promote_prompt_id: str | None = Field(None, description="The prompt for it; none: the training's.")
 
     @model_validator(mode="before")
     @classmethod

@@ -312,4 +312,5 @@ import core.messages.axolotl  # noqa: E402  # its rule on the request
 import core.messages.config_rules  # noqa: E402  # those of configs
 import core.messages.engine_rules  # noqa: E402  # those of other engines
 import core.messages.fitting_rules  # noqa: E402  # those of memory
-import core.messages.method_rules  # noqa: E402, F401  # and those of what is trained how
+import core.messages.method_rules  # noqa: E402  # those of what is trained how
+import core.messages.promoting  # noqa: E402, F401  # and those of what is registered then

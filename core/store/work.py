@@ -141,3 +141,28 @@ class Metric(Base):
     value: Mapped[float]
     at: Mapped[float]
     attempt: Mapped[int]
+
+
+class Promotion(Base):
+    """The way of what a training makes to a name in the registry; `id` is the training's, `waits_for` the job that is waited for."""
+
+    __tablename__ = "promotions"
+
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    name: Mapped[str] = mapped_column(String, index=True)
+    metric: Mapped[str]
+    state: Mapped[str] = mapped_column(String, index=True)
+    reason: Mapped[str] = mapped_column(Text)
+    waits_for: Mapped[str]
+    look_at: Mapped[float]
+    dataset_id: Mapped[str | None]
+    prompt_id: Mapped[str | None]
+    adapter_id: Mapped[str | None]
+    champion_adapter_id: Mapped[str | None]
+    evaluation_id: Mapped[str | None]
+    export_id: Mapped[str | None]
+    version: Mapped[str | None]
+    value: Mapped[float | None]
+    champion_value: Mapped[float | None]
+    created_at: Mapped[float | None]
+    updated_at: Mapped[float | None]

@@ -158,3 +158,35 @@ class Newest:
         return isinstance(other, Newest) and self.at == other.at
 
     __hash__ = None  # type: ignore[assignment]
+
+
+@looks("GetPromotion")
+class GetPromotion(Look):
+    """No play asks for a promotion (tests/handlers/test_promotion.py does): there is none."""
+
+    def ask(self, pick: Picker) -> Payload:
+        return {"id": pick.id("fine_tuning_jobs")}
+
+    def expect(self, model: Model, payload: Payload) -> Expected:
+        return expected(code="not_found")
+
+
+@looks("ListPromotions")
+class ListPromotions(Look):
+    """None of them, by whatever filter."""
+
+    def ask(self, pick: Picker) -> Payload:
+        options = {
+            "name": lambda: pick.of(["tickets", ""]),
+            "state": lambda: pick.of(["waiting", "kept"], ["done", ""]),
+            "after": lambda: pick.id("fine_tuning_jobs"),
+        }
+        return pick.some(options, 2)
+
+    def expect(self, model: Model, payload: Payload) -> Expected:
+        if payload.get("state") in ("done", ""):
+            return expected(["FT-151"])
+        return expected(["MS-105"] if payload.get("after") is not None else [])
+
+    def check(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
+        assert value == {"promotions": [], "has_more": False}
