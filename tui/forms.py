@@ -33,6 +33,7 @@ CONFIG_KINDS = {
     "axolotl_config_id": "axolotl",
     "generation_config": "generation_config",
 }
+LEFT_OUT = {"promote_dataset_id", "promote_prompt_id"}  # not chosen for people, even where there is but one
 GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "StartFineTuningJob": (
         ("What to train", ("adapter_name", "base_model_id", "dataset_id", "prompt_id", "chat_template")),

@@ -21,7 +21,7 @@ from core.rules import refusing
 from core.text import plain
 from tui import forms
 from tui.cli.references import REFERENCES
-from tui.forms import CONFIG_KINDS, Field
+from tui.forms import CONFIG_KINDS, LEFT_OUT, Field
 from tui.screens.base import StudioScreen
 from tui.view import words
 from tui.widgets.banner import Banner
@@ -115,6 +115,8 @@ class FormScreen(StudioScreen):
     def _unchosen(self, field: Field) -> str:
         if field.name.removesuffix("_id") in self.kept:
             return "as the job had it"
+        if field.name in LEFT_OUT:
+            return "the training's own"
         return "the default" if field.name in CONFIG_KINDS else "choose one"
 
     def on_mount(self) -> None:
@@ -186,7 +188,7 @@ class FormScreen(StudioScreen):
         select.set_options([(Content(plain(name, limit=60)), id) for name, id in options])
         if wanted:
             select.value = wanted
-        elif len(options) == 1 and field.name not in CONFIG_KINDS:
+        elif len(options) == 1 and field.name not in {*CONFIG_KINDS, *LEFT_OUT}:
             select.value = options[0][1]
 
     def _gpus(self, _: None) -> None:
