@@ -57,8 +57,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
-def show(value: Mapping[str, Any], form: str) -> None:
-    """Print a reply's value in the form asked for."""
+def show(value: Mapping[str, Any], form: str, *, whole: bool = False) -> None:
+    """Print a reply's value in the form asked for; `whole` is a table with everything where there is a short one."""
     if form == "json":
         print(json.dumps(value, indent=2, ensure_ascii=False))
     elif form == "yaml":
@@ -70,7 +70,7 @@ def show(value: Mapping[str, Any], form: str) -> None:
     elif "combinations" in value or "mlflow_experiment" in value:
         from tui.cli import scored
 
-        (scored.show_rows if "combinations" in value else scored.show_results)(value)
+        scored.show_rows(value) if "combinations" in value else scored.show_results(value, whole=whole)
     elif "questions" in value:
         from tui.cli import compare
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from core.text import plain
 from tui.cli import output
 from tui.cli.parsing import add_command
 from tui.cli.references import BATCH, by_name
-from tui.cli.tables import table
+from tui.cli.tables import table, terminal, wide
 from tui.exported import SUFFIXES, export
 from tui.view import scores
 from tui.view.describe import described
+from tui.view.fit import cut
 
 TEXT = "Write the rows of a batch with all answers and scores into a file: CSV for spreadsheets, or JSON with the table too."
 
@@ -59,26 +60,67 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def show_results(value: Mapping[str, Any]) -> None:
-    """What each combination came to by each metric, and what its difference from the baseline is worth."""
+def show_results(value: Mapping[str, Any], *, whole: bool = False) -> None:
+    """What each combination came to, and what its difference from the baseline is worth: by what decides, or by every metric."""
     results = [each for each in value["results"] if each["scores"]]
-    sure = [metric for metric in value["metrics"] if scores.is_sure(metric, results)]
+    if whole:
+        _by_metric(value["metrics"], results)
+    elif results:
+        _in_short(value["metrics"], results)
+    for each in value["results"]:
+        if each["status"] != "succeeded":
+            print(plain(f"{each['combination']}: {each['status']}. {each['error'] or ''}", limit=400).strip())
+    _around(value)
+    if any(score["verdict"] for each in results for score in each["scores"].values()):
+        print(scores.LEGEND if whole else scores.WORDS, file=sys.stderr)
+
+
+def _in_short(metrics: Sequence[str], results: Sequence[Mapping[str, Any]]) -> None:
+    """One table of what decides; where a line has no room for the words, they stand below their figures."""
+    titles = {metric: title for metric, title in DECIDING.items() if metric in metrics}
+    names, columns, room = scores.short_names(results), (WHO, *titles.values()), terminal()
+    told = [(names[str(each["id"])], [scores.in_short(each, metric) for metric in titles]) for each in results]
+    rows = [_row(columns, who, map(" ".join, cells)) for who, cells in told]
+    if room is not None and wide(columns, rows) > room:
+        figures = [[figure for figure, _ in cells] for _, cells in told]
+        words = [_row(columns, "", (word for _, word in cells)) for _, cells in told]
+        left = room - wide(columns, [*words, *(_row(columns, "", each) for each in figures)]) + len(WHO)
+        first = [
+            _row(columns, cut(who, max(len(WHO), left)), each) for (who, _), each in zip(told, figures, strict=True)
+        ]
+        rows = [line for pair in zip(first, words, strict=True) for line in pair]
+    table(rows, columns)
+    if more := len(metrics) - len(titles):
+        print(f"{more} more metric{'s' if more > 1 else ''}, intervals and chance: --all", file=sys.stderr)
+    print()
+
+
+def _row(columns: Sequence[str], who: str, cells: Iterable[str]) -> dict[str, str]:
+    return dict(zip(columns, (who, *(each.strip() for each in cells)), strict=True))
+
+
+def _by_metric(metrics: Sequence[str], results: Sequence[Mapping[str, Any]]) -> None:
+    """A table for every metric that has an interval, and one of what only describes."""
+    sure = [metric for metric in metrics if scores.is_sure(metric, results)]
     if len(results) == 1:
         table([{"metric": scores.named(metric), **_figures(results[0], metric)} for metric in sure], (METRIC, *COLUMNS))
     for metric in sure if len(results) > 1 else ():
         print(scores.heading(metric, results))
         table([_line(each, metric) for each in results if metric in each["scores"]], (WHO, *COLUMNS))
         print()
-    if others := [metric for metric in value["metrics"] if metric not in sure]:
+    if others := [metric for metric in metrics if metric not in sure]:
         table([_described(each, others) for each in results], (WHO, *map(scores.named, others)))
         print()
-    for each in value["results"]:
-        if each["status"] != "succeeded":
-            print(plain(f"{each['combination']}: {each['status']}. {each['error'] or ''}", limit=400).strip())
-    _around(value)
 
 
 METRIC, WHO = "metric", "combination"
+DECIDING = {  # by these one sees which is better -> how they are called where there is little room
+    "exact_match": "exact %",
+    "f1": "F1 %",
+    "rougeL": "rougeL %",
+    "loss": "loss",
+    "stopped_by_eos": "EOS %",
+}
 COLUMNS = ("value", "difference", "against the baseline", "95 % from … to", "chance")
 
 
@@ -108,8 +150,6 @@ def _around(value: Mapping[str, Any]) -> None:
         for name in ("name", "dataset", "status", "notes", "files", "mlflow_experiment", "mlflow_uri")
     }
     print(described({**facts, "rows": next((each["rows"] for each in value["results"] if each["rows"]), None)}))
-    if any(score["verdict"] for each in value["results"] for score in each["scores"].values()):
-        print(scores.LEGEND, file=sys.stderr)
 
 
 def show_rows(value: Mapping[str, Any]) -> None:

@@ -41,6 +41,11 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = Non
         print(text)
 
 
+def wide(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many cells a line of the table takes when nothing is cut."""
+    return _wide(_natural([list(names), *([cell(name, row.get(name)) for name in names] for row in rows)])) - GAP
+
+
 def lines(names: Sequence[str], rows: Sequence[Mapping[str, Any]], room: int | None) -> Iterator[str]:
     """The table's lines in `room` cells, or as wide as they are when it is None."""
     prose = names[-1] if names and names[-1] in PROSE else None

@@ -181,6 +181,9 @@ def _declare(verbs: Any, verb: Verb) -> None:
             metavar="MODEL[:ADAPTER]",
             help="a base model, with an adapter or without; again for each",
         )
+    if verb.message == "GetEvaluationResults":
+        text = "every metric in a table of its own, with intervals and chance"
+        parser.add_argument("--all", action="store_true", help=text)
     if issubclass(message, Command) and verb.verb in ("submit",):
         parser.add_argument("--wait", action="store_true", help="show progress and wait for the end")
     add_options(parser, message, without=(verb.positional, verb.second))
@@ -251,7 +254,7 @@ def _send(arguments: argparse.Namespace, name: str, fields: dict[str, Any]) -> i
         value = answer.value.model_dump(mode="json")
         if getattr(arguments, "wait", False):
             return _wait(client, value, arguments.output)
-        output.show(value, arguments.output)
+        output.show(value, arguments.output, whole=getattr(arguments, "all", False))
         if value.get("removed") is False:
             _hint(client, fields, name, repr(fields.get("id")))
         if name == "GeneratePrompt" and arguments.output == "table":

@@ -150,6 +150,7 @@ def _end(client: StudioClient, id: str, job: Any) -> None:
         from tui.cli.scored import show_results
 
         show_results(_results(client, id))
+        print(f"`fts evaluation results {id} --all` tells every metric", file=sys.stderr)
         print(f"`fts evaluation rows {id} --order differs` shows the answers side by side", file=sys.stderr)
     elif job.status.value == "succeeded" and getattr(job, "result", None) is not None:
         row = job.model_dump(mode="json")

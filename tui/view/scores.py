@@ -22,9 +22,9 @@ VERDICTS: dict[str, tuple[str, str]] = {
     "same": ("=", "dim"),
     "can't tell": ("?", "wait"),
 }
+WORDS = "better, worse: more than chance explains. can't tell: it may be chance; more rows would tell."
 LEGEND = (
-    "The difference is that from the baseline on the same rows, in brackets where it lies with 95 % certainty. "
-    "better, worse: more than chance explains. can't tell: it may be chance; more rows would tell."
+    "The difference is that from the baseline on the same rows, in brackets where it lies with 95 % certainty. " + WORDS
 )
 
 
@@ -102,6 +102,17 @@ def word(result: Row, metric: str) -> tuple[str, str]:
     verdict = str((result["scores"].get(metric) or {}).get("verdict") or "")
     symbol, style = VERDICTS.get(verdict, ("", ""))
     return f"{symbol} {verdict}".strip(), style
+
+
+def in_short(result: Row, metric: str) -> tuple[str, str]:
+    """(the value and its difference from the baseline, the word for that); both empty where there is no such score."""
+    score = result["scores"].get(metric)
+    if score is None:
+        return "", ""
+    delta = score.get("delta")
+    shown = "" if delta is None else signed(metric, delta)
+    told = "baseline" if result["baseline"] else str(score.get("verdict") or "")
+    return f"{figure(metric, score['value'])} {shown}".rstrip(), told
 
 
 def short_names(results: Sequence[Row]) -> dict[str, str]:
