@@ -209,10 +209,9 @@ def stop_answers(message: StopAnswers, unit: Unit, world: RealWorld) -> StoppedR
 @handles(EndComparison)
 def end_comparison(message: EndComparison, unit: Unit, world: RealWorld) -> JobStateReply:
     """A queued session ends now, one that answers when its runner has ended it: it has succeeded then."""
-    row, job = _session(unit.session, message.id, lock=True)
+    _, job = _session(unit.session, message.id, lock=True)
     if S(job.status).finished:
         raise Conflict(f"the comparison has ended: {job.status}")
-    row.stop_asked = True
     stop(world.desk, unit, job, "was ended before it answered", "it was asked to end")
     return JobStateReply(id=job.id, status=S(job.status), priority=job.priority)
 

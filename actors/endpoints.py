@@ -128,12 +128,11 @@ def _adapter(settings: Settings, session: Session, id: str) -> AdapterSource:
 @handles(StopEndpoint)
 def stop_endpoint(message: StopEndpoint, unit: Unit, world: RealWorld) -> JobStateReply:
     """A queued endpoint ends now, one that serves when its runner has stopped it: it has succeeded then."""
-    row: Endpoint = found(unit.session, Endpoint, message.id, "endpoint", lock=True)
+    row: Endpoint = found(unit.session, Endpoint, message.id, "endpoint")
     job: Job = locked(unit.session, Job, row.id)
     status = S(job.status)
     if status.finished:
         raise Conflict(f"the endpoint has ended: {status.value}")
-    row.stop_asked = True
     stop(world.desk, unit, job, "was stopped before it served", "it was asked to stop")
     return JobStateReply(id=row.id, status=S(job.status), priority=job.priority)
 

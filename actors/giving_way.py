@@ -94,10 +94,9 @@ def _enough(job: Waiting, host: Host, quiet: Sequence[Quiet]) -> list[Quiet]:
 def _end(desk: Desk, unit: Unit, id: str, waiting: str) -> None:
     """End it, unless it was asked something, or the other got room elsewhere, meanwhile."""
     job: Job | None = locked(unit.session, Job, id)
-    other, row = unit.session.get(Job, waiting), unit.session.get(Comparison, id)
-    if job is None or row is None or other is None or other.status != S.queued or job.status != S.running:
+    other = unit.session.get(Job, waiting)
+    if job is None or other is None or other.status != S.queued or job.status != S.running:
         return
     if questions.open_ones(unit.session, id):
         return
-    row.stop_asked = True
     stop(desk, unit, job, "", f"nobody asks it, and {other.name} needs its room")

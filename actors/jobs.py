@@ -93,14 +93,30 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
 
 def _was_to_stop(unit: Unit, job: Job) -> bool:
     """Whether the job is an endpoint or a session that was stopped, not cancelled: it has done what it was there for."""
-    tables: dict[str, type[Any]] = {JobKind.endpoint: Endpoint, JobKind.comparison: Comparison}
-    row = unit.session.get(tables[job.kind], job.id) if job.kind in tables else None
+    row = _goes_on(unit, job)
     return row is not None and row.stop_asked
 
 
+def _goes_on(unit: Unit, job: Job) -> Any:
+    """The row of a job that goes on until someone ends it: an endpoint, or a session."""
+    tables: dict[str, type[Any]] = {JobKind.endpoint: Endpoint, JobKind.comparison: Comparison}
+    return unit.session.get(tables[job.kind], job.id) if job.kind in tables else None
+
+
+def go_on(unit: Unit, job: Job) -> None:
+    """It is run again: that someone once ended it counts no more."""
+    if (row := _goes_on(unit, job)) is not None:
+        row.stop_asked = False
+
+
 def stop(desk: Desk, unit: Unit, job: Job, before: str, after: str) -> None:
-    """End what goes on until someone ends it: one that waits now (`before` says so), one that a runner has when that has."""
+    """End what goes on until someone ends it: one that waits now (`before` says so), one that a runner has when that has.
+
+    One that is being cancelled stays so: it was cancelled, whoever ends it as well.
+    """
     status = JobStatus(job.status)
+    if status is not S.cancel_requested:
+        _goes_on(unit, job).stop_asked = True
     if status in {S.queued, S.paused}:
         move(unit, job, S.cancelled, f"{job.name} {before}")
     elif status is not S.cancel_requested:

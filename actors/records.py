@@ -83,6 +83,7 @@ class Intake:
         job.fresh = False
         if job.kind == JobKind.comparison:
             questions.begin_anew(self.unit.session, job)
+            questions.active(self.unit, job.id)  # it can be asked from now on, however long it had waited
         job.started_at = job.started_at or record.at
         job.total_steps = record.total_steps or job.total_steps
         if job.status == S.assigned:

@@ -6,13 +6,13 @@ from sqlalchemy import select
 
 from actors.desk import Desk
 from actors.handlers import handles
-from actors.jobs import ENDS, move, target, told_end, wake_runners
+from actors.jobs import ENDS, go_on, move, target, told_end, wake_runners
 from actors.world import RealWorld
 from core.errors import Conflict
 from core.messages.job_verbs import CheckpointJob, PauseJob, ResumeJob, RetryJob, SetJobPriority
 from core.messages.jobs import CancelJob, JobStateReply
 from core.store.session import Unit
-from core.store.tables import Endpoint, EvaluationJob, Job
+from core.store.tables import EvaluationJob, Job
 from core.types import JobKind, JobStatus
 
 S = JobStatus
@@ -94,8 +94,7 @@ def retry_job(message: RetryJob, unit: Unit, world: RealWorld) -> JobStateReply:
     if job.fresh:
         _forget(job)
     _revive_batch(unit, job, anew=not message.from_checkpoint)
-    if (endpoint := unit.session.get(Endpoint, job.id)) is not None:
-        endpoint.stop_asked = False
+    go_on(unit, job)
     how = "from its last checkpoint" if message.from_checkpoint else "anew"
     text = f"{job.name} is run again, {how}"
     _queue(world.desk, unit, job, text, event="JobRetried", reason="retried", from_checkpoint=message.from_checkpoint)

@@ -39,7 +39,9 @@ class ComparisonMetadata(JobState):
     generation_config: str | None = None
     model_bnb_config: str | None = None
     idle_seconds: float
-    active_at: float = Field(description="When it was last asked something, or done with an answer; unix seconds.")
+    active_at: float = Field(
+        description="When it last began, was asked something, or was done with an answer; unix seconds."
+    )
     num_cpu: int
     num_gpu: int
     num_memory: int

@@ -270,6 +270,27 @@ def test_a_session_that_was_cancelled_can_be_run_again(desk: Desk, runner: Speak
     assert say(desk, "RetryJob", id=id)["status"] == "queued"
 
 
+def test_one_that_was_ended_before_it_answered_is_run_again_as_one_that_was_not(desk: Desk, runner: Speaker) -> None:
+    id = begin(desk)
+    say(desk, "EndComparison", id=id)
+    say(desk, "RetryJob", id=id)
+    runner.begin(id)
+    say(desk, "CancelJob", id=id)
+    runner.tell(id, {"type": "finished", "at": 2.0, "outcome": "cancelled"}, begin=10)
+    assert job(desk, id).status == "cancelled"
+
+
+def test_one_that_begins_again_after_long_is_not_ended_before_it_can_be_asked(desk: Desk, runner: Speaker) -> None:
+    id = begin(desk, num_cpu=2)
+    runner.begin(id)
+    runner.report({"job_id": id, "attempt": 1, "offset": 10, "next_offset": 10, "alive": False, "exit_code": -9})
+    quiet(desk, id, 3600)
+    assert runner.tell(id, STARTED, attempt=2)["order"] == "run"
+    waiting = start(desk, "waiting")
+    give_way(desk, time.time())
+    assert (job(desk, id).status, job(desk, waiting).status) == ("running", "queued")
+
+
 def quiet(desk: Desk, id: str, seconds: float = 61) -> None:
     """Nobody has asked it for so long."""
     with desk.store.write() as unit:

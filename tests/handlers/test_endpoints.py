@@ -143,6 +143,14 @@ def test_an_endpoint_that_is_stopped_has_succeeded_and_one_that_is_cancelled_not
     assert answer(desk, "StopEndpoint", {"id": id})["code"] == "conflict"
 
 
+def test_one_that_was_cancelled_stays_so_when_it_is_stopped_as_well(desk: Desk) -> None:
+    speaker, id = serving(desk)
+    say(desk, "CancelJob", id=id)
+    assert say(desk, "StopEndpoint", id=id)["status"] == "cancel_requested"
+    speaker.tell(id, CANCELLED, begin=20)
+    assert shown(desk, id)["status"] == "cancelled"
+
+
 def test_one_that_dies_while_it_stops_has_stopped(desk: Desk) -> None:
     speaker, id = serving(desk)
     say(desk, "StopEndpoint", id=id)

@@ -121,8 +121,8 @@ class RetryJob(Ask):
         for row in model.batch(job["id"]):
             if row["id"] not in (job["cancelled"] or []) and (anew or row["status"] != "succeeded"):
                 model.change("evaluation_jobs", row["id"], status="queued")
-        if job["kind"] == "endpoint":
-            model.change("endpoints", job["id"], stop_asked=False)
+        if job["kind"] in ("endpoint", "comparison"):
+            model.change(f"{job['kind']}s", job["id"], stop_asked=False)
         queued(model, job, now, "JobRetried")
 
 

@@ -9,7 +9,7 @@ from tests.handlers.machine.looking import Look, looks, same
 from tests.handlers.machine.model import ENDS, HELD, Model, Row, Tables
 from tests.handlers.machine.plays import Expected, Payload, Picker, Play, expected, plays
 from tests.handlers.machine.removing import Removal
-from tests.handlers.machine.running import moved
+from tests.handlers.machine.running import moved, stopped
 from tests.handlers.machine.starting import (
     either,
     given_configs,
@@ -165,7 +165,7 @@ class EndComparison(Play):
 
     def do(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
         job = model.tables["jobs"][payload["id"]]
-        model.change("comparisons", payload["id"], stop_asked=True)
+        model.change("comparisons", payload["id"], stop_asked=stopped(model, job, "comparisons"))
         if job["status"] in ("queued", "paused"):
             moved(model, job, "cancelled")
         elif job["status"] != "cancel_requested":

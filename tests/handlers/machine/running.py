@@ -41,6 +41,11 @@ def moved(model: Model, job: Row, status: str, event: str | None = None) -> None
     model.say(event or EVENTS[status], "jobs", job["id"])
 
 
+def stopped(model: Model, job: Row, table: str) -> bool:
+    """Whether a job that is ended was stopped: one that is being cancelled stays as it is."""
+    return bool(model.tables[table][job["id"]]["stop_asked"] or job["status"] != "cancel_requested")
+
+
 def ended(model: Model, row: Row, status: str) -> None:
     """One evaluation of a batch is over."""
     model.change("evaluation_jobs", row["id"], status=status)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.handlers.machine.model import ENDS, Model, Tables
 from tests.handlers.machine.plays import Expected, Payload, Picker, Play, blank, expected, plays
 from tests.handlers.machine.removing import Removal
-from tests.handlers.machine.running import moved
+from tests.handlers.machine.running import moved, stopped
 from tests.handlers.machine.starting import (
     config_of,
     either,
@@ -105,7 +105,7 @@ class StopEndpoint(Play):
 
     def do(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
         job = model.tables["jobs"][payload["id"]]
-        model.change("endpoints", payload["id"], stop_asked=True)
+        model.change("endpoints", payload["id"], stop_asked=stopped(model, job, "endpoints"))
         if job["status"] in ("queued", "paused"):
             moved(model, job, "cancelled")
         elif job["status"] != "cancel_requested":
