@@ -1,4 +1,4 @@
-"""Exports (docs/decisions.md, D-030 and D-046) are frozen, queued and listed, and refused with the guide's ids; a split is its own job's."""
+"""Exports (docs/decisions.md, D-030, D-046 and D-202) are frozen, queued and listed, and refused with the guide's ids; a split is its own job's."""
 
 from __future__ import annotations
 

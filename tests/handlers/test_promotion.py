@@ -1,4 +1,4 @@
-"""The promotion gate: what a training makes is registered under a name only when it is better than what has the name."""
+"""The promotion gate (docs/decisions.md, D-203): what a training makes is registered under a name only when it is better than what has the name."""
 
 from __future__ import annotations
 

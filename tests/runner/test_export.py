@@ -1,4 +1,4 @@
-"""A merged model answers like base and adapter, is whole under its name or not there, and a broken one is caught."""
+"""A merged model (docs/decisions.md, D-201) answers like base and adapter, is whole under its name or not there, and a broken one is caught."""
 
 from __future__ import annotations
 
