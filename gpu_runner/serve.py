@@ -23,6 +23,7 @@ from gpu_runner.child import Context
 from gpu_runner.evaluate import LIBRARIES, device_for
 from gpu_runner.failures import Cancelled, Paused
 from gpu_runner.serving.app import make_app
+from gpu_runner.serving.connection import Connection
 from gpu_runner.serving.door import Terms
 from gpu_runner.serving.engine import Engine
 from gpu_runner.serving.listening import address, free_port, listen, note
@@ -191,7 +192,7 @@ class Serving:
 def _config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         access_log=False,  # addresses may hold keys

@@ -114,7 +114,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | Annotated[list[TextPart], Field(fail_fast=True)]
     name: str | None = None
     refusal: None = None
 
@@ -142,13 +142,16 @@ class Chat(Settings):
         return kept
 
 
-Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+# Of a list of millions the first that is wrong is told: all of them took minutes and gigabytes.
+Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, fail_fast=True)]
+Texts = Annotated[list[str], Field(fail_fast=True)]
+IdLists = Annotated[list[Ids], Field(fail_fast=True)]
 
 
 class Completion(Settings):
     """/v1/completions: texts, or token ids, to be gone on from."""
 
-    prompt: str | list[str] | Ids | list[Ids]
+    prompt: str | Texts | Ids | IdLists
 
     @field_validator("prompt")
     @classmethod

@@ -17,14 +17,15 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.messages.endpoint_rules import loopback
 from gpu_runner.serving.errors import ApiError, stopping, too_many, wrong_key
-from gpu_runner.serving.tally import Tally
+from gpu_runner.serving.tally import LEFT, Tally
 
 BODY = 4 << 20  # bytes of a body
 READING = 30.0  # seconds in which a body must be here
+TAKING = 60.0  # seconds in which a caller must take some of what is said
 OPEN = frozenset({"/health"})  # asked without a key
 GUIDES = frozenset({"/", "/predict"})  # Cloudera's callers put their key into the address
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass
@@ -68,7 +69,12 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            try:
+                async with asyncio.timeout(TAKING):  # who reads no further would keep others out
+                    await send(message)
+            except TimeoutError:
+                status = LEFT
+                raise
 
         self.terms.tally.began()
         try:
@@ -81,7 +87,7 @@ class Door:
         if self.terms.key_sha256 is not None:
             if not self._has_key(scope, headers):
                 raise wrong_key()
-        elif _host(headers.get("host", "")) not in LOOPBACK:
+        elif not loopback(_host(headers.get("host", "")) or ""):
             raise ApiError(403, "this endpoint asks for no key, and answers to its own host's names only")
         if scope["method"] != "POST":
             return

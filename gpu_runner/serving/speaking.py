@@ -65,7 +65,9 @@ class Speaking:
         if len(asked.prompts) > MOST_PROMPTS:
             raise ApiError(400, f"prompt: {MOST_PROMPTS} at most in one request", param="prompt")
         options = asked.over(self.config)
-        made = [self._question(each, asked.model, options, asked) for each in asked.prompts]
+        made = await asyncio.to_thread(
+            lambda: [self._question(each, asked.model, options, asked) for each in asked.prompts]
+        )
         return await self._respond(request, made, asked, Form(asked.model, chat=False))
 
     async def predict(self, request: Request, asked: PredictSettings, model: str) -> str:
@@ -76,7 +78,8 @@ class Speaking:
             **asked.model_dump(include={"temperature", "top_p", "top_k", "repetition_penalty"}),
         )
         options = like.over(self.config) | ({} if asked.num_beams is None else {"num_beams": asked.num_beams})
-        said, _ = await self._whole(request, [self._question(asked.prompt, model, options, like)])
+        question = await asyncio.to_thread(self._question, asked.prompt, model, options, like)
+        said, _ = await self._whole(request, [question])
         return said[0][0]
 
     # ─── questions ────────────────────────────────────────────────────────────────────────────────

@@ -106,10 +106,11 @@ class Vllm:
                     why, "The log has what vLLM said; engine studio serves without it.", FailureClass.user_error
                 )
             try:
-                if httpx.get(f"{self._url}/health", timeout=5).status_code == 200:
+                if httpx.get(f"{self._url}/health", timeout=5, trust_env=False).status_code == 200:
                     return
             except httpx.HTTPError:
-                time.sleep(LOOK)
+                pass  # it does not listen yet
+            time.sleep(LOOK)
         raise JobError(f"vLLM was not ready within {READY:.0f} s", "The log has what it said.")
 
     async def chat(self, request: Request, body: bytes) -> Response:

@@ -341,6 +341,9 @@ def test_without_a_key_no_web_page_of_another_host_is_answered(parts: dict[str, 
         for host in ("evil.example", "[::1", "127.0.0.1.evil.example", "a b"):
             rebound = httpx.post(f"{open_one.address}/v1/completions", json=asked, headers={"Host": host})
             assert rebound.status_code in (400, 403), host
+        for host in ("localhost:80", "127.0.0.2:8000", "[::1]:1"):  # where it may listen without a key
+            own = httpx.post(f"{open_one.address}/v1/completions", json=asked, headers={"Host": host})
+            assert own.status_code == 200, host
         form = httpx.post(f"{open_one.address}/v1/completions", content=json.dumps(asked))
         assert form.status_code == 415
         assert httpx.post(f"{open_one.address}/predict", json={"request": {"prompt": PROMPT}}).json()["success"]

@@ -68,6 +68,16 @@ def test_it_is_started_with_the_base_and_its_adapters_and_no_secret_on_its_comma
     assert KEY not in json.dumps(first["argv"])
 
 
+def test_a_proxy_of_the_machine_is_not_asked_for_it(
+    parts: dict[str, Any], notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # nobody is there
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with served(tmp_path, spec_of(parts, engine="vllm", generation=CONFIG)) as made:
+        assert made.address
+
+
 def test_its_answers_come_through_with_the_endpoints_own_settings_under_them(
     client: openai.OpenAI, endpoint: Served, notes: Path
 ) -> None:
