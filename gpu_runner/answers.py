@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,4 +17,12 @@ def text_of(lines: Sequence[Line]) -> str:
 
 def read_lines(path: Path) -> list[Line]:
     """The lines of a file of answers. Raises OSError, ValueError."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    return list(each_line(path))
+
+
+def each_line(path: Path) -> Iterator[Line]:
+    """The lines of a file of answers, one at a time: all of a large batch have no room in memory. Raises OSError, ValueError."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.strip():
+                yield json.loads(line)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,10 +76,11 @@ def hashes(directory: Path) -> dict[str, str]:
     return {_name(path, directory): _sha256(path) for path in _files(directory)}
 
 
-def publish_file(path: Path, text: str) -> str:
-    """Write a file whole or not at all; return its SHA-256."""
+def publish_file(path: Path, pieces: Iterable[str]) -> str:
+    """Write a file of these pieces whole or not at all; return its SHA-256. Half of a character that UTF-8 can't hold is told as \\ud800."""
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
+    with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        file.writelines(pieces)
     _sync(draft)
     draft.replace(path)
     return _sha256(path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -93,17 +94,25 @@ def _write_results(work: Work) -> dict[str, str]:
     """The results as files: what each is, and where, below the artifacts root."""
     context, written = work.context, dict[str, str]()
     context.spool.phase("writing the results")
-    scored = sheets.read(context.root, work.spec.combinations, work.succeeded)
-    for kind, text in (("json", sheets.as_json(scored)), ("csv", sheets.as_csv(scored))):
-        written[kind] = context.relative(_written(context, f"results.{kind}", text)[0])
+    found = sheets.scored(context.root, work.spec.combinations, work.succeeded)
+    size = sum(each.answers.stat().st_size for each in found)
+    for kind, pieces in (("json", sheets.as_json), ("csv", sheets.as_csv)):
+        path, _ = _written(context, f"results.{kind}", partial(pieces, found), size)
+        written[kind] = context.relative(path)
     return written
 
 
-def _written(context: Context, name: str, text: str, look: Callable[[], None] = lambda: None) -> tuple[Path, str]:
-    """Write a file of the attempt when there is room, looking at orders meanwhile; (where it is, its SHA-256)."""
+def _written(
+    context: Context,
+    name: str,
+    pieces: Callable[[], Iterable[str]],
+    size: int,
+    look: Callable[[], None] = lambda: None,
+) -> tuple[Path, str]:
+    """Write a file of the attempt, of about `size` bytes, when there is room, looking at orders meanwhile; (where it is, its SHA-256)."""
     path, digests = context.directory / name, list[str]()
-    writing = Writing(name, len(text.encode()), context.directory, spare=0)
-    with_room(context, writing, [lambda: digests.append(publish_file(path, text))], look=look)
+    writing = Writing(name, size, context.directory, spare=0)
+    with_room(context, writing, [lambda: digests.append(publish_file(path, pieces()))], look=look)
     return path, digests[0]
 
 
@@ -266,10 +275,13 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
         context.spool.phase(f"scoring {name}")
         lines = answer_lines(questions, answers, spec.selected_features)
         if texts is not None:
-            _put_losses(lines, answers, texts, model, base.tokenizer, look, work.device)
+            odd = _put_losses(lines, answers, texts, model, base.tokenizer, look, work.device)
+            if odd:
+                work.warn(f"{name}: the loss of {odd} of {len(lines)} rows is no number (NaN or infinite) and left out")
         tasks = work.grader.tasks(combination, model, base.tokenizer, look)
     graded = work.grader.grade(combination, lines, questions.rows, took, tasks, work.device, look)
-    path, digest = _written(context, f"answers-{combination.job_id}.jsonl", text_of(lines), look)
+    told = text_of(lines)
+    path, digest = _written(context, f"answers-{combination.job_id}.jsonl", lambda: [told], len(told), look)
     answers_at = context.relative(path)
     context.spool.write(
         "artifact", kind="answers", path=answers_at, job_id=combination.job_id, files={path.name: digest}
@@ -287,11 +299,13 @@ def _put_losses(
     tokenizer: Any,
     look: Callable[[], None],
     device: Device,
-) -> None:
-    """The loss of each expected answer, a mean over its tokens: what answering has not told is read now."""
+) -> int:
+    """The loss of each expected answer, a mean over its tokens: what answering has not told is read now. Of how many it is no number."""
     left = [place for place, each in enumerate(answers) if each.loss is None and texts[place].after]
     read = losses(model, [texts[place] for place in left], marks_of(model, tokenizer).pad, device, look)
     found = {place: each.loss for place, each in enumerate(answers)} | dict(zip(left, read, strict=True))
-    for place, loss in found.items():
-        if loss is not None and loss.tokens:
+    known = {place: loss for place, loss in found.items() if loss is not None and loss.tokens}
+    for place, loss in known.items():
+        if math.isfinite(loss.total):
             lines[place]["scores"]["loss"], lines[place]["expected_tokens"] = loss.mean, loss.tokens
+    return sum(not math.isfinite(loss.total) for loss in known.values())

@@ -15,8 +15,8 @@ from gpu_runner.child import Context
 from gpu_runner.data import Row
 from gpu_runner.device import Device
 from gpu_runner.failures import JobError
-from gpu_runner.harness import Tasks
-from gpu_runner.metrics import Measured, described, measure, row_scores
+from gpu_runner.harness import STOPS, Tasks
+from gpu_runner.metrics import OF_TOKENS, Measured, described, measure, row_scores, same_tokens
 from gpu_runner.readability import NoWords, readability
 from gpu_runner.statistics import statistics
 from gpu_runner.toxicity import Toxicity
@@ -98,7 +98,14 @@ class Grader:
             return None
         if self.baseline is None:
             self.warn("nothing is compared: the baseline, the first adapter of the batch, was not scored")
-        return self.baseline
+        if self.baseline is None or combination.model.id == self.spec.baseline.model.id:
+            return self.baseline
+        if same_tokens(measured, self.baseline):
+            return self.baseline
+        self.warn(
+            "loss and perplexity are not compared with the baseline's of another base model: they are of other tokens"
+        )
+        return {name: each for name, each in self.baseline.items() if name not in OF_TOKENS}
 
     def _readability(self, text: str) -> dict[str, float]:
         try:
@@ -117,9 +124,18 @@ class Grader:
         if not where and not self._told:
             self.context.spool.log("toxicity is not scored: no model of it is configured (FTS_TOXICITY_MODEL)")
         self._told = True
-        if self._toxicity is not None:
-            for line, value in zip(lines, self._toxicity([line["answer"] for line in lines], look), strict=True):
-                line["scores"]["toxicity"] = value
+        if self._toxicity is None:
+            return
+        try:
+            found = self._toxicity([line["answer"] for line in lines], look)
+        except STOPS:
+            raise
+        except Exception as error:  # whatever a classifier that was loaded raises at its first text
+            self._toxicity = None
+            self.warn(f"toxicity is left out: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+            return
+        for line, value in zip(lines, found, strict=True):
+            line["scores"]["toxicity"] = value
 
     def _put_own(
         self, combination: Combination, lines: Sequence[Line], rows: Sequence[Row], look: Callable[[], None]

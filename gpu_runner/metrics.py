@@ -16,6 +16,7 @@ Figure = Callable[[Array], Array]
 
 LOWER_IS_BETTER = {"loss", "perplexity", "toxicity", "flesch_kincaid_grade"}
 YES_OR_NO = {"exact_match", "stopped_by_eos"}
+OF_TOKENS = ("loss", "perplexity")  # a token of one model may be two of another's
 DESCRIBING = ("new_tokens", "latency")  # means that are told without a test: none of them is better
 
 
@@ -66,7 +67,8 @@ def measure(lines: Sequence[Line], lower_is_better: frozenset[str] = frozenset()
     """The metrics of a combination, by name, from its lines of answers; `lower_is_better` names those of users' own that are."""
     names = list(dict.fromkeys(name for line in lines for name in line.get("scores", {})))
     lower = LOWER_IS_BETTER | lower_is_better
-    made = {name: _mean(lines, name, name not in lower) for name in names if name not in ("bleu", "chrf", "loss")}
+    scores = [line.get("scores", {}) for line in lines]
+    made = {name: _mean(scores, name, name not in lower) for name in names if name not in ("bleu", "chrf", "loss")}
     made["stopped_by_eos"] = _mean(lines, "stopped_by_eos")
     if "bleu" in names:
         counts = [overlap.sentence_bleu(line["answer"], line["expected"])[1] for line in lines]
@@ -83,8 +85,15 @@ def measure(lines: Sequence[Line], lower_is_better: frozenset[str] = frozenset()
     return {name: each for name, each in made.items() if each.there.any()}
 
 
-def _mean(lines: Sequence[Line], name: str, higher_is_better: bool = True) -> Measured:
-    given = [line.get("scores", {}).get(name, line.get(name)) for line in lines]
+def same_tokens(one: Mapping[str, Measured], other: Mapping[str, Measured]) -> bool:
+    """Whether the expected texts of all rows have as many tokens in both: only then losses of two base models can be compared."""
+    if "loss" not in one or "loss" not in other:
+        return True
+    return np.array_equal(one["loss"].parts[:, 1], other["loss"].parts[:, 1])
+
+
+def _mean(scores: Sequence[Line], name: str, higher_is_better: bool = True) -> Measured:
+    given = [each.get(name) for each in scores]
     there = np.array([each is not None for each in given])
     values = np.array([float(each) if each is not None else 0.0 for each in given])
     return Measured(np.stack([values, there], axis=1), there, ratio, higher_is_better, name in YES_OR_NO)

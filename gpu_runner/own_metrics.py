@@ -26,6 +26,9 @@ from gpu_runner.engines.program import signal_all
 from gpu_runner.tail import last_line
 
 LOOK = 0.1  # seconds between looks at the process and at orders
+MOST_NAMES = 100  # scores of a row
+LONGEST = 500  # characters of a name, and of an error that is told
+LARGEST, A_ROW = 16 << 20, 4096  # bytes that it may write and print, and besides for every row
 
 
 class NoFigure(Exception):
@@ -60,7 +63,8 @@ def score(
         ),
         encoding="utf-8",
     )
-    _run([sys.executable, metric_host.__file__, str(path), str(asked), str(out)], directory, printed, look)
+    command = [sys.executable, metric_host.__file__, str(path), script.sha256, str(asked), str(out)]
+    _run(command, [printed, out], LARGEST + A_ROW * len(lines), look)
     return _said(path.stem, out, len(lines))
 
 
@@ -74,12 +78,12 @@ def _script(script: MetricScript) -> Path:
     return path
 
 
-def _run(command: list[str], directory: Path, printed: Path, look: Callable[[], None]) -> None:
-    """Run it to its end, or to that of its time."""
-    limit = read().metric_seconds
+def _run(command: list[str], files: Sequence[Path], most: int, look: Callable[[], None]) -> None:
+    """Run it to its end, to that of its time, or until one of `files` has more than `most` bytes; the first gets what it prints."""
+    limit, printed = read().metric_seconds, files[0]
     with printed.open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=clean(None)
+            command, cwd=printed.parent, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=clean(None)
         )
     began = time.monotonic()
     try:
@@ -87,6 +91,7 @@ def _run(command: list[str], directory: Path, printed: Path, look: Callable[[], 
             look()
             if time.monotonic() - began > limit:
                 raise NoFigure(f"it took more than {limit:g} s (FTS_METRIC_SECONDS)")
+            _must_be_short(files, most)
             time.sleep(LOOK)
     finally:
         if process.poll() is None:
@@ -94,6 +99,13 @@ def _run(command: list[str], directory: Path, printed: Path, look: Callable[[], 
             process.wait()
     if process.returncode:
         raise NoFigure(f"it ended with {process.returncode}: {last_line(printed)}")
+    _must_be_short(files, most)
+
+
+def _must_be_short(files: Sequence[Path], most: int) -> None:
+    for path in files:
+        if path.exists() and path.stat().st_size > most:
+            raise NoFigure(f"it wrote more than {most >> 20} MiB into {path.name}")
 
 
 def _said(stem: str, out: Path, rows: int) -> Own:
@@ -105,27 +117,35 @@ def _said(stem: str, out: Path, rows: int) -> Own:
     if len(said) != rows + 1:
         raise NoFigure(f"it scored {max(0, len(said) - 1)} of {rows} rows")
     head, told = said[0], said[1:]
+    lower = head.get("lower_is_better")
+    if not isinstance(lower, bool | list):
+        raise NoFigure("its LOWER_IS_BETTER is neither True, False nor a list of names")
     scores, errors = [], []
     for each in told:
         found, wrong = _numbers(stem, each)
         scores.append(found)
         errors += [wrong] if wrong else []
-    lower = head["lower_is_better"]
     names = {name for found in scores for name in found}
-    below = names if lower is True else {f"{stem}_{name}" for name in (lower or [])} & names
+    below = names if lower is True else {f"{stem}_{name}" for name in lower or ()} & names
     return Own(scores, frozenset(below), errors)
 
 
 def _numbers(stem: str, told: Mapping[str, Any]) -> tuple[dict[str, float | None], str]:
     """(a row's scores by name, what is wrong with it)."""
     if "error" in told:
-        return {}, str(told["error"])
+        return {}, str(told["error"])[:LONGEST]
     given = told["score"] if isinstance(told["score"], dict) else {"": told["score"]}
     named = {f"{stem}_{name}" if name else stem: value for name, value in given.items()}
+    if len(named) > MOST_NAMES or any(len(name) > LONGEST for name in named):
+        return {}, f"more than {MOST_NAMES} scores, or a name of more than {LONGEST} characters"
     wrong = [name for name, value in named.items() if not isinstance(value, int | float | None) or name in FIGURES]
-    numbers = {
-        name: float(value) if value is not None and math.isfinite(value) else None
-        for name, value in named.items()
-        if name not in wrong
-    }
-    return numbers, f"{', '.join(wrong)}: no number, or a figure of the studio's own" if wrong else ""
+    numbers = {name: _finite(value) for name, value in named.items() if name not in wrong}
+    return numbers, f"{', '.join(wrong)[:LONGEST]}: no number, or a figure of the studio's own" if wrong else ""
+
+
+def _finite(value: float | None) -> float | None:
+    """The number; None when it is none, or too large for one."""
+    try:
+        return float(value) if value is not None and math.isfinite(value) else None
+    except OverflowError:
+        return None

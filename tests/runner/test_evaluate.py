@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +138,9 @@ def test_a_combination_whose_answers_wait_for_room_is_left_out_when_it_is_cancel
     monkeypatch.setattr(child, "LOOK", 0.0)
     monkeypatch.setattr(holding, "LONGEST", 0.02)
 
-    def full(path: Path, text: str) -> str:
+    def full(path: Path, pieces: Iterable[str]) -> str:
         if path.name != "answers-1-one.jsonl":
-            return publish(path, text)
+            return publish(path, pieces)
         tries.append(path.name)
         if len(tries) == 3:
             attempt.order(cancelled=["1-one"])

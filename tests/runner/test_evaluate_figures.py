@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.spec import Combination, ModelSource
+from gpu_runner import evaluate, sheets
+from gpu_runner.reading import Loss
 from tests.runner.evaluations import ROWS, Attempt, finished, texts
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
@@ -201,3 +206,67 @@ def test_killed_it_goes_on_to_the_results_of_one_left_alone(spec: Any, tmp_path:
         results = json.loads((place / told["summary"]["results"]["json"]).read_text())
         sure.append([each["statistics"] for each in results["combinations"]])
     assert sure[0] == sure[1]
+
+
+def test_a_loss_that_is_no_number_costs_its_row_and_spoils_no_figure(
+    spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = evaluate.losses
+
+    def broken(*of: Any) -> list[Loss]:
+        return [Loss(math.nan, each.tokens) if place == 2 else each for place, each in enumerate(reading(*of))]
+
+    monkeypatch.setattr(evaluate, "losses", broken)
+    attempt = Attempt(tmp_path)
+    attempt.run(spec("one", generation={"do_sample": False, "max_new_tokens": 4, "num_beams": 2}))
+    told, lines = attempt.scored()["1-one"], attempt.answers("1-one")
+    losses = [line["scores"]["loss"] for line in lines if "loss" in line["scores"]]
+    assert len(losses) == ROWS - 1 and told["values"]["loss"] == pytest.approx(sum(losses) / len(losses))
+    assert told["statistics"]["loss"]["low"] is not None and told["values"]["perplexity"] > 1
+    warned = [each["text"] for each in attempt.records() if each["type"] == "warning"]
+    assert warned == [f"one: the loss of 1 of {ROWS} rows is no number (NaN or infinite) and left out"]
+
+
+def test_losses_of_models_with_other_tokens_are_told_and_not_compared(spec: Any, made: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(made / "base", tmp_path / "other")
+    file = other / "tokenizer.json"
+    told = json.loads(file.read_text())
+    told["normalizer"] = {"type": "Replace", "pattern": {"String": " w"}, "content": " c w"}
+    file.write_text(json.dumps(told))
+    asked = spec("one", "base", "base")
+    asked["combinations"][2]["job_id"] = "3-other"
+    asked["combinations"][2]["model"] = {"id": "other", "name": "other", "location": str(other)}
+    attempt = Attempt(tmp_path)
+    attempt.run(asked)
+    same, strange = (attempt.scored()[name] for name in ("2-base", "3-other"))
+    assert same["statistics"]["loss"]["delta"] is not None and strange["statistics"]["f1"]["delta"] is not None
+    for metric in ("loss", "perplexity"):
+        assert strange["values"][metric] > 0 and strange["statistics"][metric]["low"] is not None
+        assert strange["statistics"][metric]["delta"] is None
+    assert [each for each in attempt.records() if each["type"] == "warning" and "not compared" in each["text"]]
+
+
+def test_half_a_character_in_a_column_keeps_no_batch_from_its_results(spec: Any, tmp_path: Path) -> None:
+    row = {"question": "w1 a", "answer": "c", "note": "\ud800"}
+    (tmp_path / "odd.jsonl").write_text(json.dumps(row) + "\n")
+    data = {"id": "b", "name": "b", "type": "project_jsonl", "location": str(tmp_path / "odd.jsonl")}
+    end = finished(Attempt(tmp_path).run(spec("one", dataset=data, selected_features=["note"])))
+    files = {kind: (tmp_path / path).read_text() for kind, path in end["summary"]["results"].items()}
+    assert "\\ud800" in files["csv"] and json.loads(files["json"])["rows"][0]["features"] == {"note": "\ud800"}
+
+
+def test_results_of_many_rows_take_no_more_memory_than_those_of_few(tmp_path: Path) -> None:
+    line = {"prompt": "w1 " * 200, "expected": "c", "answer": "c", "features": {}, "scores": {"f1": 1.0}}
+    told = {}
+    for name in ("one", "two"):
+        (tmp_path / name).write_text("".join(json.dumps({"row": row, **line}) + "\n" for row in range(5_000)))
+        told[name] = {"answers": name}
+    asked = [Combination(job_id=name, run_number=1, model=ModelSource(id="m", name="m")) for name in told]
+    found = sheets.scored(tmp_path, asked, told)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in sheets.as_csv(found)) == 5_001
+        assert sum(map(len, sheets.as_json(found))) > 5_000 * 1_000
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

@@ -12,7 +12,7 @@ import pytest
 import sacrebleu
 
 from gpu_runner import readability as module
-from gpu_runner.metrics import measure, row_scores
+from gpu_runner.metrics import measure, row_scores, same_tokens
 from gpu_runner.overlap import BLEU_PARTS, CHRF_PARTS, bleu, chrf, f1, rouge, sentence_bleu, sentence_chrf
 from gpu_runner.readability import NoWords, readability
 
@@ -110,6 +110,20 @@ def test_a_figure_is_of_the_rows_that_have_the_score() -> None:
     assert found["polite"].value == pytest.approx(0.75) and not found["polite"].higher_is_better
     assert "rude" not in found
     assert found["stopped_by_eos"].value == 0.5
+
+
+def test_a_score_that_is_called_as_a_part_of_the_line_is_of_its_own_rows_alone() -> None:
+    asked = [{**each, "row": 7} for each in lines(texts(2, 0), row=[1.0, None], answer=[0.5, None])]
+    for name in ("row", "answer"):
+        del asked[1]["scores"][name]
+    found = measure(asked)
+    assert (found["row"].value, found["answer"].value) == (1.0, 0.5)
+
+
+def test_losses_of_two_models_can_be_compared_when_all_rows_have_as_many_tokens() -> None:
+    one, other = (measure(lines(texts(2, 0), loss=[1.0, 2.0], expected_tokens=each)) for each in ([3, 1], [2, 2]))
+    assert same_tokens(one, one) and not same_tokens(one, other)
+    assert same_tokens(measure(lines(texts(2, 0))), one)
 
 
 def test_readability_is_flesch_s_and_nothing_is_fetched_for_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import py_compile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 
 from core.messages.evaluation import FIGURES
 from core.settings import read
+from core.spec import MetricScript
+from gpu_runner import own_metrics
 from gpu_runner.device import Device
 from gpu_runner.failures import JobError
 from gpu_runner.toxicity import Toxicity
@@ -75,6 +78,9 @@ ENDLESS = "import time\ndef score(prediction, expected, row):\n    time.sleep(60
         ("import no_such_module", "No module named 'no_such_module'"),
         (ENDLESS, "it took more than 0.5 s (FTS_METRIC_SECONDS)"),
         ("import os\ndef score(*of):\n    os._exit(0)", "it scored 0 of 24 rows"),
+        ("LOWER_IS_BETTER = 5\ndef score(*of): return 1", "TypeError: 'int' object is not iterable"),
+        ("def score(*of): print('x' * (17 << 20)); return 1", "it wrote more than 16 MiB into bad.txt"),
+        ("def score(*of): return 'x' * (17 << 20)", "it wrote more than 16 MiB into bad.scored.jsonl"),
     ],
 )
 def test_one_that_does_not_work_is_left_out_with_the_reason(
@@ -106,6 +112,34 @@ def test_no_figure_of_the_studios_is_overwritten(spec: Any, scripts: Path, tmp_p
     values = attempt.scored()["1-one"]["values"]
     assert values["new_tokens"] <= 4 and "new_words" not in values and "new_nan" not in values
     assert "new_tokens, new_words: no number" in warnings(attempt)[0]
+
+
+def test_a_score_that_is_too_large_or_of_too_many_names_costs_its_row_alone(
+    spec: Any, scripts: Path, tmp_path: Path
+) -> None:
+    text = """
+LOWER_IS_BETTER = "big"
+def score(prediction, expected, row):
+    if row["question"].startswith("w3 "):
+        return {f"n{number}": 1 for number in range(1000)}
+    return {"big": 10**400 if row["question"].startswith("w4 ") else 2.0}
+"""
+    attempt = Attempt(tmp_path)
+    attempt.run(spec("one", metrics=[sealed(scripts, "new.py", text)]))
+    told = attempt.scored()["1-one"]
+    assert told["values"]["new_big"] == 2.0 and told["statistics"]["new_big"]["higher_is_better"] is False
+    assert warnings(attempt) == [
+        f"metric new.py came to no score for 1 of {ROWS} rows: more than 100 scores, or a name of more than 500 characters"
+    ]
+
+
+def test_what_python_keeps_of_an_older_text_is_not_run(scripts: Path, tmp_path: Path) -> None:
+    script = scripts / "kept.py"
+    script.write_text("def score(*of): return 1\n")
+    py_compile.compile(str(script), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    line = {"answer": "a", "expected": "b"}
+    frozen = MetricScript.model_validate(sealed(scripts, "kept.py", "def score(*of): return 2\n"))
+    assert own_metrics.score(frozen, [line], [{}], tmp_path / "made", lambda: None).scores == [{"kept": 2.0}]
 
 
 def test_all_figures_of_the_studio_are_known_by_name(spec: Any, tmp_path: Path) -> None:
@@ -169,3 +203,17 @@ def test_toxicity_is_a_figure_where_its_model_is_configured(
     other = Attempt(tmp_path / "other")
     other.run(spec("one"))
     assert json.dumps(warnings(other)).count("toxicity is left out") == 1
+
+
+def test_a_classifier_that_fails_at_its_first_text_costs_its_figure_alone(
+    spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*of: Any) -> list[float]:
+        raise ValueError("Asking to pad but the tokenizer does not have a padding token")
+
+    monkeypatch.setenv("FTS_TOXICITY_MODEL", str(classifier(tmp_path / "model", ["fine", "toxic"])))
+    monkeypatch.setattr(Toxicity, "__call__", fail)
+    attempt = Attempt(tmp_path)
+    assert finished(attempt.run(spec("one", "base")))["outcome"] == "succeeded"
+    assert "toxicity" not in attempt.scored()["2-base"]["values"]
+    assert [each for each in warnings(attempt) if "toxicity is left out: ValueError: Asking to pad" in each]

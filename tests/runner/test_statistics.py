@@ -57,6 +57,16 @@ def test_yes_or_no_is_tested_by_mcnemars_exact_test() -> None:
     assert (same.p, same.delta, same.delta_low, same.delta_high) == (1.0, 0.0, 0.0, 0.0)
 
 
+@pytest.mark.timeout(60)
+def test_mcnemars_test_of_many_rows_is_exact_and_takes_no_minutes() -> None:
+    own, base = drawn(0.51, 8, 40_000), drawn(0.5, 9, 40_000)
+    better = sum(a > b for a, b in zip(own, base, strict=True))
+    differing = sum(a != b for a, b in zip(own, base, strict=True))
+    parts = shares(own).parts, shares(base).parts
+    found = module.mcnemar(module.Pair(shares(own), *parts))
+    assert found == pytest.approx(stats.binomtest(better, differing).pvalue, rel=1e-9)
+
+
 def test_other_figures_are_tested_by_permutations_that_come_to_what_all_of_them_do() -> None:
     rng = np.random.default_rng(5)
     own, base = rng.random(10) + 0.25, rng.random(10)
