@@ -80,6 +80,19 @@ def test_every_verb_takes_the_options_that_all_have(verb: Any) -> None:
     assert ({"--key", "--dry-run"} <= told) == issubclass(REGISTRY[verb.message], Command)
 
 
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: f"{verb.noun}-{verb.verb}")
+def test_what_a_verb_does_is_told_to_the_end_of_its_sentence(verb: Any) -> None:
+    told = (COMMANDS[f"{verb.noun} {verb.verb}"].description or "").removesuffix(f" ({verb.message})")
+    assert told.endswith(".") and "\n" not in told
+
+
+def test_the_key_of_a_request_to_serve_is_told_apart_from_the_key_of_callers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = " ".join(run(capsys, "serve", "--help")[1].split())
+    assert "does it once; a key for callers is given by --key-sha256" in told
+
+
 def test_every_command_that_tells_data_tells_it_as_json_and_yaml() -> None:
     quiet = {"up", "down", "demo", "completion", "engine install", "engine remove"}
     without = {path for path in COMMANDS if not {"-o"} <= options(path)}

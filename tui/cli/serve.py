@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     """Declare `fts serve`."""
     summary = "put a base model, with adapters or without, behind HTTP, and say how it is called"
     parser = add_command(commands, "serve", summary, description=f"{summary} (StartEndpoint)")
-    verbs.common(parser, command=True)
+    verbs.common(parser, command=True, key=f"{verbs.KEY}; a key for callers is given by --key-sha256")
     parser.add_argument("model", metavar="MODEL", help="a base model: id, or name")
     parser.add_argument(
         "--adapter", action="append", default=[], metavar="NAME", help="an adapter of it; again for each"

@@ -134,12 +134,15 @@ NOUNS = {
 }
 
 
-def common(parser: argparse.ArgumentParser, *, command: bool) -> None:
-    """The options that every request takes."""
+KEY = "idempotency key: the same key does it once"
+
+
+def common(parser: argparse.ArgumentParser, *, command: bool, key: str = KEY) -> None:
+    """The options that every request takes. `key` is the help of a command's --key."""
     parser.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how the reply is shown")
     parser.add_argument("--timeout", type=seconds, default=None, help="seconds to wait for the reply")
     if command:
-        parser.add_argument("--key", help="idempotency key: the same key does it once")
+        parser.add_argument("--key", help=key)
         parser.add_argument("--dry-run", action="store_true", help="check by the local rules and send nothing")
 
 
@@ -155,7 +158,7 @@ def add_verbs(nouns: Any) -> dict[str, Any]:
 
 def _declare(verbs: Any, verb: Verb) -> None:
     message = REGISTRY[verb.message]
-    summary = (message.__doc__ or "").strip().split("\n")[0]
+    summary = " ".join((message.__doc__ or "").split())
     parser = add_command(verbs, verb.verb, summary, description=f"{summary} ({verb.message})")
     common(parser, command=issubclass(message, Command))
     if verb.positional:
