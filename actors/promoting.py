@@ -62,10 +62,13 @@ def advance(desk: Desk, now: float) -> None:
 
 
 def _due(now: float) -> Any:
-    """The ids of promotions that have something to do: their job is over, or was removed. A failed training may be tried again."""
-    over = and_(Job.status.in_(OVER), or_(Promotion.state != P.waiting.value, Job.status == JobStatus.succeeded.value))
-    query = select(Promotion.id).outerjoin(Job, Job.id == Promotion.waits_for)
-    query = query.where(Promotion.state.in_(OPEN), Promotion.look_at <= now, or_(Job.id.is_(None), over))
+    """The ids of promotions that have something to do: their job is over, or was removed. What failed may be tried again: a
+    training, and an export, which has given the name away when it succeeds after all."""
+    succeeded = Job.status == JobStatus.succeeded.value
+    over = and_(Job.status.in_(OVER), or_(Promotion.state != P.waiting.value, succeeded))
+    open_ = and_(Promotion.state.in_(OPEN), Promotion.look_at <= now, or_(Job.id.is_(None), over))
+    again = and_(Promotion.state == P.failed.value, Promotion.waits_for == Promotion.export_id, succeeded)
+    query = select(Promotion.id).outerjoin(Job, Job.id == Promotion.waits_for).where(or_(open_, again))
     return query.order_by(Promotion.created_at, Promotion.id)
 
 
@@ -87,7 +90,7 @@ def _advance(desk: Desk, id: str, now: float) -> None:
         locked = unit.session.get_one(Promotion, id, with_for_update=True)
         if locked.state != before.value:
             return  # another process was quicker
-        if outcome is None:
+        if outcome is None or (before is P.waiting and outcome[0] is P.evaluating and _busy(unit.session, row.name)):
             locked.look_at = now + LATER
             return
         state, values = outcome
@@ -100,13 +103,16 @@ def _advance(desk: Desk, id: str, now: float) -> None:
 
 def _evaluated(desk: Desk, session: Session, row: Promotion) -> Outcome | None:
     """Ask for the evaluation of champion and candidate; one promotion towards a name after the other."""
-    if session.scalar(select(Promotion.id).where(Promotion.name == row.name, Promotion.state.in_(BUSY)).limit(1)):
+    if _busy(session, row.name):
         return None
     training = session.get(FineTuningJob, row.id)
     if training is None or training.adapter_id is None:
         return _failed("the training registered no adapter")
     champion = _champion(session, row.name)
     there = session.get(Adapter, champion.adapter_id) if champion is not None and champion.adapter_id else None
+    if champion is not None and there is None and _measure(champion) != _measure(row):
+        hint = "promote by that, on its dataset and prompt, or under another name"
+        return _failed(f"the champion was removed, and is known by its {champion.metric} alone: {hint}")
     pairs = [{"base_model_id": there.model_id, "adapter_id": there.id}] if there is not None else []
     pairs.append({"base_model_id": training.base_model_id, "adapter_id": training.adapter_id})
     payload = {
@@ -116,7 +122,8 @@ def _evaluated(desk: Desk, session: Session, row: Promotion) -> Outcome | None:
         "generation_config": GREEDY,
         **{name: getattr(training, name) for name in ("num_cpu", "num_gpu", "num_memory")},
     }
-    reply = answer(desk, "StartEvaluationJob", payload, f"promotion-{row.id}-evaluation")
+    against_whom = "-".join(["alone" if there is None else there.id, champion.id if champion is not None else "first"])
+    reply = answer(desk, "StartEvaluationJob", payload, f"promotion-{row.id}-evaluation-{against_whom}")
     if not reply["ok"]:
         return _not_taken(reply, "evaluation")
     parent = reply["value"]["parent_job_id"]
@@ -173,6 +180,17 @@ def _promoted(session: Session, row: Promotion) -> Outcome:
     export = session.get(ExportJob, row.export_id) if row.export_id else None
     version = ((export.result if export else None) or {}).get("version")
     return P.promoted, {"version": version, "reason": f"{row.name}/{version} is the champion"}
+
+
+def _measure(row: Promotion) -> tuple[str | None, ...]:
+    """What its value is a value of."""
+    return row.metric, row.dataset_id, row.prompt_id
+
+
+def _busy(session: Session, name: str) -> bool:
+    """Whether another promotion towards the name is on its way."""
+    query = select(Promotion.id).where(Promotion.name == name, Promotion.state.in_(BUSY))
+    return session.scalar(query.limit(1)) is not None
 
 
 def _champion(session: Session, name: str) -> Promotion | None:

@@ -192,6 +192,60 @@ def test_a_training_that_failed_may_be_tried_again(line: Line, desk: Desk) -> No
     assert line.state(id)["state"] == "promoted"
 
 
+def test_a_champion_that_was_removed_is_compared_by_what_it_was_measured_by_only(line: Line, desk: Desk) -> None:
+    first = line.train("first", promote_metric="loss")
+    line.evaluate(first, first=0.5)
+    line.export(first)
+    say(desk, "RemoveAdapter", id=line.state(first)["adapter_id"])
+    otherwise = line.train("otherwise", promote_metric="exact_match")
+    line.tick()
+    told = line.state(otherwise)
+    assert (told["state"], told["evaluation_id"]) == ("failed", None) and "known by its loss alone" in told["reason"]
+    worse = line.train("worse", promote_metric="loss")
+    assert line.evaluate(worse, worse=0.6) == ["worse"]
+    line.tick()
+    assert (line.state(worse)["state"], line.state(worse)["champion_value"]) == ("kept", 0.5)
+
+
+def test_an_export_that_is_tried_again_has_the_name_when_it_succeeds(line: Line, desk: Desk) -> None:
+    id = line.train("first")
+    line.evaluate(id, first=0.5)
+    line.tick()
+    export = line.state(id)["export_id"]
+    line.do(export, ending={"type": "finished", "at": 2.0, "outcome": "cancelled"})
+    line.tick()
+    assert line.state(id)["state"] == "failed"
+    say(desk, "RetryJob", id=export)
+    line.export(id)
+    assert (line.state(id)["state"], line.state(id)["version"]) == ("promoted", "1")
+    other = line.train("second")
+    assert line.evaluate(other, first=0.5, second=0.4) == ["first", "second"]
+
+
+def test_two_towards_one_name_go_one_after_the_other_when_two_processes_look_at_once(
+    line: Line, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = line.train("first"), line.train("second")
+    ask = promoting.answer
+
+    def meanwhile(*asked: Any) -> Any:
+        monkeypatch.setattr(promoting, "answer", ask)
+        promoting._advance(desk, first, time.time())
+        return ask(*asked)
+
+    monkeypatch.setattr(promoting, "answer", meanwhile)
+    promoting._advance(desk, second, time.time())
+    assert [line.state(id)["state"] for id in (first, second)] == ["evaluating", "waiting"]
+    (vain,) = {each["parent_job_id"] for each in say(desk, "ListEvaluationJobs")["evaluation_jobs"]} - {
+        line.state(first)["evaluation_id"]
+    }
+    say(desk, "CancelJob", id=vain)
+    line.evaluate(first, first=0.5)
+    line.export(first)
+    promoting.advance(desk, time.time() + promoting.LATER)
+    assert line.evaluate(second, first=0.5, second=0.6) == ["first", "second"]
+
+
 def test_what_can_not_be_promoted_is_refused_at_once(line: Line, desk: Desk) -> None:
     asked = {"adapter_name": "x", "base_model_id": "m", "dataset_id": "d", "prompt_id": "p", "promote_as": "a/b"}
     reply = answer(desk, "StartFineTuningJob", {**asked, "promote_metric": "luck", "train_test_split": 1.0}, None)
