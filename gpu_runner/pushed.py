@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Push:
             raise JobError("a push to the Hub needs a token, and the runner has none", TOKEN)
         self.spec, self.context, self.name = spec, context, spec.hub_name
         self.api = HfApi(token=context.token)
+        self.replaced: list[str] = []  # what the export before put there
         self.draft = context.directory / "push"
 
     def made_before(self) -> Exported | None:
@@ -50,9 +52,10 @@ class Push:
                 hint = "Choose another hub_name: what others put there is not overwritten."
                 raise JobError(f"{self.name} has files that no export put there", hint)
             told = self._lineage(info.id, info.sha)
+            files = {str(name): str(sha) for name, sha in dict(told.get("files") or {}).items()}
             if told.get("job_id") != self.spec.job_id:
+                self.replaced = [escape(name) for name in files.keys() & names]
                 return None  # of an export before: this one replaces it
-            files = {str(name): str(sha) for name, sha in dict(told["files"]).items()}
             return self._exported(info.id, info.sha, files, Parity.model_validate(told["parity"]))
 
     def clear(self) -> None:
@@ -80,6 +83,9 @@ class Push:
         with self._asking():
             name = self.api.create_repo(self.name, private=self.spec.private, exist_ok=True).repo_id
             info = self.api.model_info(name)
+            if (before := self.made_before()) is not None:  # much may have come there while it was made
+                self.drop()
+                return before
             if self.spec.private and info.private is False:
                 hint = "Export with private false, or make the repository private first."
                 raise JobError(f"{name} is public on the Hub, and the export is to be private", hint)
@@ -88,7 +94,7 @@ class Push:
                 folder_path=self.draft,
                 commit_message=f"Export {self.spec.model_name}",
                 parent_commit=info.sha,  # whoever was quicker is not overwritten
-                delete_patterns="*",  # of an export before
+                delete_patterns=self.replaced or None,
             )
         self.drop()
         return self._exported(name, made.oid, files, parity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from huggingface_hub import constants
 from gpu_runner import child, merged
 from tests.runner.attempts import Attempt
 from tests.runner.exporting import answers, die_and_go_on, export_spec, make_pair
-from tests.runner.hub import TOKEN, Hub, hub
+from tests.runner.hub import TOKEN, Hub, Repository, hub
 from tests.runner.test_export import PROMPTS, asked, forget_a_layer
 
 pytestmark = [
@@ -72,10 +73,31 @@ def test_a_push_is_one_commit_of_a_model_that_answers_like_base_and_adapter(
 def test_an_export_that_follows_replaces_the_one_before_whole(pair: Path, tmp_path: Path, there: Hub) -> None:
     push(of(pair, tmp_path), Attempt(tmp_path))
     repository = there.repositories["org/tickets"]
+    told = json.loads(repository.files["fts_export.json"])
+    told["files"]["model-00002-of-00002.safetensors"] = "00"
+    repository.files["fts_export.json"] = json.dumps(told).encode()
     repository.files["model-00002-of-00002.safetensors"] = b"of an export before"
+    repository.files["curve.png"] = b"someone else's"
     told = push(of(pair, tmp_path, job_id="next"), Attempt(tmp_path, job_id="next"))
     assert told["outcome"] == "succeeded", told
     assert "model-00002-of-00002.safetensors" not in repository.files and len(repository.commits) == 3
+    assert repository.files["curve.png"] == b"someone else's"
+
+
+def test_what_others_put_there_while_it_was_made_is_left_alone(
+    pair: Path, tmp_path: Path, there: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = merged.open_directory
+
+    def meanwhile(*args: Any) -> Any:
+        there.repositories["org/tickets"] = Repository(private=True)
+        there.repositories["org/tickets"].files["model.safetensors"] = b"someone else's"
+        return real(*args)
+
+    monkeypatch.setattr(merged, "open_directory", meanwhile)
+    told = push(of(pair, tmp_path), Attempt(tmp_path))
+    assert told["outcome"] == "failed" and "no export put there" in told["error"]["message"]
+    assert there.repositories["org/tickets"].files == {"model.safetensors": b"someone else's"}
 
 
 def test_what_others_put_there_and_what_is_public_is_left_alone(pair: Path, tmp_path: Path, there: Hub) -> None:
