@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import select
@@ -21,14 +22,15 @@ def open_ones(session: Session, job_id: str) -> list[ComparisonQuestion]:
     return list(session.scalars(query.order_by(ComparisonQuestion.number)))
 
 
-def asked(session: Session, job: Job) -> list[Question]:
-    """What the session's child is told."""
+def asked(session: Session, job: Job, held: Collection[int] = ()) -> list[Question]:
+    """What the session's child is told; texts are long, so that those which its runner holds do not go out again."""
     return [
         Question(
             number=row.number,
-            prompt=None if row.random else row.prompt,
+            held=row.number in held,
+            prompt=None if row.random or row.number in held else row.prompt,
             voices=row.voices,
-            generation=row.generation,
+            generation={} if row.number in held else row.generation,
             seed=row.seed,
             stopped=row.stopped,
         )

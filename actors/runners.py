@@ -213,7 +213,9 @@ def _orders(session: Session, runner: Runner, held: list[Part], message: ReportP
                 checkpoint=job.checkpoints_asked,
                 fresh=job.fresh,
                 gang=gangs.place(session, part),
-                asked=questions.asked(session, job) if job.kind == JobKind.comparison else [],
+                asked=questions.asked(session, job, told.asked if told else ())
+                if job.kind == JobKind.comparison
+                else [],
             )
         )
     return orders + [_stop(session, each) for each in named.values()]

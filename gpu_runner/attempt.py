@@ -87,6 +87,11 @@ class Attempt:
         return Held(gpus=self.gpus) if self.spec is None else Held.by(self.spec.resources, self.gpus, self.workers)
 
     @property
+    def questions(self) -> list[int]:
+        """The questions of a comparison that it holds, by number."""
+        return self._asking.held
+
+    @property
     def tracked(self) -> bool:
         """Whether MLflow gets a run of it: a plan trains nothing, and an export writes its own."""
         return isinstance(self.spec, FineTuningSpec | EvaluationSpec)

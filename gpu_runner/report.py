@@ -35,6 +35,8 @@ def _of(attempt: Attempt, share: int) -> JobReport:
     has_spec = attempt.spec is not None or attempt.stage is not Stage.waiting
     known: dict[str, Any] = {"job_id": attempt.job_id, "attempt": attempt.number, "has_spec": has_spec}
     known["usage"] = attempt.usage.points()
+    if attempt.questions:
+        known["asked"] = attempt.questions
     if attempt.stage is Stage.waiting:
         known["short"] = attempt.short
     if attempt.accepted is None:

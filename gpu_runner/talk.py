@@ -103,8 +103,11 @@ class Talk:
         changed = (now.st_ino, now.st_mtime_ns)
         if changed == self._changed:
             return
+        questions = asked(self._path)
+        if questions is None:
+            return  # the disk is away for a moment: they are looked at again
         self._changed = changed
-        for question in asked(self._path):
+        for question in questions:
             if question.number not in self._seen:
                 self._take_up(question)
             if question.stopped:

@@ -110,6 +110,11 @@ class JobReport(Part):
     starved: bool = Field(False, description="Whether the kernel ended the child, most likely for want of memory.")
     log_tail: list[str] = Field([], description="Last lines of the log of a child that died without a word.")
     has_spec: bool = True
+    asked: list[int] = Field(
+        [],
+        max_length=1000,
+        description="Of a comparison: the questions that the runner holds; their texts need not come again.",
+    )
     usage: list[Usage] = Field([], max_length=1000, description="What it took since the last report that was answered.")
     short: Short | None = Field(
         None, description="Of an attempt that has yet to begin: there is no room for its files, or they are away."
@@ -129,6 +134,7 @@ class Question(Value):
     """What a comparison is asked, until all of its answers are done. `voices` are ids of adapters, empty for the bare model."""
 
     number: int
+    held: bool = Field(False, description="The runner holds it: neither text nor settings come again.")
     prompt: str | None = Field(None, description="The text; None: a row is to be drawn.")
     voices: list[str]
     generation: dict[str, Any] = Field({}, description="Goes over the session's own.")

@@ -99,9 +99,11 @@ def test_a_question_goes_out_with_the_orders_until_every_answer_is_done(desk: De
     runner.begin(id)
     order = runner.tell(id, begin=10)
     expected = {"number": early, "prompt": "hello", "voices": ["", "a"], "generation": {"do_sample": True}, "seed": 7}
-    assert order["asked"] == [{**expected, "stopped": False}]
+    assert order["asked"] == [{**expected, "held": False, "stopped": False}]
     told = [piece(early, "", 0, "one "), piece(early, "a", 0, "x"), piece(early, "", 4, "two", done=True, reason="eos")]
     assert [each["number"] for each in runner.tell(id, *told, begin=10)["asked"]] == [early]
+    held = {**expected, "held": True, "prompt": None, "generation": {}, "stopped": False}
+    assert runner.tell(id, begin=30, asked=[early])["asked"] == [held]
     half = question(desk, id, early)
     assert (half["answers"][""]["text"], half["answers"][""]["reason"], half["done"]) == ("one two", "eos", False)
     runner.tell(id, piece(early, "a", 9, "lost before"), begin=40)

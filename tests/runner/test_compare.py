@@ -13,7 +13,7 @@ import pytest
 
 from core.messages.runners import Question
 from core.spec import AdapterSource, ModelSource
-from gpu_runner import child
+from gpu_runner import child, talk
 from gpu_runner.asking import Asking, asked
 from gpu_runner.device import Device
 from gpu_runner.speaking import Speaker
@@ -200,7 +200,30 @@ def test_questions_are_handed_on_when_they_changed_and_again_when_that_failed(tm
     asking.hand_on([])
     assert asked(path) == []
     path.write_text("{")
-    assert asked(path) == []
+    assert asked(path) is None
+
+
+def test_what_the_runner_holds_comes_again_without_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "asked.json"
+    whole = [Question(number=number, prompt=f"text {number}", voices=[""], generation={"a": 1}) for number in (1, 2)]
+    asking = Asking(path)
+    asking.hand_on(whole)
+    assert asking.held == [1, 2]
+    asking.hand_on([Question(number=2, held=True, voices=[""], stopped=True)])
+    assert asked(path) == [whole[1].model_copy(update={"stopped": True})] and asking.held == [2]
+    again = Asking(path)  # of a daemon that was started again
+    again.hand_on([Question(number=2, held=True, voices=[""]), whole[0]])
+    assert asked(path) == [whole[0]] and again.held == [1]
+
+
+def test_questions_that_can_not_be_read_for_a_moment_are_answered_all_the_same(
+    made: Any, begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, real = iter([True] * 3), talk.asked
+    monkeypatch.setattr(talk, "asked", lambda path: None if next(away, False) else real(path))
+    session = begin(spec(made))
+    session.ask(1, "w1")
+    assert len(session.done(1)) == 2
 
 
 def test_it_ends_when_nobody_asks_and_not_while_it_answers(made: Any, begin: Any) -> None:
