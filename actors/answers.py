@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isfinite
 from pathlib import Path
+from sys import float_info
 from typing import Any, NamedTuple
 
 from core.errors import Refused
@@ -24,6 +24,7 @@ from core.types import RowOrder
 USUAL, RIGHT = "f1", "exact_match"  # what rows are ordered by when nothing is said: in the first place, and else
 LOWER_IS_BETTER = frozenset({"loss", "perplexity", "toxicity"})  # where no statistic tells it
 KEPT = 16  # files of which it is remembered what was seen in them
+LARGEST = float_info.max  # of a score: JSON knows larger integers, and numbers that are none
 MOST_BYTES = 8 << 20  # of lines that one page is made of
 
 
@@ -182,7 +183,7 @@ def _scores(line: dict[str, Any]) -> dict[str, float]:
     """What a line scored; a file that has no scores tells only what is right."""
     scores = line.get("scores")
     told = scores if isinstance(scores, dict) else {}
-    made = {name: float(each) for name, each in told.items() if isinstance(each, int | float) and isfinite(each)}
+    made = {name: float(each) for name, each in told.items() if isinstance(each, int | float) and abs(each) <= LARGEST}
     return {RIGHT: float(bool(line.get("correct"))), **made}
 
 

@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 PAGE = 1000
 SUFFIXES = (".csv", ".json")
@@ -18,12 +20,30 @@ Ask = Callable[
 ]  # a message's name and fields -> what is answered, as plain data
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Rows in a file without a name: those of a large batch have no room in memory. They can be gone through again and again."""
+
+    file: IO[str]
+
+    def put(self, row: Mapping[str, Any]) -> int:
+        """One more row."""
+        self.file.write(json.dumps(row) + "\n")
+        return 1
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        self.file.seek(0)
+        return map(json.loads, self.file)
+
+
 def export(ask: Ask, batch: str, path: Path) -> tuple[int, int]:
     """Write a batch whole or not at all; the rows and the combinations. Raises core.errors, OSError."""
     results = ask("GetEvaluationResults", {"parent_job_id": batch})
-    rows = list(_rows(ask, batch))
-    _write(path, as_csv(results, rows) if path.suffix.lower() == ".csv" else as_json(results, rows))
-    return len(rows), len(results["results"])
+    with tempfile.TemporaryFile("w+", dir=path.parent, encoding="ascii") as file:
+        rows = Kept(file)
+        count = sum(rows.put(row) for row in _rows(ask, batch))
+        _write(path, as_csv(results, rows) if path.suffix.lower() == ".csv" else as_json(results, rows))
+    return count, len(results["results"])
 
 
 def _rows(ask: Ask, batch: str) -> Iterator[Mapping[str, Any]]:
@@ -35,20 +55,24 @@ def _rows(ask: Ask, batch: str) -> Iterator[Mapping[str, Any]]:
         after, more = after + len(page["rows"]), page["has_more"] and bool(page["rows"])
 
 
-def as_json(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table and the rows."""
-    return json.dumps({**results, "answers": list(rows)}, indent=2, ensure_ascii=False) + "\n"
+def as_json(results: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The table and the rows, in pieces."""
+    table = json.dumps(results, indent=2, ensure_ascii=False).removesuffix("\n}")
+    yield f'{table},\n  "answers": ['
+    for number, row in enumerate(rows):
+        yield ("," if number else "") + "\n    " + json.dumps(row, ensure_ascii=False)
+    yield "\n  ]\n}\n"
 
 
-def as_csv(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def as_csv(results: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """A line a row, with every combination's answer and scores behind one another; no cell is taken for a formula."""
-    features = list(dict.fromkeys(name for row in rows for name in row["features"]))
     told = {each["id"]: each["combination"] for each in results["results"]}
-    metrics = list(dict.fromkeys(name for row in rows for each in row["scores"].values() for name in each))
-    file = io.StringIO(newline="")
-    writer = csv.writer(file)
+    features, metrics = dict[str, None](), dict[str, None]()
+    for row in rows:
+        features |= dict.fromkeys(row["features"])
+        metrics |= dict.fromkeys(name for each in row["scores"].values() for name in each)
     columns = [f"{name}: {what}" for name in told.values() for what in ("answer", *metrics)]
-    writer.writerow([_cell(each) for each in ("row", "prompt", "expected", *features, *columns)])
+    yield _line("row", "prompt", "expected", *features, *columns)
     for row in rows:
         own = [row["features"].get(name) for name in features]
         answers = [
@@ -56,7 +80,12 @@ def as_csv(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str
             for id in told
             for value in (row["answers"].get(id), *(row["scores"].get(id, {}).get(name) for name in metrics))
         ]
-        writer.writerow([_cell(each) for each in (row["row"], row["prompt"], row["expected"], *own, *answers)])
+        yield _line(row["row"], row["prompt"], row["expected"], *own, *answers)
+
+
+def _line(*cells: Any) -> str:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerow(map(_cell, cells))
     return file.getvalue()
 
 
@@ -67,11 +96,11 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, pieces: Iterable[str]) -> None:
     draft = path.with_name(f".{path.name}.draft")
     try:
         with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

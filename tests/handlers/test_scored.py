@@ -184,6 +184,16 @@ def test_lines_that_are_no_answers_are_passed_over(desk: Desk, broken: bytes) ->
     assert (row["row"], row["scores"], row["features"]) == (0, {made.one: {"exact_match": 0.0, "good": 1.0}}, {})
 
 
+def test_scores_that_are_no_numbers_and_half_characters_keep_no_row_back(desk: Desk) -> None:
+    made = Batch(desk)
+    odd = {"f1": 10**400, "loss": NAN, "mine": float("inf"), "rouge1": 0.5}
+    made.score(made.one, [line(0, 1.0, scores=odd, features={"note": "\ud800", "x": NAN}), line(1, 0.5)])
+    made.end()
+    first, _ = made.rows()["rows"]
+    assert first["scores"][made.one] == {"exact_match": 1.0, "rouge1": 0.5} and first["features"]["note"] == "\ud800"
+    assert made.order(order="worst", metric="f1") == [1, 0]
+
+
 def test_answers_outside_the_artifacts_are_not_read(desk: Desk) -> None:
     made = Batch(desk)
     (desk.settings.project / "secret.jsonl").write_text(json.dumps(line(0, 1.0)))

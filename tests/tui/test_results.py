@@ -169,7 +169,7 @@ def test_no_cell_of_a_file_is_taken_for_a_formula() -> None:
         "prompt": evil[0],
         "features": dict(zip("abcde", evil[1:], strict=True)),
     }
-    table = list(csv.reader(as_csv({"results": [{"id": "e1", "combination": "=m"}]}, [row]).splitlines(keepends=True)))
+    table = list(csv.reader(as_csv({"results": [{"id": "e1", "combination": "=m"}]}, [row])))
     assert table[0][-3:] == ["'=m: answer", "'=m: exact_match", "'=m: f1"]
     assert table[1][:2] == ["0", f"'{evil[0]}"] and table[1][3:8] == [f"'{each}" for each in evil[1:]]
 

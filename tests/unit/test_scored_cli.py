@@ -69,3 +69,9 @@ def test_every_metric_is_told_when_asked_and_json_is_whole_anyway(
     assert "+16.4 (+12.4 … +20.4)" in every and "perplexity" in every and "chrf" in every
     output.show(told("perplexity"), "json")
     assert json.loads(capsys.readouterr().out) == told("perplexity")
+
+
+def test_half_a_character_is_written_as_json_writes_it(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    output.show({"text": "Ü \ud800"}, "json")
+    written = capfdbinary.readouterr().out
+    assert json.loads(written) == {"text": "Ü \ud800"} and "Ü".encode() in written

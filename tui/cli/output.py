@@ -60,7 +60,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 def show(value: Mapping[str, Any], form: str, *, whole: bool = False) -> None:
     """Print a reply's value in the form asked for; `whole` is a table with everything where there is a short one."""
     if form == "json":
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        written = json.dumps(value, indent=2, ensure_ascii=False)
+        print(
+            written.encode(errors="backslashreplace").decode()
+        )  # half a character as JSON writes it: no output takes it
     elif form == "yaml":
         import yaml
 
