@@ -302,7 +302,7 @@ def _put_losses(
 ) -> int:
     """The loss of each expected answer, a mean over its tokens: what answering has not told is read now. Of how many it is no number."""
     left = [place for place, each in enumerate(answers) if each.loss is None and texts[place].after]
-    read = losses(model, [texts[place] for place in left], marks_of(model, tokenizer).pad, device, look)
+    read = losses(model, [texts[place] for place in left], marks_of(model, tokenizer), device, look)
     found = {place: each.loss for place, each in enumerate(answers)} | dict(zip(left, read, strict=True))
     known = {place: loss for place, loss in found.items() if loss is not None and loss.tokens}
     for place, loss in known.items():

@@ -182,18 +182,21 @@ def _batch(
 
 
 def losses(
-    model: Any, texts: Sequence[Text], pad: int, device: Device, on_batch: Callable[[], None] = lambda: None
+    model: Any, texts: Sequence[Text], marks: Marks, device: Device, on_batch: Callable[[], None] = lambda: None
 ) -> list[Loss]:
-    """The loss of each text's second part, given its first; what the model has no room for is cut in front, and behind."""
+    """The loss of each text's second part, given its first; what the model has no room for is cut in front, and behind.
+
+    An empty first part is the BOS, as when it is asked: without anything before it nothing tells how likely a token was.
+    """
     room = getattr(model.config, "max_position_embeddings", None) or 1 << 30
-    cut = [_cut(each, room) for each in texts]
+    cut = [_cut(Text(each.before or [marks.bos], each.after), room) for each in texts]
     order = sorted(range(len(cut)), key=lambda index: (len(cut[index].before), len(cut[index].after)))
     found: dict[int, Loss] = {}
     while len(found) < len(order):
         rest = order[len(found) : len(found) + BATCH]
         batch = rest[: _fitting(model, [cut[index] for index in rest], 0)]
         with computing(device):
-            done = read(model, [cut[index] for index in batch], pad)
+            done = read(model, [cut[index] for index in batch], marks.pad)
         found.update(zip(batch, done.losses, strict=True))
         on_batch()
     return [found[index] for index in range(len(cut))]

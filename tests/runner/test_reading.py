@@ -22,13 +22,14 @@ from core.spec import PromptSource
 from core.types import LossOn
 from gpu_runner import generate as module
 from gpu_runner.device import Device
-from gpu_runner.generate import Generated, generate, losses
+from gpu_runner.generate import Generated, Marks, generate, losses
 from gpu_runner.reading import Text, can_go_on, is_greedy
 from gpu_runner.scoring import ask, ask_in_turns
 from gpu_runner.taught import taught
 from tests.runner.tiny import WORDS, make_model
 
 CPU, EOS, PAD, MOST = Device("cpu", "fp32"), 2, 3, 10
+MARKS = Marks(1, (EOS,), PAD)
 GREEDY = {"do_sample": False, "max_new_tokens": MOST}
 PROMPTS = [" ".join(f"w{(7 * n + k) % 98}" for k in range(1 + n % 6)) for n in range(17)]
 
@@ -115,7 +116,7 @@ def test_whatever_is_expected_the_answers_are_the_librarys(model: Any, tokenizer
 
 def test_a_loss_is_that_of_each_text_alone_with_its_eos(model: Any, tokenizer: Any) -> None:
     texts = [each for each in expectations(model, tokenizer) if each.after]
-    found = losses(model, texts, PAD, CPU)
+    found = losses(model, texts, MARKS, CPU)
     assert [each.mean for each in found] == pytest.approx([loss_of(model, each) for each in texts], rel=1e-4, abs=1e-5)
     assert [each.tokens for each in found] == [len(each.after) for each in texts]
     if can_go_on(model):
@@ -176,9 +177,9 @@ def test_losses_are_told_also_where_the_library_answers(tokenizer: Any, extra: d
 def test_what_the_model_has_no_room_for_is_cut_in_front_and_the_answer_kept(tokenizer: Any) -> None:
     model = decided(AutoModelForCausalLM.from_pretrained(tokenizer.name_or_path))
     long = Text([5] * 200 + [6], [7, 8, EOS])
-    (found,) = losses(model, [long], PAD, CPU)
+    (found,) = losses(model, [long], MARKS, CPU)
     assert found.mean == pytest.approx(loss_of(model, Text(long.before[-125:], long.after)), rel=1e-4, abs=1e-5)
-    (longer,) = losses(model, [Text([5, 6], [7] * 300)], PAD, CPU)
+    (longer,) = losses(model, [Text([5, 6], [7] * 300)], MARKS, CPU)
     assert longer.tokens == 127
     answers = generate(
         model, tokenizer, ["w1 w2"], GREEDY, CPU, expected=[Text(tokenizer("w1 w2")["input_ids"], [7] * 300)]
@@ -189,12 +190,12 @@ def test_what_the_model_has_no_room_for_is_cut_in_front_and_the_answer_kept(toke
 def test_few_logits_are_held_at_once(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = decided(AutoModelForCausalLM.from_pretrained(tokenizer.name_or_path))
     texts = [Text([5], [6, 7, EOS])] * 9
-    expected = [each.mean for each in losses(model, texts, PAD, CPU)]
+    expected = [each.mean for each in losses(model, texts, MARKS, CPU)]
     monkeypatch.setattr("gpu_runner.reading.AT_ONCE", 2 * 4 * len(WORDS))
     sizes: list[int] = []
     real = module.read
     monkeypatch.setattr(module, "read", lambda model, texts, pad: sizes.append(len(texts)) or real(model, texts, pad))
-    assert [each.mean for each in losses(model, texts, PAD, CPU)] == pytest.approx(expected, rel=1e-5)
+    assert [each.mean for each in losses(model, texts, MARKS, CPU)] == pytest.approx(expected, rel=1e-5)
     assert sizes == [2, 2, 2, 2, 1]
 
 
@@ -266,3 +267,12 @@ def test_what_all_prompts_begin_with_is_read_once_and_changes_nothing(model: Any
     losses_of = [[each.loss.mean for each in answers if each.loss] for answers in (together, one_by_one)]
     assert losses_of[0] == pytest.approx(losses_of[1], rel=1e-4, abs=1e-5)
     assert len(losses_of[0]) == (len(prompts) if can_go_on(model) else 0)
+
+
+def test_what_is_expected_of_an_empty_prompt_is_likely_after_the_token_that_is_asked_instead(model: Any) -> None:
+    empty, other = Text([], [7, 8, EOS]), Text([30, 31, 32], [9, EOS])
+    (alone,), (among, _) = losses(model, [empty], MARKS, CPU), losses(model, [empty, other], MARKS, CPU)
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([[1, *empty.after]])).logits[0, :3]
+    wanted = torch.nn.functional.cross_entropy(logits, torch.tensor(empty.after), reduction="sum")
+    assert [alone.total, among.total] == pytest.approx([float(wanted)] * 2, rel=1e-4)
