@@ -129,6 +129,7 @@ class Serving:
             self._announce()
             while (reason := self._reason()) is None and not serving.done():
                 self._tell()
+                self.context.spool.flush()  # what a full disk did not take, where it is called among it
                 await asyncio.sleep(LOOK)
         finally:
             await self._close(server, serving)

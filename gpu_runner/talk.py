@@ -169,6 +169,7 @@ class Talk:
     def _tell(self) -> None:
         """Wait a moment for something to tell; then tell what has come together."""
         if not self._streams and self._said.empty():
+            self.context.spool.flush()  # the disk may have been full when the last answer ended
             time.sleep(LOOK)
             return
         try:
@@ -207,4 +208,5 @@ class Talk:
         if record.get("done"):
             self._active = time.monotonic()
             self.tokens += int(record.get("tokens", 0))
+            self._first.pop(key, None)
             del self._streams[key]

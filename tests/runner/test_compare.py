@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -17,6 +18,7 @@ from gpu_runner import child, talk
 from gpu_runner.asking import Asking, asked
 from gpu_runner.device import Device
 from gpu_runner.speaking import Speaker
+from gpu_runner.spool import Spool
 from tests.runner.attempts import Attempt
 from tests.runner.tiny import make_adapter, make_model, make_rows
 
@@ -224,6 +226,27 @@ def test_questions_that_can_not_be_read_for_a_moment_are_answered_all_the_same(
     session = begin(spec(made))
     session.ask(1, "w1")
     assert len(session.done(1)) == 2
+
+
+def test_an_answer_that_a_full_disk_did_not_take_is_told_when_there_is_room(
+    made: Any, begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, refused, real = threading.Event(), list[bytes](), Spool._append
+
+    def append(self: Spool, line: bytes) -> None:
+        if b'"done": true' in line and not refused:
+            full.set()
+        if full.is_set():
+            refused.append(line)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, line)
+
+    monkeypatch.setattr(Spool, "_append", append)
+    session = begin(spec(made))
+    session.ask(1, "w1", voices=[""])
+    session.until(lambda: len(refused) > 1)  # the end of the answer, and that questions are waited for again
+    full.clear()
+    assert session.done(1, voices=1)[""]["reason"] in ("eos", "length")
 
 
 def test_it_ends_when_nobody_asks_and_not_while_it_answers(made: Any, begin: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import socket
 import threading
@@ -22,6 +23,7 @@ from gpu_runner.evaluate import device_for
 from gpu_runner.failures import Cancelled, JobError, Paused
 from gpu_runner.generate import generate
 from gpu_runner.serving.door import BODY
+from gpu_runner.spool import Spool
 from gpu_runner.swapping import Base
 from tests.runner.serving import GREEDY, KEY, PATIENCE, Served, make_models, served, spec_of, wait_for
 
@@ -163,10 +165,12 @@ def test_the_guides_callers_are_answered(http: httpx.Client, endpoint: Served, a
     assert http.post("/predict", json=asked).json() == {"success": True, "response": answers["va1.0"]["text"]}
     base = http.post("/", json={"request": {"prompt": PROMPT, "model": "base/tiny", "max_new_tokens": 3}}).json()
     assert base["response"] == " ".join(answers["base/tiny"]["text"].split()[:3])
-    bare = httpx.post(f"{endpoint.address}/predict?accessKey={KEY}", json={"accessKey": KEY, **asked})
+    bare = httpx.post(f"{endpoint.address}/predict?accessKey={KEY}", json={"accessKey": KEY, **asked}, timeout=PATIENCE)
     assert bare.json()["success"]
-    assert httpx.post(f"{endpoint.address}/predict?accessKey=no", json=asked).status_code == 401
-    assert httpx.post(f"{endpoint.address}/v1/completions?accessKey={KEY}", json={}).status_code == 401
+    assert httpx.post(f"{endpoint.address}/predict?accessKey=no", json=asked, timeout=PATIENCE).status_code == 401
+    assert (
+        httpx.post(f"{endpoint.address}/v1/completions?accessKey={KEY}", json={}, timeout=PATIENCE).status_code == 401
+    )
     wrong = http.post("/predict", json={"request": {"prompt": 7, "model": "gpt"}})
     assert wrong.status_code == 400 and wrong.json()["success"] is False and "request.prompt" in wrong.json()["errors"]
 
@@ -246,8 +250,8 @@ def test_other_methods_types_and_addresses_are_refused(http: httpx.Client) -> No
 
 
 def test_health_is_told_without_a_key_and_tells_no_more(endpoint: Served) -> None:
-    assert httpx.get(f"{endpoint.address}/health").json() == {"status": "ok"}
-    assert httpx.get(f"{endpoint.address}/v1/models").status_code == 401
+    assert httpx.get(f"{endpoint.address}/health", timeout=PATIENCE).json() == {"status": "ok"}
+    assert httpx.get(f"{endpoint.address}/v1/models", timeout=PATIENCE).status_code == 401
 
 
 # ─── many at once, and callers that go away ───────────────────────────────────────────────────────────
@@ -324,7 +328,7 @@ def test_what_it_did_is_told_in_differences(parts: dict[str, Any], tmp_path: Pat
             made = [http.post("/v1/completions", json=asked).json()["usage"]["completion_tokens"] for _ in range(3)]
             http.post("/v1/completions", json={})
             http.get("/v1/models")
-        httpx.post(f"{one.address}/v1/completions", json=asked)
+        httpx.post(f"{one.address}/v1/completions", json=asked, timeout=PATIENCE)
         wait_for(lambda: one.total("refused") == 2)
         assert (one.total("requests"), one.total("tokens"), one.total("failures")) == (3, sum(made), 0)
         assert one.active() == 0
@@ -337,16 +341,20 @@ def test_what_it_did_is_told_in_differences(parts: dict[str, Any], tmp_path: Pat
 def test_without_a_key_no_web_page_of_another_host_is_answered(parts: dict[str, Any], tmp_path: Path) -> None:
     with served(tmp_path, spec_of({**parts, "adapters": []}, key_sha256=None)) as open_one:
         asked = {"model": "base/tiny", "prompt": PROMPT}
-        assert httpx.post(f"{open_one.address}/v1/completions", json=asked).status_code == 200
+        assert httpx.post(f"{open_one.address}/v1/completions", json=asked, timeout=PATIENCE).status_code == 200
         for host in ("evil.example", "[::1", "127.0.0.1.evil.example", "a b"):
-            rebound = httpx.post(f"{open_one.address}/v1/completions", json=asked, headers={"Host": host})
+            rebound = httpx.post(
+                f"{open_one.address}/v1/completions", json=asked, headers={"Host": host}, timeout=PATIENCE
+            )
             assert rebound.status_code in (400, 403), host
         for host in ("localhost:80", "127.0.0.2:8000", "[::1]:1"):  # where it may listen without a key
-            own = httpx.post(f"{open_one.address}/v1/completions", json=asked, headers={"Host": host})
+            own = httpx.post(f"{open_one.address}/v1/completions", json=asked, headers={"Host": host}, timeout=PATIENCE)
             assert own.status_code == 200, host
-        form = httpx.post(f"{open_one.address}/v1/completions", content=json.dumps(asked))
+        form = httpx.post(f"{open_one.address}/v1/completions", content=json.dumps(asked), timeout=PATIENCE)
         assert form.status_code == 415
-        assert httpx.post(f"{open_one.address}/predict", json={"request": {"prompt": PROMPT}}).json()["success"]
+        assert httpx.post(f"{open_one.address}/predict", json={"request": {"prompt": PROMPT}}, timeout=PATIENCE).json()[
+            "success"
+        ]
 
 
 # ─── its end, and its next attempt ────────────────────────────────────────────────────────────────────
@@ -373,7 +381,7 @@ def test_one_that_has_served_for_a_while_says_so_once(
     with served(tmp_path, spec_of({**parts, "adapters": []})) as one:
         assert one.address
         wait_for(lambda: one.records("served"))
-        assert httpx.get(f"{one.address}/health").status_code == 200
+        assert httpx.get(f"{one.address}/health", timeout=PATIENCE).status_code == 200
     (told,) = one.records("served")
     assert "requests" not in told
 
@@ -393,13 +401,34 @@ def test_it_ends_by_itself_when_nobody_asks(
 
     monkeypatch.setattr(Speaker, "speak", speak)
     one = Served(tmp_path, spec_of({**parts, "adapters": []}, idle_seconds=1))
-    address, looks = one.address, 0
-    while one.end is None:  # who only looks does not ask
-        with contextlib.suppress(httpx.TransportError):
-            looks += httpx.get(f"{address}/health", timeout=PATIENCE).status_code == 200
+    looks = 0
+    with httpx.Client(timeout=PATIENCE) as http:
+        address = one.address
+        while one.end is None:  # who only looks does not ask
+            with contextlib.suppress(httpx.TransportError):
+                looks += http.get(f"{address}/health").status_code == 200
     end = one.ended()
     assert looks and isinstance(end, Finished) and end.summary == {"ended": "nobody asked for 1 s"}
     assert end.at - one.records("serving")[0]["at"] >= 1
+
+
+def test_where_it_answers_is_told_when_a_full_disk_has_room_again(
+    parts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, refused, real = threading.Event(), list[bytes](), Spool._append
+    full.set()
+
+    def append(self: Spool, line: bytes) -> None:
+        if b'"type": "serving"' in line and full.is_set():
+            refused.append(line)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, line)
+
+    monkeypatch.setattr(Spool, "_append", append)
+    with served(tmp_path, spec_of({**parts, "adapters": []})) as one:
+        wait_for(lambda: refused)
+        full.clear()
+        assert one.address
 
 
 def test_an_old_attempt_ends_when_a_later_one_is_there(
