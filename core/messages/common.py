@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 from pydantic.fields import FieldInfo
 
 from core.errors import StudioError
-from core.rules import Breach, Example, NoWorld, World
+from core.rules import Breach, Example, NoWorld, Row, World
 from core.template import problems
 
 LONGEST_NAME = 255  # characters: an index of PostgreSQL refuses rows of more than 2,704 bytes
@@ -90,6 +90,13 @@ def exists(world: World, table: str, id: str | None, what: str) -> Iterator[str]
     """Complain when the table has no row of that id; a missing id is left to the rules that require one."""
     if id and world.get(table, id) is None:
         yield f"there is no {what} with id {id!r}"
+
+
+def of_model(world: World, adapter: Row | None, base_model_id: str | None) -> Iterator[str]:
+    """Complain when an adapter's row belongs to another base model; both are told by their names, as people know them."""
+    if adapter is not None and base_model_id and adapter["model_id"] != base_model_id:
+        its, asked = ((world.get("models", id) or {"name": id})["name"] for id in (adapter["model_id"], base_model_id))
+        yield f"adapter {adapter['name']!r} belongs to model {its!r}, not {asked!r}"
 
 
 def unique(world: World, table: str, column: str, value: str | None, what: str) -> Iterator[str]:

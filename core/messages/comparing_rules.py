@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from core.facts import wrong
-from core.messages.common import exists, filled, fitting, one_of_or_none, positive
+from core.messages.common import exists, filled, fitting, of_model, one_of_or_none, positive
 from core.messages.comparing import BASE, AskComparison, ListComparisons, StartComparison
 from core.messages.configs import ConfigTextError, parse_config
 from core.rules import Breach, Example, Need, NoWorld, World, rule
@@ -47,8 +47,7 @@ def _adapters_exist(message: StartComparison, world: World) -> Iterator[Breach]:
     for place, id in enumerate(message.adapter_ids):
         row = world.get("adapters", id) if id else None
         found = [*filled(id, "an adapter's id"), *exists(world, "adapters", id, "adapter")]
-        if row is not None and row["model_id"] != message.base_model_id:
-            found.append(f"adapter {row['name']!r} belongs to model {row['model_id']!r}, not {message.base_model_id!r}")
+        found += of_model(world, row, message.base_model_id)
         yield from (Breach(rule="CP-102", field=f"adapter_ids.{place}", message=text) for text in found)
 
 

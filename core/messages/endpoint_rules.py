@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from core.facts import wrong
-from core.messages.common import exists, filled, one_of, one_of_or_none, positive
+from core.messages.common import exists, filled, of_model, one_of, one_of_or_none, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.endpoints import ListEndpoints, StartEndpoint
 from core.rules import Breach, Example, Need, NoWorld, World, rule
@@ -83,9 +83,7 @@ def _adapters_exist(message: StartEndpoint, world: World) -> Iterator[str]:
     """the adapters must exist and belong to the base model"""
     for id in message.adapter_ids:
         yield from exists(world, "adapters", id, "adapter")
-        row = world.get("adapters", id) if id else None
-        if row is not None and message.base_model_id and row["model_id"] != message.base_model_id:
-            yield f"adapter {row['name']!r} belongs to model {row['model_id']!r}, not {message.base_model_id!r}"
+        yield from of_model(world, world.get("adapters", id) if id else None, message.base_model_id)
 
 
 @rule(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from core.facts import wrong
-from core.messages.common import exists, filled, fitting, one_of, positive, prompting
+from core.messages.common import exists, filled, fitting, of_model, one_of, positive, prompting
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.evaluation import FIGURES, Pair, StartEvaluationJob
 from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
@@ -133,11 +133,7 @@ def _adapters_exist(message: StartEvaluationJob, world: World) -> Iterator[Breac
     for index, pair in enumerate(message.model_adapter_combinations):
         at = f"model_adapter_combinations.{index}.adapter_id"
         row = world.get("adapters", pair.adapter_id) if pair.adapter_id else None
-        found = list(exists(world, "adapters", pair.adapter_id, "adapter"))
-        if row is not None and row["model_id"] != pair.base_model_id:
-            found.append(
-                f"adapter {pair.adapter_id!r} belongs to model {row['model_id']!r}, not {pair.base_model_id!r}"
-            )
+        found = [*exists(world, "adapters", pair.adapter_id, "adapter"), *of_model(world, row, pair.base_model_id)]
         yield from (Breach(rule="EV-006", field=at, message=text) for text in found)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from core.facts import wrong
-from core.messages.common import exists, filled, inspected, one_of, positive
+from core.messages.common import exists, filled, inspected, of_model, one_of, positive
 from core.messages.configs import ConfigTextError, parse_config
 from core.messages.export import ExportModel
 from core.rules import Breach, Example, Need, NoWorld, World, rule
@@ -131,9 +131,7 @@ def _registry(message: ExportModel, world: World) -> Iterator[str | Breach]:
 )
 def _same_model(message: ExportModel, world: World) -> Iterator[str]:
     """the adapter must belong to the base model"""
-    row = world.get("adapters", message.adapter_id)
-    if row is not None and message.base_model_id and row["model_id"] != message.base_model_id:
-        yield f"adapter {row['name']!r} belongs to model {row['model_id']!r}, not {message.base_model_id!r}"
+    yield from of_model(world, world.get("adapters", message.adapter_id), message.base_model_id)
 
 
 @rule(

@@ -201,6 +201,8 @@ def test_an_evaluated_adapter_exists_and_is_one_of_its_base_model(desk: Desk) ->
     add_adapter(desk)
     assert refused(desk, "StartEvaluationJob", **evaluate(desk, ("m", "gone"))) == {"EV-006"}
     assert refused(desk, "StartEvaluationJob", **evaluate(desk, ("n", "a"))) == {"EV-006"}
+    (told,) = answer(desk, "StartEvaluationJob", evaluate(desk, ("n", "a")), None)["breaches"]
+    assert told["message"] == "adapter 'a' belongs to model 'tiny', not 'other'"
     assert say(desk, "StartEvaluationJob", **evaluate(desk, ("m", "a")))["parent_job_id"]
 
 

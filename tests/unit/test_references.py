@@ -120,3 +120,10 @@ def test_for_a_name_that_there_is_not_the_nearest_is_told_and_who_lists_them() -
     assert told == ["remove_prompts is --remove-prompts here"]
     nouns = [each.split()[3] for each in hints(Studio(), fields, "X", error)]
     assert nouns == ["dataset", "model"]
+
+
+def test_a_name_among_others_gets_a_hint_and_one_that_there_is_gets_none() -> None:
+    many = {"dataset_id": ["tickets", "tickts"]}
+    error = "there is no dataset with id 'tickts'; prompt 'p' belongs to dataset 'tickets'"
+    told = list(hints(Studio(), many, "X", error))
+    assert told == ["there is no dataset tickts; did you mean tickets? `fts dataset list` shows what there is"]

@@ -158,9 +158,10 @@ def hints(client: StudioClient, payload: Any, name: str, told: str) -> Iterator[
     """For each name in the payload that the error `told` says is unknown: the names that come nearest, and who lists them."""
     yield from _switches(name, told)
     for field, value in payload.items() if isinstance(payload, dict) else ():
-        if isinstance(value, str) and repr(value) in told and (listings := places(field, name)):
-            yield hint(client, listings[0], value)
         for each in value if isinstance(value, list) else [value]:
+            listings = places(field, name) if isinstance(each, str) and repr(each) in told else ()
+            if listings and each not in (known := _known(client, listings[0])):
+                yield _nearest(listings[0], each, known)
             if isinstance(each, dict):
                 yield from hints(client, each, "", told)
 
@@ -175,9 +176,16 @@ def _switches(name: str, told: str) -> Iterator[str]:
 
 def hint(client: StudioClient, listing: Listing, value: str) -> str:
     """What to do about a name that there is not."""
+    return _nearest(listing, value, _known(client, listing))
+
+
+def _known(client: StudioClient, listing: Listing) -> set[str]:
     fields = {"limit": PAGE} if "limit" in REGISTRY[listing.message].model_fields else {}
     page = client.call(REGISTRY[listing.message].model_validate(fields))
-    known = {str(getattr(row, each)) for row in getattr(page, listing.many) for each in (*listing.names, listing.id)}
-    start = f"there is no {listing.noun} {value}{near(value, sorted(known))}"
+    return {str(getattr(row, each)) for row in getattr(page, listing.many) for each in (*listing.names, listing.id)}
+
+
+def _nearest(listing: Listing, value: str, known: set[str]) -> str:
+    start = f"there is no {'comparison' if listing is COMPARISON else listing.noun} {value}{near(value, sorted(known))}"
     mark = "" if start.endswith("?") else ";"
     return plain(f"{start}{mark} `fts {listing.noun} list` shows what there is", limit=400)
