@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from core import cml
 from core.errors import StudioError, Unavailable
-from core.queue.connect import safe_url
+from core.queue.connect import safe_text, safe_url
 from core.settings import Settings
 
 PATIENCE = 5  # seconds that a registry may take to say that it is there
@@ -208,7 +208,7 @@ def asking(settings: Settings, id: str) -> Iterator[None]:
     except (StudioError, Absent):
         raise
     except Exception as error:  # MLflow's, its database's, its HTTP library's, a missing library for a kind of store
-        code, text = getattr(error, "error_code", None), str(error).partition("\n")[0]
+        code, text = getattr(error, "error_code", None), safe_text(str(error).partition("\n")[0])
         if code in ABSENT:
             raise Absent(f"{id} was not found in the model registry: {text}") from None
         hint = "; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, let the studio in"

@@ -7,7 +7,6 @@ leavings and an early death's version are found.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -24,7 +23,7 @@ from mlflow.models import infer_signature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
-from core.queue.connect import safe_url
+from core.queue.connect import safe_text, safe_url
 from core.settings import settings
 from core.spec import Exported, ExportSpec, Parity
 from gpu_runner import card, checkpoint, merged
@@ -39,7 +38,6 @@ from gpu_runner.runs import JOB, Point, Run, Store
 
 EXPERIMENT = "fts exports"
 PARITY = "fts.parity"
-CREDENTIALS = re.compile(r"//[^/@\s]*@")  # MLflow tells the whole address
 SCRIPT = Path(__file__).with_name("predict.py")
 FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]  # of a base: no pickled weights, no code
 REQUIRED = ("mlflow", "torch", "transformers", "tokenizers", "safetensors", "accelerate")
@@ -220,7 +218,7 @@ class Registry:
         try:
             yield
         except MlflowException as error:
-            reason = CREDENTIALS.sub("//…@", str(error).partition("\n")[0])
+            reason = safe_text(str(error).partition("\n")[0])
             hint = "See that MLFLOW_TRACKING_URI is what the studio's is, and that it answers; then run the job again."
             where = safe_url(settings().registry_uri)
             raise JobError(f"MLflow at {where} does not take the model: {reason}", hint) from None

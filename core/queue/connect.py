@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 AGAIN = 0.5  # seconds between tries of a client while the queue is away
 LONGEST_BLOCK = 20.0  # seconds that any command of ours blocks for
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _SECRET = re.compile(r"(?<=://)(?:(?<=unix://)[^@/]*|(?<!unix://).*)@|\?.*")
 
 
@@ -70,6 +71,11 @@ def is_full(error: Exception) -> bool:
 def safe_url(url: str) -> str:
     """The URL without its user, password and query."""
     return _SECRET.sub(lambda found: "…@" if found[0].endswith("@") else "", url)
+
+
+def safe_text(text: str) -> str:
+    """A text of another library's without the users and passwords of the URLs in it."""
+    return _CREDENTIALS.sub("//…@", text)
 
 
 def _options(url: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from core.queue import stream
-from core.queue.connect import connect, safe_url
+from core.queue.connect import connect, safe_text, safe_url
 
 
 def events(*ids: int) -> list[tuple[int, int, str]]:
@@ -106,3 +106,8 @@ def test_a_watcher_waits_for_what_comes(client: redis.Redis, ns: str, valkey_url
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
     assert safe_url(url) == shown
+
+
+def test_what_another_library_says_is_told_without_the_passwords_in_it() -> None:
+    told = "no route to postgresql://studio:s3cr@host:5432/mlflow, nor to http://host/x"
+    assert safe_text(told) == "no route to postgresql://…@host:5432/mlflow, nor to http://host/x"
