@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -38,11 +39,13 @@ from tui.widgets.banner import Banner
 from tui.widgets.table import StudioTable
 
 SIZES = [(80, 24), (160, 50)]
+PATIENCE = 60.0  # seconds that a screen gets on a machine that does much else
 
 
 async def until(pilot: Pilot[None], true: Callable[[], Any]) -> Any:
     """Wait for what the screen must come to."""
-    for _ in range(200):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         if value := true():
             return value
         await asyncio.sleep(0.02)
