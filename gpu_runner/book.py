@@ -169,7 +169,7 @@ class EvaluationBook(Book):
         if record.status == "succeeded":
             values = {**record.values, "rows": record.rows, **_sure(record)}
         child.metrics([Point(name, value, 0, record.at) for name, value in values.items() if value is not None])
-        child.tags({"fts.error": record.error} if record.error else {})
+        child.tags({"fts.error": record.error or ""})  # an attempt that goes on mends what failed in the one before
         child.status(ENDS[record.status], record.at)
 
     def _child(self, job_id: str, began: float, *, anew: bool = False) -> Run:

@@ -287,7 +287,8 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
         "artifact", kind="answers", path=answers_at, job_id=combination.job_id, files={path.name: digest}
     )
     sure = {metric: each.model_dump() for metric, each in graded.statistics.items()}
-    work.say(combination, "succeeded", values=graded.values, statistics=sure, rows=len(questions), answers=answers_at)
+    values = {metric: each if math.isfinite(each) else None for metric, each in graded.values.items()}
+    work.say(combination, "succeeded", values=values, statistics=sure, rows=len(questions), answers=answers_at)
     context.spool.log(f"{name}: exact match {graded.values['exact_match']:.1%} of {len(questions)} rows")
 
 

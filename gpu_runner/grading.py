@@ -63,7 +63,7 @@ class Grader:
         lower = self._put_own(combination, lines, rows, look)
         measured = measure(lines, lower)
         values = {name: each.value for name, each in measured.items()} | described(lines, seconds)
-        sure = statistics(measured, self._compared(combination, measured), self.spec.seed)
+        sure = statistics(measured, self._compared(combination, measured), self.spec.seed, look)
         if tasks is not None:
             values |= tasks.values
             first = self.first or Graded({}, {})

@@ -63,9 +63,9 @@ class Run:
             self._params.update(each.key for each in batch)
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags; long values are cut."""
+        """Set tags; long values are cut, and an empty one takes back what was told before."""
         changed = {key(name): value[:TAG_LENGTH] for name, value in values.items()}
-        changed = {name: value for name, value in changed.items() if self._tags.get(name) != value}
+        changed = {name: value for name, value in changed.items() if self._tags.get(name, "") != value}
         for batch in _batches(changed.items(), PARAMS_A_BATCH):
             self._client.log_batch(self.id, tags=[RunTag(name, value) for name, value in batch])
             self._tags.update(batch)

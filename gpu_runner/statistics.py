@@ -7,7 +7,7 @@ rows. Both draw as often as ten million rows allow, 1,000 times at least and 10,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,14 +37,22 @@ class Pair:
         return float(self.own.figure(self.common.sum(axis=0)) - self.own.figure(self.baseline.sum(axis=0)))
 
 
-def statistics(own: Mapping[str, Measured], baseline: Mapping[str, Measured] | None, seed: int) -> dict[str, Statistic]:
-    """Of every metric its interval, and when there is a `baseline` on the same rows the difference from it."""
+def statistics(
+    own: Mapping[str, Measured],
+    baseline: Mapping[str, Measured] | None,
+    seed: int,
+    look: Callable[[], None] = lambda: None,
+) -> dict[str, Statistic]:
+    """Of every metric its interval, and when there is a `baseline` on the same rows the difference from it.
+
+    `look` is called now and then, and may raise to stop: of 100,000 rows it takes a minute.
+    """
     pairs = {name: _pair(each, (baseline or {}).get(name)) for name, each in own.items()}
     if not pairs:
         return {}
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        figures, deltas = _bootstrap(pairs, seed)
-        chances = _permutations(pairs, seed)
+        figures, deltas = _bootstrap(pairs, seed, look)
+        chances = _permutations(pairs, seed, look)
         return {
             name: Statistic(
                 **_interval(figures[name], "low", "high"),
@@ -91,12 +99,15 @@ def _chunks(rows: int) -> Iterator[int]:
         left -= size
 
 
-def _bootstrap(pairs: Mapping[str, Pair], seed: int) -> tuple[dict[str, Array], dict[str, Array]]:
+def _bootstrap(
+    pairs: Mapping[str, Pair], seed: int, look: Callable[[], None]
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """Each figure, and each difference, of as many selections of rows."""
     rng, rows = np.random.default_rng(seed), len(next(iter(pairs.values())).own.parts)
     figures: dict[str, list[Array]] = {name: [] for name in pairs}
     deltas: dict[str, list[Array]] = {name: [] for name, pair in pairs.items() if pair.common is not None}
     for size in _chunks(rows):
+        look()
         drawn = rng.multinomial(rows, np.full(rows, 1 / rows), size=size).astype(float)
         for name, pair in pairs.items():
             figures[name].append(pair.own.figure(drawn @ pair.own.parts))
@@ -109,12 +120,13 @@ def _bootstrap(pairs: Mapping[str, Pair], seed: int) -> tuple[dict[str, Array], 
     )
 
 
-def _permutations(pairs: Mapping[str, Pair], seed: int) -> dict[str, float]:
+def _permutations(pairs: Mapping[str, Pair], seed: int, look: Callable[[], None]) -> dict[str, float]:
     """Two-sided p: how often a difference is as large when it is chance which of the two a row's answer is whose."""
     rng, rows = np.random.default_rng(seed), len(next(iter(pairs.values())).own.parts)
     seen = {name: pair.delta for name, pair in pairs.items()}
     beyond = {name: 0 for name, delta in seen.items() if _finite(delta) is not None}
     for size in _chunks(rows):
+        look()
         swapped = rng.integers(0, 2, size=(size, rows)).astype(float)
         for name in beyond:
             pair, delta = pairs[name], seen[name] or 0.0

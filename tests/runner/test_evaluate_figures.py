@@ -227,6 +227,21 @@ def test_a_loss_that_is_no_number_costs_its_row_and_spoils_no_figure(
     assert warned == [f"one: the loss of 1 of {ROWS} rows is no number (NaN or infinite) and left out"]
 
 
+def test_a_perplexity_beyond_all_numbers_leaves_results_that_are_json(
+    spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "losses", lambda _, texts, *of: [Loss(1e6, 1) for _ in texts])
+    attempt = Attempt(tmp_path)
+    end = finished(attempt.run(spec("one", generation={"do_sample": False, "max_new_tokens": 4, "num_beams": 2})))
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    whole = json.loads((tmp_path / end["summary"]["results"]["json"]).read_text(), parse_constant=refuse)
+    values = whole["combinations"][0]["values"]
+    assert values["perplexity"] is None and values["loss"] == 1e6
+
+
 def test_losses_of_models_with_other_tokens_are_told_and_not_compared(spec: Any, made: Path, tmp_path: Path) -> None:
     other = shutil.copytree(made / "base", tmp_path / "other")
     file = other / "tokenizer.json"

@@ -106,6 +106,13 @@ def test_the_same_seed_gives_the_same_and_few_rows_at_once_change_nothing(monkey
     assert few["m"].low == pytest.approx(first["m"].low) and few["m"].p == pytest.approx(first["m"].p)
 
 
+def test_an_order_is_looked_for_between_draws_of_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 1_000 * ROWS)
+    looks = []
+    statistics({"m": shares(drawn(0.6, 6))}, {"m": shares(drawn(0.5, 7))}, 420, lambda: looks.append(1))
+    assert len(looks) == 2 * 10  # of 10,000 draws for the interval, and as many for the test
+
+
 def test_many_rows_are_drawn_less_often_and_one_row_is_no_error() -> None:
     assert (module._times(1), module._times(5_000), module._times(10**6)) == (10_000, 2_000, 1_000)
     assert sum(module._chunks(50_000)) == 1_000 and max(module._chunks(50_000)) * 50_000 <= module.AT_ONCE

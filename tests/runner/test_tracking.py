@@ -325,6 +325,21 @@ def test_an_evaluation_becomes_a_run_for_each_combination_below_the_batchs(uri: 
     assert third.info.status == batch.info.status == "KILLED"
 
 
+def test_a_combination_that_the_next_attempt_scores_keeps_no_error_of_the_one_before(uri: str, tmp_path: Path) -> None:
+    job = evaluation(tmp_path)
+    child = job.spec["combinations"][0]["job_id"]
+    spool = job.attempt(1)
+    spool.write("scored", job_id=child, status="failed", error="no room on the GPU")
+    tracking.Tracker(job.directory, uri).turn()
+    assert run_of(uri, child, f"Run: {job.name}").data.tags["fts.error"] == "no room on the GPU"
+    spool = job.attempt(2)
+    spool.write("scored", job_id=child, status="succeeded", values={"f1": 0.5}, rows=4)
+    finish(spool)
+    tracking.track(job.directory, uri, sleep=no_sleep)
+    run = run_of(uri, child, f"Run: {job.name}")
+    assert (run.info.status, run.data.tags["fts.error"], run.data.metrics["f1"]) == ("FINISHED", "", 0.5)
+
+
 @pytest.mark.timeout(300)  # three processes import MLflow and make its database
 def test_killed_and_started_again_in_a_new_store_with_others_it_doubles_nothing(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
