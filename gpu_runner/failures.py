@@ -17,6 +17,7 @@ MEMORY = (
     "not enough memory",
     "alloc_failed",  # cuBLAS, cuDNN
 )
+LOST = ("cuda error", "device-side assert")  # after these a process computes nothing any more
 DISK = ("no space left", "disk quota exceeded", "file too large", "file write failed", "unexpected pos")
 
 
@@ -77,6 +78,12 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return not isinstance(error, JobError) and any(part in text for part in MEMORY)
+
+
+def is_gpu_lost(error: BaseException) -> bool:
+    """Whether the process can compute nothing any more on its GPU. What found no memory may try again."""
+    text = str(error).lower()
+    return any(part in text for part in LOST) and not is_out_of_memory(error)
 
 
 def is_disk_full(error: BaseException) -> bool:

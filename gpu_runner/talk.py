@@ -16,7 +16,7 @@ from gpu_runner.asking import asked
 from gpu_runner.chat import Message, Writer
 from gpu_runner.child import Context
 from gpu_runner.drawing import Rows
-from gpu_runner.failures import Cancelled, Paused, failure_of
+from gpu_runner.failures import Cancelled, Paused, failure_of, is_gpu_lost
 from gpu_runner.files import Files
 from gpu_runner.speaking import Piece, Speaker
 
@@ -64,6 +64,7 @@ class Talk:
     _said: queue.SimpleQueue[tuple[int, str, Piece | str] | Record] = field(default_factory=queue.SimpleQueue)
     _warned: set[tuple[int, str]] = field(default_factory=set)
     _changed: tuple[int, int] | None = None
+    _lost: Exception | None = None
 
     def __post_init__(self) -> None:
         self._rows = Rows(self.spec, self.context)
@@ -72,7 +73,7 @@ class Talk:
         self._active = time.monotonic()
 
     def run(self) -> str:
-        """Answer until nobody asks; why it ended. Raises Cancelled, Paused."""
+        """Answer until nobody asks; why it ended. Raises Cancelled, Paused, and what ended all computing."""
         self.context.spool.phase("waiting for questions")
         try:
             while (why := self._over()) is None:
@@ -89,6 +90,8 @@ class Talk:
             raise Cancelled
         if order == "pause":
             raise Paused
+        if self._lost is not None:
+            raise self._lost  # every answer would fail from here on
         idle = time.monotonic() - self._active
         if not self._streams and idle >= self.spec.idle_seconds:
             return f"nobody has asked for {self.spec.idle_seconds:g} s"
@@ -157,6 +160,8 @@ class Talk:
         except Exception as error:
             told = self.silent.get(voice) or failure_of(error).message
             self._said.put((question.number, voice, told))
+            if is_gpu_lost(error):
+                self._lost = error
 
     def _warn(self, number: int, text: str) -> None:
         """What holds for all voices is told once."""

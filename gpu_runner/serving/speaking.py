@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from gpu_runner.chat import Writer
-from gpu_runner.failures import JobError
+from gpu_runner.failures import JobError, is_gpu_lost
 from gpu_runner.generate import options_of
 from gpu_runner.serving.answers import DONE, Form, event, usage_of
 from gpu_runner.serving.asking import MOST_PROMPTS, Chat, Completion, PredictSettings, Settings, read
@@ -26,7 +26,6 @@ from gpu_runner.speaking import Piece, Speaker
 
 log = logging.getLogger(__name__)
 Ask = Callable[[Callable[[], bool]], Iterator[Piece]]
-LOST = ("cuda error", "device-side assert")  # after these a process computes nothing any more
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ class Speaking:
     # ─── health ───────────────────────────────────────────────────────────────────────────────────
 
     def _note(self, error: BaseException) -> None:
-        if any(each in str(error).lower() for each in LOST):
+        if is_gpu_lost(error):
             self._lost = str(error).splitlines()[0]
 
     def broken(self) -> str | None:

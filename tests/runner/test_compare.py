@@ -180,6 +180,28 @@ def test_one_that_can_not_answer_says_why_and_the_others_answer(made: Any, begin
     assert session.done(4, voices=1)[""]["reason"] in ("eos", "length")
 
 
+def test_a_session_whose_gpu_is_lost_ends_and_one_that_ran_out_of_memory_goes_on(
+    made: Any, begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Speaker.speak
+
+    def speak(self: Speaker, prompt: Any, *given: Any, **more: Any) -> Any:
+        if prompt in ("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate", "device-side assert triggered"):
+            raise RuntimeError(f"CUDA error: {prompt}")
+        return real(self, prompt, *given, **more)
+
+    monkeypatch.setattr(Speaker, "speak", speak)
+    session = begin(spec(made))
+    session.ask(1, "CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate", voices=[""])
+    assert "memory ran out" in session.done(1, voices=1)[""]["error"]
+    session.ask(2, "w1", voices=[""])
+    assert session.done(2, voices=1)[""]["reason"] in ("eos", "length")
+    session.ask(3, "device-side assert triggered", voices=[""])
+    session.thread.join(WAIT)
+    finished = session.attempt.finished()
+    assert finished["outcome"] == "failed" and "device-side assert" in finished["error"]["message"]
+
+
 def test_what_is_not_done_as_asked_is_told_once(made: Any, begin: Any) -> None:
     session = begin(spec(made))
     session.ask(1, " ".join(["w1"] * 5000))

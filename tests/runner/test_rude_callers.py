@@ -142,3 +142,19 @@ def test_of_many_items_that_are_wrong_no_more_than_a_few_are_told(kind: Any, giv
     with pytest.raises(ApiError) as told:
         read(kind, json.dumps(given).encode())
     assert told.value.status == 400 and "more" not in told.value.message
+
+
+def test_an_answer_that_finds_no_memory_on_the_gpu_ends_nothing_else(
+    endpoint: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, real = iter([True]), Speaker.speak
+
+    def speak(self: Speaker, *given: Any, **more: Any) -> Any:
+        if next(full, False):
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)")
+        return real(self, *given, **more)
+
+    monkeypatch.setattr(Speaker, "speak", speak)
+    assert post(endpoint, ASKED).status_code == 500
+    assert httpx.get(f"{endpoint.address}/health", timeout=PATIENCE).json() == {"status": "ok"}
+    assert post(endpoint, ASKED).status_code == 200
