@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from core.messages.evaluation import EvaluationJobMetadata, EvaluationJobsReply, ListEvaluationJobs
 from core.messages.results import EvaluationResultsReply
 from core.types import JobStatus
 from tests.tui.scored import scored
 from tui.cli import output
+from tui.cli.watch import state
 
 BASE = "SmolLM2-135M"
 
@@ -75,3 +77,15 @@ def test_half_a_character_is_written_as_json_writes_it(capfdbinary: pytest.Captu
     output.show({"text": "Ü \ud800"}, "json")
     written = capfdbinary.readouterr().out
     assert json.loads(written) == {"text": "Ü \ud800"} and "Ü".encode() in written
+
+
+def test_a_batch_of_many_has_not_ended_when_its_first_hundred_have() -> None:
+    jobs = [EvaluationJobMetadata(id=str(number), status=JobStatus.succeeded) for number in range(149)]
+    jobs.append(EvaluationJobMetadata(id="last", status=JobStatus.running))
+
+    class Client:
+        def call(self, asked: ListEvaluationJobs) -> EvaluationJobsReply:
+            return EvaluationJobsReply(evaluation_jobs=jobs[: asked.limit], has_more=asked.limit < len(jobs))
+
+    client: Any = Client()
+    assert state(client, "b", "evaluation").id == "last"

@@ -187,9 +187,9 @@ def state(client: StudioClient, id: str, noun: str = "job") -> Any:
 
 
 def _batch(client: StudioClient, id: str) -> list[Any]:
-    from core.messages.evaluation import ListEvaluationJobs
+    from core.messages.evaluation import MOST_PAIRS, ListEvaluationJobs
 
-    rows: list[Any] = client.call(ListEvaluationJobs(parent_job_id=id)).evaluation_jobs
+    rows: list[Any] = client.call(ListEvaluationJobs(parent_job_id=id, limit=MOST_PAIRS)).evaluation_jobs
     if not rows:
         raise NotFound(f"there is no evaluation batch with id {id!r}")
     return rows
