@@ -137,6 +137,28 @@ def test_other_names_of_the_columns_and_other_blanks_hide_no_row(studio: Studio,
     assert {str(row["q"]).strip() for row in asked} == questions(all_of(studio)) - questions(learned)
 
 
+@pytest.mark.parametrize(
+    ("learned", "asked"),
+    [
+        ({"question": "Is it?", "answer": True}, {"question": "Is it?", "answer": "true"}),
+        ({"question": "how many", "answer": 1.0}, {"question": "how many", "answer": "1"}),
+        ({"question": "how many", "answer": 7}, {"question": "how many", "answer": "007"}),
+        ({"question": "which", "answer": ["a", 1]}, {"question": "which", "answer": '["a", 1.0]'}),
+        ({"question": "caf\u00e9", "answer": "c"}, {"question": "cafe\u0301", "answer": "c"}),
+        ({"question": "where", "answer": "c"}, {"question": "\ufeffwh\u200bere", "answer": "c"}),
+        ({"question": "Where IS it", "answer": "Open"}, {"question": "where is it", "answer": "open"}),
+    ],
+)
+def test_what_another_program_writes_otherwise_is_the_row_that_was_learned(
+    studio: Studio, tmp_path: Path, learned: Row, asked: Row
+) -> None:
+    write(studio.file, [learned] * 4)
+    studio.train("one", split=1.0)
+    new = {"question": "something else", "answer": "1.5"}
+    changed = write(tmp_path / "changed.jsonl", [{**asked, "number": 3}, {**new, "number": 4}])
+    assert questions(studio.ask(changed)) == {"something else"}
+
+
 def test_an_overwritten_file_that_no_training_noted_ends_the_batch_with_what_to_do(
     studio: Studio, tmp_path: Path
 ) -> None:
