@@ -89,11 +89,15 @@ class Directory:
         return self._exported(checkpoint.hashes(self.final), Parity.model_validate(told["parity"]))
 
     def clear(self) -> None:
-        """Remove the drafts of attempts that nobody works at any more, of other exports into the same directory too."""
+        """Remove the drafts of attempts that nobody works at any more, of other exports into the same directory too.
+
+        What no attempt of this studio's is named in is someone else's: another studio may work at it.
+        """
         for draft in self.final.parent.glob(f".*{DRAFT}"):
             job, _, attempt = draft.name.removesuffix(DRAFT).rpartition(".")
             job = job.rpartition(".")[2]
-            if attempt.isdecimal() and not Files(self.context.root / "jobs" / job / attempt).locked():
+            files = Files(self.context.root / "jobs" / job / attempt)
+            if job and attempt.isdecimal() and files.directory.is_dir() and not files.locked():
                 shutil.rmtree(draft, ignore_errors=True)
 
     def write(self, model: Any, tokenizer: Any) -> None:

@@ -7,6 +7,7 @@ Safetensors only, and no code of a model is run.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import threading
@@ -98,10 +99,10 @@ def endpoint() -> Answerer:
 
 def configured(text: str) -> dict[str, Any]:
     """A generation config as the environment tells it: JSON, or what Python prints of a dict; else nothing."""
-    for each in (text, text.replace("'", '"')):
+    for read in (json.loads, ast.literal_eval):
         try:
-            found = json.loads(each)
-        except ValueError:
+            found = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         return found if isinstance(found, dict) else {}
     return {}

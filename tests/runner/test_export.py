@@ -148,12 +148,20 @@ def test_a_directory_that_something_else_made_is_left_alone(pair: Path, tmp_path
     assert names(mine) == ["mine.txt"]
 
 
+def test_drafts_that_no_attempt_of_this_studio_made_are_left_alone(pair: Path, tmp_path: Path) -> None:
+    Attempt(tmp_path, job_id="died")
+    for name in (".thesis.1.draft", ".tickets.elsewhere.1.draft", ".tickets.died.1.draft"):
+        (tmp_path / "exports" / name).mkdir(parents=True)
+    assert Attempt(tmp_path).run(export_spec(pair, tmp_path, "merged"))["outcome"] == "succeeded"
+    assert names(tmp_path / "exports") == [".thesis.1.draft", ".tickets.elsewhere.1.draft", "tickets"]
+
+
 def test_where_it_came_from_is_told_to_people_and_programs_and_no_name_breaks_out_of_its_line(
     pair: Path, tmp_path: Path
 ) -> None:
     spec = export_spec(pair, tmp_path, "merged")
     spec["adapter"]["name"] = "x](http://evil)\n# Fake\x1b[31m"
-    spec["training"]["prompt"]["prompt_template"] = "{question}\n```\n{answer}"
+    spec["training"]["prompt"]["prompt_template"] = "{question}\n```\n{answer}\x1b[31m\u202e"
     assert Attempt(tmp_path).run(spec)["outcome"] == "succeeded"
     directory = tmp_path / "exports" / "tickets"
     card, told = (directory / "README.md").read_text(), json.loads((directory / "fts_export.json").read_text())
@@ -161,7 +169,7 @@ def test_where_it_came_from_is_told_to_people_and_programs_and_no_name_breaks_ou
     assert told["lineage"]["fts.exact_match"] == "0.5" and told["lineage"]["fts.base_model"] == "base"
     assert told["parity"]["same_text"] == 8
     lines = card.splitlines()
-    assert lines[0] == "---" and "# Fake" not in lines and "\x1b" not in card
+    assert lines[0] == "---" and "# Fake" not in lines and "\x1b" not in card and "\u202e" not in card
     assert r"x\]\(http://evil\) \# Fake\\x1b\[31m" in card
     assert "````" in lines and r"| exact\_match | 0.5 |" in lines and r"sorts \*tickets\*" in lines
 

@@ -67,9 +67,9 @@ def test_a_request_says_otherwise_than_the_environment_and_that_otherwise_than_t
 ) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(predict.Answerer, "answer", lambda self, prompt, settings: asked.append(settings) or prompt)
-    monkeypatch.setenv("FINE_TUNING_STUDIO_GEN_CONFIG_STRING", "{'max_new_tokens': 8, 'top_k': 5}")
+    monkeypatch.setenv("FINE_TUNING_STUDIO_GEN_CONFIG_STRING", "{'max_new_tokens': 8, 'top_k': 5, 'use_cache': True}")
     assert predict.predict({"request": {"prompt": "a", "top_k": 3, "do_sample": True}}) == "a"
-    assert asked == [{**predict.DEFAULTS, "max_new_tokens": 8, "top_k": 3, "do_sample": True}]
+    assert asked == [{**predict.DEFAULTS, "max_new_tokens": 8, "use_cache": True, "top_k": 3, "do_sample": True}]
     monkeypatch.setenv("FINE_TUNING_STUDIO_GEN_CONFIG_STRING", "no config at all")
     predict.predict({"prompt": "a"})
     assert asked[1] == predict.DEFAULTS
