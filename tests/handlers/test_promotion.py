@@ -226,12 +226,11 @@ def test_two_towards_one_name_go_one_after_the_other_when_two_processes_look_at_
     line: Line, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = line.train("first"), line.train("second")
-    ask = promoting.answer
 
     def meanwhile(*asked: Any) -> Any:
-        monkeypatch.setattr(promoting, "answer", ask)
+        monkeypatch.setattr(promoting, "answer", answer)
         promoting._advance(desk, first, time.time())
-        return ask(*asked)
+        return answer(*asked)
 
     monkeypatch.setattr(promoting, "answer", meanwhile)
     promoting._advance(desk, second, time.time())
