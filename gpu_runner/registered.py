@@ -30,6 +30,7 @@ from gpu_runner import card, checkpoint, merged
 from gpu_runner.child import Context
 from gpu_runner.device import Device
 from gpu_runner.failures import JobError
+from gpu_runner.files import Files
 from gpu_runner.generate import options_of
 from gpu_runner.holding import Writing, with_room
 from gpu_runner.models import adapter_path
@@ -38,6 +39,7 @@ from gpu_runner.runs import JOB, Point, Run, Store
 
 EXPERIMENT = "fts exports"
 PARITY = "fts.parity"
+ATTEMPT = "fts.attempt"
 SCRIPT = Path(__file__).with_name("predict.py")
 FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]  # of a base: no pickled weights, no code
 REQUIRED = ("mlflow", "torch", "transformers", "tokenizers", "safetensors", "accelerate")
@@ -78,14 +80,14 @@ class Registry:
             return self._exported(found[0], Parity.model_validate_json(found[0].tags[PARITY]))
 
     def clear(self) -> None:
-        """Delete what earlier attempts logged and did not register."""
+        """Delete what this attempt, and those that nobody works at any more, logged and did not register."""
         with self._asking():
             used = {each.source for each in self._versions()}
             token = None
             while True:
                 page = self.client.search_logged_models([self.experiment], page_token=token)
                 for each in page:
-                    if each.source_run_id == self.run.id and each.model_uri not in used:
+                    if each.source_run_id == self.run.id and each.model_uri not in used and self._left(each):
                         with suppress(Exception):  # files that are not there, or a store that deletes none
                             get_artifact_repository(each.artifact_location).delete_artifacts()
                         self.client.delete_logged_model(each.model_id)
@@ -99,7 +101,7 @@ class Registry:
             self.context,
             Writing("the model", 2 * merged.size_of(model), self.context.directory),
             [lambda: self._log(log, model, tokenizer)],
-            self.clear,
+            self._undo,
         )
 
     def open(self, device: Device) -> Opened:
@@ -142,6 +144,18 @@ class Registry:
             self.clear()
             self.run.status("FAILED", time.time())
 
+    def _left(self, logged: Any) -> bool:
+        """Whether an attempt that is over logged it, or this one: another runner may have the job by now, and work at it."""
+        attempt = logged.tags.get(ATTEMPT, "")
+        if not attempt.isdecimal() or int(attempt) == self.context.attempt:
+            return True
+        return not Files(self.context.directory.with_name(attempt)).locked()
+
+    def _undo(self) -> None:
+        """Give the room back that half a model takes."""
+        self._drop_scratch()
+        self.clear()
+
     def _log(self, log: Any, model: Any, tokenizer: Any) -> None:
         self._drop_scratch()
         self.scratch.mkdir()
@@ -176,7 +190,8 @@ class Registry:
         params = {name: type(value)(_or(getattr(own, name, None), value)) for name, value in PARAMS.items()}
         prompt = "What are the three primary colors?"
         signature = infer_signature([prompt], ["Red, yellow and blue."], params=params)
-        return {"name": "model", "signature": signature, "input_example": [prompt], "tags": card.lineage(self.spec)}
+        tags = {ATTEMPT: str(self.context.attempt), **card.lineage(self.spec)}
+        return {"name": "model", "signature": signature, "input_example": [prompt], "tags": tags}
 
     def _base(self) -> Path:
         """The base's files, those that are wanted."""

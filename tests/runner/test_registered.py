@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,7 +20,8 @@ from mlflow import pyfunc
 from mlflow.exceptions import MlflowException
 
 from core.settings import Settings
-from gpu_runner import merged, registered
+from gpu_runner import holding, merged, registered
+from gpu_runner.files import Child, Files
 from tests.registries import Registry
 from tests.runner.attempts import Attempt
 from tests.runner.exporting import answers, die_and_go_on, export_spec, make_pair
@@ -164,6 +166,54 @@ def test_killed_anywhere_it_leaves_no_half_version_and_the_next_attempt_register
     assert registry.client.get_model_version_by_alias("tickets", "champion").version == version.version
     assert logged(registry) == [version.source]
     assert pyfunc.load_model("models:/tickets/1").predict(PROMPTS) == answers(pair, PROMPTS, pair / "adapter")
+
+
+def test_a_runner_that_lost_the_job_takes_nothing_from_the_one_that_has_it(
+    pair: Path, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = export_spec(pair, tmp_path, "model_registry")
+    lost, other = Attempt(tmp_path, 1), Attempt(tmp_path, 2)
+    real = registered.Registry.open
+    between: list[list[str]] = []
+
+    def meanwhile(self: Any, device: Any) -> Any:
+        """The other runner has logged its model when this one learns that it lost the job."""
+        monkeypatch.setattr(registered.Registry, "open", real)
+        files = Files(other.directory)
+        files.write_child(Child(1, "now", "another runner"))
+        descriptor = files.take_lock()
+        assert descriptor is not None
+        try:
+            assert lost.run(spec)["outcome"] == "failed"
+        finally:
+            os.close(descriptor)
+        between.append(logged(registry))
+        return real(self, device)
+
+    monkeypatch.setattr(registered.Registry, "open", meanwhile)
+    told = other.run(spec)
+    assert told["outcome"] == "succeeded", told
+    (version,) = versions(registry)
+    assert between == [[version.source]] == [logged(registry)]
+
+
+def test_what_a_full_disk_took_of_it_is_given_back_before_it_waits_for_room(
+    pair: Path, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = Attempt(tmp_path)
+    scratch, real = attempt.directory / "registry", registered.Registry._log_merged
+    left: list[bool] = []
+
+    def full(self: Any, model: Any, tokenizer: Any) -> Any:
+        if left:
+            return real(self, model, tokenizer)
+        (scratch / "half").write_bytes(b"half a model")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(registered.Registry, "_log_merged", full)
+    monkeypatch.setattr(holding.Hold, "stand", lambda hold, error: left.append(scratch.exists()))
+    assert attempt.run(export_spec(pair, tmp_path, "model_registry"))["outcome"] == "succeeded"
+    assert left == [False] and len(logged(registry)) == 1
 
 
 def test_an_mlflow_that_is_away_is_told(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
