@@ -91,7 +91,9 @@ def _training(training: FineTuningSpec) -> list[str]:
     ]
     made = ["## How it was trained\n\n" + _table(("what", "value"), [row for row in rows if row[1] is not None])]
     if training.prompt.prompt_template:
-        made.append("A row was written as:\n\n" + _fenced(plain(training.prompt.prompt_template, lines=True, limit=20_000)))
+        made.append(
+            "A row was written as:\n\n" + _fenced(plain(training.prompt.prompt_template, lines=True, limit=20_000))
+        )
     return made
 
 
