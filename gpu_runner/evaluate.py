@@ -163,7 +163,8 @@ class Work:
         return self.plain
 
     def take_over(self, earlier: dict[str, dict[str, Any]]) -> None:
-        """Count what an earlier attempt scored, and say it again: the studio may not have heard."""
+        """Count what an earlier attempt scored, and say it again: the studio may not have heard. What it asked of other rows is void."""
+        earlier = {id: told for id, told in earlier.items() if told.get("rows") == len(self.rows)}
         for combination in self.spec.combinations:
             if combination.job_id in earlier:
                 self.say(combination, "succeeded", **earlier[combination.job_id])

@@ -149,6 +149,11 @@ class Grader:
             except own_metrics.NoFigure as error:
                 self.warn(f"metric {script.name} is left out: {error}")
                 continue
+            if twice := sorted(
+                {name for line in lines for name in line["scores"]} & {n for each in own.scores for n in each}
+            ):
+                self.warn(f"metric {script.name} is left out: {', '.join(twice)} is another metric's figure already")
+                continue
             for line, scores in zip(lines, own.scores, strict=True):
                 line["scores"] |= scores
             if own.errors:

@@ -98,6 +98,15 @@ def test_what_an_earlier_attempt_scored_is_compared_with_as_if_it_were_this_one(
         assert second.scored()[name]["statistics"] == whole.scored()[name]["statistics"]
 
 
+def test_what_an_earlier_attempt_asked_of_other_rows_is_asked_again(spec: Any, tmp_path: Path) -> None:
+    Attempt(tmp_path).run(spec("one"))
+    second = Attempt(tmp_path, 2)
+    end = finished(second.run(spec("one", "base", fraction=0.5)))
+    assert [second.scored()[name]["rows"] for name in ("1-one", "2-base")] == [ROWS // 2] * 2
+    assert second.scored()["2-base"]["statistics"]["f1"]["delta"] is not None
+    assert len(json.loads((tmp_path / end["summary"]["results"]["json"]).read_text())["rows"]) == ROWS // 2
+
+
 def test_a_line_of_answers_tells_each_rows_scores(spec: Any, tmp_path: Path) -> None:
     attempt = Attempt(tmp_path)
     attempt.run(spec("one"))

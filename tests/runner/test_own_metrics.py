@@ -133,6 +133,15 @@ def score(prediction, expected, row):
     ]
 
 
+def test_two_metrics_whose_figures_have_one_name_are_not_mixed(spec: Any, scripts: Path, tmp_path: Path) -> None:
+    one = sealed(scripts, "a.py", "def score(*of): return {'b': 1}")
+    other = sealed(scripts, "a_b.py", "def score(*of): return 2")
+    attempt = Attempt(tmp_path)
+    attempt.run(spec("one", metrics=[one, other]))
+    assert attempt.scored()["1-one"]["values"]["a_b"] == 1.0
+    assert warnings(attempt) == ["metric a_b.py is left out: a_b is another metric's figure already"]
+
+
 def test_what_python_keeps_of_an_older_text_is_not_run(scripts: Path, tmp_path: Path) -> None:
     script = scripts / "kept.py"
     script.write_text("def score(*of): return 1\n")
