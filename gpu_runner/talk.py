@@ -76,9 +76,10 @@ class Talk:
         """Answer until nobody asks; why it ended. Raises Cancelled, Paused, and what ended all computing."""
         self.context.spool.phase("waiting for questions")
         try:
+            self._look()  # before each look at the time: who asked in the last moment is answered
             while (why := self._over()) is None:
-                self._look()
                 self._tell()
+                self._look()
         finally:
             for stop in self._seen.values():
                 stop.set()

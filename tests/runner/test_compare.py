@@ -281,6 +281,14 @@ def test_it_ends_when_nobody_asks_and_not_while_it_answers(made: Any, begin: Any
     assert {each["tokens"] for each in session.answers(1).values()} == {100}
 
 
+def test_what_was_asked_in_the_last_moment_is_answered(made: Any, begin: Any) -> None:
+    session = begin(spec(made, idle_seconds=1e-9))
+    session.ask(1, "w1")  # while the model is loaded
+    session.thread.join(WAIT)
+    assert session.attempt.finished()["summary"]["questions"] == 1
+    assert {each["reason"] for each in session.answers(1).values()} <= {"eos", "length"} and session.answers(1)
+
+
 def test_it_lets_go_when_its_runner_drains(made: Any, begin: Any) -> None:
     session = begin(spec(made))
     session.until(lambda: session.attempt.records("started"))
