@@ -33,6 +33,8 @@ from core.store.session import Unit
 from core.store.tables import Adapter, Dataset, EvaluationJob, ExportJob, Job
 from core.types import ConfigType, JobKind, JobStatus, ModelExportType
 
+PLACED = (ModelExportType.merged, ModelExportType.model_registry)  # they have a place that the studio looks at
+
 
 @inspects("registry")
 def _inspect(message: ExportModel, world: RealWorld) -> dict[str, Any]:
@@ -44,17 +46,24 @@ def _inspect(message: ExportModel, world: RealWorld) -> dict[str, Any]:
 
 @inspects("place")
 def _look_at_place(message: ExportModel, world: RealWorld) -> dict[str, Any]:
-    """The directory that a merged model becomes. Raises ValueError when it can't: it is there, or not ours to write to."""
+    """The directory that a merged model becomes, or the location of a registry's files. Raises ValueError when it can't: it is
+    there, or not ours to write to."""
     given, settings = message.artifact_location, world.desk.settings
     if message.type == ModelExportType.model_registry:
-        if given and urlsplit(given).scheme in ("", "file"):
-            world.path(unquote(urlsplit(given).path), write=True)
-        return {}
+        return {"location": _location(given, world) if given else None}
     parent = world.path(given, write=True) if given else settings.exports_root
     directory = parent / message.model_name.strip()
     if os.path.lexists(directory):
         raise ValueError(f"{directory} is there already: choose another model_name, or move it away")
     return {"directory": str(directory)}
+
+
+def _location(given: str, world: RealWorld) -> str:
+    """Where MLflow keeps the files: a path as the URI of what was looked at, whatever it holds; other stores as they are named."""
+    parts = urlsplit(given)
+    if parts.scheme not in ("", "file"):
+        return given
+    return world.path(unquote(parts.path) if parts.scheme else given, write=True).as_uri()
 
 
 @handles(ExportModel)
@@ -100,6 +109,7 @@ def _row(message: ExportModel, unit: Unit, world: RealWorld) -> ExportJob:
 
 def _spec(message: ExportModel, unit: Unit, world: RealWorld, row: ExportJob) -> ExportSpec:
     settings = world.desk.settings
+    place = world.inspect("place", message) if message.type in PLACED else {}
     model = freezing.model_source(settings, unit.session, message.base_model_id)
     adapter = freezing.adapter_source(settings, unit.session, message.adapter_id)
     return ExportSpec(
@@ -110,9 +120,9 @@ def _spec(message: ExportModel, unit: Unit, world: RealWorld, row: ExportJob) ->
         adapter=adapter,
         model_name=row.model_name,
         model_description=message.model_description or "",
-        artifact_location=message.artifact_location,
+        artifact_location=place.get("location") or message.artifact_location,
         merge=message.merge,
-        directory=world.inspect("place", message)["directory"] if message.type == ModelExportType.merged else None,
+        directory=place.get("directory"),
         hub_name=row.hub_name,
         private=message.private,
         alias=message.alias,

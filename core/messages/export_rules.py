@@ -13,6 +13,7 @@ from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import AdapterType, ConfigType, ModelExportType, ModelType
 
 LONGEST = 100  # characters of a directory's or a repository's name
+REGISTERED = 255  # characters of a name that every database of MLflow's keeps
 _DIRECTORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REPOSITORY = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 _ALIAS = re.compile(r"(?!latest$|v\d+$)[a-z][a-z0-9_-]*", re.IGNORECASE | re.ASCII)
@@ -185,15 +186,15 @@ def _not_of_hub(message: ExportModel, world: World) -> Iterator[str]:
     "model_name",
     passes=[{"type": "merged", "model_name": " tickets-1.0 "}, {"model_name": "what it does: tickets?"[:12]}],
     fails=[{"type": "merged", "model_name": name} for name in ("a/b", "..", ".hidden", "a b", "x" * 101)]
-    + [{"model_name": "a/b"}, {"model_name": "a:b"}],
+    + [{"model_name": "a/b"}, {"model_name": "a:b"}, {"model_name": "x" * 256}],
 )
 def _fit_name(message: ExportModel, world: World) -> Iterator[str]:
     """model_name must be one that a directory, or MLflow's registry, can have"""
     name = message.model_name.strip()
     if message.type == ModelExportType.merged and name and not _named(_DIRECTORY, name):
         yield f"model_name becomes a directory: at most {LONGEST} letters, digits, '.', '_' and '-', the first a letter or digit"
-    if message.type == ModelExportType.model_registry and ("/" in name or ":" in name):
-        yield "MLflow's registry takes no name with '/' or ':' in it"
+    if message.type == ModelExportType.model_registry and ("/" in name or ":" in name or len(name) > REGISTERED):
+        yield f"MLflow's registry takes no name with '/' or ':' in it, and none of more than {REGISTERED} characters"
 
 
 @rule(

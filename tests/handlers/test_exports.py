@@ -154,6 +154,27 @@ def test_a_merged_model_becomes_a_directory_that_is_not_there_yet(desk: Desk) ->
     say(desk, "ExportModel", **{**ASKED, "artifact_location": "s3://bucket/models"})
 
 
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("kept", "kept"),
+        ("file:{project}/kept%20here", "kept here"),
+        ("{project}/a#/../../../outside", None),
+        ("{project}/a?/../../../outside", None),
+        ("//etc{project}/kept", None),
+    ],
+)
+def test_a_registrys_files_lie_where_the_studio_looked(desk: Desk, given: str, made: str | None) -> None:
+    project = desk.settings.project.resolve()
+    asked = {**ASKED, "artifact_location": given.format(project=project)}
+    if made is None:
+        assert refused(desk, **asked) == [("EX-107", "artifact_location")]
+        return
+    id = say(desk, "ExportModel", **asked)["export_job"]["id"]
+    with desk.store.read() as session:
+        assert session.get_one(Job, id).spec["artifact_location"] == (project / made).as_uri()
+
+
 def test_an_export_carries_where_its_adapter_came_from(desk: Desk) -> None:
     trained = start(desk, "b")
     with desk.store.write() as unit:
