@@ -18,7 +18,7 @@ from gpu_runner.files import Child, Files
 from tests.runner.attempts import Attempt
 from tests.runner.exporting import answers, die_and_go_on, export_spec, make_pair
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
+pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning:transformers"), pytest.mark.timeout(300)]
 PROMPTS = ["w3 a b", "w7 a b", "a b c"]
 
 

@@ -19,6 +19,7 @@ from tests.runner.hub import TOKEN, Hub, Repository, hub
 from tests.runner.test_export import PROMPTS, asked, forget_a_layer
 
 pytestmark = [
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::FutureWarning:transformers"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the Hub's client uses its HTTP library as it was
 ]

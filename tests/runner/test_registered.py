@@ -28,6 +28,7 @@ from tests.runner.exporting import answers, die_and_go_on, export_spec, make_pai
 from tests.runner.studio import until
 
 pytestmark = [
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::Warning:mlflow", "ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::Warning:pydantic"),
     pytest.mark.filterwarnings("ignore:.*type hints:UserWarning"),
@@ -100,7 +101,6 @@ def test_what_is_loaded_from_the_registry_answers_like_base_and_adapter(
     assert not (Attempt(tmp_path, 9).directory.parent / "1" / "registry").exists()
 
 
-@pytest.mark.timeout(180)
 def test_mlflow_models_serve_answers_like_base_and_adapter(pair: Path, tmp_path: Path, registry: Registry) -> None:
     assert Attempt(tmp_path).run(export_spec(pair, tmp_path, "model_registry"))["outcome"] == "succeeded"
     port = free_port()
