@@ -23,6 +23,7 @@ ORDERS, CHARS, BETA = (
     2,
 )  # sacrebleu's: n-grams of words in BLEU, of characters in chrF, and the weight of recall there
 BLEU_PARTS, CHRF_PARTS = 2 * ORDERS + 2, 3 * CHARS
+_COUNTED = re.compile(r"[a-z0-9]")  # by rouge_score: all else separates words, also the letters of other scripts
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -46,7 +47,9 @@ def _words(text: str) -> list[str]:
 
 
 def rouge(answer: str, expected: str) -> dict[str, float]:
-    """F-measures by rouge_score, without stemming: in 0..1."""
+    """F-measures by rouge_score, without stemming: in 0..1. None where nothing is expected that it counts: it knows a to z and digits only."""
+    if not _COUNTED.search(expected.lower()):
+        return {}
     found = _rouge().score(target=expected, prediction=answer)
     return {name: float(found[name].fmeasure) for name in ROUGE}
 

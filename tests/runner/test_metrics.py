@@ -112,6 +112,14 @@ def test_a_figure_is_of_the_rows_that_have_the_score() -> None:
     assert found["stopped_by_eos"].value == 0.5
 
 
+def test_rouge_says_nothing_of_texts_that_it_can_not_read() -> None:
+    told = row_scores("открыть заявку", "открыть заявку")
+    assert (told["exact_match"], told["f1"]) == (1.0, 1.0) and told["chrf"] == pytest.approx(100)
+    assert not [name for name in told if name.startswith("rouge")]
+    assert row_scores("", "")["exact_match"] == 1.0 and "rougeL" not in row_scores("", "")
+    assert row_scores("нет", "open it")["rougeL"] == 0.0
+
+
 def test_a_score_that_is_called_as_a_part_of_the_line_is_of_its_own_rows_alone() -> None:
     asked = [{**each, "row": 7} for each in lines(texts(2, 0), row=[1.0, None], answer=[0.5, None])]
     for name in ("row", "answer"):
