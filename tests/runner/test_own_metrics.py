@@ -79,8 +79,11 @@ ENDLESS = "import time\ndef score(prediction, expected, row):\n    time.sleep(60
         (ENDLESS, "it took more than 0.5 s (FTS_METRIC_SECONDS)"),
         ("import os\ndef score(*of):\n    os._exit(0)", "it scored 0 of 24 rows"),
         ("LOWER_IS_BETTER = 5\ndef score(*of): return 1", "TypeError: 'int' object is not iterable"),
-        ("def score(*of): print('x' * (17 << 20)); return 1", "it wrote more than 16 MiB into bad.txt"),
-        ("def score(*of): return 'x' * (17 << 20)", "it wrote more than 16 MiB into bad.scored.jsonl"),
+        ("print('x' * (17 << 20))\ndef score(*of): return 1", "it wrote more than 16 MiB into bad.txt"),
+        (
+            "def score(p, e, row): return 'x' * (17 << 20 if row['question'].startswith('w0 ') else 1)",
+            "it wrote more than 16 MiB into bad.scored.jsonl",
+        ),
     ],
 )
 def test_one_that_does_not_work_is_left_out_with_the_reason(
