@@ -15,12 +15,14 @@ import json
 import os
 import sys
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from urllib.error import HTTPError
 
 from core.ticketing import Decision, asked, decide
 
 SECONDS = 60
+READ = 64 * 1024  # bytes of an error that are read
 
 
 def main() -> int:
@@ -55,12 +57,22 @@ def ask(url: str, model: str, ticket: str) -> str:
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get("FTS_ENDPOINT_KEY"):
         headers["Authorization"] = f"Bearer {key}"
-    request = urllib.request.Request(f"{url.rstrip('/')}/v1/completions", json.dumps(body).encode(), headers)
+    base = url.rstrip("/").removesuffix("/v1")
+    request = urllib.request.Request(f"{base}/v1/completions", json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as reply:
             return str(json.load(reply)["choices"][0]["text"])
     except HTTPError as error:
-        raise OSError(f"{error.code}: {error.read(500).decode(errors='replace')}") from None
+        hint = " (it is read from FTS_ENDPOINT_KEY)" if error.code == HTTPStatus.UNAUTHORIZED else ""
+        raise OSError(f"{error.code}: {why(error.read(READ))}{hint}") from None
+
+
+def why(body: bytes) -> str:
+    """What an endpoint says is wrong; the beginning of what was sent by anything else."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return body[:500].decode(errors="replace")
 
 
 def note(path: Path, ticket: str, decision: Decision) -> None:

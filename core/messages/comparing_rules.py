@@ -147,7 +147,7 @@ def _either(message: AskComparison, world: World) -> Iterator[str]:
 
 
 _SESSION = {"comparisons": [{"id": "1", "dataset_id": "d", "prompt_id": "p"}]}
-_VOICES = {**_SESSION, "comparison_adapters": [{"comparison_id": "1", "voice": "a"}]}
+_VOICES = {**_SESSION, "comparison_adapters": [{"comparison_id": "1", "voice": "a", "name": "x"}]}
 
 
 @rule(
@@ -164,10 +164,12 @@ def _voices(message: AskComparison, world: World) -> Iterator[str]:
         return
     if not message.voices:
         yield "voices must name at least one that answers"
-    there = [BASE, *(row["voice"] for row in world.find("comparison_adapters", comparison_id=message.id))]
+    adapters = world.find("comparison_adapters", comparison_id=message.id)
+    names = {BASE: "the base model", **{row["voice"]: row["name"] for row in adapters}}
+    there = ", ".join(f"{voice!r} ({name})" if name else repr(voice) for voice, name in names.items())
     for each in message.voices:
-        if each not in there:
-            yield f"adapter {each!r} is not in the session; there are: {', '.join(map(repr, there))}"
+        if each not in names:
+            yield f"adapter {each!r} is not in the session; there are: {there}"
 
 
 @rule(

@@ -95,7 +95,9 @@ async def _told(request: Request, error: Exception) -> Response:
 async def _unknown(request: Request, error: Exception) -> Response:
     """An address, or a method, that there is not."""
     assert isinstance(error, HTTPException)
-    text = f"{request.method} {request.url.path[:200]} is not known here"
+    path = request.url.path[:200]
+    known = any(getattr(route, "path", None) == f"/v1{path}" for route in request.app.routes)
+    text = f"{request.method} {path} is not known here{f'; /v1{path} is: base_url ends in /v1' if known else ''}"
     return ApiError(error.status_code, text, code="unknown_url", headers=dict(error.headers or {})).response()
 
 

@@ -88,6 +88,8 @@ def test_all_breaches_come_at_once(desk: Desk) -> None:
     id = begin(desk)
     assert refused(desk, "AskComparison", id=id) == [("CP-111", "prompt")]
     assert refused(desk, "AskComparison", id=id, prompt="x", voices=["c"]) == [("CP-112", "voices")]
+    (told,) = answer(desk, "AskComparison", {"id": id, "prompt": "x", "voices": ["c"]}, None)["breaches"]
+    assert told["message"].startswith("adapter 'c' is not in the session; there are: '' (the base model), 'a' (")
     assert answer(desk, "AskComparison", {"id": "x", "prompt": "x"}, None)["code"] == "not_found"
     bare = begin(desk, adapter_ids=["b"])
     assert refused(desk, "AskComparison", id=bare, random=True) == [("CP-114", "random")]

@@ -247,6 +247,8 @@ def test_other_methods_types_and_addresses_are_refused(http: httpx.Client) -> No
     assert http.get(CHAT).status_code == 405
     assert http.post(CHAT, content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
     assert http.get("/v1/nothing").json()["error"]["code"] == "unknown_url"
+    told = http.post("/completions", json={}).json()["error"]["message"]
+    assert told == "POST /completions is not known here; /v1/completions is: base_url ends in /v1"
 
 
 def test_health_is_told_without_a_key_and_tells_no_more(endpoint: Served) -> None:

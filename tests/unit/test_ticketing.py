@@ -8,6 +8,7 @@ import pytest
 
 from core.facts import CONFIGS
 from core.ticketing import PERSON, actions, asked, decide, order_of, samples, ticket_in
+from examples.ticketing_agent import why
 
 
 def test_every_action_of_the_demos_data_can_be_done() -> None:
@@ -49,3 +50,8 @@ def test_an_answer_that_names_no_action_hands_the_ticket_to_a_person(answer: str
 def test_a_prompt_tells_the_ticket_that_it_was_made_of() -> None:
     assert [ticket_in(asked(each)) for each in samples()] == samples()
     assert ticket_in("Tell me a story") is None
+
+
+def test_what_an_endpoint_says_is_wrong_is_told_without_its_json() -> None:
+    assert why(b'{"error": {"message": "the key is wrong"}}') == "the key is wrong"
+    assert (why(b"<html>" * 999), why(b'["x"]')) == (("<html>" * 999)[:500], '["x"]')

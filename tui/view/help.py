@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 EVERYWHERE = """\
-:  command: jobs, evaluations, comparisons, exports, endpoints, datasets, models, prompts, adapters, configs,
-   runners, events, ticketing (an example application), help, quit
+:  command: jobs, evaluations, comparisons, exports, endpoints, datasets,
+   models, prompts, adapters, configs, runners, events,
+   ticketing (an example application), help, quit
 ?  these keys            esc, q  back; on a list, q leaves the dashboard
 ctrl+t  light or dark    the studio and its jobs go on when the dashboard is left"""
 
@@ -12,7 +13,7 @@ JOBS = """\
 p  pause a job, or let it go on      s  save a checkpoint now
 c  cancel                            C  clone: the form of one like it
 t  try again, from its checkpoint    T  try again from the beginning
-+ -  let it go before others, or behind v  evaluate what it trained"""
++ -  goes before others, or behind   v  evaluate what it trained"""
 
 SCREENS = {
     "ListScreen": f"""\
