@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gpu_runner import export, merged, parity
 from gpu_runner.checkpoint import hashes
+from gpu_runner.failures import JobError
 from gpu_runner.files import Child, Files
 from tests.runner.attempts import Attempt
 from tests.runner.exporting import answers, die_and_go_on, export_spec, make_pair
@@ -111,6 +112,20 @@ def test_what_was_written_otherwise_than_merged_is_caught_and_leaves_nothing(
     told = Attempt(tmp_path).run(export_spec(pair, tmp_path, "merged"))
     assert told["outcome"] == "failed" and "opened again, does not answer" in told["error"]["message"]
     assert names(tmp_path / "exports") == []
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_logits_that_are_no_numbers_are_near_to_none_whichever_prompt_has_them(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = [torch.tensor([[0.0, 1.0]]) for _ in range(3)]
+    expected = parity.Expected(None, ["a", "b", "c"], {}, logits, [])
+    found = [each.clone() for each in logits]
+    monkeypatch.setattr(parity, "logits_of", lambda *_: found)
+    expected.merged(None)
+    found[place][0, 1] = float("nan")
+    with pytest.raises(JobError, match="does not answer like base and adapter"):
+        expected.merged(None)
 
 
 def test_a_base_kept_in_half_precision_stays_so_and_a_broken_merge_of_it_is_caught_too(
