@@ -68,6 +68,9 @@ class Expected:
     logits: list[torch.Tensor]
     answers: list[Answer]
     written: list[torch.Tensor] = field(default_factory=list)  # logits of what was written, when it was rounded
+    sums: dict[str, int] = field(
+        default_factory=dict
+    )  # of its weights' bits: rounding hides from logits what they show
 
     @classmethod
     def of(cls, model: Any, tokenizer: Any, prompts: Sequence[str], generation: dict[str, Any]) -> Expected:
@@ -88,13 +91,15 @@ class Expected:
 
     def rounded(self, model: Any) -> None:
         """Note the logits of the model as it is written, in half precision."""
-        self.written = logits_of(model, self.tokenizer, self.prompts)
+        self.written, self.sums = logits_of(model, self.tokenizer, self.prompts), sums_of(model)
 
     def compare(self, opened: Opened) -> Parity:
         """Raise JobError unless the export, in its final form, is what was written and answers like base and adapter."""
         what = "the export, opened again, does not answer like base and adapter"
         half = next(opened.model.parameters()).dtype != torch.float32
         if self.written:
+            if half and sums_of(opened.model) != self.sums:
+                raise _differs("the export, opened again, has not the weights that were written")
             self._near(self.written, opened.model, ROUNDED / 10, "the export, opened again, is not what was written")
         difference = self._near(self.logits, opened.model, ROUNDED if half else EXACT, what)
         same = near = 0
@@ -171,6 +176,12 @@ def logits_of(model: Any, tokenizer: Any, asked: Sequence[str]) -> list[torch.Te
             logits = model(input_ids=_ids(model, tokenizer, prompt)).logits[0, -POSITIONS:]
             found.append(logits.float().cpu())
     return found
+
+
+def sums_of(model: Any) -> dict[str, int]:
+    """name -> the sum of the bits of a model's weights in half precision, read as numbers."""
+    halves = {name: each.detach() for name, each in model.named_parameters() if each.element_size() == 2}
+    return {name: int(each.view(torch.int16).sum(dtype=torch.int64)) for name, each in halves.items()}
 
 
 def greedy(model: Any, tokenizer: Any, prompt: str, settings: dict[str, Any], marks: Marks) -> Answer:

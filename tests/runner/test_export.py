@@ -140,6 +140,20 @@ def test_a_base_kept_in_half_precision_stays_so_and_a_broken_merge_of_it_is_caug
     assert {each.dtype for each in weights.values()} == {torch.bfloat16}
     found = told["summary"]["exported"]["parity"]
     assert found["same_text"] + found["near_ties"] == 8 and found["max_logit_difference"] > 0
+    real = merged.write
+
+    def spoil(model: Any, tokenizer: Any, directory: Path) -> None:
+        """Write a weight otherwise than merged, by less than what rounding does to logits."""
+        real(model, tokenizer, directory)
+        weights = load_file(directory / "model.safetensors")
+        weights["model.layers.0.mlp.down_proj.weight"][0, 0] *= 1.01
+        save_file(weights, directory / "model.safetensors", {"format": "pt"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merged, "write", spoil)
+        spec = export_spec(half, tmp_path, "merged", job_id="spoilt", directory=str(tmp_path / "exports" / "spoilt"))
+        told = Attempt(tmp_path, job_id="spoilt").run(spec)
+    assert told["outcome"] == "failed" and "the weights that were written" in told["error"]["message"]
     monkeypatch.setattr(merged, "merge", forget_a_layer)
     again = Attempt(tmp_path, job_id="again")
     spec = export_spec(half, tmp_path, "merged", job_id="again", directory=str(tmp_path / "exports" / "again"))
