@@ -415,6 +415,20 @@ async def test_a_form_that_was_typed_into_asks_before_it_goes(studio: FakeStudio
         await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
 
 
+async def test_a_form_that_nobody_typed_into_goes_at_once(studio: FakeStudio) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(100, 30)) as pilot:
+        dashboard.show_form("StartEvaluationJob")
+        await until(pilot, lambda: isinstance(dashboard.screen, FormScreen))
+        form = dashboard.screen
+        await until(pilot, lambda: bool(form.query("#input-num_gpu")))
+        await until(pilot, lambda: form.query_one("#input-num_gpu", Input).value == "0")
+        await until(pilot, lambda: form.query_one("#input-dataset_id", Select).value == "d1")
+        await pilot.pause()
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
+
+
 async def test_an_evaluation_chooses_models_and_adapters_by_their_names(studio: FakeStudio) -> None:
     studio.rows["adapters"] = [AdapterMetadata(id="a1", type="project", name="tickets-lora", model_id="m1")]
     dashboard = app(studio)

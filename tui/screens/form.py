@@ -189,7 +189,12 @@ class FormScreen(StudioScreen):
         if wanted:
             select.value = wanted
         elif len(options) == 1 and field.name not in {*CONFIG_KINDS, *LEFT_OUT}:
-            select.value = options[0][1]
+            self._begin(field, select, options[0][1])
+
+    def _begin(self, field: Field, widget: Any, value: str) -> None:
+        """What a field begins with once it is known: nobody typed it, and the rules look at it all the same."""
+        self.values[field.key] = widget.value = value
+        self._check_soon()
 
     def _gpus(self, _: None) -> None:
         """num_gpu begins with what the runners have: a machine without GPUs trains on its CPU."""
@@ -200,7 +205,7 @@ class FormScreen(StudioScreen):
         def got(answer: Any) -> None:
             most = max((len(runner.gpus) for runner in answer.value.runners), default=0)
             if most == 0 and self.is_mounted:
-                self.query_one(f"#input-{_id(field)}", Input).value = "0"
+                self._begin(field, self.query_one(f"#input-{_id(field)}", Input), "0")
 
         self.dashboard.ask("ListRunners", {}, got, lambda error: None)
 
@@ -246,6 +251,9 @@ class FormScreen(StudioScreen):
         ):
             return
         self.touched.add(field.key)
+        self._check_soon()
+
+    def _check_soon(self) -> None:
         if self.checking is not None:
             self.checking.stop()
         self.checking = self.set_timer(AFTER_TYPING, self._check)
