@@ -8,6 +8,7 @@ waiting ──> evaluating ──> exporting ──> promoted
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from sqlalchemy import and_, literal, or_, select, tuple_
@@ -25,6 +26,7 @@ from core.store.session import Unit
 from core.store.tables import Adapter, EvaluationJob, ExportJob, FineTuningJob, Job, Promotion
 from core.types import Code, JobStatus, ModelExportType, PromotionState
 
+log = logging.getLogger("fts.promoting")
 P = PromotionState
 OPEN = (P.waiting.value, P.evaluating.value, P.exporting.value)
 BUSY = (P.evaluating.value, P.exporting.value)
@@ -58,7 +60,12 @@ def advance(desk: Desk, now: float) -> None:
     with desk.store.read() as session:
         due = list(session.scalars(_due(now)))
     for id in due:
-        _advance(desk, id, now)
+        try:
+            _advance(desk, id, now)
+        except Exception:  # the others, and all else that a tick does, don't wait for one that can't be taken on
+            log.exception("promotion %s can't be taken on; it is tried again in %.0f s", id, LATER)
+            with desk.store.write() as unit:
+                unit.session.get_one(Promotion, id).look_at = now + LATER
 
 
 def _due(now: float) -> Any:

@@ -86,6 +86,7 @@ class GetEvaluationAnswers(Query[EvaluationAnswersReply]):
     """Return the rows of a batch with the answers side by side."""
 
     QUEUE: ClassVar[str] = "slow"
+    SECONDS: ClassVar[float | None] = 120  # the first page of a million answers reads all of their files
 
     parent_job_id: str
     after: int = Field(0, ge=0, description="Rows to pass over.")

@@ -27,7 +27,7 @@ class Line:
 
     def train(self, name: str, **promote: Any) -> str:
         """Train an adapter; the job's id."""
-        id = start(self.desk, name, promote_as="tickets", **promote)
+        id = start(self.desk, name, **{"promote_as": "tickets", **promote})
         self.do(id, self.adapter(name))
         return id
 
@@ -243,6 +243,27 @@ def test_two_towards_one_name_go_one_after_the_other_when_two_processes_look_at_
     line.export(first)
     promoting.advance(desk, time.time() + promoting.LATER)
     assert line.evaluate(second, first=0.5, second=0.6) == ["first", "second"]
+
+
+def test_one_that_can_not_be_taken_on_keeps_no_other_back(
+    line: Line, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, other = line.train("broken"), line.train("other", promote_as="others")
+    taken_on = promoting._advance
+
+    def breaks(desk: Desk, id: str, now: float) -> None:
+        if id == broken:
+            raise RuntimeError("a fault of the studio's")
+        taken_on(desk, id, now)
+
+    monkeypatch.setattr(promoting, "_advance", breaks)
+    line.tick()
+    assert (line.state(broken)["state"], line.state(other)["state"]) == ("waiting", "evaluating")
+    monkeypatch.undo()
+    line.tick()
+    assert line.state(broken)["state"] == "waiting", "it is not tried again each second"
+    tick(desk, time.time() + 60)
+    assert line.state(broken)["state"] == "evaluating"
 
 
 def test_what_can_not_be_promoted_is_refused_at_once(line: Line, desk: Desk) -> None:
