@@ -35,7 +35,7 @@ def peak_bytes(device: Device) -> int | None:
 
         return int(torch.cuda.max_memory_allocated())
     most = _status("VmHWM")
-    return None if most is None or not _held else most - _held[0]
+    return None if most is None or not _held else max(0, most - _held[0])  # the kernel counts some pages late
 
 
 def _status(name: str) -> int | None:

@@ -79,13 +79,16 @@ def test_the_first_step_does_not_count_when_there_are_more(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_a_trainings_summary_tells_what_it_took_and_what_was_reckoned(tmp_path: Path, packing: bool) -> None:
+def test_a_trainings_summary_tells_what_it_took_and_what_was_reckoned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, packing: bool
+) -> None:
+    monkeypatch.setattr(measure, "_held", [0])  # this process may have held more before, in another test
     model = make_model(tmp_path / "model")
     spec = tiny_spec("job", tmp_path, model, make_rows(tmp_path / "rows.jsonl", 60), packing=packing)
     attempt = Attempt(tmp_path)
     summary = attempt.run(spec)["summary"]
     (started,) = attempt.records("started")
-    assert summary["peak_memory_bytes"] > 0
+    assert summary["peak_memory_bytes"] > 64 * MIB
     assert summary["seconds_per_step"] > 0 and summary["overhead_seconds"] > 0
     assert summary["operations_per_step"] > 0
     shape = measure.shape_of(SPEC.validate_python(spec).model)
