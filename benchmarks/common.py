@@ -25,7 +25,7 @@ from core.settings import Settings
 from gpu_runner.processes import started_at
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))  # the tests' tiny model and stand-ins
+sys.path.insert(0, str(ROOT))  # the tests' tiny model and stand-ins, before what a library installs under that name
 os.environ["HF_HUB_OFFLINE"] = "1"
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped then, too
 for variable in [name for name in os.environ if name.startswith("FTS_")]:
