@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, defer
 
 from actors import freezing, questions
 from actors.handlers import handles
-from actors.jobs import stop, submit
+from actors.jobs import of_request, stop, submit
 from actors.lineage import Lineage, same_rows
 from actors.pages import equal, found, gone
 from actors.waiting import Board, state
@@ -55,7 +55,7 @@ from core.store.tables import (
     Model,
     Prompt,
 )
-from core.types import ConfigType, JobKind, JobStatus
+from core.types import ConfigType, JobStatus
 
 S = JobStatus
 
@@ -68,22 +68,7 @@ def start_comparison(message: StartComparison, unit: Unit, world: RealWorld) -> 
     id, row = str(uuid4()), _row(message, session, adapters)
     row.id, row.active_at = id, unit.now
     spec = _spec(row, message, world, session, adapters)
-    job = Job(
-        id=id,
-        kind=JobKind.comparison.value,
-        name=spec.name,
-        engine=JobKind.comparison.value,
-        spec=spec.model_dump(mode="json"),
-        priority=message.priority,
-        cpus=message.num_cpu,
-        gpus=message.num_gpu,
-        memory=message.num_memory,
-        workers=1,
-        attempt=0,
-        accepted=0,
-        losses=0,
-        step=0,
-    )
+    job = of_request(message, spec)
     session.add(row)
     for place, each in enumerate(adapters):
         session.add(ComparisonAdapter(comparison_id=id, place=place, adapter_id=each.id, voice=each.id, name=each.name))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, defer
 from actors import freezing
 from actors.handlers import handles
 from actors.hosts import all_runners
-from actors.jobs import stop, submit
+from actors.jobs import of_request, stop, submit
 from actors.pages import containing, equal, found, gone, locked
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
@@ -45,22 +45,8 @@ def start_endpoint(message: StartEndpoint, unit: Unit, world: RealWorld) -> Star
     row = _row(message, unit, world, key)
     spec = _spec(message, unit, world.desk.settings, row)
     row.models = [spec.model.name, *(each.name for each in spec.adapters)]
-    job = Job(
-        id=row.id,
-        kind=JobKind.endpoint.value,
-        name=row.name,
-        engine=EndpointEngine.vllm.value if spec.engine is EndpointEngine.vllm else JobKind.endpoint.value,
-        spec=spec.model_dump(mode="json"),
-        priority=message.priority,
-        cpus=message.num_cpu,
-        gpus=message.num_gpu,
-        memory=message.num_memory,
-        workers=1,
-        attempt=0,
-        accepted=0,
-        losses=0,
-        step=0,
-    )
+    vllm = spec.engine is EndpointEngine.vllm
+    job = of_request(message, spec, engine=EndpointEngine.vllm.value if vllm else None)
     unit.session.add(row)
     submit(world.desk, unit, job)
     return StartEndpointReply(endpoint=_answered(unit.session, [(row, job)], world)[0], key=key)

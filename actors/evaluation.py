@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, defer
 
 from actors import freezing
 from actors.handlers import handles
-from actors.jobs import submit
+from actors.jobs import of_request, submit
 from actors.lineage import Lineage, same_rows
 from actors.pages import containing, equal, found, gone
 from actors.waiting import Board, state
@@ -52,22 +52,7 @@ def start_evaluation_job(message: StartEvaluationJob, unit: Unit, world: RealWor
     rows = [_row(message, columns, number) for number, _ in enumerate(message.model_adapter_combinations, 1)]
     scripts = [MetricScript(name=name, sha256=sha256(world.script(name))) for name in message.metrics]
     spec = _spec(message, unit, world.desk.settings, parent, rows).model_copy(update={"metrics": scripts})
-    job = Job(
-        id=parent,
-        kind=JobKind.evaluation.value,
-        name=spec.name,
-        engine="lm_eval" if message.tasks else JobKind.evaluation.value,
-        spec=spec.model_dump(mode="json"),
-        priority=message.priority,
-        cpus=message.num_cpu,
-        gpus=message.num_gpu,
-        memory=message.num_memory,
-        workers=1,
-        attempt=0,
-        accepted=0,
-        losses=0,
-        step=0,
-    )
+    job = of_request(message, spec, engine="lm_eval" if message.tasks else None)
     unit.session.add_all(rows)
     submit(world.desk, unit, job)
     board = Board(unit.session, world.desk.settings)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, defer
 
 from actors import freezing, lineage, registry
 from actors.handlers import handles
-from actors.jobs import submit
+from actors.jobs import of_request, submit
 from actors.pages import equal, found, gone
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict, inspects
@@ -71,22 +71,7 @@ def export_model(message: ExportModel, unit: Unit, world: RealWorld) -> ExportMo
     """Freeze every input and queue the export."""
     row = _row(message, unit, world)
     spec = _spec(message, unit, world, row)
-    job = Job(
-        id=row.id,
-        kind=JobKind.export.value,
-        name=spec.name,
-        engine=JobKind.export.value,
-        spec=spec.model_dump(mode="json"),
-        priority=message.priority,
-        cpus=message.num_cpu,
-        gpus=message.num_gpu,
-        memory=message.num_memory,
-        workers=1,
-        attempt=0,
-        accepted=0,
-        losses=0,
-        step=0,
-    )
+    job = of_request(message, spec)
     unit.session.add(row)
     submit(world.desk, unit, job)
     answered = metadata(row, job, Board(unit.session, world.desk.settings))

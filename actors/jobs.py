@@ -200,6 +200,29 @@ def lost(
     requeue(desk, unit, job, reason, event=event, **data)
 
 
+def of_request(message: Any, spec: Any, *, engine: str | None = None) -> Job:
+    """A new job of one worker that does what `spec` says with the resources that the message asks for; `submit` queues it.
+
+    It waits for a runner that offers `engine`, by default the one called like its kind.
+    """
+    return Job(
+        id=spec.job_id,
+        kind=spec.kind.value,
+        name=spec.name,
+        engine=engine or spec.kind.value,
+        spec=spec.model_dump(mode="json"),
+        priority=message.priority,
+        cpus=message.num_cpu,
+        gpus=message.num_gpu,
+        memory=message.num_memory,
+        workers=1,
+        attempt=0,
+        accepted=0,
+        losses=0,
+        step=0,
+    )
+
+
 def submit(desk: Desk, unit: Unit, job: Job) -> None:
     """Put a new job into the queue and wake the runners that could take it."""
     job.status, job.queued_at, job.created_at = S.queued.value, unit.now, unit.now
