@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import isfinite
 
-from core.facts import wrong
-from core.messages.common import exists, filled, fitting, of_model, one_of_or_none, positive
+from core.messages import asking
+from core.messages.common import exists, filled, fitting, of_model, one_of_or_none
 from core.messages.comparing import BASE, AskComparison, ListComparisons, StartComparison
-from core.messages.configs import ConfigTextError, parse_config
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import ConfigType, JobStatus
 
@@ -89,10 +88,7 @@ def _prompt_fits(message: StartComparison, world: World) -> Iterator[str]:
 @rule(StartComparison, "CP-106", "num_cpu", passes=[{}], fails=[{"num_cpu": 0}, {"num_gpu": -1}, {"num_memory": 0}])
 def _resources(message: StartComparison, world: World) -> Iterator[Breach]:
     """num_cpu and num_memory must be greater than 0, num_gpu at least 0"""
-    for name in ("num_cpu", "num_memory"):
-        yield from (Breach(rule="CP-106", field=name, message=text) for text in positive(getattr(message, name), name))
-    if message.num_gpu < 0:
-        yield Breach(rule="CP-106", field="num_gpu", message=f"num_gpu must be at least 0, not {message.num_gpu}")
+    yield from asking.resources(message, "CP-106")
 
 
 @rule(
@@ -106,15 +102,7 @@ def _resources(message: StartComparison, world: World) -> Iterator[Breach]:
 def _configs(message: StartComparison, world: World) -> Iterator[Breach]:
     """configs are inline JSON objects of known keys, or ids of configs of the field's type"""
     for name, kind in CONFIGS:
-        given = getattr(message, name)
-        if given is None:
-            continue
-        if given.lstrip().startswith("{"):
-            found = list(_content(kind, given))
-        else:
-            row = world.get("configs", given)
-            known = row is not None and row["type"] == kind
-            found = [] if known else [f"{given!r} is neither a JSON object nor the id of a config of type {kind}"]
+        found = asking.config(world, kind, getattr(message, name))
         yield from (Breach(rule="CP-107", field=name, message=text) for text in found)
 
 
@@ -182,7 +170,7 @@ def _voices(message: AskComparison, world: World) -> Iterator[str]:
 def _settings(message: AskComparison, world: World) -> Iterator[str]:
     """generation_config is an inline JSON object of known keys"""
     if message.generation_config is not None:
-        yield from _content(ConfigType.generation_config, message.generation_config)
+        yield from asking.content(ConfigType.generation_config, message.generation_config)
 
 
 @rule(
@@ -212,10 +200,3 @@ def _has_rows(message: AskComparison, world: World) -> Iterator[str]:
 def _listed_status(message: ListComparisons, world: World) -> Iterator[str]:
     """a list is filtered by a state that there is"""
     yield from one_of_or_none(message.status, JobStatus, "status")
-
-
-def _content(kind: ConfigType, given: str) -> Iterator[str]:
-    try:
-        yield from wrong(kind, parse_config(kind, given))
-    except ConfigTextError as error:
-        yield str(error)

@@ -6,9 +6,8 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from core.facts import wrong
-from core.messages.common import exists, filled, of_model, one_of, one_of_or_none, positive
-from core.messages.configs import ConfigTextError, parse_config
+from core.messages import asking
+from core.messages.common import exists, filled, of_model, one_of, one_of_or_none
 from core.messages.endpoints import ListEndpoints, StartEndpoint
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import ConfigType, EndpointEngine, JobStatus
@@ -218,10 +217,7 @@ def _at_once(message: StartEndpoint, world: World) -> Iterator[str]:
 @rule(StartEndpoint, "EP-111", "num_cpu", passes=[{}], fails=[{"num_cpu": 0}, {"num_gpu": -1}, {"num_memory": 0}])
 def _resources(message: StartEndpoint, world: World) -> Iterator[Breach]:
     """num_cpu and num_memory must be greater than 0, num_gpu at least 0"""
-    for name in ("num_cpu", "num_memory"):
-        yield from (Breach(rule="EP-111", field=name, message=text) for text in positive(getattr(message, name), name))
-    if message.num_gpu < 0:
-        yield Breach(rule="EP-111", field="num_gpu", message=f"num_gpu must be at least 0, not {message.num_gpu}")
+    yield from asking.resources(message, "EP-111")
 
 
 @rule(
@@ -234,15 +230,4 @@ def _resources(message: StartEndpoint, world: World) -> Iterator[Breach]:
 )
 def _generation(message: StartEndpoint, world: World) -> Iterator[str]:
     """generation_config is an inline JSON object of known keys, or the id of a generation config"""
-    given = message.generation_config
-    if given is None:
-        return
-    if not given.lstrip().startswith("{"):
-        row = world.get("configs", given)
-        if row is None or row["type"] != ConfigType.generation_config:
-            yield f"{given!r} is neither a JSON object nor the id of a generation config"
-        return
-    try:
-        yield from wrong(ConfigType.generation_config, parse_config(ConfigType.generation_config, given))
-    except ConfigTextError as error:
-        yield str(error)
+    yield from asking.config(world, ConfigType.generation_config, message.generation_config)

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator
 from math import isfinite
 
-from core.facts import wrong
-from core.messages.common import exists, filled, fitting, of_model, one_of, positive, prompting
-from core.messages.configs import ConfigTextError, parse_config
+from core.messages import asking
+from core.messages.common import exists, filled, fitting, of_model, one_of, prompting
 from core.messages.evaluation import FIGURES, Pair, StartEvaluationJob
 from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
 from core.types import ConfigType, EvaluationJobType
@@ -98,10 +97,7 @@ def _own_job(pair: Pair, world: World) -> Row | None:
 )
 def _resources(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
     """num_cpu and num_memory must be greater than 0, num_gpu at least 0"""
-    for name in ("num_cpu", "num_memory"):
-        yield from (Breach(rule="EV-004", field=name, message=text) for text in positive(getattr(message, name), name))
-    if message.num_gpu < 0:
-        yield Breach(rule="EV-004", field="num_gpu", message=f"num_gpu must be at least 0, not {message.num_gpu}")
+    yield from asking.resources(message, "EV-004")
 
 
 @rule(
@@ -193,21 +189,8 @@ def _fraction(message: StartEvaluationJob, world: World) -> Iterator[str]:
 def _configs(message: StartEvaluationJob, world: World) -> Iterator[Breach]:
     """configs are inline JSON objects of known keys, or ids of configs of the field's type"""
     for name, kind in BNB_AND_GENERATION:
-        given = getattr(message, name)
-        if given is not None:
-            yield from (Breach(rule="EV-104", field=name, message=text) for text in _config(world, kind, given))
-
-
-def _config(world: World, kind: ConfigType, given: str) -> Iterator[str]:
-    if not given.lstrip().startswith("{"):
-        row = world.get("configs", given)
-        if row is None or row["type"] != kind:
-            yield f"{given!r} is neither a JSON object nor the id of a config of type {kind}"
-        return
-    try:
-        yield from wrong(kind, parse_config(kind, given))
-    except ConfigTextError as error:
-        yield str(error)
+        found = asking.config(world, kind, getattr(message, name))
+        yield from (Breach(rule="EV-104", field=name, message=text) for text in found)
 
 
 @rule(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from core.facts import wrong
-from core.messages.common import exists, filled, inspected, of_model, one_of, positive
-from core.messages.configs import ConfigTextError, parse_config
+from core.messages import asking
+from core.messages.common import exists, filled, inspected, of_model, one_of
 from core.messages.export import ExportModel
 from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.types import AdapterType, ConfigType, ModelExportType, ModelType
@@ -144,10 +143,7 @@ def _same_model(message: ExportModel, world: World) -> Iterator[str]:
 )
 def _resources(message: ExportModel, world: World) -> Iterator[Breach]:
     """num_cpu and num_memory must be greater than 0, num_gpu at least 0"""
-    for name in ("num_cpu", "num_memory"):
-        yield from (Breach(rule="EX-104", field=name, message=text) for text in positive(getattr(message, name), name))
-    if message.num_gpu < 0:
-        yield Breach(rule="EX-104", field="num_gpu", message=f"num_gpu must be at least 0, not {message.num_gpu}")
+    yield from asking.resources(message, "EX-104")
 
 
 @rule(
@@ -160,18 +156,7 @@ def _resources(message: ExportModel, world: World) -> Iterator[Breach]:
 )
 def _generation(message: ExportModel, world: World) -> Iterator[str]:
     """generation_config is an inline JSON object of known keys, or the id of a generation config"""
-    given = message.generation_config
-    if given is None:
-        return
-    if not given.lstrip().startswith("{"):
-        row = world.get("configs", given)
-        if row is None or row["type"] != ConfigType.generation_config:
-            yield f"{given!r} is neither a JSON object nor the id of a generation config"
-        return
-    try:
-        yield from wrong(ConfigType.generation_config, parse_config(ConfigType.generation_config, given))
-    except ConfigTextError as error:
-        yield str(error)
+    yield from asking.config(world, ConfigType.generation_config, message.generation_config)
 
 
 def _not_of_hub(message: ExportModel, world: World) -> Iterator[str]:
