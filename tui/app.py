@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.notifications import SeverityLevel
 
 from tui.pump import JobRecords, Lost, Restored, StudioChanged
 from tui.screens.base import StudioScreen
@@ -14,6 +15,9 @@ from tui.screens.listing import ListScreen
 from tui.studio import Client, Studio, connect
 from tui.theme import DARK, LIGHT
 from tui.view.kinds import KINDS
+
+if TYPE_CHECKING:
+    from tui.acting import Acts, Outcome
 
 
 class Dashboard(App[None]):
@@ -29,10 +33,14 @@ class Dashboard(App[None]):
         Binding("question_mark", "help", "help", show=False),
     ]
 
-    def __init__(self, open_job: str | None = None, make: Callable[[], Client] = connect) -> None:
+    def __init__(
+        self, open_job: str | None = None, make: Callable[[], Client] = connect, *, readonly: bool = False
+    ) -> None:
         super().__init__()
-        self.studio = Studio(make, self._post)
+        self.studio = Studio(make, self._post, readonly=readonly)
         self.open_job = open_job
+        self.readonly = readonly
+        self.acts: Acts | None = None
 
     def _post(self, message: Any) -> object:
         return self.post_message(message) if self.is_running else None
@@ -134,11 +142,41 @@ class Dashboard(App[None]):
 
         self.push_screen(FormScreen(message, fields or {}))
 
-    def confirm(self, question: str, then: Callable[[], None]) -> None:
-        """Ask, and do it on yes."""
+    def confirm(self, question: str, then: Callable[[], None], code: Callable[[], str] | None = None) -> None:
+        """Ask, and do it on yes; `code` tells what is done as code."""
         from tui.screens.confirm import ConfirmScreen
 
-        self.push_screen(ConfirmScreen(question), lambda yes: then() if yes else None)
+        self.push_screen(ConfirmScreen(question, code), lambda yes: then() if yes else None)
+
+    def act(
+        self,
+        name: str,
+        many: list[dict[str, Any]],
+        *,
+        question: str = "",
+        undo: bool = False,
+        done: Callable[[list[Outcome]], None] | None = None,
+        quiet: bool = False,
+    ) -> None:
+        """Send the message `name` once for each of the fields in `many`, each with a key of its own.
+
+        `question` is asked first; `undo` gives ten seconds to take it back. What came of it is told, unless the caller is to
+        tell it (`quiet`); `done` gets an Outcome (answer or error) for each, in the app. With --readonly nothing is sent.
+        """
+        self.acting.act(name, many, question, undo, done, quiet)
+
+    @property
+    def acting(self) -> Acts:
+        """What sends, made when something is first sent."""
+        if self.acts is None:
+            from tui.acting import Acts
+
+            self.acts = Acts(self)
+        return self.acts
+
+    def remove_later(self, name: str, many: list[dict[str, Any]], send: Callable[[], None]) -> None:
+        """Send what removes."""
+        send()
 
     def obey(self, command: str) -> None:
         """Do what was typed after `:`."""
@@ -172,15 +210,16 @@ class Dashboard(App[None]):
             try:
                 answer = self.studio.ask(name, fields)
             except Exception as error:
-                self._back(failed or self.complain, error)
+                self.from_thread(failed or self.complain, error)
             else:
-                self._back(done, answer)
+                self.from_thread(done, answer)
 
         self.run_worker(work, thread=True, exit_on_error=False)
 
-    def _back(self, take: Callable[[Any], None], value: Any) -> None:
+    def from_thread(self, take: Callable[..., None], *values: Any) -> None:
+        """Call in the app, from a thread; nothing when the app has gone."""
         if self.is_running:
-            self.call_from_thread(take, value)
+            self.call_from_thread(take, *values)
 
     def complain(self, error: Exception) -> None:
         """Tell of an error without getting in the way."""
@@ -188,11 +227,13 @@ class Dashboard(App[None]):
 
         self.notify(plain(error, limit=300), severity="error", timeout=8, markup=False)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, severity: SeverityLevel = "information") -> None:
         """Tell of something that was done."""
         from core.text import plain
 
-        self.notify(plain(text, limit=300), markup=False)
+        self.notify(
+            plain(text, limit=1_000, lines=True), severity=severity, timeout=8 if "\n" in text else 4, markup=False
+        )
 
     def action_leave(self) -> None:
         """q: out of a screen, or out of the dashboard."""

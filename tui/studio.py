@@ -40,8 +40,8 @@ def connect() -> Client:
 class Studio:
     """One connection for the whole dashboard. `post` hands a Textual message to the app, from any thread."""
 
-    def __init__(self, make: Callable[[], Client], post: Callable[[Any], object]) -> None:
-        self.make, self.post = make, post
+    def __init__(self, make: Callable[[], Client], post: Callable[[Any], object], *, readonly: bool = False) -> None:
+        self.make, self.post, self.readonly = make, post, readonly
         self.lock = threading.Lock()
         self.made: Client | None = None
         self.closing = threading.Event()
@@ -56,16 +56,30 @@ class Studio:
                 self.made = self.make()
             return self.made
 
-    def ask(self, name: str, fields: dict[str, Any], timeout: float | None = None) -> Any:
-        """Send the message `name`; an answer with value and breaches. Blocks: call it in a thread. Raises core.errors."""
-        from core.messages import parse
+    def ask(self, name: str, fields: dict[str, Any], timeout: float | None = None, key: str | None = None) -> Any:
+        """Send the message `name`; an answer with value and breaches. Blocks: call it in a thread. Raises core.errors.
 
-        answer = self.client.ask(parse(name, fields), timeout=timeout)
+        A command goes through Dashboard.act; a dashboard that only looks sends none, whoever asks for it.
+        """
+        from core.messages import Command, parse
+
+        message = parse(name, fields)
+        if self.readonly and isinstance(message, Command):
+            raise self.refusal()
+        answer = self.client.ask(message, key=key, timeout=timeout)
         if not self.asked.is_set():
             self.seen = answer.as_of
             self.asked.set()
             settle()
         return answer
+
+    def refusal(self) -> Exception:
+        """Why a dashboard that only looks sends nothing."""
+        from core.errors import Refused
+
+        return Refused(
+            "nothing was sent: this dashboard only looks (--readonly); open one without it to change something"
+        )
 
     def rows(self, name: str, field: str, **fields: Any) -> tuple[list[dict[str, Any]], bool]:
         """The rows of a list message as plain data, and whether there are more."""

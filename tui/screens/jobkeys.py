@@ -34,13 +34,14 @@ class JobKeysScreen(StudioScreen):
         """The job that the keys are for; None when there is none."""
         raise NotImplementedError
 
-    def _request(self, message: str, row: Row, **fields: Any) -> None:
-        self.dashboard.ask(message, {"id": str(row["id"]), **fields}, lambda answer: self.again())
+    def _request(self, message: str, row: Row, question: str = "", **fields: Any) -> None:
+        made = {"id": str(row["id"]), **fields}
+        self.dashboard.act(message, [made], question=question, done=lambda outcomes: self.again())
 
     def action_cancel(self) -> None:
         """c: ask for the job's end."""
         if (row := self.job_row) is not None:
-            self.dashboard.confirm(f"Cancel {_name(row)}?", lambda: self._request("CancelJob", row))
+            self._request("CancelJob", row, f"Cancel {_name(row)}?")
 
     def action_pause(self) -> None:
         """p: pause, or let a paused job go on."""
@@ -58,7 +59,7 @@ class JobKeysScreen(StudioScreen):
         question = (
             f"Run {_name(row)} again from the beginning? Its curve begins anew, and its checkpoints are not used."
         )
-        self.dashboard.confirm(question, lambda: self._request("RetryJob", row, from_checkpoint=False))
+        self._request("RetryJob", row, question, from_checkpoint=False)
 
     def action_save(self) -> None:
         """s: a checkpoint now."""

@@ -171,9 +171,12 @@ class ListScreen(JobKeysScreen):
         if row is None or remove is None:
             return
         name = row.get("name") or row.get("adapter_name") or row.get("description") or row["id"]
-        self.dashboard.confirm(
-            f"Remove the {remove.noun} {name}? {remove.stays}",
-            lambda: self.dashboard.ask(remove.message, {"id": str(row[remove.id])}, lambda answer: self.again()),
+        self.dashboard.act(
+            remove.message,
+            [{"id": str(row[remove.id])}],
+            question=f"Remove the {remove.noun} {name}? {remove.stays}",
+            undo=True,
+            done=lambda outcomes: self.again(),
         )
 
     def action_drain(self) -> None:
@@ -187,9 +190,7 @@ class ListScreen(JobKeysScreen):
                 else f"Let {row['host']} take work again?"
             )
             fields = {"id": str(row["id"]), "draining": draining}
-            self.dashboard.confirm(
-                question, lambda: self.dashboard.ask("DrainRunner", fields, lambda answer: self.again())
-            )
+            self.dashboard.act("DrainRunner", [fields], question=question, done=lambda outcomes: self.again())
 
     def action_more(self) -> None:
         """]: more rows."""

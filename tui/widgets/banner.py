@@ -15,6 +15,10 @@ class Banner(Static):
         super().__init__(Content(title), id="banner", markup=False)
         self.title, self.note, self.trouble = title, "", ""
 
+    def on_mount(self) -> None:
+        """The app is known now."""
+        self._draw()
+
     def name_it(self, title: str) -> None:
         """Change the title."""
         self.title = plain(title, limit=120)
@@ -33,4 +37,5 @@ class Banner(Static):
         self._draw()
 
     def _draw(self) -> None:
-        self.update(Content(self.trouble or f"{self.title}   {self.note}".rstrip()))
+        title = f"{self.title}   [read-only]" if getattr(self.app, "readonly", False) else self.title
+        self.update(Content(self.trouble or f"{title}   {self.note}".rstrip()))

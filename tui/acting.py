@@ -1,0 +1,170 @@
+"""The one way in which the dashboard sends what changes something: asked about first, told of after, kept as "what I did"."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from core.errors import StudioError, Unavailable
+from core.text import counted, plain
+from tui.view import words
+
+if TYPE_CHECKING:
+    from tui.app import Dashboard
+
+KEPT = 100  # acts that are remembered
+NAMED = 5  # failures of many that are told one by one
+IN_CODE = 20  # messages of many that are shown as code
+Fields = dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What became of one message. `key` is its idempotency key: sent again with it, it is done once."""
+
+    fields: Fields
+    key: str
+    answer: Any = None
+    error: Exception | None = None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it may have been done all the same: no answer came."""
+        return isinstance(self.error, Unavailable)
+
+
+@dataclass
+class Act:
+    """Something that was sent: one message, with other fields for each of many."""
+
+    name: str
+    outcomes: list[Outcome]
+    at: float = field(default_factory=time.time)
+    over: bool = False
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Those that were not done, or of which nobody knows."""
+        return [each for each in self.outcomes if each.error is not None]
+
+
+Done = Callable[[list[Outcome]], None]
+
+
+class Acts:
+    """Sends for the dashboard, and remembers what it sent."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self.dashboard = dashboard
+        self.made: deque[Act] = deque(maxlen=KEPT)
+
+    def act(self, name: str, many: list[Fields], question: str, undo: bool, done: Done | None, quiet: bool) -> None:
+        """See Dashboard.act."""
+        if self.dashboard.readonly:
+            self.dashboard.complain(self.dashboard.studio.refusal())
+            return
+        if not many:
+            return
+
+        def begin() -> None:
+            act = Act(name, [Outcome(each, str(uuid4())) for each in many])
+            if undo:
+                self.dashboard.remove_later(name, many, lambda: self.send(act, done, quiet))
+            else:
+                self.send(act, done, quiet)
+
+        if question:
+            self.dashboard.confirm(question, begin, lambda: as_code(name, many))
+        else:
+            begin()
+
+    def send(self, act: Act, done: Done | None = None, quiet: bool = False) -> None:
+        """Send what has no outcome yet, one after another in a thread; `done` gets all outcomes, in the app."""
+        if act not in self.made:
+            self.made.append(act)
+        act.over = False
+
+        def work() -> None:
+            away: Exception | None = None
+            for each in act.outcomes:
+                if each.answer is not None:
+                    continue
+                each.error = away  # nobody answers: the others would wait for it one by one
+                if away is None:
+                    away = self._send(act.name, each)
+            act.over = True
+            self.dashboard.from_thread(self._ended, act, done, quiet)
+
+        self.dashboard.run_worker(work, thread=True, exit_on_error=False)
+
+    def _send(self, name: str, outcome: Outcome) -> Exception | None:
+        """Send one; the error when it is no use to send the others."""
+        try:
+            outcome.answer = self.dashboard.studio.ask(name, outcome.fields, key=outcome.key)
+        except Exception as error:
+            outcome.error = error
+            return error if isinstance(error, Unavailable) else None
+        return None
+
+    def _ended(self, act: Act, done: Done | None, quiet: bool) -> None:
+        if not quiet:
+            self._tell(act)
+        if done is not None:
+            done(act.outcomes)
+
+    def _tell(self, act: Act) -> None:
+        failed = act.failed
+        if len(act.outcomes) > 1:
+            self.dashboard.say("\n".join(many_told(act)), severity="error" if failed else "information")
+        elif failed and failed[0].error is not None:
+            self.dashboard.complain(failed[0].error)
+        else:
+            self.dashboard.say(told(act.name, act.outcomes[0].answer))
+
+
+def spoken(name: str) -> str:
+    """A message's name as words: RemoveDataset is "remove dataset"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+
+def told(name: str, answer: Any) -> str:
+    """What came of one message, in the reply's own words."""
+    value = answer.value.model_dump(mode="json")
+    about = [words.state(str(value["status"]))] if value.get("status") else []
+    if value.get("priority") is not None:
+        about.append(f"priority {value['priority']}")
+    if value.get("removed") is False:
+        about.append("there was nothing to remove")
+    about += [breach.message for breach in answer.breaches]
+    return f"{spoken(name)}: {'; '.join(about) or 'done'}"
+
+
+def many_told(act: Act) -> Iterable[str]:
+    """What came of many: how many were done, and what was wrong with each of the others."""
+    failed = act.failed
+    yield f"{spoken(act.name)}: {len(act.outcomes) - len(failed)} of {len(act.outcomes)} done"
+    for each in failed[:NAMED]:
+        yield plain(f"✗ {words.short(each.fields.get('id'))} {reason(each.error)}", limit=150)
+    if len(failed) > NAMED:
+        yield f"and {counted(len(failed) - NAMED, 'other')}; A tells all"
+
+
+def reason(error: Exception | None) -> str:
+    """Why it was not done, in a line."""
+    if isinstance(error, StudioError) and error.breaches:
+        return "; ".join(each.message for each in error.breaches)
+    return str(error) or type(error).__name__
+
+
+def as_code(name: str, many: list[Fields]) -> str:
+    """The messages as CLI, Python and JSON, safe to show; of very many the first ones."""
+    from tui import forms
+
+    shown = "\n\n".join(forms.as_code(name, each) for each in many[:IN_CODE])
+    more = f"\n\n… and {counted(len(many) - IN_CODE, 'more')}" if len(many) > IN_CODE else ""
+    return plain(shown + more, limit=100_000, lines=True)
