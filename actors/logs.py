@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,33 +27,37 @@ def attempts(directory: Path) -> list[int]:
     return sorted(int(each.name) for each in directory.iterdir() if each.name.isdecimal())
 
 
-def tail(directory: Path, limit: int, name: str = SPOOL) -> list[LogLine]:
-    """The last `limit` lines, of the log or of what was printed."""
-    lines: list[LogLine] = []
-    for attempt in reversed(attempts(directory)):
-        lines = _tail(directory / str(attempt) / name, attempt, limit - len(lines)) + lines
-        if len(lines) >= limit:
-            break
-    return lines[-limit:]
-
-
-def _tail(path: Path, attempt: int, limit: int) -> list[LogLine]:
-    size = path.stat().st_size if path.exists() else 0
-    look = TAIL_BYTES
-    while True:
-        start = max(0, size - look)
-        lines = [line for raw, end in whole(path, start) if (line := _line(path, raw, attempt, end)) is not None]
-        if start == 0 or len(lines) >= limit:
-            return lines[-limit:]
-        look *= 4
-
-
 class Place(NamedTuple):
     """How far a log was read: bytes of an attempt's spool, and lines of the whole log when they were counted."""
 
     attempt: int = 0
     offset: int = 0
     line: int | None = None
+
+
+def tail(directory: Path, limit: int, name: str = SPOOL, upto: Place | None = None) -> list[LogLine]:
+    """The last `limit` lines, of the log or of what was printed; those that end at a place or before it."""
+    lines: list[LogLine] = []
+    for attempt in reversed(attempts(directory)):
+        if upto is None or attempt <= upto.attempt:
+            end = upto.offset if upto is not None and attempt == upto.attempt else None
+            lines = _tail(directory / str(attempt) / name, attempt, limit - len(lines), end) + lines
+        if len(lines) >= limit:
+            break
+    return lines[-limit:]
+
+
+def _tail(path: Path, attempt: int, limit: int, upto: int | None) -> list[LogLine]:
+    size = path.stat().st_size if path.exists() else 0
+    size = size if upto is None else min(size, upto)
+    look = TAIL_BYTES
+    while True:
+        start = max(0, size - look)
+        ends = takewhile(lambda each: each[1] <= size, whole(path, start))
+        lines = [line for raw, end in ends if (line := _line(path, raw, attempt, end)) is not None]
+        if start == 0 or len(lines) >= limit:
+            return lines[-limit:]
+        look *= 4
 
 
 def lines_after(

@@ -91,11 +91,13 @@ class JobMetricsReply(Value):
 
 
 class GetJobMetrics(Query[JobMetricsReply]):
-    """Return a job's metrics, each series downsampled to at most `points` points (the first and last stay)."""
+    """Return a job's metrics, each series downsampled to at most `points` points (the first and last stay, and all peaks)."""
 
     id: str
     names: list[str] | None = Field(None, description="Only these metrics.")
     points: int = Field(300, ge=2, le=100_000)
+    first_step: int | None = Field(None, ge=0, le=2**31 - 1, description="Only steps from this one on.")
+    last_step: int | None = Field(None, ge=0, le=2**31 - 1, description="Only steps up to this one.")
 
 
 class LogLine(Value):
@@ -125,13 +127,14 @@ class JobLogReply(Value):
 
 
 class GetJobLog(Query[JobLogReply]):
-    """Return lines of a job's log: the last `limit`, or those after a place; or those of the whole log that hold a text."""
+    """Return lines of a job's log: the last `limit`, those after a place or before it, or those of all that hold a text."""
 
     QUEUE: ClassVar[str] = "slow"
 
     id: str
     attempt: int | None = Field(None, description="With offset: begin after this place; neither: the last lines.")
     offset: int | None = None
+    before: bool = Field(False, description="The last lines up to the place, instead of those after it.")
     line: int | None = Field(None, ge=0, description="What a search said of the place: it counts on from there.")
     limit: Limit = 200
     contains: str | None = Field(

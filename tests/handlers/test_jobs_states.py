@@ -185,3 +185,8 @@ def test_a_log_is_read_from_its_end_or_from_a_place_over_all_attempts(desk: Desk
     assert page["has_more"]
     page = say(desk, "GetJobLog", id=id, attempt=page["attempt"], offset=page["offset"], limit=30)
     assert [page["lines"][0]["text"], page["lines"][-1]["text"]] == ["1-30", "2-9"]
+    earlier = say(desk, "GetJobLog", id=id, before=True, attempt=2, offset=page["lines"][-1]["offset"], limit=12)
+    assert [line["text"] for line in earlier["lines"]] == ["1-48", "1-49", *(f"2-{n}" for n in range(10))]
+    assert earlier["has_more"]
+    first = say(desk, "GetJobLog", id=id, before=True, attempt=1, offset=earlier["lines"][0]["offset"], limit=60)
+    assert [line["text"] for line in first["lines"]] == [f"1-{n}" for n in range(49)] and not first["has_more"]
