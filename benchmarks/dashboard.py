@@ -1,10 +1,14 @@
-"""What opening the dashboard costs, and what the actors' process does.
+"""What the dashboard costs, against bare Textual apps in the same run; and what the actors' process does.
 
-    python benchmarks/dashboard.py [--rounds 10]
+    python benchmarks/dashboard.py [--rounds 10] [--keys 60] [--only opening|jobs|job]
 
-A bare Textual app (one Static) and the dashboard on a studio with 40 jobs, each a process of its own on a pseudo-terminal
-of 120 x 36, in turn: seconds from the process's start to its first frame, to the frame that shows the jobs' rows, and its
-resident memory then. Ratios are of the medians, both against the bare app's first frame.
+Everything runs on pseudo-terminals of 120 x 36.
+Opening: a bare app (one Static) and the dashboard on a studio with 1,000 jobs, in turn: seconds, and processor seconds, from the
+process's start to its first frame and to the frame that shows the jobs' rows, and its resident memory then.
+Painting: 1,000 jobs, of which 20 run and tell 1,000 records a second in all; on the list of jobs the cursor goes down. In
+turn, under the same load, a bare app with a table of as many rows that stand still. Then one job tells 1,000 records a
+second: on its screen the panes and the curves change by keys. Milliseconds from the key to the terminal's bytes that paint
+what it leads to; the share of a core, the bytes written a second (before the keys, and with them), and the memory.
 """
 
 from __future__ import annotations
@@ -12,19 +16,22 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
-from common import MIB, Studio, heading, milliseconds, stop, studio, table, target
+from common import MIB, Studio, heading, milliseconds, percentile, stop, studio, table, target
+from load import add_jobs, begin, name
+from painting import Watched, down, through, watch
 from terminal import Terminal
 
-from core.settings import Settings
+from tui.screens.listing import PAGE
 
-JOBS = 40
-NAME = "benched-adapter"
+JOBS, LIVE, RATE = 1_000, 20, 1_000
+PANES = [("e", "[e events]"), ("l", "[l log]"), ("o", "[o configs]")]
+CURVES = [("m", "── grad_norm"), ("M", "── loss")]
 
-_BARE = """
+BARE = """
 from textual.app import App
 from textual.widgets import Static
 class Bare(App):
@@ -33,80 +40,169 @@ class Bare(App):
 Bare().run()
 """
 
-
-def add_jobs(settings: Settings) -> None:
-    """Rows of finished jobs, put into the store as they would lie there."""
-    from core.store.session import Store
-    from core.store.tables import FineTuningJob, Job
-
-    store = Store(settings)
-    with store.write() as unit:
-        for number in range(JOBS):
-            times = {"created_at": time.time() - number, "queued_at": time.time() - number, "finished_at": time.time()}
-            name = f"{NAME}-{number}"
-            unit.session.add(FineTuningJob(id=str(number), adapter_name=name, framework_type="legacy"))
-            unit.session.add(
-                Job(id=str(number), kind="fine_tuning", name=name, engine="legacy", status="succeeded", spec={},
-                    cpus=1, gpus=0, memory=1, **times)
-            )  # fmt: skip
-    store.close()
+BARE_TABLE = """
+from textual.app import App
+from textual.widgets import DataTable
+class Bare(App):
+    def compose(self):
+        yield DataTable(cursor_type="row")
+    def on_mount(self):
+        table = self.query_one(DataTable)
+        table.add_columns(*(f"column {n}" for n in range(9)))
+        table.add_rows([f"adapter-{n:04}", *(f"cell {n} {m}" for m in range(8))] for n in range(1000))
+        table.focus()
+    def key_j(self):
+        self.query_one(DataTable).action_cursor_down()
+Bare().run()
+"""
 
 
-def measure(running: Studio, rounds: int) -> dict[str, list[float]]:
-    """Seconds and MiB of each round; the first round fills the disk's cache and does not count."""
-    took: dict[str, list[float]] = {name: [] for name in ("bare", "first frame", "rows", "bare MiB", "MiB")}
+def opening(running: Studio, rounds: int) -> None:
+    """Both apps in turn; the first round fills the disk's cache and does not count."""
+    add_jobs(running.settings, JOBS)
+    heading(f"opening the dashboard, {rounds} rounds")
+    names = (
+        "bare",
+        "first frame",
+        "rows",
+        "bare, processor",
+        "first frame, processor",
+        "rows, processor",
+        "bare MiB",
+        "MiB",
+    )
+    took: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds + 1):
-        (bare,), bare_resident = Terminal(["-c", _BARE], running.environment).run("here")
-        (first, rows), resident = Terminal(["-m", "tui"], running.environment).run("Jobs", f"{NAME}-{JOBS // 4}")
+        (bare,), (bare_used,), bare_resident = Terminal(["-c", BARE], running.environment).run("here")
+        (first, rows), used, resident = Terminal(["-m", "tui"], running.environment).run("Jobs", name(9))
+        values = (bare, first, rows, bare_used, *used, bare_resident, resident)
         if number:
-            for name, value in zip(took, (bare, first, rows, bare_resident, resident), strict=True):
-                took[name].append(value)
-    return took
+            for each, value in zip(took.values(), values, strict=True):
+                each.append(value)
+    middle = {name: statistics.median(each) for name, each in took.items()}
+    table(["s or MiB", "median", "least", "most"], [[n, middle[n], min(each), max(each)] for n, each in took.items()])
+    target("first frame / bare", middle["first frame"] / middle["bare"], at_most=1.5)
+    target(
+        "first frame / bare, processor time", middle["first frame, processor"] / middle["bare, processor"], at_most=1.5
+    )
+    target("rows shown / bare", middle["rows"] / middle["bare"], at_most=2.5)
+    target("resident MiB", middle["MiB"], at_most=80)
 
 
-def actors(running: Studio, starts: int) -> tuple[float, float, float]:
-    """Median start in seconds, then MiB resident at rest and after 200 requests; the last one keeps running."""
+def actors(running: Studio, starts: int) -> None:
+    """Seconds to their start, and MiB resident at rest and after 200 requests; the last ones keep running."""
     from core.client import StudioClient
     from core.messages.configs import AddConfig
 
+    heading("the actors of commands and runners")
     seconds = []
     for number in range(starts):
         process, took = running.actors("commands", "runners")
         seconds.append(took)
         if number < starts - 1:
             stop(process)
-    rest = psutil.Process(process.pid).memory_info().rss / MIB
+    running.actors("slow")
+    target("start, seconds", statistics.median(seconds[1:]), at_most=1.5)
+    target("resident MiB at rest", psutil.Process(process.pid).memory_info().rss / MIB, at_most=150)
     with StudioClient(running.settings) as client:
         for number in range(200):
             milliseconds(lambda: client.call(AddConfig(type="custom", config=json.dumps({"n": number}))))  # noqa: B023
-    return statistics.median(seconds[1:]), rest, psutil.Process(process.pid).memory_info().rss / MIB
+    target("resident MiB after 200 requests", psutil.Process(process.pid).memory_info().rss / MIB, at_most=150)
 
 
-def report(took: dict[str, list[float]]) -> None:
-    """Print the medians, the spread, and what was promised."""
-    middle = {name: statistics.median(each) for name, each in took.items()}
-    rows: list[list[Any]] = [[name, middle[name], min(each), max(each)] for name, each in took.items()]
-    table(["s or MiB", "median", "least", "most"], rows)
-    target("first frame / bare", middle["first frame"] / middle["bare"], at_most=1.5)
-    target("rows shown / bare", middle["rows"] / middle["bare"], at_most=2.5)
-    target("resident MiB", middle["MiB"], at_most=80)
+def on_jobs(keys: int) -> None:
+    """The list of jobs, and the bare table."""
+    with studio() as running:
+        begin(running, jobs=JOBS, live=LIVE, rate=RATE)
+        heading(f"the list of {JOBS:,} jobs, {LIVE} run, {RATE:,} records/s")
+        bare = Terminal(["-c", BARE_TABLE], running.environment)
+        ours = Terminal(["-m", "tui"], running.environment)
+        came = {}
+        for what, terminal in (("bare table", bare), ("jobs", ours)):
+            terminal.open()
+            try:
+                terminal.await_words(name(9))
+                if terminal is ours:
+                    all_rows(terminal)
+                came[what] = watch(terminal, down(keys))
+            finally:
+                terminal.close()
+    figures(came)
+    _targets("jobs", came["jobs"], 50)
+
+
+def all_rows(terminal: Terminal) -> None:
+    """Have the list hold all that it can."""
+    for pages in range(2, JOBS // PAGE + 1):
+        terminal.press("]")
+        terminal.await_words(f"{PAGE * pages}+" if PAGE * pages < JOBS else f"Jobs   {JOBS}")
+
+
+def on_job(keys: int) -> None:
+    """A job's screen."""
+    with studio() as running:
+        begin(running, jobs=1, live=1, rate=RATE)
+        heading(f"a job's screen, {RATE:,} records/s")
+        terminal = Terminal(["-c", "from tui.app import run; run('0000')"], running.environment)
+        terminal.open()
+        try:
+            terminal.await_words("[l log]", "── loss")
+            came = {
+                "panes": watch(terminal, through(keys, PANES)),
+                "curves": watch(terminal, through(keys, CURVES)),
+            }
+        finally:
+            terminal.close()
+    figures(came)
+    for what, watched in came.items():
+        _targets(what, watched, 120)
+
+
+def figures(came: dict[str, Watched]) -> None:
+    """What was seen of each."""
+    rows: list[Sequence[Any]] = []
+    for what, each in came.items():
+        took = [statistics.median(each.took), percentile(each.took, 0.95), max(each.took)]
+        rows.append(
+            [
+                what,
+                len(each.took),
+                *took,
+                100 * each.share,
+                each.rest / 1024,
+                each.bytes / 1024,
+                each.before,
+                each.after,
+            ]
+        )
+    table(
+        ["key to paint", "keys", "p50 ms", "p95 ms", "most ms", "core %", "KiB/s at rest", "KiB/s", "MiB", "MiB after"],
+        rows,
+    )
+
+
+def _targets(what: str, watched: Watched, milliseconds: float) -> None:
+    target(f"{what}: key to paint, p95 ms", percentile(watched.took, 0.95), at_most=milliseconds)
+    target(f"{what}: % of a core", 100 * watched.share, at_most=60)
+    target(f"{what}: KiB/s to the terminal while nobody types", watched.rest / 1024, at_most=32)
+    target(f"{what}: MiB", watched.after, at_most=80)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--keys", type=int, default=60, help="on each screen")
+    parser.add_argument("--only", choices=("opening", "jobs", "job"))
     given = parser.parse_args()
-    with studio() as running:
-        heading("the actors of commands and runners")
-        seconds, rest, used = actors(running, 4)
-        running.actors("slow")
-        target("start, seconds", seconds, at_most=1.5)
-        target("resident MiB at rest", rest, at_most=150)
-        target("resident MiB after 200 requests", used, at_most=150)
-        add_jobs(running.settings)
-        heading(f"dashboard, {given.rounds} rounds")
-        report(measure(running, given.rounds))
+    if given.only in (None, "opening"):
+        with studio() as running:
+            actors(running, 4)
+            opening(running, given.rounds)
+    if given.only in (None, "jobs"):
+        on_jobs(given.keys)
+    if given.only in (None, "job"):
+        on_job(given.keys)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A program on a pseudo-terminal, and when it wrote what."""
+"""A program on a pseudo-terminal, when it wrote what, and what a terminal would have shown of it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,32 @@ import sys
 import termios
 import threading
 import time
+from collections.abc import Iterator, Sequence
 
 import psutil
+import pyte
 from common import MIB, stop, until
+
+SIZE = (120, 36)
+Chunks = Sequence[tuple[float, bytes]]
 
 
 class Terminal:
-    """A Python program on a terminal of 120 x 36. What it writes is read in a thread: `chunks` with unix times."""
+    """A Python program on a terminal. What it writes is read in a thread: `chunks` with unix times."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self.command = command
+    def __init__(self, command: list[str], environment: dict[str, str], size: tuple[int, int] = SIZE) -> None:
+        self.command, self.size = command, size
         self.environment = {**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self.chunks: list[tuple[float, bytes]] = []
         self.written = b""
-        self.came: dict[bytes, float] = {}
+        self.came: dict[bytes, tuple[float, float]] = {}  # when, and what processor time the program had taken then
         self.awaited: list[bytes] = []
         self.reader = threading.Thread(target=self._read)
 
     def open(self) -> None:
         """Start the program."""
         self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", self.size[1], self.size[0], 0, 0))
         self.begun = time.time()
         self.process = subprocess.Popen(
             [sys.executable, *self.command],
@@ -46,16 +51,40 @@ class Terminal:
         self.reader.join()
         os.close(self.master)
 
-    def run(self, *words: str) -> tuple[list[float], float]:
-        """Seconds from the program's start until each word was written, and MiB resident then; ends the program."""
+    def press(self, keys: str) -> float:
+        """Type; the unix time at which it was."""
+        now = time.time()
+        os.write(self.master, keys.encode())
+        return now
+
+    def await_words(self, *words: str, seconds: float = 30) -> None:
+        """Wait until each word was written (unbroken by a change of colour)."""
+        self.awaited = [*self.awaited, *(word.encode() for word in words)]
+        until(lambda: all(word in self.came for word in self.awaited), f"{words} on the terminal", seconds)
+
+    def run(self, *words: str) -> tuple[list[float], list[float], float]:
+        """Seconds, then processor seconds, from the program's start until each word was written, and MiB resident then;
+        ends the program."""
         self.awaited = [word.encode() for word in words]
         self.open()
         try:
-            until(lambda: len(self.came) == len(words), f"{words} on the terminal", 20)
-            resident = psutil.Process(self.process.pid).memory_info().rss / MIB
+            self.await_words(seconds=30)
+            resident = self.resident
         finally:
             self.close()
-        return [self.came[word] - self.begun for word in self.awaited], resident
+        came = [self.came[word] for word in self.awaited]
+        return [at - self.begun for at, _ in came], [used for _, used in came], resident
+
+    @property
+    def resident(self) -> float:
+        """MiB of the program's memory that are its own or shared, now."""
+        return float(psutil.Process(self.process.pid).memory_info().rss) / MIB
+
+    @property
+    def used(self) -> float:
+        """Processor seconds that the program took so far."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def _read(self) -> None:
         while True:
@@ -69,4 +98,13 @@ class Terminal:
                 self.written += data
                 for word in self.awaited:
                     if word not in self.came and word in self.written:
-                        self.came[word] = now
+                        self.came[word] = (now, self.used)
+
+
+def screens(chunks: Chunks, size: tuple[int, int] = SIZE) -> Iterator[tuple[float, pyte.Screen]]:
+    """What the terminal showed after each chunk, with its time; the same screen each time, which changes."""
+    screen = pyte.Screen(*size)
+    stream = pyte.ByteStream(screen)
+    for at, data in chunks:
+        stream.feed(data)
+        yield at, screen
