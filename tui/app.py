@@ -28,7 +28,7 @@ class Dashboard(App[None]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "quit", show=False),
-        Binding("ctrl+c", "quit", "quit", show=False, priority=True),
+        Binding("ctrl+c", "interrupt", "copy what is marked, else quit", show=False, priority=True),
         Binding("ctrl+t", "theme", "light/dark", show=False),
         Binding("question_mark", "help", "help", show=False),
     ]
@@ -234,6 +234,37 @@ class Dashboard(App[None]):
         self.notify(
             plain(text, limit=1_000, lines=True), severity=severity, timeout=8 if "\n" in text else 4, markup=False
         )
+
+    # ─── copying ──────────────────────────────────────────────────────────────────────────────────
+
+    def copy(self, text: str, what: str = "") -> None:
+        """Copy to the terminal's clipboard, over SSH too, and say where it went; `what` tells people what it is."""
+        from tui.copying import copy
+
+        copy(self, text, what)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """What text fields copy goes the same way."""
+        self.copy(text)
+
+    def hand_over(self, text: str, further: str) -> None:
+        """Let the terminal take the text; `further` are the bytes for what stands between."""
+        super().copy_to_clipboard(text)
+        if further and self._driver is not None:
+            self._driver.write(further)
+
+    @property
+    def marked(self) -> str:
+        """What is selected by the mouse, or in the field that has the focus."""
+        return self.screen.get_selected_text() or str(getattr(self.focused, "selected_text", ""))
+
+    async def action_interrupt(self) -> None:
+        """ctrl+c: whoever marked a text wants to copy it."""
+        if marked := self.marked:
+            self.copy(marked)
+            self.screen.clear_selection()
+        else:
+            await self.action_quit()
 
     def action_leave(self) -> None:
         """q: out of a screen, or out of the dashboard."""

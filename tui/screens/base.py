@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -16,6 +17,7 @@ from tui.widgets.banner import Banner
 from tui.widgets.prompt import PromptLine
 
 AGAIN = 2  # seconds until a question that failed is asked again
+NEXT = 5.0  # seconds in which Y once more copies the next thing
 
 if TYPE_CHECKING:
     from tui.app import Dashboard
@@ -32,6 +34,7 @@ class StudioScreen(Screen[Any]):
         Binding("colon", "command", "command", show=False, priority=True),
         Binding("escape", "back", "back", show=False),
         Binding("r", "again", "reload", show=False),
+        Binding("Y", "copy", "copy; again for more of it", show=False),
     ]
     keys_shown = ":command  ?help  esc back"
 
@@ -39,6 +42,7 @@ class StudioScreen(Screen[Any]):
         super().__init__()
         self.asking = self.again_soon = False
         self.retry: Timer | None = None
+        self.copied, self.copied_at = 0, -NEXT
 
     @property
     def dashboard(self) -> Dashboard:
@@ -119,6 +123,22 @@ class StudioScreen(Screen[Any]):
         """Escape."""
         if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
+
+    def copies(self) -> list[tuple[str, str]]:
+        """What Y copies: (what it is, the text), what is wanted most first."""
+        return []
+
+    def action_copy(self) -> None:
+        """Y: what is marked, else what the screen offers; soon after, the next thing that it offers."""
+        if marked := self.dashboard.marked:
+            self.dashboard.copy(marked)
+            self.clear_selection()
+        elif offered := self.copies():
+            soon = time.monotonic() - self.copied_at < NEXT
+            self.copied, self.copied_at = (self.copied + 1 if soon else 0) % len(offered), time.monotonic()
+            what, text = offered[self.copied]
+            more = f"   (Y again: {offered[(self.copied + 1) % len(offered)][0]})" if len(offered) > 1 else ""
+            self.dashboard.copy(text, what + more)
 
     def action_command(self) -> None:
         """The command line."""

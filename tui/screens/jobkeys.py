@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -97,9 +98,26 @@ class JobKeysScreen(StudioScreen):
         same = {name: row[name] for name in names if row.get(name) is not None}
         self.dashboard.show_form("StartEvaluationJob", {"model_adapter_combinations": pairs, **same})
 
+    def copies(self) -> list[tuple[str, str]]:
+        """The job's id, its name, all of it."""
+        return row_copies(self.job_row)
+
     def names_taken(self) -> list[Any]:
         """Adapter names that are known to be in use."""
         return []
+
+
+def row_copies(row: Row | None) -> list[tuple[str, str]]:
+    """What Y copies of a row: its id, its name, all of it as JSON."""
+    if row is None:
+        return []
+    name = row.get("name") or row.get("adapter_name")
+    named = [(f"the name {plain(name, limit=40)}", str(name))] if name else []
+    return [
+        (f"the id {plain(row['id'], limit=40)}", str(row["id"])),
+        *named,
+        ("the row as JSON", json.dumps(row, indent=2, ensure_ascii=False)),
+    ]
 
 
 def adapters_dir() -> str:

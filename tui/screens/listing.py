@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tui.pump import StudioChanged
-from tui.screens.jobkeys import JobKeysScreen
+from tui.screens.jobkeys import JobKeysScreen, row_copies
 from tui.view import kinds
 from tui.view.cells import Row
 from tui.view.kinds import JOBS, Kind
@@ -191,6 +191,10 @@ class ListScreen(JobKeysScreen):
             )
             fields = {"id": str(row["id"]), "draining": draining}
             self.dashboard.act("DrainRunner", [fields], question=question, done=lambda outcomes: self.again())
+
+    def copies(self) -> list[tuple[str, str]]:
+        """The row's id, its name, all of it."""
+        return row_copies(self.row)
 
     def action_more(self) -> None:
         """]: more rows."""

@@ -23,8 +23,9 @@ class ReadingScreen(StudioScreen):
         Binding("k", "scroll(-1)", "up", show=False),
         Binding("g", "top", "top", show=False),
         Binding("G", "bottom", "bottom", show=False),
+        Binding("y", "copy", "copy all", show=False),
     ]
-    keys_shown = "j k scroll  esc back  ? help"
+    keys_shown = "j k scroll  y copy  esc back  ? help"
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__()
@@ -44,6 +45,10 @@ class ReadingScreen(StudioScreen):
     def focus_first(self) -> None:
         """The text."""
         self.query_one(VerticalScroll).focus()
+
+    def copies(self) -> list[tuple[str, str]]:
+        """All of it."""
+        return [(f"{self.heading}", self.text)]
 
     def action_scroll(self, lines: int) -> None:
         """j and k."""
