@@ -39,8 +39,7 @@ def shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], room: int | None, **how: Any
 ) -> list[str]:
     """The lines that a terminal of so many cells gets, or a pipe."""
-    for module in ("tables", "scored"):
-        monkeypatch.setattr(f"tui.cli.{module}.terminal", lambda: room)
+    monkeypatch.setattr("tui.cli.console.room", lambda: room)
     output.show(told("perplexity", "chrf"), "table", **how)
     return capsys.readouterr().out.splitlines()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from core.cloning import changed, next_name, request_of
@@ -11,7 +10,8 @@ from core.errors import StudioError
 from core.messages.fine_tuning import GetFineTuningJob, StartFineTuningJob
 from core.settings import settings
 from core.text import plain
-from tui.cli import output, verbs
+from tui.cli import console, output, verbs
+from tui.cli.console import warn
 from tui.cli.fields import add_options, payload
 from tui.cli.parsing import add_command
 from tui.cli.references import JOB, by_name
@@ -34,16 +34,14 @@ def add(jobs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask for the job, rebuild its request, lay the changes over it, and send it."""
-    from core.client import StudioClient
-
     try:
-        with StudioClient() as client:
+        with console.client() as client:
             id = by_name(client, (JOB,), arguments.id)
             fields = _request(client, id, payload(arguments, StartFineTuningJob))
     except StudioError as error:
         return output.fail(error, arguments.output)
     if arguments.output == "table":
-        print(plain(f"{fields['adapter_name']}, like {arguments.id}"), file=sys.stderr)
+        warn(plain(f"{fields['adapter_name']}, like {arguments.id}"))
     return verbs.request(arguments, "StartFineTuningJob", fields)
 
 

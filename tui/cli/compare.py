@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,8 @@ from core.messages.comparing import (
     StopAnswers,
 )
 from core.text import plain
-from tui.cli import output, verbs
+from tui.cli import console, output, verbs
+from tui.cli.console import say, warn
 from tui.cli.fields import add_options, as_text, payload
 from tui.cli.parsing import add_command
 from tui.cli.references import COMPARISON, by_name, hint
@@ -57,9 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.dry_run:
             return verbs.dry_run("AskComparison", fields, arguments.output)
-        from core.client import StudioClient
-
-        with StudioClient() as client:
+        with console.client() as client:
             return _ask(client, arguments, fields)
     except StudioError as error:
         return output.fail(error, arguments.output)
@@ -71,7 +69,7 @@ def _ask(client: StudioClient, arguments: argparse.Namespace, fields: dict[str, 
         session = client.call(GetComparison(id=id, limit=1)).comparison
     except NotFound as error:
         code = output.fail(error, arguments.output)
-        print(f"  hint: {hint(client, COMPARISON, arguments.id)}", file=sys.stderr)
+        warn(f"  hint: {hint(client, COMPARISON, arguments.id)}")
         return code
     if arguments.voice:
         fields["voices"] = [_voice(session, each) for each in arguments.voice]
@@ -116,27 +114,27 @@ class Shown:
     def _row(self, question: AskedQuestion) -> None:
         self.rowed = True
         note = "" if question.held_out else ", which may have been trained on"
-        print(f"row {question.row}{note}:\n{plain(question.prompt, limit=LIMIT, lines=True)}")
+        say(f"row {question.row}{note}:\n{plain(question.prompt, limit=LIMIT, lines=True)}")
         if question.expected:
-            print(f"expected: {plain(question.expected, limit=LIMIT, lines=True)}")
+            say(f"expected: {plain(question.expected, limit=LIMIT, lines=True)}")
 
     def _piece(self, voice: str, answer: Answer) -> None:
         if voice not in self.headed:
-            print(f"── {plain(self.session.voice(voice))}", flush=True)
+            say(f"── {plain(self.session.voice(voice))}", flush=True)
             self.headed.add(voice)
             self.printed = ""
         begun = answer.text.startswith(self.printed)  # else another attempt says it anew
         new = answer.text[len(self.printed) :] if begun else f"\n{answer.text}"
-        print(plain(new, limit=LIMIT, lines=True), end="", flush=True)
+        say(plain(new, limit=LIMIT, lines=True), end="", flush=True)
         self.printed = answer.text
 
     def _end(self, voice: str, answer: Answer) -> None:
-        print()
+        say()
         self.over.add(voice)
         if answer.error:
-            print(f"{plain(self.session.voice(voice))} failed: {plain(answer.error)}", file=sys.stderr)
+            warn(f"{plain(self.session.voice(voice))} failed: {plain(answer.error)}")
         else:
-            print(f"   {ending(answer)}", file=sys.stderr)
+            warn(f"   {ending(answer)}")
 
 
 def ending(answer: Answer) -> str:
@@ -151,15 +149,15 @@ def show_session(value: Mapping[str, Any]) -> None:
     """A page of questions, each with its answers below it."""
     reply = ComparisonReply.model_validate(value)
     for question in reply.questions:
-        print(f"\n{question.number}: {plain(question.prompt or 'a row is being drawn', limit=LIMIT, lines=True)}")
+        say(f"\n{question.number}: {plain(question.prompt or 'a row is being drawn', limit=LIMIT, lines=True)}")
         if question.expected:
-            print(f"expected: {plain(question.expected, limit=LIMIT, lines=True)}")
+            say(f"expected: {plain(question.expected, limit=LIMIT, lines=True)}")
         for voice, answer in question.answers.items():
             how = f"failed: {answer.error}" if answer.error else ending(answer)
-            print(f"── {plain(reply.comparison.voice(voice))}  ({plain(how)})")
-            print(plain(answer.text, limit=LIMIT, lines=True))
+            say(f"── {plain(reply.comparison.voice(voice))}  ({plain(how)})")
+            say(plain(answer.text, limit=LIMIT, lines=True))
     if reply.has_more:
-        print(f"there are more: --before {reply.questions[0].number}", file=sys.stderr)
+        warn(f"there are more: --before {reply.questions[0].number}")
 
 
 def _heard(client: StudioClient, id: str, number: int, shown: Shown | None) -> AskedQuestion:
@@ -170,7 +168,7 @@ def _heard(client: StudioClient, id: str, number: int, shown: Shown | None) -> A
             reply = _asked(client, id, number)
             hearing.begin(reply)
             if reply.comparison.status.value != "running" and (line := describe(reply.comparison)) != told:
-                print(line, file=sys.stderr, flush=True)
+                warn(line, flush=True)
                 told = line
             question = hearing.questions[number]
             if shown is not None:

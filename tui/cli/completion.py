@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tui.cli.console import say
 from tui.cli.parsing import offered
 
 SHELLS = ("bash", "zsh", "fish")
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the script."""
     from tui.cli.main import parser
 
-    print(script(parser(), arguments.shell), end="")
+    say(script(parser(), arguments.shell), end="")
     return 0
 
 

@@ -16,6 +16,7 @@ from core.errors import StudioError
 from core.settings import Settings, settings
 from core.text import plain
 from tui.cli import output
+from tui.cli.console import say
 
 Finding = tuple[str, str, str]  # ok | note | bad, what, detail
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "mlflow")
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.show({"findings": rows}, arguments.output)
         return int(any(state == "bad" for state, _, _ in findings))
     for state, what, detail in findings:
-        print(plain(f"{ {'ok': '✓', 'note': '•', 'bad': '✗'}[state] } {what:<18} {detail}"))
+        say(plain(f"{ {'ok': '✓', 'note': '•', 'bad': '✗'}[state] } {what:<18} {detail}"))
     return int(any(state == "bad" for state, _, _ in findings))
 
 

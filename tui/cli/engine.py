@@ -17,6 +17,7 @@ from core import engines
 from core.settings import settings
 from core.text import plain
 from tui.cli import output
+from tui.cli.console import say, warn
 from tui.cli.installing import NotInstalled, install_pins
 
 NEEDED = {"axolotl": 10}  # GiB that must be free: the environment, and what is downloaded beside it
@@ -46,7 +47,7 @@ def install(arguments: argparse.Namespace) -> int:
     directory = engines.place(using, name)
     found = engines.installed(using, name)
     if found is not None and found.current:
-        print(f"{name} {found.version} is installed in {directory}")
+        say(f"{name} {found.version} is installed in {directory}")
         return 0
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -57,11 +58,11 @@ def install(arguments: argparse.Namespace) -> int:
             _mark(directory, name, python)
             left = _sweep(directory, keep=environment)
     except (NotInstalled, OSError) as error:
-        print(plain(f"{name} is not installed: {error}", limit=5_000, lines=True), file=sys.stderr)
+        warn(plain(f"{name} is not installed: {error}", limit=5_000, lines=True))
         return output.EXIT_FAILED
-    print(f"{name} {engines.version(name)} is installed in {directory}; runners of this host offer it from now on")
+    say(f"{name} {engines.version(name)} is installed in {directory}; runners of this host offer it from now on")
     for each in left:
-        print(f"{each} is still used by a job; `fts engine install {name}` removes it later")
+        say(f"{each} is still used by a job; `fts engine install {name}` removes it later")
     return 0
 
 
@@ -82,7 +83,7 @@ def list_all(arguments: argparse.Namespace) -> int:
         )
     if arguments.output == "table":
         for row in rows:
-            print(plain(f"{row['name']:<12} {row['version']:<10} installed: {row['installed']:<20} {row['place']}"))
+            say(plain(f"{row['name']:<12} {row['version']:<10} installed: {row['installed']:<20} {row['place']}"))
     else:
         output.show({"engines": rows}, arguments.output)
     return 0
@@ -93,7 +94,7 @@ def remove(arguments: argparse.Namespace) -> int:
     name = arguments.name
     directory = engines.place(settings(), name)
     if not directory.exists():
-        print(f"{name} is not installed here")
+        say(f"{name} is not installed here")
         return 0
     try:
         with _alone(directory):
@@ -102,9 +103,9 @@ def remove(arguments: argparse.Namespace) -> int:
             (directory / engines.MARKER).unlink(missing_ok=True)
             shutil.rmtree(directory)
     except (NotInstalled, OSError) as error:
-        print(plain(f"{name} is not removed: {error}"), file=sys.stderr)
+        warn(plain(f"{name} is not removed: {error}"))
         return output.EXIT_FAILED
-    print(f"{name} is removed from {directory}")
+    say(f"{name} is removed from {directory}")
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic.fields import FieldInfo
 from core.messages import Message
 from core.messages.base import Part
 from core.messages.common import choices, meaning
+from tui.cli import console
 from tui.cli.parsing import offer
 from tui.cli.references import REFERENCES
 
@@ -171,7 +171,9 @@ def as_text(text: str) -> str:
     if not text.startswith("@"):
         return text
     try:
-        return sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
+        if text == "@-":
+            return console.standard_input().read()
+        return Path(console.readable(text[1:])).read_text(encoding="utf-8")
     except OSError as error:
         raise argparse.ArgumentTypeError(f"can't read {text[1:]}: {error.strerror}") from None
     except ValueError as error:  # no UTF-8, or a NUL in the path

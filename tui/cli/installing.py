@@ -11,6 +11,8 @@ from pathlib import Path
 
 from core import engines
 from core.text import plain
+from tui.cli import console
+from tui.cli.console import say
 
 IMPORTED = ("torch", "transformers", "trl", "peft")  # what is tried beside the engine, as far as it is pinned
 TOLD = 5  # pip's last lines in an error
@@ -26,7 +28,7 @@ def install_pins(name: str, environment: Path, log: Path) -> Path:
     pinned = [line for line in engines.pins(name).read_text(encoding="utf-8").splitlines() if "==" in line]
     with log.open("w", encoding="utf-8") as file:
         if not (environment / "bin" / "pip").exists():
-            print(f"making an environment in {environment}")
+            say(f"making an environment in {environment}")
             _run([sys.executable, "-m", "venv", str(environment)], file.fileno(), log)
         progress = _Progress(len(pinned))
         command = [str(python), "-m", "pip", "install", "--progress-bar", "off", "-r", str(engines.pins(name))]
@@ -34,7 +36,7 @@ def install_pins(name: str, environment: Path, log: Path) -> Path:
             file.write(line)
             progress.see(line)
         progress.end()
-        print("trying it")
+        say("trying it")
         names = [module for module in IMPORTED if any(line.startswith(f"{module}==") for line in pinned)]
         _run([str(python), "-c", f"import {', '.join([*names, name])}"], file.fileno(), log)
     return python
@@ -45,7 +47,7 @@ class _Progress:
 
     def __init__(self, total: int) -> None:
         self.total, self.seen, self.tenths = total, 0, 0
-        self.live = sys.stdout.isatty()
+        self.live = console.on_terminal()
 
     def see(self, line: str) -> None:
         """Take in a line of pip's."""
@@ -58,15 +60,15 @@ class _Progress:
 
     def _show(self, text: str) -> None:
         if self.live:
-            print(f"\r\x1b[K{plain(text, limit=100)}", end="", flush=True)
+            say(f"\r\x1b[K{plain(text, limit=100)}", end="", flush=True)
         elif self.seen * 10 // self.total > self.tenths or self.tenths < 0:
             self.tenths = max(self.tenths, self.seen * 10 // self.total)
-            print(plain(text), flush=True)
+            say(plain(text), flush=True)
 
     def end(self) -> None:
         """Leave the line."""
         if self.live:
-            print()
+            say()
 
 
 def _environment() -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from core.errors import Conflict, Expired, NotFound, Refused, StudioError, Unavailable
 from core.text import plain
+from tui.cli import console
+from tui.cli.console import say, warn
 from tui.cli.tables import table
 from tui.view import scores
 from tui.view.describe import described
@@ -61,13 +62,13 @@ def show(value: Mapping[str, Any], form: str, *, whole: bool = False) -> None:
     """Print a reply's value in the form asked for; `whole` is a table with everything where there is a short one."""
     if form == "json":
         written = json.dumps(value, indent=2, ensure_ascii=False)
-        print(
+        say(
             written.encode(errors="backslashreplace").decode()
         )  # half a character as JSON writes it: no output takes it
     elif form == "yaml":
         import yaml
 
-        print(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True), end="")
+        say(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True), end="")
     elif isinstance(text := value.get("exported_json"), str):
         _exported(text)
     elif "combinations" in value or "mlflow_experiment" in value:
@@ -93,16 +94,16 @@ def fail(error: StudioError, form: str) -> int:
     elif error.breaches:
         notes(error.breaches, f"{error.code.value}: nothing was done")
     else:
-        print(plain(f"{error.code.value}: {error.message}", lines=True), file=sys.stderr)
+        warn(plain(f"{error.code.value}: {error.message}", lines=True))
     return next((code for kind, code in _EXITS if isinstance(error, kind)), EXIT_FAILED)
 
 
 def notes(breaches: Sequence[Any], title: str = "") -> None:
     """Print breaches on stderr."""
     if title:
-        print(plain(title), file=sys.stderr)
+        warn(plain(title))
     for each in breaches:
-        print(f"  {each.severity.value.lower()}: {plain(each)}", file=sys.stderr)
+        warn(f"  {each.severity.value.lower()}: {plain(each)}")
 
 
 def _tables(value: Mapping[str, Any]) -> None:
@@ -128,7 +129,7 @@ def _card(fields: Mapping[str, Any]) -> None:
     """A resource, or what stands alone; what it is called comes first."""
     called = {name: fields[name] for name in ("id", "name") if name in fields}
     if text := described({**called, **fields}):
-        print(text)
+        say(text)
 
 
 def _is_table(part: Any) -> bool:
@@ -138,7 +139,7 @@ def _is_table(part: Any) -> bool:
 def _table(name: str, rows: list[dict[str, Any]], *, heading: bool) -> None:
     rows = [shaped(row) for row in rows] if (shaped := SHAPES.get(name)) else rows
     if heading:
-        print(f"{name}:")
+        say(f"{name}:")
     columns = COLUMNS.get(name, ())
     table(rows, columns if rows and set(columns) & set(rows[0]) else None)
 
@@ -146,7 +147,7 @@ def _table(name: str, rows: list[dict[str, Any]], *, heading: bool) -> None:
 def _more(value: Mapping[str, Any], lists: list[str]) -> None:
     """How the next page is asked for."""
     if value.get("has_more") and lists and (last := value[lists[0]][-1].get("id")) is not None:
-        print(f"there are more: --after {plain(last, limit=100)}", file=sys.stderr)
+        warn(f"there are more: --after {plain(last, limit=100)}")
 
 
 def _combination(row: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def _series(row: dict[str, Any]) -> dict[str, Any]:
 
 def _exported(text: str) -> None:
     """A whole export: as it is into a file or pipe, made safe on a terminal."""
-    print(plain(text, limit=len(text) * 6, lines=True) if sys.stdout.isatty() else text)
+    say(plain(text, limit=len(text) * 6, lines=True) if console.room() else text)
 
 
 def _imported(value: Mapping[str, Any]) -> dict[str, Any]:

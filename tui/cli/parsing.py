@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from core.text import plain
+from tui.cli.console import say, warn
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,6 +21,11 @@ class Parser(argparse.ArgumentParser):
         """What is wrong with the words; exit code 2."""
         mark = "" if message.endswith("?") else ";"
         self.exit(2, plain(f"{self.prog}: {message}{mark} `{self.prog} --help` tells more", limit=2_000) + "\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Help and errors, to where the command prints."""
+        if message:
+            (say if file is sys.stdout else warn)(message, end="")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """A command's own parser complains of its unknown options, since it knows the ones that there are."""
@@ -87,7 +93,7 @@ class Version(argparse.Action):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **more)
 
     def __call__(self, parser: argparse.ArgumentParser, *words: Any) -> NoReturn:
-        print(f"fts {version()}")
+        say(f"fts {version()}")
         parser.exit(0)
 
 

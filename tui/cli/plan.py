@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,8 @@ from core.errors import NotFound, Refused, StudioError
 from core.messages import parse
 from core.messages.jobs import CancelJob
 from core.messages.planning import GetPlan, PlanFineTuningJob, PlanReply
-from tui.cli import output, verbs
+from tui.cli import console, output, verbs
+from tui.cli.console import say, warn
 from tui.cli.fields import add_options, payload
 from tui.cli.parsing import add_command
 from tui.cli.references import hints, resolve
@@ -51,9 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.dry_run:
             return verbs.dry_run("PlanFineTuningJob", fields, arguments.output)
-        from core.client import StudioClient
-
-        with StudioClient() as client:
+        with console.client() as client:
             return _run(client, arguments, fields)
     except StudioError as error:
         return output.fail(error, arguments.output)
@@ -66,7 +63,7 @@ def _run(client: StudioClient, arguments: argparse.Namespace, fields: dict[str, 
     except (Refused, NotFound) as error:
         code = output.fail(error, arguments.output)
         for text in hints(client, fields, "PlanFineTuningJob", error.message):
-            print(f"  hint: {text}", file=sys.stderr)
+            warn(f"  hint: {text}")
         return code
     output.notes(answer.breaches)
     return _show(_made(client, answer.value), arguments.output)
@@ -79,7 +76,7 @@ def _made(client: StudioClient, reply: PlanReply) -> PlanReply:
         while not reply.status.finished:
             now = f"waiting for {reply.waiting_for}" if reply.waiting_for else reply.phase or reply.status.value
             if now != told:
-                print(now, file=sys.stderr, flush=True)
+                warn(now, flush=True)
                 told = now
             time.sleep(LOOK)
             reply = client.call(GetPlan(id=reply.id))
@@ -93,17 +90,17 @@ def _show(reply: PlanReply, form: str) -> int:
     if form != "table":
         output.show(reply.model_dump(mode="json"), form)
     elif reply.plan is not None:
-        width = min(shutil.get_terminal_size().columns, WIDEST)
+        width = min(console.room() or WIDEST, WIDEST)
         for line in planned.whole(reply.plan.model_dump(mode="json"), width):
-            print(_drawn(line))
+            say(_drawn(line))
     elif reply.error is not None:
-        print(f"{reply.error.message}\n{reply.error.hint}".strip(), file=sys.stderr)
+        warn(f"{reply.error.message}\n{reply.error.hint}".strip())
     else:
-        print(f"the plan was {reply.status.value}", file=sys.stderr)
+        warn(f"the plan was {reply.status.value}")
     return 0 if reply.plan is not None else output.EXIT_FAILED
 
 
 def _drawn(line: planned.Line) -> str:
-    if not sys.stdout.isatty():
+    if not console.on_terminal():
         return "".join(text for text, _ in line).rstrip()
     return "".join(f"\x1b[{CODES[meaning]}m{text}\x1b[0m" if meaning in CODES else text for text, meaning in line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from core.messages import REGISTRY
@@ -11,6 +10,7 @@ from core.messages.base import find
 from core.messages.common import meaning
 from core.text import plain
 from tui.cli import output, tables
+from tui.cli.console import warn
 from tui.cli.parsing import near
 
 
@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     if name is not None and find(name) is None:
         start = f"there is no message named {name}{near(name, REGISTRY)}"
         mark = "" if start.endswith("?") else ";"
-        print(plain(f"{start}{mark} `fts schema -o table` lists them all"), file=sys.stderr)
+        warn(plain(f"{start}{mark} `fts schema -o table` lists them all"))
         return output.EXIT_NOT_FOUND
     if form == "table":
         tables.table(_fields(name) if name else [_summary(each) for each in sorted(REGISTRY)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 from core.errors import StudioError
 from core.messages import parse
 from core.text import plain
-from tui.cli import output
+from tui.cli import console, output
+from tui.cli.console import say, warn
 from tui.cli.parsing import add_command
 from tui.cli.references import BATCH, by_name
-from tui.cli.tables import table, terminal, wide
+from tui.cli.tables import table, wide
 from tui.exported import SUFFIXES, export
 from tui.view import scores
 from tui.view.describe import described
@@ -41,10 +41,8 @@ def _file(text: str) -> Path:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask for everything, and write it whole or not at all."""
-    from core.client import StudioClient
-
     try:
-        with StudioClient() as client:
+        with console.client() as client:
             batch = by_name(client, (BATCH,), arguments.parent_job_id)
 
             def ask(name: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -54,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     except StudioError as error:
         return output.fail(error, arguments.output)
     except OSError as error:
-        print(plain(f"{arguments.to} can't be written: {error.strerror or error}"), file=sys.stderr)
+        warn(plain(f"{arguments.to} can't be written: {error.strerror or error}"))
         return output.EXIT_FAILED
-    print(plain(f"{rows} rows of {combinations} combinations are in {arguments.to}"))
+    say(plain(f"{rows} rows of {combinations} combinations are in {arguments.to}"))
     return 0
 
 
@@ -69,16 +67,16 @@ def show_results(value: Mapping[str, Any], *, whole: bool = False) -> None:
         _in_short(value["metrics"], results)
     for each in value["results"]:
         if each["status"] != "succeeded":
-            print(plain(f"{each['combination']}: {each['status']}. {each['error'] or ''}", limit=400).strip())
+            say(plain(f"{each['combination']}: {each['status']}. {each['error'] or ''}", limit=400).strip())
     _around(value)
     if any(score["verdict"] for each in results for score in each["scores"].values()):
-        print(scores.LEGEND if whole else scores.WORDS, file=sys.stderr)
+        warn(scores.LEGEND if whole else scores.WORDS)
 
 
 def _in_short(metrics: Sequence[str], results: Sequence[Mapping[str, Any]]) -> None:
     """One table of what decides; where a line has no room for the words, they stand below their figures."""
     titles = {metric: title for metric, title in DECIDING.items() if metric in metrics}
-    names, columns, room = scores.short_names(results), (WHO, *titles.values()), terminal()
+    names, columns, room = scores.short_names(results), (WHO, *titles.values()), console.room()
     told = [(names[str(each["id"])], [scores.in_short(each, metric) for metric in titles]) for each in results]
     rows = [_row(columns, who, map(" ".join, cells)) for who, cells in told]
     if room is not None and wide(columns, rows) > room:
@@ -91,8 +89,8 @@ def _in_short(metrics: Sequence[str], results: Sequence[Mapping[str, Any]]) -> N
         rows = [line for pair in zip(first, words, strict=True) for line in pair]
     table(rows, columns)
     if more := len(metrics) - len(titles):
-        print(f"{more} more metric{'s' if more > 1 else ''}, intervals and chance: --all", file=sys.stderr)
-    print()
+        warn(f"{more} more metric{'s' if more > 1 else ''}, intervals and chance: --all")
+    say()
 
 
 def _row(columns: Sequence[str], who: str, cells: Iterable[str]) -> dict[str, str]:
@@ -105,12 +103,12 @@ def _by_metric(metrics: Sequence[str], results: Sequence[Mapping[str, Any]]) -> 
     if len(results) == 1:
         table([{"metric": scores.named(metric), **_figures(results[0], metric)} for metric in sure], (METRIC, *COLUMNS))
     for metric in sure if len(results) > 1 else ():
-        print(scores.heading(metric, results))
+        say(scores.heading(metric, results))
         table([_line(each, metric) for each in results if metric in each["scores"]], (WHO, *COLUMNS))
-        print()
+        say()
     if others := [metric for metric in metrics if metric not in sure]:
         table([_described(each, others) for each in results], (WHO, *map(scores.named, others)))
-        print()
+        say()
 
 
 METRIC, WHO = "metric", "combination"
@@ -149,20 +147,20 @@ def _around(value: Mapping[str, Any]) -> None:
         name: value.get(name)
         for name in ("name", "dataset", "status", "notes", "files", "mlflow_experiment", "mlflow_uri")
     }
-    print(described({**facts, "rows": next((each["rows"] for each in value["results"] if each["rows"]), None)}))
+    say(described({**facts, "rows": next((each["rows"] for each in value["results"] if each["rows"]), None)}))
 
 
 def show_rows(value: Mapping[str, Any]) -> None:
     """Rows, each with what every combination answered: right or wrong, and how it scored."""
     names = {id: plain(name, limit=100) for id, name in value["combinations"].items()}
     for row in value["rows"]:
-        print(f"── row {row['row']}")
-        print(_indented(row["prompt"]))
+        say(f"── row {row['row']}")
+        say(_indented(row["prompt"]))
         told = {"expected": row["expected"]}
         told |= {_answerer(row, id, names): text for id, text in row["answers"].items()}
-        print(described({name: text or "(nothing)" for name, text in told.items()}) + "\n")
+        say(described({name: text or "(nothing)" for name, text in told.items()}) + "\n")
     order = f", ordered by {scores.named(value['metric'])}" if value.get("metric") else ""
-    print(f"{len(value['rows'])} of {value['total']} rows{order}", file=sys.stderr)
+    warn(f"{len(value['rows'])} of {value['total']} rows{order}")
 
 
 def _answerer(row: Mapping[str, Any], id: str, names: Mapping[str, str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ from core.keys import hash_of, new_key
 from core.messages import parse
 from core.messages.endpoints import EndpointMetadata, GetEndpoint, StartEndpoint
 from core.text import plain
-from tui.cli import output, verbs
+from tui.cli import console, output, verbs
+from tui.cli.console import say, warn
 from tui.cli.fields import add_options, payload
 from tui.cli.parsing import add_command
 from tui.cli.references import hints, resolve
@@ -52,9 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.dry_run:
             return verbs.dry_run("StartEndpoint", fields, arguments.output)
-        from core.client import StudioClient
-
-        with StudioClient() as client:
+        with console.client() as client:
             return _serve(client, arguments, fields, key)
     except StudioError as error:
         return output.fail(error, arguments.output)
@@ -67,12 +65,12 @@ def _serve(client: StudioClient, arguments: argparse.Namespace, fields: dict[str
     except (Refused, NotFound) as error:
         code = output.fail(error, arguments.output)
         for text in hints(client, fields, "StartEndpoint", error.message):
-            print(f"  hint: {text}", file=sys.stderr)
+            warn(f"  hint: {text}")
         return code
     output.notes(answer.breaches)
     endpoint = answer.value.endpoint
     if arguments.output == "table" and key is not None:
-        print(f"key  {key}\n     the studio has no more than its hash: this is the only time it is told", flush=True)
+        say(f"key  {key}\n     the studio has no more than its hash: this is the only time it is told", flush=True)
     try:
         if not arguments.no_wait:
             endpoint = _answering(client, endpoint.id)
@@ -89,7 +87,7 @@ def _answering(client: StudioClient, id: str) -> EndpointMetadata:
         if endpoint.address or endpoint.status.finished:
             return endpoint
         if (line := describe(endpoint)) != told:
-            print(line, file=sys.stderr, flush=True)
+            warn(line, flush=True)
             told = line
         time.sleep(AGAIN)
 
@@ -100,8 +98,8 @@ def _show(endpoint: EndpointMetadata, key: str | None, form: str) -> None:
         return
     told = endpoint.model_dump(mode="json")
     if endpoint.error is not None:
-        print("\n".join(card(told["error"])), file=sys.stderr)
+        warn("\n".join(card(told["error"])))
         return
-    print(described({name: told[name] for name in ("name", "status", "address", "models", "waiting_for", "id")}))
+    say(described({name: told[name] for name in ("name", "status", "address", "models", "waiting_for", "id")}))
     if line := curl(told, key):
-        print(f"\n{line}\n\n`fts endpoint stop {plain(endpoint.name, limit=200)}` ends it")
+        say(f"\n{line}\n\n`fts endpoint stop {plain(endpoint.name, limit=200)}` ends it")

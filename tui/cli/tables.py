@@ -6,14 +6,14 @@ go. What explains (a reason, a message) is wrapped, never cut.
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
 
+from tui.cli import console
+from tui.cli.console import say, warn
 from tui.view.describe import line
 from tui.view.fit import GAP, LEAST, cut, given_back
 from tui.view.words import short
@@ -26,19 +26,14 @@ INDENT = "    "
 MOST = 200  # characters of a cell in a pipe
 
 
-def terminal() -> int | None:
-    """How many cells a line of the terminal has; None when the output goes elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Print rows under their columns; those that are empty everywhere are left out."""
     if not rows:
-        print("(none)", file=sys.stderr)
+        warn("(none)")
         return
     names = [name for name in columns or list(rows[0]) if any(row.get(name) not in EMPTY for row in rows)]
-    for text in lines(names, rows, terminal()):
-        print(text)
+    for text in lines(names, rows, console.room()):
+        say(text)
 
 
 def wide(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> int:

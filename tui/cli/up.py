@@ -15,6 +15,7 @@ from core.errors import StudioError
 from core.settings import Settings, settings
 from core.text import plain
 from tui.cli import output, tables
+from tui.cli.console import say, warn
 from tui.cli.home import Home, alive
 from tui.cli.parsing import add_command
 from tui.cli.procfile import GRACE
@@ -56,7 +57,7 @@ def _foreground(using: Settings) -> int:
     """Without a terminal the supervisor is this process: for systemd, containers and scripts."""
     from tui.cli.supervisor import main
 
-    print(f"the studio of {using.root} runs in the foreground; its logs are in {using.root / 'logs'}", flush=True)
+    say(f"the studio of {using.root} runs in the foreground; its logs are in {using.root / 'logs'}", flush=True)
     main()
     return 0
 
@@ -66,9 +67,9 @@ def start(using: Settings, home: Home) -> bool:
     if not _possible(using, home):
         return False
     if home.supervised():
-        print(f"the studio of {using.root} is up")
+        say(f"the studio of {using.root} is up")
     else:
-        print(f"starting the studio of {using.root}", flush=True)
+        say(f"starting the studio of {using.root}", flush=True)
         with (home.logs / "supervisor.log").open("ab") as log:
             subprocess.Popen(
                 [sys.executable, "-m", "tui.cli.supervisor"],
@@ -84,7 +85,7 @@ def _possible(using: Settings, home: Home) -> bool:
         home.prepare()
     except OSError as error:
         told = f"can't make {error.filename or using.root}: {error.strerror}; FTS_HOME names another directory"
-        print(plain(told, limit=1_000), file=sys.stderr)
+        warn(plain(told, limit=1_000))
         return False
     if using.external_redis_url is None:
         return True
@@ -93,7 +94,7 @@ def _possible(using: Settings, home: Home) -> bool:
     try:
         connect(using.redis_url).ping()
     except away():
-        print(f"no server answers at {safe_url(using.redis_url)}, which FTS_REDIS_URL names", file=sys.stderr)
+        warn(f"no server answers at {safe_url(using.redis_url)}, which FTS_REDIS_URL names")
         return False
     return True
 
@@ -110,13 +111,13 @@ def _ready(using: Settings, home: Home) -> bool:
             except StudioError:
                 time.sleep(0.1)
                 continue
-            print("the studio answers", flush=True)
+            say("the studio answers", flush=True)
             return True
     for name in _failing(home):
         told = f"{name} does not stay up, its log says: {_last_line(home, name)}"
-        print(plain(told, limit=1_000), file=sys.stderr)
+        warn(plain(told, limit=1_000))
     told = f"the studio does not answer; the logs in {home.logs} tell more, and `fts down` ends the tries"
-    print(told, file=sys.stderr)
+    warn(told)
     return False
 
 
@@ -138,7 +139,7 @@ def open_dashboard(job: str | None = None) -> int:
     from tui.app import run
 
     run(open_job=job)
-    print("the studio goes on; `fts` opens the dashboard again, `fts down` stops the studio")
+    say("the studio goes on; `fts` opens the dashboard again, `fts down` stops the studio")
     return 0
 
 
@@ -148,7 +149,7 @@ def run_down(arguments: argparse.Namespace) -> int:
     home = Home(using.root)
     told = home.read()
     if not told:
-        print(f"the studio of {using.root} is not up")
+        say(f"the studio of {using.root} is not up")
         return 0
     if arguments.drain:
         _drain(using)
@@ -157,9 +158,9 @@ def run_down(arguments: argparse.Namespace) -> int:
         if process.get("pid"):
             stop(alive(process["pid"], process["started"]), GRACE.get(name, 10))
     home.state.unlink(missing_ok=True)
-    print("the studio is down")
+    say("the studio is down")
     if left := _training(using):
-        print(
+        say(
             f"{left} training process{'es' if left > 1 else ''} on this host will go on; the next `fts up` takes them over"
         )
     return 0
@@ -188,10 +189,10 @@ def _drain(using: Settings) -> None:
             while any(
                 runner.jobs for runner in client.call(ListRunners(), timeout=5).runners if runner.status == "draining"
             ):
-                print("waiting for jobs to save their checkpoints", flush=True)
+                say("waiting for jobs to save their checkpoints", flush=True)
                 time.sleep(2)
         except StudioError as error:
-            print(error, file=sys.stderr)
+            warn(error)
 
 
 def _training(using: Settings) -> int:
@@ -214,10 +215,10 @@ def run_status(arguments: argparse.Namespace) -> int:
     home = Home(using.root)
     rows = [_row(home, name, told) for name, told in home.read().get("processes", {}).items()]
     if not rows:
-        print(f"the studio of {using.root} is not up; `fts up` starts it", file=sys.stderr)
+        warn(f"the studio of {using.root} is not up; `fts up` starts it")
         return output.EXIT_UNREACHABLE
     if not home.supervised():
-        print("the supervisor is gone; `fts up` starts another, which takes the processes over", file=sys.stderr)
+        warn("the supervisor is gone; `fts up` starts another, which takes the processes over")
     if arguments.output == "table":
         tables.table(rows)
     else:

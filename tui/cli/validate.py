@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from core.text import plain
 from core.types import ConfigType, Severity
 from tui.cli import output
+from tui.cli.console import say, warn
 
 
 def add(commands: Any) -> None:
@@ -45,13 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             checked = check_file(path, arguments.config)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            print(plain(f"{path} can't be opened: {getattr(error, 'strerror', None) or error}"), file=sys.stderr)
+            warn(plain(f"{path} can't be opened: {getattr(error, 'strerror', None) or error}"))
             unopened = True
             continue
         findings += checked.findings
         messages += checked.messages
     if told := FORMS[arguments.output](findings, messages):
-        print(told)
+        say(told)
     if unopened:
         return output.EXIT_USAGE
     return output.EXIT_REFUSED if any(each.breach.severity is Severity.ERROR for each in findings) else 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.messages.base import faults, find
 from core.rules import Breach
+from tui.cli import console
 from tui.cli.validate_places import BOUNDS, MAX_BYTES, NO_MESSAGE, SYNTAX, TWICE, Document, Malformed, Place, build
 from tui.cli.validate_readers import json_tokens, yaml_tokens
 
@@ -57,7 +57,7 @@ def check_file(path: str, config: str | None) -> Checked:
 
 
 def _text(path: str) -> str:
-    raw = sys.stdin.buffer.read(MAX_BYTES + 1) if path == "-" else _read(path)
+    raw = console.standard_input().buffer.read(MAX_BYTES + 1) if path == "-" else _read(console.readable(path))
     if len(raw) > MAX_BYTES:
         raise Malformed(BOUNDS, f"the file is larger than {MAX_BYTES // 2**20} MiB")
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):

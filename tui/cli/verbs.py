@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from core.errors import NotFound, Refused, StudioError
 from core.messages import REGISTRY, Command, Message, parse
 from core.rules import check, refusing
 from core.text import plain
-from tui.cli import output
+from tui.cli import console, output
+from tui.cli.console import say, warn
 from tui.cli.fields import add_options, options, payload, seconds
 from tui.cli.parsing import add_command, add_group
 from tui.cli.references import hints, places, resolve
@@ -243,9 +243,7 @@ def dry_run(name: str, fields: dict[str, Any], form: str) -> int:
 
 
 def _send(arguments: argparse.Namespace, name: str, fields: dict[str, Any]) -> int:
-    from core.client import StudioClient
-
-    with StudioClient() as client:
+    with console.client() as client:
         try:
             message = parse(name, resolve(client, fields, name))
             answer = client.ask(message, key=getattr(arguments, "key", None), timeout=arguments.timeout)
@@ -269,14 +267,14 @@ def _code(name: str, value: dict[str, Any]) -> int:
     """The exit code of what was answered: an import that left rows out did not do all that it was asked."""
     failed = sum(table["failed"] for table in value["tables"]) if name == "ImportDatabase" else 0
     if failed:
-        print(f"{failed} row{'s' if failed > 1 else ''} can't be stored as told above", file=sys.stderr)
+        warn(f"{failed} row{'s' if failed > 1 else ''} can't be stored as told above")
     return output.EXIT_FAILED if failed else 0
 
 
 def _hint(client: StudioClient, fields: dict[str, Any], name: str, told: str) -> None:
     """Say which names come nearest to those that the studio does not know."""
     for text in hints(client, fields, name, told):
-        print(f"  hint: {text}", file=sys.stderr)
+        warn(f"  hint: {text}")
 
 
 def _offer(value: dict[str, Any]) -> None:
@@ -284,7 +282,7 @@ def _offer(value: dict[str, Any]) -> None:
     from tui.forms import command_line
 
     draft = {name: text for name, text in value["prompt"].items() if text and name not in ("id", "type")}
-    print(f"\nThis stores it:\n\n{plain(command_line('AddPrompt', {'prompt': draft}), limit=50_000, lines=True)}")
+    say(f"\nThis stores it:\n\n{plain(command_line('AddPrompt', {'prompt': draft}), limit=50_000, lines=True)}")
 
 
 def _wait(client: StudioClient, value: dict[str, Any], form: str) -> int:

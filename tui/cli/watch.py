@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from core.errors import NotFound, Refused, StudioError
 from core.messages import parse
 from core.text import plain
-from tui.cli import output, tables
+from tui.cli import console, output, tables
+from tui.cli.console import say, warn
 from tui.cli.parsing import Parser, add_command
 from tui.cli.references import BATCH, COMPARISON, ENDPOINT, EXPORT, JOB, SCORED, Listing, by_name, hint
 from tui.view import exported, words
@@ -81,10 +81,8 @@ def _of(body: Callable[[StudioClient, str, argparse.Namespace], int]) -> Callabl
     """A command about one job, which the words name."""
 
     def run(arguments: argparse.Namespace) -> int:
-        from core.client import StudioClient
-
         try:
-            with StudioClient() as client:
+            with console.client() as client:
                 return _named(client, arguments, body)
         except StudioError as error:
             return output.fail(error, arguments.output)
@@ -99,7 +97,7 @@ def _named(client: StudioClient, arguments: argparse.Namespace, body: Callable[.
     except NotFound as error:
         code = output.fail(error, arguments.output)
         if repr(arguments.id) in error.message:
-            print(f"  hint: {hint(client, listings[0], arguments.id)}", file=sys.stderr)
+            warn(f"  hint: {hint(client, listings[0], arguments.id)}")
         return code
 
 
@@ -110,7 +108,7 @@ def run_wait(client: StudioClient, id: str, arguments: argparse.Namespace) -> in
 
 def wait_for(client: StudioClient, id: str, *, noun: str = "job", form: str = "table") -> int:
     """Print progress until the job has ended; 0 when it succeeded. JSON and YAML show its end alone, progress is on stderr."""
-    progress = sys.stdout if form == "table" else sys.stderr
+    progress = say if form == "table" else warn
     told = ""
     printed = 0.0
     while True:
@@ -119,7 +117,7 @@ def wait_for(client: StudioClient, id: str, *, noun: str = "job", form: str = "t
         if line != told and (
             time.monotonic() - printed >= EVERY or job.status.finished or told.split(" ")[0] != line.split(" ")[0]
         ):
-            print(line, file=progress, flush=True)
+            progress(line, flush=True)
             told, printed = line, time.monotonic()
         if job.status.finished:
             if form != "table":
@@ -145,21 +143,21 @@ def _results(client: StudioClient, id: str) -> dict[str, Any]:
 def _end(client: StudioClient, id: str, job: Any) -> None:
     """What came of it: why it failed, the adapter or the model, or the scores side by side."""
     if job.error is not None:
-        print("\n".join(card(job.error.model_dump(mode="json"))), file=sys.stderr)
+        warn("\n".join(card(job.error.model_dump(mode="json"))))
     elif isinstance(getattr(job, "scores", None), dict):
         from tui.cli.scored import show_results
 
         show_results(_results(client, id))
-        print(f"`fts evaluation results {id} --all` tells every metric", file=sys.stderr)
-        print(f"`fts evaluation rows {id} --order differs` shows the answers side by side", file=sys.stderr)
+        warn(f"`fts evaluation results {id} --all` tells every metric")
+        warn(f"`fts evaluation rows {id} --order differs` shows the answers side by side")
     elif job.status.value == "succeeded" and getattr(job, "result", None) is not None:
         row = job.model_dump(mode="json")
-        print(plain(f"{job.model_name} is at {exported.place(row)}"))
-        print(plain(exported.alike(row)), file=sys.stderr)
+        say(plain(f"{job.model_name} is at {exported.place(row)}"))
+        warn(plain(exported.alike(row)))
     elif job.status.value == "succeeded" and getattr(job, "auto_add_adapter", False):
         for what, id in (("adapter", job.adapter_id), ("model", job.trained_model_id)):
             if id is not None:
-                print(plain(f"the {what} is {job.adapter_name}: {id}"))
+                say(plain(f"the {what} is {job.adapter_name}: {id}"))
 
 
 def state(client: StudioClient, id: str, noun: str = "job") -> Any:
@@ -233,7 +231,7 @@ def run_logs(client: StudioClient, id: str, arguments: argparse.Namespace) -> in
     lines = PAGE if arguments.grep else arguments.lines
     page = client.call(GetJobLog(**asked, limit=max(1, min(PAGE, lines))))
     if not page.lines and not arguments.grep:
-        print(f"no log yet: {describe(state(client, id, arguments.noun))}", file=sys.stderr)
+        warn(f"no log yet: {describe(state(client, id, arguments.noun))}")
     found = len(page.lines)
     _print(page.lines, arguments.output)
     while arguments.follow or page.has_more:
@@ -258,7 +256,7 @@ def run_logs(client: StudioClient, id: str, arguments: argparse.Namespace) -> in
 
 def _print(lines: list[Any], form: str) -> None:
     for line in lines:
-        print(_formed(line, form), flush=True)
+        say(_formed(line, form), flush=True)
 
 
 def _formed(line: Any, form: str) -> str:

@@ -1,0 +1,99 @@
+"""Where a command of the CLI prints, and whom it asks: this process's terminal and studio, or the dashboard that runs it.
+
+A command prints by say() and warn() and takes its client from client(), so that the dashboard's `:` can run it in a
+thread: nothing reaches the terminal that it draws on, and what changes something is asked about and refused as elsewhere.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from core.client import StudioClient
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A dashboard that runs a command: what takes its text, how wide a line may be, its client, whether it only looks."""
+
+    write: Callable[[str, bool], object]  # (text, whether it belongs on stderr)
+    width: int
+    client: Callable[[], AbstractContextManager[StudioClient]]
+    readonly: bool = False
+
+
+_INSIDE: ContextVar[Inside | None] = ContextVar("inside", default=None)
+
+
+@contextmanager
+def inside(dashboard: Inside) -> Iterator[None]:
+    """Commands of this thread run inside a dashboard."""
+    token = _INSIDE.set(dashboard)
+    try:
+        yield
+    finally:
+        _INSIDE.reset(token)
+
+
+def host() -> Inside | None:
+    """The dashboard that runs this command; None in a shell."""
+    return _INSIDE.get()
+
+
+def say(*values: Any, end: str = "\n", flush: bool = False) -> None:
+    """What print() does to standard output."""
+    _put(values, end, flush, error=False)
+
+
+def warn(*values: Any, end: str = "\n", flush: bool = False) -> None:
+    """What print() does to standard error."""
+    _put(values, end, flush, error=True)
+
+
+def _put(values: tuple[Any, ...], end: str, flush: bool, *, error: bool) -> None:
+    if (there := _INSIDE.get()) is not None:
+        there.write(" ".join(map(str, values)) + end, error)
+    else:
+        print(*values, end=end, flush=flush, file=sys.stderr if error else sys.stdout)
+
+
+def client() -> AbstractContextManager[StudioClient]:
+    """The client of the studio."""
+    if (there := _INSIDE.get()) is not None:
+        return there.client()
+    from core.client import StudioClient
+
+    return StudioClient()
+
+
+def on_terminal() -> bool:
+    """Whether colours and rewritten lines reach a terminal: standard output's, never a dashboard's."""
+    return _INSIDE.get() is None and sys.stdout.isatty()
+
+
+def room() -> int | None:
+    """How many cells a line has; None when the output goes into a file or pipe."""
+    if (there := _INSIDE.get()) is not None:
+        return there.width
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def standard_input() -> TextIO:
+    """What is piped in; raises ValueError inside a dashboard, whose keys come that way."""
+    if _INSIDE.get() is not None:
+        raise ValueError("a dashboard has no standard input; name a file instead")
+    return sys.stdin
+
+
+def readable(path: str) -> str:
+    """A file that the command reads; raises ValueError inside a dashboard that only looks, which may be a stranger's."""
+    there = _INSIDE.get()
+    if there is not None and there.readonly:
+        raise ValueError("a dashboard that only looks (--readonly) reads no files")
+    return path
