@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 
+from tui.door import LastDoor
 from tui.pump import JobRecords, Lost, Restored, StudioChanged
 from tui.screens.base import StudioScreen
 from tui.screens.listing import ListScreen
@@ -41,6 +43,7 @@ class Dashboard(App[None]):
         self.open_job = open_job
         self.readonly = readonly
         self.acts: Acts | None = None
+        self.door = LastDoor()
 
     def _post(self, message: Any) -> object:
         return self.post_message(message) if self.is_running else None
@@ -61,6 +64,10 @@ class Dashboard(App[None]):
     def on_unmount(self) -> None:
         """Threads end with the app."""
         self.studio.close()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What all that is drawn passes last."""
+        return [*super().get_line_filters(), self.door]
 
     # ─── the streams ──────────────────────────────────────────────────────────────────────────────
 

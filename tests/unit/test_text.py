@@ -27,6 +27,7 @@ from core.text import plain
         ("a\u200bb", "a\\u200bb"),
         ("a\tb\r\nc", "a b  c"),
         ("\ud800", "\\ud800"),
+        ("Z" + "\u0300\u0316" * 100 + "algo", "Z" + "\u0300\u0316" * 4 + "…algo"),
         (7, "7"),
         (None, "None"),
     ],
