@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 
+from core.text import plain
 from tui.door import LastDoor
+from tui.going import Going
 from tui.pump import JobRecords, Lost, Restored, StudioChanged
 from tui.screens.base import StudioScreen
-from tui.screens.listing import ListScreen
 from tui.studio import Client, Studio, connect
 from tui.theme import DARK, LIGHT
-from tui.view.kinds import KINDS
+from tui.view import pages
 
 if TYPE_CHECKING:
     from tui.acting import Acts, Outcome
 
 
-class Dashboard(App[None]):
+class Dashboard(Going):
     """The app: one list at the bottom of the stack, what is opened from it above."""
 
     CSS_PATH = "studio.tcss"
@@ -33,17 +33,25 @@ class Dashboard(App[None]):
         Binding("ctrl+c", "interrupt", "copy what is marked, else quit", show=False, priority=True),
         Binding("ctrl+t", "theme", "light/dark", show=False),
         Binding("question_mark", "help", "help", show=False),
+        Binding("ctrl+b,f2", "nav", "pages", show=False, priority=True),
     ]
 
     def __init__(
-        self, open_job: str | None = None, make: Callable[[], Client] = connect, *, readonly: bool = False
+        self,
+        open_job: str | None = None,
+        make: Callable[[], Client] = connect,
+        page: str = "",
+        *,
+        readonly: bool = False,
     ) -> None:
+        """Opens with `page` (pages.FIRST without it), below the job `open_job` when one is named."""
         super().__init__()
         self.studio = Studio(make, self._post, readonly=readonly)
         self.open_job = open_job
         self.readonly = readonly
         self.acts: Acts | None = None
         self.door = LastDoor()
+        self.first_page = page or pages.FIRST
 
     def _post(self, message: Any) -> object:
         return self.post_message(message) if self.is_running else None
@@ -53,7 +61,7 @@ class Dashboard(App[None]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
-        self.push_screen(ListScreen(KINDS["jobs"]))
+        self.go(self.first_page)
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -93,67 +101,7 @@ class Dashboard(App[None]):
             if take is not None:
                 take(message)
 
-    # ─── going places ─────────────────────────────────────────────────────────────────────────────
-
-    def show_list(self, name: str) -> None:
-        """Go to a list; what was open is closed. Below it is only Textual's own empty screen."""
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
-        self.push_screen(ListScreen(KINDS[name]))
-
-    def show_job(self, id: str) -> None:
-        """Open a fine-tuning job."""
-        from tui.screens.job import JobScreen
-
-        self.push_screen(JobScreen(id))
-
-    def show_batch(self, id: str) -> None:
-        """Open an evaluation batch."""
-        from tui.screens.batch import BatchScreen
-
-        self.push_screen(BatchScreen(id))
-
-    def show_comparison(self, id: str) -> None:
-        """Open a session of a comparison."""
-        from tui.screens.comparison import ComparisonScreen
-
-        self.push_screen(ComparisonScreen(id))
-
-    def show_ticketing(self) -> None:
-        """Open the example application."""
-        from tui.screens.ticketing import TicketingScreen
-
-        self.push_screen(TicketingScreen())
-
-    def show_export(self, id: str) -> None:
-        """Open an export."""
-        from tui.screens.export import ExportScreen
-
-        self.push_screen(ExportScreen(id))
-
-    def show_endpoint(self, id: str, key: str | None = None) -> None:
-        """Open an endpoint; `key` right after its start, the only time that it is known."""
-        from tui.screens.endpoint import EndpointScreen
-
-        self.push_screen(EndpointScreen(id, key))
-
-    def show_text(self, title: str, text: str) -> None:
-        """Show text: a description, YAML, help."""
-        from tui.screens.reading import ReadingScreen
-
-        self.push_screen(ReadingScreen(title, text))
-
-    def show_form(self, message: str, fields: dict[str, Any] | None = None) -> None:
-        """Open the form of a message."""
-        from tui.screens.form import FormScreen
-
-        self.push_screen(FormScreen(message, fields or {}))
-
-    def confirm(self, question: str, then: Callable[[], None], code: Callable[[], str] | None = None) -> None:
-        """Ask, and do it on yes; `code` tells what is done as code."""
-        from tui.screens.confirm import ConfirmScreen
-
-        self.push_screen(ConfirmScreen(question, code), lambda yes: then() if yes else None)
+    # ─── acting ───────────────────────────────────────────────────────────────────────────────────
 
     def act(
         self,
@@ -192,17 +140,12 @@ class Dashboard(App[None]):
             self.exit()
         elif word in ("help", "?"):
             self.action_help()
-        elif word == "ticketing":
-            self.show_ticketing()
-        else:
-            names = [name for name in KINDS if name.startswith(word)] if word else []
-            if names:
-                self.show_list(names[0])
-            elif word:
-                self.bell()
-                self.notify(
-                    f"there is no :{command.strip()[:40]}; ? lists what there is", severity="warning", markup=False
-                )
+        elif found := pages.find(word):
+            self.go(found.name)
+        elif word:
+            self.bell()
+            told = f"there is no :{plain(command.strip(), limit=40)}; ctrl+b lists what there is"
+            self.notify(told, severity="warning", markup=False)
 
     def ask(
         self,
@@ -230,14 +173,10 @@ class Dashboard(App[None]):
 
     def complain(self, error: Exception) -> None:
         """Tell of an error without getting in the way."""
-        from core.text import plain
-
         self.notify(plain(error, limit=300), severity="error", timeout=8, markup=False)
 
     def say(self, text: str, severity: SeverityLevel = "information") -> None:
         """Tell of something that was done."""
-        from core.text import plain
-
         self.notify(
             plain(text, limit=1_000, lines=True), severity=severity, timeout=8 if "\n" in text else 4, markup=False
         )

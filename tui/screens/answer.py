@@ -60,7 +60,7 @@ class AnswerScreen(StudioScreen):
     @property
     def fits(self) -> int:
         """Columns that stand side by side."""
-        return max(1, min(len(self.results), self.app.size.width // NARROWEST))
+        return max(1, min(len(self.results), self.room // NARROWEST))
 
     async def _draw(self) -> None:
         row = self.rows[self.at]

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from tui.pump import Lost, Restored
-from tui.view.kinds import KINDS
+from tui.view import pages
+from tui.view.navigation import WIDE
 from tui.widgets.banner import Banner
+from tui.widgets.nav import Nav
 from tui.widgets.prompt import PromptLine
 
 AGAIN = 2  # seconds until a question that failed is asked again
@@ -37,9 +40,11 @@ class StudioScreen(Screen[Any]):
         Binding("Y", "copy", "copy; again for more of it", show=False),
     ]
     keys_shown = ":command  ?help  esc back"
+    unsaved = False  # what was typed here would be lost with it
 
     def __init__(self) -> None:
         super().__init__()
+        self.page = ""  # the page that this screen is; none where it lies over one
         self.asking = self.again_soon = False
         self.retry: Timer | None = None
         self.copied, self.copied_at = 0, -NEXT
@@ -54,10 +59,21 @@ class StudioScreen(Screen[Any]):
         """The line on top."""
         return self.query_one(Banner)
 
+    @property
+    def nav(self) -> Nav:
+        """The sidebar."""
+        return self.query_one(Nav)
+
+    @property
+    def room(self) -> int:
+        """Cells from left to right that the sidebar leaves."""
+        return self.app.size.width - (WIDE if self.dashboard.nav_beside else 0)
+
     def bottom(self) -> list[Any]:
-        """The widgets at the bottom."""
+        """The widgets around what a screen shows: the sidebar, the line of keys, the one that one types into."""
         return [
-            PromptLine([*KINDS, "ticketing", "help", "quit"]),
+            Nav(shown=self.dashboard.nav_beside),
+            PromptLine([*pages.BY_NAME, "help", "quit"]),
             Static(Content(self.keys_shown), id="keys", markup=False),
         ]
 
@@ -120,9 +136,11 @@ class StudioScreen(Screen[Any]):
         self.again()
 
     def action_back(self) -> None:
-        """Escape."""
+        """Escape: what lies below; home from a page."""
         if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
+        elif self.page != "home":
+            self.dashboard.go("home")
 
     def copies(self) -> list[tuple[str, str]]:
         """What Y copies: (what it is, the text), what is wanted most first."""
@@ -143,6 +161,22 @@ class StudioScreen(Screen[Any]):
     def action_command(self) -> None:
         """The command line."""
         self.query_one(PromptLine).open(":")
+
+    def fit_nav(self) -> None:
+        """Show the sidebar where it has its place, and give what it took or left to the rest."""
+        beside = self.dashboard.nav_beside
+        if self.nav.over or self.nav.display != beside:
+            self.nav.put_away()
+            self.nav.display = beside
+            self.post_message(Resize(self.size, self.size))
+
+    async def _on_resize(self, event: Resize) -> None:
+        """Another width has room for it, or none; screens have an on_resize of their own beside this."""
+        self.fit_nav()
+
+    def on_screen_resume(self) -> None:
+        """It was shown or hidden on another screen."""
+        self.fit_nav()
 
     def on_prompt_line_done(self, message: PromptLine.Done) -> None:
         """A command or a filter was entered, or the line left."""

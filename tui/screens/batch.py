@@ -133,7 +133,7 @@ class BatchScreen(JobKeysScreen):
     def draw(self) -> None:
         """Both tables and the lines above them."""
         found, table = self.told["results"], self.query_one("#scores", StudioTable)
-        table.show_as(*results.table(found, self.told["metrics"], self.metric, self.app.size.width - 1))
+        table.show_as(*results.table(found, self.told["metrics"], self.metric, self.room - 1))
         self._draw_rows()
         self.banner.name_it(f"Evaluation {words.short(self.parent_job)} on {self.told.get('dataset') or 'a dataset'}")
         self.banner.tell(self._progress())

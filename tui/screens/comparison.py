@@ -151,7 +151,7 @@ class ComparisonScreen(JobKeysScreen):
     def _columns(self, session: ComparisonMetadata, question: AskedQuestion | None) -> None:
         """One column for each that answers, as many as there is room for."""
         names = compared.voices(session, question)
-        shown, self.first = compared.fitting(names, self.first, self.size.width)
+        shown, self.first = compared.fitting(names, self.first, self.room)
         self.banner.tell(
             f"{self.first + 1}–{self.first + len(shown)} of {len(names)}" if len(shown) < len(names) else ""
         )

@@ -24,12 +24,13 @@ from tui.cli.references import REFERENCES
 from tui.forms import CONFIG_KINDS, LEFT_OUT, Field
 from tui.screens.base import StudioScreen
 from tui.view import words
+from tui.view.navigation import WIDE
 from tui.widgets.banner import Banner
 from tui.widgets.preflight import Preflight, drawn
 from tui.widgets.prompt import PromptLine
 
 AFTER_TYPING = 0.3  # seconds
-BESIDE = 130  # columns from which on the plan has room beside the form
+BESIDE = 130  # columns beside the sidebar from which on the plan has room beside the form
 
 
 class FormScreen(StudioScreen):
@@ -44,7 +45,7 @@ class FormScreen(StudioScreen):
         Binding("shift+tab", "previous_field", "previous field", show=False, priority=True),
     ]
     keys_shown = "ctrl+s send  tab next field  ctrl+o as CLI, Python, JSON  esc leave"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (BESIDE, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (BESIDE + WIDE, "-wide")]
 
     def __init__(self, message: str, values: dict[str, Any]) -> None:
         super().__init__()
@@ -124,9 +125,14 @@ class FormScreen(StudioScreen):
         self.query("Input, Select, TextArea, SelectionList").first().focus()
         self.call_after_refresh(lambda: self.run_worker(self._fill, thread=True, exit_on_error=False))
 
+    @property
+    def unsaved(self) -> bool:  # type: ignore[override]
+        """Whether something was typed."""
+        return bool(self.touched) and not self.sending
+
     def action_back(self) -> None:
         """Escape, q: what was typed is not lost by one key."""
-        if self.touched and not self.sending:
+        if self.unsaved:
             self.dashboard.confirm("Leave the form? What was typed is lost.", super().action_back)
         else:
             super().action_back()

@@ -158,7 +158,7 @@ class JobScreen(JobKeysScreen):
     def _head(self) -> None:
         if self.view.job:
             made = Text()
-            for index, (line, style) in enumerate(self.view.head(self.size.width - 2)):
+            for index, (line, style) in enumerate(self.view.head(self.room - 2)):
                 made.append_text(painted(("\n" if index else "") + line, style, dark=self.app.current_theme.dark))
             self.query_one("#head", Static).update(made)
 

@@ -46,3 +46,12 @@ def given_back(natural: Sequence[int], fitted: list[int], room: int) -> list[int
 def cut(text: str, width: int) -> str:
     """Text in `width` cells; an ellipsis where it was longer."""
     return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + "…"
+
+
+def cut_left(text: str, width: int) -> str:
+    """The end of a text in `width` cells, as of a path; an ellipsis where it began earlier."""
+    if cell_len(text) <= width:
+        return text
+    while text and cell_len(text) >= width:
+        text = text[1:]
+    return "…" + text

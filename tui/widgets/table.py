@@ -60,16 +60,21 @@ class StudioTable(DataTable[Text]):
         self.app.theme_changed_signal.subscribe(self, lambda theme: self.on_resize())
 
     def _fit(self, wanted: dict[str, list[Cell]]) -> bool:
-        """Choose the columns' widths for the terminal (a table that is still hidden has none of its own); whether they, or the colours, are others than before."""
+        """Choose the columns' widths for the table's own room; whether they, or the colours, are others than before."""
         natural = [
             max(1, cell_len(title), *(cell_len(cells[index][0]) for cells in wanted.values()))
             for index, title in enumerate(self.titles)
         ]
         before, self.fitted = (
             self.fitted,
-            (widths(natural, self.app.size.width - 1, self.name_column), self.app.current_theme.dark),
+            (widths(natural, self._room - 1, self.name_column), self.app.current_theme.dark),
         )
         return before != self.fitted
+
+    @property
+    def _room(self) -> int:
+        """Its width; as long as it is not laid out, all that the sidebar leaves."""
+        return self.outer_size.width or int(getattr(self.screen, "room", self.app.size.width))
 
     def _line(self, cells: Sequence[Cell]) -> list[Text]:
         wide, dark = self.fitted

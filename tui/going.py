@@ -1,0 +1,132 @@
+"""Going places in the dashboard: its pages, and what is opened from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from textual.app import App
+
+from tui.screens.base import StudioScreen
+from tui.screens.listing import ListScreen
+from tui.view import pages
+from tui.view.kinds import KINDS
+from tui.view.navigation import SHOWN_FROM
+
+
+class Going(App[None]):
+    """An app of pages: one of them at the bottom of the stack, what is opened from it above."""
+
+    nav_hidden = False  # by whoever wants all the room for the screen
+
+    @property
+    def page(self) -> str:
+        """The name of the page that is open, below what was opened from it."""
+        return next((name for screen in reversed(self.screen_stack) if (name := getattr(screen, "page", ""))), "")
+
+    def go(self, name: str) -> None:
+        """Go to a page; what was open is closed, after a question where something typed would be lost."""
+        if any(getattr(screen, "unsaved", False) for screen in self.screen_stack):
+            self.confirm("Leave the form? What was typed is lost.", lambda: self._open(pages.BY_NAME[name]))
+        else:
+            self._open(pages.BY_NAME[name])
+
+    def _open(self, page: pages.Page) -> None:
+        """Below the page is only Textual's own empty screen; below a form's the one that it is filled in over."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if page.over:
+            self._push(pages.BY_NAME[page.over])
+        self._push(page)
+
+    def _push(self, page: pages.Page) -> None:
+        screen = self._screen_of(page)
+        screen.page = page.name
+        self.push_screen(screen)
+
+    def _screen_of(self, page: pages.Page) -> StudioScreen:
+        if page.kind == "list":
+            return ListScreen(KINDS[page.target])
+        if page.kind == "form":
+            from tui.screens.form import FormScreen
+
+            return FormScreen(page.target, {})
+        module, _, name = page.target.partition(":")
+        made: StudioScreen = getattr(import_module(module), name)()
+        return made
+
+    @property
+    def nav_beside(self) -> bool:
+        """Whether the sidebar has its place beside the screen."""
+        return self.size.width >= SHOWN_FROM and not self.nav_hidden
+
+    def action_nav(self) -> None:
+        """ctrl+b: into the sidebar; once more hides it where it has its place."""
+        screen = self.screen
+        if not isinstance(screen, StudioScreen):
+            return
+        if not screen.nav.has_focus:
+            if self.size.width >= SHOWN_FROM and self.nav_hidden:
+                self.nav_hidden = False
+                screen.fit_nav()
+            screen.nav.enter()
+            return
+        if self.size.width >= SHOWN_FROM:
+            self.nav_hidden = True
+        screen.nav.action_leave()
+        screen.fit_nav()
+
+    def show_list(self, name: str) -> None:
+        """Go to the page of a list."""
+        found = pages.find(name)
+        if found is not None:
+            self.go(found.name)
+
+    def show_job(self, id: str) -> None:
+        """Open a fine-tuning job."""
+        from tui.screens.job import JobScreen
+
+        self.push_screen(JobScreen(id))
+
+    def show_batch(self, id: str) -> None:
+        """Open an evaluation batch."""
+        from tui.screens.batch import BatchScreen
+
+        self.push_screen(BatchScreen(id))
+
+    def show_comparison(self, id: str) -> None:
+        """Open a session of a comparison."""
+        from tui.screens.comparison import ComparisonScreen
+
+        self.push_screen(ComparisonScreen(id))
+
+    def show_export(self, id: str) -> None:
+        """Open an export."""
+        from tui.screens.export import ExportScreen
+
+        self.push_screen(ExportScreen(id))
+
+    def show_endpoint(self, id: str, key: str | None = None) -> None:
+        """Open an endpoint; `key` right after its start, the only time that it is known."""
+        from tui.screens.endpoint import EndpointScreen
+
+        self.push_screen(EndpointScreen(id, key))
+
+    def show_text(self, title: str, text: str) -> None:
+        """Show text: a description, YAML, help."""
+        from tui.screens.reading import ReadingScreen
+
+        self.push_screen(ReadingScreen(title, text))
+
+    def show_form(self, message: str, fields: dict[str, Any] | None = None) -> None:
+        """Open the form of a message."""
+        from tui.screens.form import FormScreen
+
+        self.push_screen(FormScreen(message, fields or {}))
+
+    def confirm(self, question: str, then: Callable[[], None], code: Callable[[], str] | None = None) -> None:
+        """Ask, and do it on yes; `code` tells what is done as code."""
+        from tui.screens.confirm import ConfirmScreen
+
+        self.push_screen(ConfirmScreen(question, code), lambda yes: then() if yes else None)

@@ -1,0 +1,200 @@
+"""The sidebar: the pages by section, the one that is open marked. One widget draws all of it: the first frame waits for no child."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.view import navigation
+from tui.view.fit import cut, cut_left
+from tui.view.navigation import WIDE, Entry
+from tui.view.pages import Page
+
+if TYPE_CHECKING:
+    from tui.app import Dashboard
+
+HEAD = 1  # lines above the pages
+
+
+class Nav(Widget):
+    """Stands at the left where there is room; elsewhere it lies over the screen while it is used (`over`)."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"nav--title", "nav--section", "nav--here", "nav--cursor", "nav--foot"}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "move(1)", "next page", show=False),
+        Binding("k,up", "move(-1)", "page before", show=False),
+        Binding("g,home", "end(0)", "first page", show=False),
+        Binding("G,end", "end(-1)", "last page", show=False),
+        Binding("l,right,h,left", "across", "other column", show=False),
+        Binding("enter", "open", "go there", show=False),
+        Binding("escape,q", "leave", "back to the screen", show=False),
+    ]
+
+    def __init__(self, *, shown: bool) -> None:
+        super().__init__(id="nav")
+        self.display = shown
+        self.at: Page | None = None  # under the cursor, while it has the focus
+        self.back: Widget | None = None  # what had the focus before
+        self.first = 0  # line of the column that stands on top
+        self.foot = navigation.footer()
+
+    @property
+    def dashboard(self) -> Dashboard:
+        """The app."""
+        return self.app  # type: ignore[return-value]
+
+    @property
+    def over(self) -> bool:
+        """Whether it lies over the screen."""
+        return self.has_class("over")
+
+    @property
+    def columns(self) -> list[list[Entry]]:
+        """The lines that have room."""
+        return navigation.columns(self.room, self.over)
+
+    @property
+    def room(self) -> int:
+        """Lines for pages."""
+        return max(1, self.screen.size.height - HEAD - len(self.foot))
+
+    @property
+    def pages(self) -> list[Page]:
+        """All pages, as the cursor walks them."""
+        return [entry.page for entries in self.columns for entry in entries if entry.page is not None]
+
+    # ─── drawing ──────────────────────────────────────────────────────────────────────────────────
+
+    def render_line(self, y: int) -> Strip:
+        """A line of it."""
+        width = self.size.width
+        if y < HEAD:
+            return self._strip([(" Fine Tuning Studio", "nav--title", width)])
+        if y >= self.size.height - len(self.foot):
+            text = self.foot[y - self.size.height + len(self.foot)]
+            return self._strip([(f" {cut_left(text, width - 2)}", "nav--foot", width)])
+        return self._strip([self._cell(entries, y - HEAD) for entries in self.columns])
+
+    def _cell(self, entries: list[Entry], y: int) -> tuple[str, str, int]:
+        more = len(entries) > self.room
+        if more and y == self.room - 1 and self.first + self.room < len(entries):
+            return " ▼", "nav--foot", WIDE
+        if more and y == 0 and self.first > 0:
+            return " ▲", "nav--foot", WIDE
+        index = y + self.first
+        entry = entries[index] if index < len(entries) else Entry()
+        if entry.page is None:
+            return f" {entry.text}", "nav--section", WIDE
+        here = entry.page.name == self.dashboard.page
+        on_it = self.has_focus and entry.page is self.at
+        sign = "▌" if here else "›" if on_it else " "
+        return f"{sign} {entry.text}", "nav--cursor" if on_it else "nav--here" if here else "", WIDE
+
+    def _strip(self, cells: list[tuple[str, str, int]]) -> Strip:
+        segments = []
+        for text, style, width in cells:
+            look = self.get_component_rich_style(style) if style else self.rich_style
+            segments.append(Segment(cut(text, width).ljust(width), look))
+        return Strip(segments, sum(width for _, _, width in cells)).adjust_cell_length(self.size.width, self.rich_style)
+
+    # ─── opening and leaving ──────────────────────────────────────────────────────────────────────
+
+    def enter(self) -> None:
+        """Take the keys; where it has no place of its own, over the screen."""
+        self.set_class(not self.dashboard.nav_beside, "over")
+        wide = self.over and len(self.columns) > 1
+        self.styles.width = WIDE * 2 if wide else WIDE
+        self.display = True
+        self.at = next((page for page in self.pages if page.name == self.dashboard.page), self.pages[0])
+        self.back = self.screen.focused
+        self._follow()
+        self.can_focus = True
+        self.screen.set_focus(self)
+        self.refresh()
+
+    def action_leave(self) -> None:
+        """Escape: back to the screen, which takes it away when it is left."""
+        self.screen.set_focus(self.back)
+
+    def put_away(self) -> None:
+        """Let go of the keys; gone where it only lay over the screen."""
+        self.can_focus = False
+        if self.over:
+            self.display = False
+            self.remove_class("over")
+            self.styles.width = WIDE
+
+    def on_blur(self) -> None:
+        """What lies over the screen goes when one turns to the screen."""
+        self.put_away()
+
+    # ─── moving ───────────────────────────────────────────────────────────────────────────────────
+
+    def action_move(self, step: int) -> None:
+        """j, k."""
+        pages = self.pages
+        self._to(pages[(self._index + step) % len(pages)])
+
+    def action_end(self, index: int) -> None:
+        """g, G."""
+        self._to(self.pages[index])
+
+    def action_across(self) -> None:
+        """h, l: the page beside, where there are two columns."""
+        two = self.columns
+        if len(two) < 2 or self.at is None:
+            return
+        side = next(number for number, entries in enumerate(two) if any(each.page is self.at for each in entries))
+        line = next(number for number, each in enumerate(two[side]) if each.page is self.at)
+        other = [(abs(number - line), each.page) for number, each in enumerate(two[1 - side]) if each.page]
+        self._to(min(other, key=lambda each: each[0])[1])
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter: the next page that begins with it."""
+        letter = (event.character or "").lower()
+        after = self.pages[self._index + 1 :] + self.pages[: self._index + 1]
+        found = next((page for page in after if letter.isalpha() and page.short.lower().startswith(letter)), None)
+        if found is not None and event.key not in "jkgGhlq":
+            event.stop()
+            self._to(found)
+
+    @property
+    def _index(self) -> int:
+        return next((number for number, page in enumerate(self.pages) if page is self.at), 0)
+
+    def _to(self, page: Page) -> None:
+        self.at = page
+        self._follow()
+        self.refresh()
+
+    def _follow(self) -> None:
+        entries = self.columns[0]
+        if len(self.columns) > 1 or len(entries) <= self.room:
+            self.first = 0
+            return
+        line = next((number for number, entry in enumerate(entries) if entry.page is self.at), 0)
+        last = len(entries) - self.room
+        self.first = max(0, min(last, max(line - self.room + 3, min(self.first, line - 2))))
+
+    def action_open(self) -> None:
+        """Enter."""
+        if self.at is not None:
+            self._go(self.at)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click goes there."""
+        side, y = divmod(event.x, WIDE)[0], event.y - HEAD + self.first
+        entries = self.columns[side] if side < len(self.columns) else []
+        page = entries[y].page if 0 <= event.y - HEAD < self.room and 0 <= y < len(entries) else None
+        event.stop()
+        if page is not None:
+            self._go(page)
+
+    def _go(self, page: Page) -> None:
+        self.action_leave()
+        self.dashboard.go(page.name)
