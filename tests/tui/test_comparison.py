@@ -108,7 +108,7 @@ async def test_columns_that_have_no_room_are_a_key_away() -> None:
         await until(pilot, lambda: "1–3 of 6" in shown(app))
         await pilot.press("escape", "right", "right")
         await until(pilot, lambda: [each.voice for each in app.screen.query(Voice)] == ["1", "2", "3"])
-        await pilot.resize_terminal(160, 40)
+        await pilot.resize_terminal(190, 40)
         await until(pilot, lambda: len(app.screen.query(Voice)) == 6)
 
 

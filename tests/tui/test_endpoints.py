@@ -38,7 +38,7 @@ def some() -> FakeStudio:
 
 async def test_endpoints_are_listed_and_opened_with_the_line_that_calls_them() -> None:
     dashboard = app(some())
-    async with dashboard.run_test(size=(120, 30)) as pilot:
+    async with dashboard.run_test(size=(150, 30)) as pilot:
         await pilot.pause()
         dashboard.obey("endpoints")
         await until(pilot, lambda: "http://127.0.0.1:8123" in shown(dashboard))
