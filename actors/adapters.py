@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
 from actors.looking import name_of
 from actors.models import moved_on
-from actors.pages import containing, equal, every, found, page
+from actors.pages import Shelf, by, containing, equal, found, page
+from actors.places import Key
 from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
 from core.messages.adapters import AdapterMetadata, AdapterReply, AdaptersReply, AddAdapter, GetAdapter, ListAdapters
@@ -106,18 +108,28 @@ def get_adapter(message: GetAdapter, session: Session, world: RealWorld) -> Adap
     return AdapterReply(adapter=metadata(found(session, Adapter, message.id, "adapter")))
 
 
+SHELF = Shelf(
+    select(Adapter),
+    Adapter.id,
+    own=(Key(Adapter.created_at),),
+    orders=by(Adapter, "name", "type", "created_at"),
+    seen=(Adapter.name, Adapter.type, Adapter.location, Adapter.huggingface_name, Adapter.id),
+    what="adapter",
+)
+
+
 @handles(ListAdapters)
 def list_adapters(message: ListAdapters, session: Session, world: RealWorld) -> AdaptersReply:
     """A page of adapters."""
     query = equal(
-        containing(every(Adapter), message.name_contains, Adapter.name),
+        containing(SHELF.query, message.name_contains, Adapter.name),
         (Adapter.type, message.type),
         (Adapter.model_id, message.model_id),
         (Adapter.prompt_id, message.prompt_id),
         (Adapter.fine_tuning_job_id, message.fine_tuning_job_id),
     )
-    rows, more = page(session, query, Adapter, message.after, message.limit)
-    return AdaptersReply(adapters=[metadata(row) for row in rows], has_more=more)
+    part = page(session, SHELF, message, query)
+    return AdaptersReply(adapters=[metadata(row) for row in part.rows], **part.told)
 
 
 def metadata(row: Adapter) -> AdapterMetadata:

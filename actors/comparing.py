@@ -8,14 +8,15 @@ from typing import Any
 from uuid import uuid4
 
 import redis
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
 from actors import freezing, questions
 from actors.handlers import handles
 from actors.jobs import of_request, stop, submit
 from actors.lineage import Lineage, same_rows
-from actors.pages import equal, found, gone
+from actors.pages import JOB_SEEN, Shelf, by, equal, found, page
+from actors.places import Key
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
 from core.errors import Conflict
@@ -55,7 +56,7 @@ from core.store.tables import (
     Model,
     Prompt,
 )
-from core.types import ConfigType, JobStatus
+from core.types import ConfigType, JobKind, JobStatus
 
 S = JobStatus
 
@@ -222,20 +223,31 @@ def get_comparison(message: GetComparison, session: Session, world: RealWorld) -
     )
 
 
+SHELF = Shelf(
+    select(Comparison, Job).join(Job, Job.id == Comparison.id).where(Job.kind == JobKind.comparison.value),
+    Job.id,
+    own=(Key(Job.created_at, down=True),),
+    orders=by(Job, "status", "created_at") | by(Comparison, "active_at"),
+    seen=(
+        select(Model.name).where(Model.id == Comparison.base_model_id).correlate(Comparison).scalar_subquery(),
+        select(func.aggregate_strings(ComparisonAdapter.name, " "))
+        .where(ComparisonAdapter.comparison_id == Comparison.id)
+        .correlate(Comparison)
+        .scalar_subquery(),
+        *JOB_SEEN,
+    ),
+    what="comparison",
+    options=(defer(Job.spec),),
+)
+
+
 @handles(ListComparisons)
 def list_comparisons(message: ListComparisons, session: Session, world: RealWorld) -> ComparisonsReply:
     """A page of sessions, newest first."""
-    query = select(Comparison, Job).join(Job, Job.id == Comparison.id).options(defer(Job.spec))
-    query = equal(query, (Job.status, message.status), (Comparison.base_model_id, message.base_model_id))
-    if message.after is not None:
-        last = session.get(Job, message.after)
-        if last is None:
-            raise gone(message.after, "comparison")
-        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(last.created_at), literal(last.id)))
-    rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
+    query = equal(SHELF.query, (Job.status, message.status), (Comparison.base_model_id, message.base_model_id))
+    part = page(session, SHELF, message, query)
     board = Board(session, world.desk.settings)
-    shown = [_metadata(session, row, job, board) for row, job in rows[: message.limit]]
-    return ComparisonsReply(comparisons=shown, has_more=len(rows) > message.limit)
+    return ComparisonsReply(comparisons=[_metadata(session, row, job, board) for row, job in part.rows], **part.told)
 
 
 def _session(session: Session, id: str, *, lock: bool = False) -> tuple[Comparison, Job]:

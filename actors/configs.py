@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
-from actors.pages import containing, equal, every, found, page
+from actors.pages import Shelf, by, containing, equal, found, page
+from actors.places import Key
 from actors.world import RealWorld, as_dict
 from core.facts import default
 from core.messages.choosing import SHIPPED
@@ -131,11 +132,21 @@ def get_config(message: GetConfig, session: Session, world: RealWorld) -> Config
     return ConfigReply(config=metadata(found(session, Config, message.id, "config")))
 
 
+SHELF = Shelf(
+    select(Config),
+    Config.id,
+    own=(Key(Config.created_at),),
+    orders=by(Config, "type", "description", "model_family", "created_at"),
+    seen=(Config.type, Config.description, Config.model_family, Config.config, Config.id),
+    what="config",
+)
+
+
 @handles(ListConfigs)
 def list_configs(message: ListConfigs, session: Session, world: RealWorld) -> ConfigsReply:
     """A page of configs; those of the model's family first, users' never hidden (docs/decisions.md)."""
     query = equal(
-        containing(every(Config), message.name_contains, Config.description),
+        containing(SHELF.query, message.name_contains, Config.description),
         (Config.type, message.type),
         (Config.model_family, message.model_family),
         (Config.is_default, None if message.is_default is None else int(message.is_default)),
@@ -148,8 +159,8 @@ def list_configs(message: ListConfigs, session: Session, world: RealWorld) -> Co
     if message.model_id is not None:
         family = found(session, Model, message.model_id, "model").family
         first = None if family is None else and_(Config.model_family == family, Config.is_default == SHIPPED)
-    rows, more = page(session, query, Config, message.after, message.limit, first=first)
-    return ConfigsReply(configs=[metadata(row) for row in rows], has_more=more)
+    part = page(session, SHELF, message, query, first=first)
+    return ConfigsReply(configs=[metadata(row) for row in part.rows], **part.told)
 
 
 def _of_job(session: Session, id: str) -> list[str]:

@@ -6,11 +6,13 @@ import json
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors.directories import directory_facts
 from actors.handlers import handles
-from actors.pages import containing, equal, every, found, page
+from actors.pages import Shelf, by, containing, equal, found, page
+from actors.places import Key
 from actors.tables import BadFile, inspect_file
 from actors.world import RealWorld, as_dict, inspects
 from core.messages.datasets import (
@@ -82,12 +84,24 @@ def get_dataset(message: GetDataset, session: Session, world: RealWorld) -> Data
     return DatasetReply(dataset=metadata(found(session, Dataset, message.id, "dataset")))
 
 
+SHELF = Shelf(
+    select(Dataset),
+    Dataset.id,
+    own=(Key(Dataset.created_at),),
+    orders=by(Dataset, "name", "type", "rows", "bytes", "created_at"),
+    seen=(Dataset.name, Dataset.type, Dataset.features, Dataset.location, Dataset.huggingface_name, Dataset.id),
+    what="dataset",
+)
+
+
 @handles(ListDatasets)
 def list_datasets(message: ListDatasets, session: Session, world: RealWorld) -> DatasetsReply:
     """A page of datasets."""
-    query = equal(containing(every(Dataset), message.name_contains, Dataset.name), (Dataset.type, message.type))
-    rows, more = page(session, query, Dataset, message.after, message.limit)
-    return DatasetsReply(datasets=[metadata(row).model_copy(update={"preview": None}) for row in rows], has_more=more)
+    query = equal(containing(SHELF.query, message.name_contains, Dataset.name), (Dataset.type, message.type))
+    part = page(session, SHELF, message, query)
+    return DatasetsReply(
+        datasets=[metadata(row).model_copy(update={"preview": None}) for row in part.rows], **part.told
+    )
 
 
 def metadata(row: Dataset) -> DatasetMetadata:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from uuid import uuid4
 
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from actors import freezing
 from actors.handlers import handles
 from actors.hosts import all_runners
 from actors.jobs import of_request, stop, submit
-from actors.pages import containing, equal, found, gone, locked
+from actors.pages import JOB_SEEN, Shelf, by, containing, equal, found, locked, page
+from actors.places import Key
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
 from core.errors import Conflict, Refused
@@ -130,24 +131,32 @@ def get_endpoint(message: GetEndpoint, session: Session, world: RealWorld) -> En
     return EndpointReply(endpoint=_answered(session, [(row, session.get_one(Job, row.id))], world)[0])
 
 
+SHELF = Shelf(
+    select(Endpoint, Job).join(Job, Job.id == Endpoint.id).where(Job.kind == JobKind.endpoint.value),
+    Job.id,
+    own=(Key(Job.created_at, down=True),),
+    orders=by(Endpoint, "name", "requests", "tokens", "last_used_at") | by(Job, "status", "created_at"),
+    seen=(
+        Endpoint.name,
+        Endpoint.address,
+        select(Model.name).where(Model.id == Endpoint.base_model_id).correlate(Endpoint).scalar_subquery(),
+        *JOB_SEEN,
+    ),
+    what="endpoint",
+    options=(defer(Job.spec),),
+)
+
+
 @handles(ListEndpoints)
 def list_endpoints(message: ListEndpoints, session: Session, world: RealWorld) -> EndpointsReply:
     """A page of endpoints, newest first."""
-    query = select(Endpoint, Job).join(Job, Job.id == Endpoint.id).options(defer(Job.spec))
     query = equal(
-        containing(query, message.name_contains, Endpoint.name),
-        (Job.kind, JobKind.endpoint.value),
+        containing(SHELF.query, message.name_contains, Endpoint.name),
         (Job.status, message.status),
         (Endpoint.base_model_id, message.base_model_id),
     )
-    if message.after is not None:
-        last = session.get(Job, message.after)
-        if last is None:
-            raise gone(message.after, "endpoint")
-        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(last.created_at), literal(last.id)))
-    rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
-    shown = _answered(session, [(row, job) for row, job in rows[: message.limit]], world)
-    return EndpointsReply(endpoints=shown, has_more=len(rows) > message.limit)
+    part = page(session, SHELF, message, query)
+    return EndpointsReply(endpoints=_answered(session, part.rows, world), **part.told)
 
 
 def _answered(session: Session, rows: list[tuple[Endpoint, Job]], world: RealWorld) -> list[EndpointMetadata]:

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 from sqlalchemy.orm import Session, defer
 
 from actors import freezing
 from actors.handlers import handles
 from actors.jobs import of_request, submit
 from actors.lineage import Lineage, same_rows
-from actors.pages import containing, equal, found, gone
+from actors.pages import JOB_SEEN, Shelf, by, containing, equal, found, page
+from actors.places import Key
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
 from core.errors import NotFound, Refused
@@ -39,9 +40,6 @@ from core.store.tables import Adapter, Dataset, EvaluationJob, Job, Model
 from core.types import ConfigType, JobKind, JobStatus, LossOn
 
 SEED = 420  # guide: EVAL_RANDOM_SEED
-# An evaluation's place in the list: that of its batch, newest first, and its own in the batch.
-BATCH = (Job.created_at, Job.id)
-NUMBER = (func.coalesce(EvaluationJob.run_number, 0), EvaluationJob.id)
 
 
 @handles(StartEvaluationJob)
@@ -194,13 +192,37 @@ def get_evaluation_job(message: GetEvaluationJob, session: Session, world: RealW
     return EvaluationJobReply(evaluation_job=named(session, [shown])[0])
 
 
+def _name(table: type[Model] | type[Adapter], id: Any) -> Any:
+    """The name that a model or an adapter has now."""
+    return select(table.name).where(table.id == id).correlate(EvaluationJob).scalar_subquery()
+
+
+STATUS: Any = func.coalesce(EvaluationJob.status, Job.status)
+SHELF = Shelf(
+    select(EvaluationJob, Job)
+    .join(Job, Job.id == EvaluationJob.parent_job_id)
+    .where(Job.kind == JobKind.evaluation.value),
+    EvaluationJob.id,
+    own=(Key(Job.created_at, down=True), Key(Job.id, down=True), Key(func.coalesce(EvaluationJob.run_number, 0))),
+    orders=by(Job, "name", "created_at") | by(EvaluationJob, "rows", "started_at", "finished_at") | {"status": STATUS},
+    seen=(
+        _name(Model, EvaluationJob.base_model_id),
+        _name(Adapter, EvaluationJob.adapter_id),
+        EvaluationJob.id,
+        STATUS,
+        Job.name,
+        *JOB_SEEN,
+    ),
+    what="evaluation job",
+    options=(defer(Job.spec),),
+)
+
+
 @handles(ListEvaluationJobs)
 def list_evaluation_jobs(message: ListEvaluationJobs, session: Session, world: RealWorld) -> EvaluationJobsReply:
     """A page of combinations, newest batch first, in the order of the batch."""
-    query = select(EvaluationJob, Job).join(Job, Job.id == EvaluationJob.parent_job_id).options(defer(Job.spec))
     query = equal(
-        containing(query, message.name_contains, Job.name),
-        (Job.kind, JobKind.evaluation.value),
+        containing(SHELF.query, message.name_contains, Job.name),
         (EvaluationJob.parent_job_id, message.parent_job_id),
         (EvaluationJob.adapter_id, message.adapter_id),
         (EvaluationJob.dataset_id, message.dataset_id),
@@ -208,23 +230,10 @@ def list_evaluation_jobs(message: ListEvaluationJobs, session: Session, world: R
     )
     if message.status is not None:
         query = query.where(_in_state(message.status))
-    if message.after is not None:
-        query = query.where(_later(session, message.after))
-    order = (Job.created_at.desc(), Job.id.desc(), *NUMBER)
-    rows = session.execute(query.order_by(*order).limit(message.limit + 1)).all()
+    part = page(session, SHELF, message, query)
     board = Board(session, world.desk.settings)
-    shown = [metadata(row, job, board) for row, job in rows[: message.limit]]
-    return EvaluationJobsReply(evaluation_jobs=named(session, shown), has_more=len(rows) > message.limit)
-
-
-def _later(session: Session, id: str) -> ColumnElement[bool]:
-    """What comes after an evaluation in the list: the rest of its batch, and older batches; raises Refused."""
-    query = select(*BATCH, *NUMBER).join(EvaluationJob, Job.id == EvaluationJob.parent_job_id)
-    last = session.execute(query.where(EvaluationJob.id == id)).one_or_none()
-    if last is None:
-        raise gone(id, "evaluation job")
-    batch, number = tuple_(*map(literal, last[:2])), tuple_(*map(literal, last[2:]))
-    return and_(tuple_(*BATCH) <= batch, or_(Job.id != last[1], tuple_(*NUMBER) > number))
+    shown = [metadata(row, job, board) for row, job in part.rows]
+    return EvaluationJobsReply(evaluation_jobs=named(session, shown), **part.told)
 
 
 def _in_state(status: str) -> ColumnElement[bool]:
@@ -233,7 +242,7 @@ def _in_state(status: str) -> ColumnElement[bool]:
     waiting = EvaluationJob.status == JobStatus.queued.value
     if status == JobStatus.queued:
         return and_(waiting, not_(held))
-    own = func.coalesce(EvaluationJob.status, Job.status) == status
+    own = status == STATUS
     return or_(own, and_(waiting, held)) if status == JobStatus.assigned else own
 
 

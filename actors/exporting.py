@@ -9,13 +9,14 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from pydantic import ValidationError
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from actors import freezing, lineage, registry
 from actors.handlers import handles
 from actors.jobs import of_request, submit
-from actors.pages import equal, found, gone
+from actors.pages import JOB_SEEN, Shelf, by, equal, found, page
+from actors.places import Key
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict, inspects
 from core.facts import default
@@ -163,26 +164,30 @@ def get_export_job(message: GetExportJob, session: Session, world: RealWorld) ->
     return ExportJobReply(export_job=metadata(row, session.get_one(Job, row.id), Board(session, world.desk.settings)))
 
 
+SHELF = Shelf(
+    select(ExportJob, Job).join(Job, Job.id == ExportJob.id).where(Job.kind == JobKind.export.value),
+    Job.id,
+    own=(Key(Job.created_at, down=True),),
+    orders=by(ExportJob, "model_name", "type")
+    | by(Job, "status", "priority", "created_at", "started_at", "finished_at"),
+    seen=(ExportJob.model_name, ExportJob.type, ExportJob.alias, ExportJob.artifact_location, *JOB_SEEN),
+    what="export",
+    options=(defer(Job.spec),),
+)
+
+
 @handles(ListExportJobs)
 def list_export_jobs(message: ListExportJobs, session: Session, world: RealWorld) -> ExportJobsReply:
     """A page of exports, newest first."""
-    query = select(ExportJob, Job).join(Job, Job.id == ExportJob.id).options(defer(Job.spec))
     query = equal(
-        query,
-        (Job.kind, JobKind.export.value),
+        SHELF.query,
         (Job.status, message.status),
         (ExportJob.adapter_id, message.adapter_id),
         (ExportJob.base_model_id, message.base_model_id),
     )
-    if message.after is not None:
-        last = session.get(Job, message.after)
-        if last is None:
-            raise gone(message.after, "export")
-        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(last.created_at), literal(last.id)))
-    rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
+    part = page(session, SHELF, message, query)
     board = Board(session, world.desk.settings)
-    exports = [metadata(row, job, board) for row, job in rows[: message.limit]]
-    return ExportJobsReply(export_jobs=exports, has_more=len(rows) > message.limit)
+    return ExportJobsReply(export_jobs=[metadata(row, job, board) for row, job in part.rows], **part.told)
 
 
 def metadata(row: ExportJob, job: Job, board: Board) -> ExportJobMetadata:

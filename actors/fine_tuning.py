@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from actors import freezing, lineage, promoting
 from actors.axolotl import frozen_config, prompted
 from actors.handlers import handles
 from actors.jobs import submit
-from actors.pages import containing, equal, found, gone
+from actors.pages import JOB_SEEN, Shelf, by, containing, equal, found, page
+from actors.places import Key
 from actors.waiting import Board, state
 from actors.world import RealWorld, as_dict
 from core.messages.choosing import training_arguments
@@ -154,27 +155,31 @@ def get_fine_tuning_job(message: GetFineTuningJob, session: Session, world: Real
     )
 
 
+SHELF = Shelf(
+    select(FineTuningJob, Job).join(Job, Job.id == FineTuningJob.id).where(Job.kind == JobKind.fine_tuning.value),
+    Job.id,
+    own=(Key(Job.created_at, down=True),),
+    orders=by(Job, "name", "status", "priority", "created_at", "started_at", "finished_at")
+    | by(FineTuningJob, "adapter_name"),
+    seen=(Job.name, FineTuningJob.adapter_name, *JOB_SEEN),
+    what="job",
+    options=(defer(Job.spec),),
+)
+
+
 @handles(ListFineTuningJobs)
 def list_fine_tuning_jobs(message: ListFineTuningJobs, session: Session, world: RealWorld) -> FineTuningJobsReply:
     """A page of jobs, newest first."""
-    query = select(FineTuningJob, Job).join(Job, Job.id == FineTuningJob.id).options(defer(Job.spec))
     query = equal(
-        containing(query, message.name_contains, Job.name, FineTuningJob.adapter_name),
-        (Job.kind, JobKind.fine_tuning.value),
+        containing(SHELF.query, message.name_contains, Job.name, FineTuningJob.adapter_name),
         (Job.status, message.status),
         (FineTuningJob.dataset_id, message.dataset_id),
         (FineTuningJob.base_model_id, message.base_model_id),
         (FineTuningJob.framework_type, message.framework_type),
     )
-    if message.after is not None:
-        last = session.get(Job, message.after)
-        if last is None:
-            raise gone(message.after, "job")
-        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(last.created_at), literal(last.id)))
-    rows = session.execute(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(message.limit + 1)).all()
+    part = page(session, SHELF, message, query)
     board = Board(session, world.desk.settings)
-    jobs = [metadata(row, job, board) for row, job in rows[: message.limit]]
-    return FineTuningJobsReply(fine_tuning_jobs=jobs, has_more=len(rows) > message.limit)
+    return FineTuningJobsReply(fine_tuning_jobs=[metadata(row, job, board) for row, job in part.rows], **part.told)
 
 
 def metadata(row: FineTuningJob, job: Job | None, board: Board | None = None) -> FineTuningJobMetadata:

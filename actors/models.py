@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
 from actors.looking import name_of
-from actors.pages import containing, equal, every, found, page
+from actors.pages import Shelf, by, containing, equal, found, page
+from actors.places import Key
 from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
 from core.errors import Unavailable
@@ -145,16 +147,26 @@ def get_model(message: GetModel, session: Session, world: RealWorld) -> ModelRep
     return ModelReply(model=metadata(found(session, Model, message.id, "model")))
 
 
+SHELF = Shelf(
+    select(Model),
+    Model.id,
+    own=(Key(Model.created_at),),
+    orders=by(Model, "name", "type", "family", "bytes", "created_at"),
+    seen=(Model.name, Model.type, Model.family, Model.location, Model.huggingface_model_name, Model.id),
+    what="model",
+)
+
+
 @handles(ListModels)
 def list_models(message: ListModels, session: Session, world: RealWorld) -> ModelsReply:
     """A page of models."""
     query = equal(
-        containing(every(Model), message.name_contains, Model.name),
+        containing(SHELF.query, message.name_contains, Model.name),
         (Model.type, message.type),
         (Model.family, message.family),
     )
-    rows, more = page(session, query, Model, message.after, message.limit)
-    return ModelsReply(models=[metadata(row) for row in rows], has_more=more)
+    part = page(session, SHELF, message, query)
+    return ModelsReply(models=[metadata(row) for row in part.rows], **part.told)
 
 
 def metadata(row: Model) -> ModelMetadata:

@@ -1,15 +1,19 @@
-"""What lists have in common: one stable order, pages by the id of the last row."""
+"""What lists have in common: an order with ties by id, pages by places in it (places.py), filters, counts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, String, and_, case, collate, func, literal, or_, select, true
 from sqlalchemy.orm import Session
 
+from actors.places import SIGN, Key, Place, beyond, read
 from core.errors import NotFound, Refused
+from core.messages.common import COUNTED, PagedQuery
 from core.rules import Breach
-from core.store.tables import Base
+from core.store.tables import Base, Job, Runner
 
 
 def found(session: Session, model: type[Base], id: str, what: str, *, lock: bool = False) -> Any:
@@ -29,42 +33,181 @@ def locked(session: Session, model: type[Base], id: str) -> Any:
     return session.get(model, id, with_for_update=True, populate_existing=True)
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """A list: the rows that there are, what they can be ordered by, and what a text is looked for in.
+
+    `query` selects the entities of a row, `id` names it, `own` is the list's own order before ids decide. A column of
+    `orders` has the name that it has in the reply. `options` are for the reading of whole rows.
+    """
+
+    query: Any
+    id: Any
+    own: tuple[Key, ...]
+    orders: Mapping[str, Any]
+    seen: tuple[Any, ...]
+    what: str = "row"
+    options: tuple[Any, ...] = ()
+
+
+def by(table: type[Base], *names: str) -> dict[str, Any]:
+    """Columns of a table by their names."""
+    return {name: getattr(table, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The rows of a page, each an entity or a tuple of entities, and what the reply tells of the page."""
+
+    rows: list[Any]
+    told: dict[str, Any]
+
+
 def page(
     session: Session,
+    shelf: Shelf,
+    message: PagedQuery[Any],
     query: Select[Any],
-    model: Any,
-    after: str | None,
-    limit: int,
     *,
     first: ColumnElement[bool] | None = None,
-) -> tuple[list[Any], bool]:
-    """Rows of `query` after the row `after`, by time of creation (unknown: first) and id; and whether there are more.
+) -> Found:
+    """The page of `shelf` that `message` asks for, of the rows that `query` leaves; those that `first` is true of come first.
 
-    Those that `first` is true of come before all others. The parts of the list are asked for one after the other, each
-    in the order of the index on (created_at, id), so that a page costs the same wherever it lies.
+    Ids and places are looked for first, whole rows then: an index answers the one, and the other are few.
     """
-    place = (model.created_at, model.id)
-    is_first = literal(1) if first is None else case((first, 1), else_=0)
-    parts = [query] if first is None else [query.where(first), query.where(is_first == 0)]
-    parts = [part.where(known) for part in parts for known in (place[0].is_(None), place[0].is_not(None))]
-    if after is not None:
-        last = session.execute(select(*place, is_first).where(model.id == after)).one_or_none()
-        if last is None:
-            raise gone(after, "row")
-        here, *later = parts[(0 if last[2] else 2) + (0 if last[0] is None else 1) :]
-        beyond = model.id > after if last[0] is None else tuple_(*place) > tuple_(*map(literal, last[:2]))
-        parts = [here.where(beyond), *later]
-    rows: list[Any] = []
-    for part in parts:
-        if len(rows) <= limit:
-            rows += session.scalars(part.order_by(*place).limit(limit + 1 - len(rows)))
-    return rows[:limit], len(rows) > limit
+    query = _holding(query, message.contains, shelf.seen)
+    way = _Way(session, shelf, message.order, first if message.order is None else None)
+    backwards, limit = message.descending, message.limit
+    before: list[Any] = []
+    if message.around is not None:
+        middle = way.at(message.around, "around", behind=backwards)
+        before = way.walk(query, middle, not backwards, limit // 2 + 1)
+        start: Place | None = middle
+        has_before, before = len(before) > limit // 2, before[: limit // 2][::-1]
+    else:
+        start = None if message.after is None else way.place(message.after, behind=not backwards)
+        has_before = start is not None
+    after = way.walk(query, start, backwards, limit - len(before) + 1)
+    places = [*before, *after[: limit - len(before)]]
+    told: dict[str, Any] = {
+        "has_more": len(after) > limit - len(before),
+        "has_before": has_before,
+        "begins": way.told(places[0], behind=backwards) if places else None,
+        "ends": way.told(places[-1], behind=not backwards) if places else None,
+    }
+    if message.counts:
+        told |= {"total": _counted(session, shelf.query, shelf), "matching": _counted(session, query, shelf)}
+    return Found(_whole(session, shelf, [values[-1] for _, values in places]), told)
 
 
-def gone(id: str, what: str) -> Refused:
-    """The refusal of a page that was to begin after a row that is not there."""
-    text = f"there is no {what} with id {id!r} to go on from"
-    return Refused.because([Breach(rule="MS-105", field="after", message=text)])
+class _Way:
+    """The order in which a list is gone through, in parts: what is `first`, and in it what has no value to be ordered by."""
+
+    def __init__(
+        self, session: Session, shelf: Shelf, order: str | None, first: ColumnElement[bool] | None = None
+    ) -> None:
+        self.session, self.shelf, self.order = session, shelf, order or ""
+        keys = shelf.own if order is None else (Key(shelf.orders[order]),)
+        nullable = getattr(keys[0].column, "nullable", True)
+        value = _sorted(session, keys[0].column)
+        self.keys = (Key(value, keys[0].down), *keys[1:], Key(shelf.id, keys[-1].down))
+        known = [value.is_(None), value.is_not(None)] if nullable else [true()]
+        is_first = literal(1) if first is None else case((first, 1), else_=0)
+        halves = [true()] if first is None else [first, is_first == 0]
+        self.parts = [and_(half, part) for half in halves for part in known]
+        self.part = (1 - is_first) * len(known) + (case((value.is_(None), 0), else_=1) if nullable else 0)
+        self.unknown = {number for number in range(len(self.parts)) if nullable and number % 2 == 0}
+
+    def walk(
+        self, query: Select[Any], start: Place | None, backwards: bool, limit: int
+    ) -> list[tuple[int, tuple[Any, ...]]]:
+        """(part, values of the keys, of which the id is the last) of at most `limit` rows from `start` on."""
+        found: list[tuple[int, tuple[Any, ...]]] = []
+        numbers = range(len(self.parts))
+        for number in reversed(numbers) if backwards else numbers:
+            if len(found) == limit or (start and (number > start.part if backwards else number < start.part)):
+                continue
+            here = query.where(self.parts[number])
+            keys = self.keys[1:] if number in self.unknown else self.keys
+            if start is not None and number == start.part:
+                values = start.values[len(self.keys) - len(keys) :]
+                ahead = beyond(keys, values, backwards=backwards, with_it=start.behind is backwards)
+                here = here.where(true() if ahead is None else ahead)
+            order = [key.column.desc() if key.down is not backwards else key.column.asc() for key in keys]
+            rows = self.session.execute(
+                _only(here, *(key.column for key in self.keys)).order_by(*order).limit(limit - len(found))
+            )
+            found += [(number, tuple(row)) for row in rows]
+        return found
+
+    def told(self, row: tuple[int, tuple[Any, ...]], *, behind: bool) -> str:
+        """The place at a row."""
+        return Place(self.order, *row, behind).text()
+
+    def place(self, text: str, *, behind: bool) -> Place:
+        """The place that is meant by an id or what was told of a place; raises Refused."""
+        if not text.startswith(SIGN):
+            return self.at(text, "after", behind=behind)
+        place = read(text, self.order, self.keys, len(self.parts))
+        if place is None:
+            raise _nowhere("after", "it is no place of this list in this order: begin without `after`")
+        return place
+
+    def at(self, id: str, field: str, *, behind: bool) -> Place:
+        """The place at the row of that id, whether the filters leave it or not; raises Refused."""
+        query = _only(self.shelf.query.where(self.shelf.id == id), self.part, *(key.column for key in self.keys))
+        row = self.session.execute(query).one_or_none()
+        if row is None:
+            raise _nowhere(field, f"there is no {self.shelf.what} with id {id!r} to go on from")
+        return Place(self.order, row[0], tuple(row[1:]), behind)
+
+
+def _only(query: Select[Any], *columns: Any) -> Select[Any]:
+    return query.with_only_columns(*columns, maintain_column_froms=True)
+
+
+def _sorted(session: Session, column: Any) -> Any:
+    """A column as people sort: capitals don't come before all small letters."""
+    if session.get_bind().dialect.name == "sqlite" and isinstance(column.type, String):
+        return collate(column, "NOCASE")
+    return column
+
+
+def _whole(session: Session, shelf: Shelf, ids: list[Any]) -> list[Any]:
+    """The entities of the rows of these ids, in their order."""
+    if not ids:
+        return []
+    query = shelf.query.where(shelf.id.in_(ids)).add_columns(shelf.id).options(*shelf.options)
+    rows = {row[-1]: row[0] if len(row) == 2 else tuple(row[:-1]) for row in session.execute(query)}
+    return [rows[id] for id in ids]
+
+
+def _counted(session: Session, query: Select[Any], shelf: Shelf) -> int:
+    """How many rows there are, counted up to one more than are told."""
+    some = _only(query, shelf.id).limit(COUNTED + 1).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _holding(query: Select[Any], text: str | None, columns: Sequence[Any]) -> Select[Any]:
+    """The rows that have each word of the text in one of the columns, in upper or lower case."""
+    whole: Any = func.coalesce(columns[0], "")
+    for column in columns[1:]:
+        whole = whole + " " + func.coalesce(column, "")
+    return query.where(*(whole.icontains(word, autoescape=True) for word in (text or "").split()))
+
+
+def _nowhere(field: str, text: str) -> Refused:
+    """The refusal of a page that was to begin where nothing is."""
+    return Refused.because([Breach(rule="MS-105", field=field, message=text)])
+
+
+# What people see of any job, whatever it is for.
+JOB_SEEN: tuple[Any, ...] = (
+    Job.id,
+    Job.status,
+    Job.failure_class,
+    select(Runner.host).where(Runner.id == Job.runner_id).correlate(Job).scalar_subquery(),
+)
 
 
 def containing(query: Any, text: str | None, *columns: Any) -> Any:
@@ -75,8 +218,3 @@ def containing(query: Any, text: str | None, *columns: Any) -> Any:
 def equal(query: Any, *pairs: tuple[Any, Any]) -> Any:
     """The rows whose columns have the values given as (column, value); None asks for nothing."""
     return query.where(*(column == value for column, value in pairs if value is not None))
-
-
-def every(model: type[Base]) -> Select[Any]:
-    """All rows of a table."""
-    return select(model)

@@ -11,15 +11,15 @@ import json
 import logging
 from typing import Any
 
-from sqlalchemy import and_, literal, or_, select, tuple_
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from actors.answering import answer
 from actors.desk import Desk
 from actors.handlers import handles
-from actors.pages import equal, found, gone
+from actors.pages import Shelf, by, equal, found, page
+from actors.places import Key
 from actors.world import RealWorld, as_dict
-from core.errors import NotFound
 from core.messages.fine_tuning import StartFineTuningJob
 from core.messages.promoting import GetPromotion, ListPromotions, PromotionMetadata, PromotionReply, PromotionsReply
 from core.store.session import Unit
@@ -235,22 +235,22 @@ def get_promotion(message: GetPromotion, session: Session, world: RealWorld) -> 
     return PromotionReply(promotion=_metadata(found(session, Promotion, message.id, "promotion")))
 
 
+SHELF = Shelf(
+    select(Promotion),
+    Promotion.id,
+    own=(Key(Promotion.created_at, down=True),),
+    orders=by(Promotion, "name", "state", "value", "created_at", "updated_at"),
+    seen=(Promotion.name, Promotion.state, Promotion.metric, Promotion.reason, Promotion.version, Promotion.id),
+    what="promotion",
+)
+
+
 @handles(ListPromotions)
 def list_promotions(message: ListPromotions, session: Session, world: RealWorld) -> PromotionsReply:
     """A page of promotions, newest first."""
-    query = equal(select(Promotion), (Promotion.name, message.name), (Promotion.state, message.state))
-    if message.after is not None:
-        try:
-            last = found(session, Promotion, message.after, "promotion")
-        except NotFound:
-            raise gone(message.after, "promotion") from None
-        place = tuple_(literal(last.created_at), literal(last.id))
-        query = query.where(tuple_(Promotion.created_at, Promotion.id) < place)
-    rows = list(
-        session.scalars(query.order_by(Promotion.created_at.desc(), Promotion.id.desc()).limit(message.limit + 1))
-    )
-    shown = [_metadata(row) for row in rows[: message.limit]]
-    return PromotionsReply(promotions=shown, has_more=len(rows) > message.limit)
+    query = equal(SHELF.query, (Promotion.name, message.name), (Promotion.state, message.state))
+    part = page(session, SHELF, message, query)
+    return PromotionsReply(promotions=[_metadata(row) for row in part.rows], **part.told)
 
 
 def _metadata(row: Promotion) -> PromotionMetadata:

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors.handlers import handles
-from actors.pages import containing, equal, every, found, page
+from actors.pages import Shelf, by, containing, equal, found, page
+from actors.places import Key
 from actors.world import RealWorld, as_dict
 from core.drafts import unnameable
 from core.errors import Refused
@@ -58,13 +59,22 @@ def get_prompt(message: GetPrompt, session: Session, world: RealWorld) -> Prompt
     return PromptReply(prompt=metadata(found(session, Prompt, message.id, "prompt")))
 
 
+SHELF = Shelf(
+    select(Prompt),
+    Prompt.id,
+    own=(Key(Prompt.created_at),),
+    orders=by(Prompt, "name", "created_at"),
+    seen=(Prompt.name, Prompt.input_template, Prompt.completion_template, Prompt.prompt_template, Prompt.id),
+    what="prompt",
+)
+
+
 @handles(ListPrompts)
 def list_prompts(message: ListPrompts, session: Session, world: RealWorld) -> PromptsReply:
     """A page of prompts."""
-    query = containing(every(Prompt), message.name_contains, Prompt.name)
-    query = equal(query, (Prompt.dataset_id, message.dataset_id))
-    rows, more = page(session, query, Prompt, message.after, message.limit)
-    return PromptsReply(prompts=[metadata(row) for row in rows], has_more=more)
+    query = containing(SHELF.query, message.name_contains, Prompt.name)
+    part = page(session, SHELF, message, equal(query, (Prompt.dataset_id, message.dataset_id)))
+    return PromptsReply(prompts=[metadata(row) for row in part.rows], **part.told)
 
 
 @handles(GeneratePrompt)

@@ -17,7 +17,8 @@ from actors.hosts import HELD, SLACK, free_room, held_by_runner, kept_by, needed
 from actors.jobs import move, wake_for
 from actors.losing import died
 from actors.numbers import upsert
-from actors.pages import found, locked
+from actors.pages import Shelf, by, found, locked, page
+from actors.places import Key
 from actors.records import Intake, clean, fresh_records
 from actors.scheduling import Room, choose
 from actors.world import RealWorld, as_dict
@@ -250,12 +251,22 @@ def drain_runner(message: DrainRunner, unit: Unit, world: RealWorld) -> RunnerRe
     return RunnerReply(runner=metadata(runner, [(part.job.id, part.room) for part in held]))
 
 
+SHELF = Shelf(
+    select(Runner),
+    Runner.id,
+    own=(Key(Runner.host),),
+    orders=by(Runner, "host", "cpus", "memory", "registered_at", "last_seen_at"),
+    seen=(Runner.host, Runner.kind, Runner.id),
+    what="runner",
+)
+
+
 @handles(ListRunners)
 def list_runners(message: ListRunners, session: Session, world: RealWorld) -> RunnersReply:
     """Every runner and its load."""
     held = {id: [(each.id, each.room) for each in taken] for id, taken in held_by_runner(session).items()}
-    runners = session.scalars(select(Runner).order_by(Runner.host, Runner.id))
-    return RunnersReply(runners=[metadata(each, held.get(each.id, [])) for each in runners])
+    part = page(session, SHELF, message, SHELF.query)
+    return RunnersReply(runners=[metadata(each, held.get(each.id, [])) for each in part.rows], **part.told)
 
 
 def metadata(runner: Runner, held: Sequence[tuple[str, Room]]) -> RunnerMetadata:

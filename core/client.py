@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from core.errors import BY_CODE, Refused, Unavailable
+from core.errors import BY_CODE, Unavailable
 from core.messages.base import AsOf, Command, Message, Reply
 from core.queue import wire
 from core.queue.connect import AGAIN, away, connect, connect_async, is_full, refused, safe_url
@@ -220,28 +220,19 @@ class StudioClient(_Studio):
 
     def rows(self, name: str, field: str, **filters: Any) -> Iterator[Any]:
         """Every row that the list `name` answers in `field`, page by page, each once; what is removed meanwhile stops nothing."""
-        seen: dict[str, None] = {}
-        more = True
-        while more:
-            page = self._page(name, list(seen), filters)
-            for row in getattr(page, field):
-                if row.id not in seen:
-                    seen[row.id] = None
-                    yield row
-            more = page.has_more
-
-    def _page(self, name: str, seen: list[str], filters: dict[str, Any]) -> Any:
-        """The page after the last of the rows seen that is still there."""
         from core.messages import REGISTRY
 
+        seen: set[str] = set()
+        place: str | None = None
         while True:
-            try:
-                place = {"limit": PAGE, "after": seen[-1] if seen else None}
-                return self.call(REGISTRY[name].model_validate({**filters, **place}))
-            except Refused as error:
-                if not seen or all(each.rule != "MS-105" for each in error.breaches):
-                    raise
-                seen.pop()
+            page: Any = self.call(REGISTRY[name].model_validate({**filters, "limit": PAGE, "after": place}))
+            for row in getattr(page, field):
+                if row.id not in seen:  # it may have moved behind the place meanwhile
+                    seen.add(row.id)
+                    yield row
+            if not page.has_more or page.ends is None:
+                return
+            place = page.ends
 
     def _all(self, name: str, field: str) -> list[Any]:
         return list(self.rows(name, field))

@@ -11,16 +11,17 @@ from pydantic import AliasChoices, Field
 from core.errors import StudioError
 from core.messages.base import Command, Query, Value
 from core.messages.common import (
-    After,
-    Limit,
     Name,
     NameContains,
+    Page,
+    PagedQuery,
     exists,
     filled,
     inspected,
     known,
     one_of,
     one_of_or_none,
+    ordered,
     unique,
 )
 from core.rules import Breach, Example, Need, NoWorld, Row, World, rule
@@ -53,11 +54,10 @@ class AdapterReply(Value):
     adapter: AdapterMetadata
 
 
-class AdaptersReply(Value):
+class AdaptersReply(Page):
     """A page of adapters."""
 
     adapters: list[AdapterMetadata]
-    has_more: bool = False
 
 
 _MODELS = NoWorld({"models": [{"id": "m", "name": "tiny"}]})
@@ -93,11 +93,10 @@ class GetAdapter(Query[AdapterReply]):
     id: str
 
 
-class ListAdapters(Query[AdaptersReply]):
+class ListAdapters(PagedQuery[AdaptersReply]):
     """Return adapters, oldest first."""
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("name", "type", "created_at")
     name_contains: NameContains = None
     type: str | None = Field(None, description="Only adapters of this type.", json_schema_extra=known(AdapterType))
     model_id: str | None = Field(None, description="Only the adapters of this base model.")

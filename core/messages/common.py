@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 from pydantic.fields import FieldInfo
 
 from core.errors import StudioError
-from core.rules import Breach, Example, NoWorld, Row, World
+from core.messages.base import Query, Value
+from core.rules import Breach, Example, NoWorld, Row, World, rule
 from core.template import problems
 
 LONGEST_NAME = 255  # characters: an index of PostgreSQL refuses rows of more than 2,704 bytes
@@ -23,7 +24,65 @@ Limit = Annotated[int, Field(ge=1, le=1000, description="At most this many rows.
 NameContains = Annotated[
     str | None, Field(description="Only those whose name contains this text, in upper or lower case.")
 ]
-After = Annotated[str | None, Field(description="The id after which the page begins; none: the first page.")]
+COUNTED = 10_000  # rows that a list counts; one more is told when there are more
+R = TypeVar("R", bound=BaseModel)
+
+
+class Page(Value):
+    """A part of a list. `begins` and `ends` are places between rows: one stays where it is when the rows beside it go or change."""
+
+    has_more: bool = Field(False, description="Whether there are rows behind this page.")
+    has_before: bool = Field(False, description="Whether there are rows before this page, as far as it was looked for.")
+    begins: str | None = Field(None, description="The place before its first row, for `after`; none of an empty page.")
+    ends: str | None = Field(
+        None, description="The place behind its last row, for `after`: the next page begins there."
+    )
+    total: int | None = Field(None, description="With `counts`: how many rows the list has; 10001: more than 10,000.")
+    matching: int | None = Field(None, description="With `counts`: how many of them the filters leave, counted so too.")
+
+
+class PagedQuery(Query[R], Generic[R]):
+    """A query for a part of a list. Its `order` is declared by `ordered`, with the columns that the list can be ordered by."""
+
+    after: str | None = Field(
+        None, description="The id, or the place that a page told, after which the page begins; none: the first page."
+    )
+    around: str | None = Field(None, description="The id of a row that the page lies around, instead of `after`.")
+    limit: Limit = 100
+    order: str | None = None
+    descending: bool = Field(False, description="The other way round: the list from its end.")
+    contains: str | None = Field(
+        None,
+        max_length=1000,
+        description="Only rows in which each word of this text is somewhere: in a name, the type, the state, the id, a place.",
+    )
+    counts: bool = Field(False, description="Count the rows too, up to 10,000.")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "rules" in cls.__dict__:  # a message, not a step of its making
+            rule(cls, "MS-110", "order", passes=[{}, {"after": "a"}, {"around": "a"}], fails=_DISORDERED)(_in_order)
+
+
+def ordered(*columns: str) -> Any:
+    """The field `order` of a list that has these columns to be ordered by."""
+    text = "The column by which the rows are ordered, ties by id; none: the list's own order."
+    return Field(None, description=text, json_schema_extra=known(columns))
+
+
+_DISORDERED = ({"order": "colour"}, {"order": ""}, {"after": "a", "around": "b"})
+
+
+def _in_order(message: PagedQuery[Any], world: World) -> Iterator[str | Breach]:
+    """a list is ordered by a column that it can be ordered by, and a page lies after a place or around a row, not both"""
+    columns = choices(type(message).model_fields["order"])
+    if message.order is not None and message.order not in columns:
+        yield f"order must be one of {', '.join(columns)}, not {message.order!r}"
+    if message.after is not None and message.around is not None:
+        yield Breach(
+            rule="MS-110", field="around", message="a page begins after a place or lies around a row, not both"
+        )
 
 
 def known(values: Iterable[str]) -> dict[str, JsonValue]:

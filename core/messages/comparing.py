@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AliasChoices, Field
 
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Count, Limit, known
+from core.messages.common import Count, Limit, Page, PagedQuery, known, ordered
 from core.messages.jobs import JobState, JobStateReply
 from core.types import JobStatus
 
@@ -103,11 +103,10 @@ class ComparisonReply(Value):
     input_template: str | None = Field(None, description="How the session's prompt makes a question of a row.")
 
 
-class ComparisonsReply(Value):
+class ComparisonsReply(Page):
     """A page of sessions."""
 
     comparisons: list[ComparisonMetadata]
-    has_more: bool = False
 
 
 class AskedReply(Value):
@@ -201,12 +200,11 @@ class GetComparison(Query[ComparisonReply]):
     limit: Limit = 20
 
 
-class ListComparisons(Query[ComparisonsReply]):
+class ListComparisons(PagedQuery[ComparisonsReply]):
     """Return sessions, newest first."""
 
     RULES: ClassVar[str | None] = "core.messages.comparing_rules"
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("status", "active_at", "created_at")
     status: str | None = Field(None, description="Only sessions in this state.", json_schema_extra=known(JobStatus))
     base_model_id: str | None = Field(None, description="Only sessions with this base model.")

@@ -13,7 +13,7 @@ from core.axolotl import axolotl_problems, format_problems
 from core.axolotl_keys import strange_keys
 from core.facts import renamed, wrong
 from core.messages.base import Command, Query, Value, unstorable
-from core.messages.common import After, Limit, filled, known, no_twice, one_of, one_of_or_none
+from core.messages.common import Page, PagedQuery, filled, known, no_twice, one_of, one_of_or_none, ordered
 from core.rules import Example, Need, NoWorld, World, rule
 from core.types import ConfigType, Severity
 
@@ -40,11 +40,10 @@ class ConfigReply(Value):
     deduplicated: bool = False
 
 
-class ConfigsReply(Value):
+class ConfigsReply(Page):
     """A page of configs."""
 
     configs: list[ConfigMetadata]
-    has_more: bool = False
 
 
 class AddConfig(Command[ConfigReply]):
@@ -65,11 +64,10 @@ class GetConfig(Query[ConfigReply]):
     id: str
 
 
-class ListConfigs(Query[ConfigsReply]):
+class ListConfigs(PagedQuery[ConfigsReply]):
     """Return configs, oldest first; with model_id the defaults of its family come first."""
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("type", "description", "model_family", "created_at")
     name_contains: str | None = Field(
         None, description="Only those whose description contains this text, in upper or lower case."
     )

@@ -9,15 +9,16 @@ from pydantic import Field
 
 from core.messages.base import Command, Query, Value
 from core.messages.common import (
-    After,
-    Limit,
     Name,
     NameContains,
+    Page,
+    PagedQuery,
     filled,
     inspected,
     known,
     one_of,
     one_of_or_none,
+    ordered,
     repository,
     unique,
 )
@@ -62,11 +63,10 @@ class DatasetReply(Value):
     dataset: DatasetMetadata
 
 
-class DatasetsReply(Value):
+class DatasetsReply(Page):
     """A page of datasets; `has_more` tells that `after` the last one there are more."""
 
     datasets: list[DatasetMetadata]
-    has_more: bool = False
 
 
 class AddDataset(Command[DatasetReply]):
@@ -101,11 +101,10 @@ class GetDataset(Query[DatasetReply]):
     id: str
 
 
-class ListDatasets(Query[DatasetsReply]):
+class ListDatasets(PagedQuery[DatasetsReply]):
     """Return datasets, oldest first."""
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("name", "type", "rows", "bytes", "created_at")
     name_contains: NameContains = None
     type: str | None = Field(None, description="Only datasets of this type.", json_schema_extra=known(DatasetType))
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import AliasChoices, Field
 
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Count, Limit, Name, NameContains, known
+from core.messages.common import Count, Name, NameContains, Page, PagedQuery, known, ordered
 from core.messages.jobs import JobState, JobStateReply
 from core.types import EndpointEngine, JobStatus
 
@@ -63,11 +63,10 @@ class EndpointReply(Value):
     endpoint: EndpointMetadata
 
 
-class EndpointsReply(Value):
+class EndpointsReply(Page):
     """A page of endpoints."""
 
     endpoints: list[EndpointMetadata]
-    has_more: bool = False
 
 
 class StartEndpoint(Command[StartEndpointReply]):
@@ -122,13 +121,12 @@ class GetEndpoint(Query[EndpointReply]):
     id: str
 
 
-class ListEndpoints(Query[EndpointsReply]):
+class ListEndpoints(PagedQuery[EndpointsReply]):
     """Return endpoints, newest first."""
 
     RULES: ClassVar[str | None] = "core.messages.endpoint_rules"
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("name", "status", "requests", "tokens", "last_used_at", "created_at")
     status: str | None = Field(None, description="Only endpoints in this state.", json_schema_extra=known(JobStatus))
     base_model_id: str | None = Field(None, description="Only endpoints of this base model.")
     name_contains: NameContains = None

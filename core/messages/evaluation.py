@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field
 
 from core.events import Statistic
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Count, Limit, Name, known, one_of_or_none
+from core.messages.common import Count, Name, Page, PagedQuery, known, one_of_or_none, ordered
 from core.messages.jobs import JobState
 from core.rules import World, rule
 from core.types import EvaluationJobType, JobStatus
@@ -67,11 +67,10 @@ class EvaluationBatchReply(Value):
     evaluation_jobs: list[EvaluationJobMetadata]
 
 
-class EvaluationJobsReply(Value):
+class EvaluationJobsReply(Page):
     """A page of evaluation jobs."""
 
     evaluation_jobs: list[EvaluationJobMetadata]
-    has_more: bool = False
 
 
 MOST_PAIRS = 1_000  # of one batch: each is looked up, stored and told
@@ -156,11 +155,10 @@ class GetEvaluationJob(Query[EvaluationJobReply]):
     id: str
 
 
-class ListEvaluationJobs(Query[EvaluationJobsReply]):
+class ListEvaluationJobs(PagedQuery[EvaluationJobsReply]):
     """Return evaluation jobs, newest batch first."""
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("name", "status", "rows", "created_at", "started_at", "finished_at")
     name_contains: str | None = Field(
         None, description="Only those whose batch's name contains this text, in upper or lower case."
     )

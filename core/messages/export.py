@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import AliasChoices, Field
 
 from core.messages.base import Command, Query, Value
-from core.messages.common import After, Count, Limit, known, one_of_or_none
+from core.messages.common import Count, Page, PagedQuery, known, one_of_or_none, ordered
 from core.messages.jobs import JobState
 from core.rules import World, rule
 from core.spec import Exported
@@ -51,11 +51,10 @@ class ExportJobReply(Value):
     export_job: ExportJobMetadata
 
 
-class ExportJobsReply(Value):
+class ExportJobsReply(Page):
     """A page of exports."""
 
     export_jobs: list[ExportJobMetadata]
-    has_more: bool = False
 
 
 class ExportModel(Command[ExportModelReply]):
@@ -99,11 +98,10 @@ class GetExportJob(Query[ExportJobReply]):
     id: str
 
 
-class ListExportJobs(Query[ExportJobsReply]):
+class ListExportJobs(PagedQuery[ExportJobsReply]):
     """Return exports, newest first."""
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("model_name", "type", "status", "priority", "created_at", "started_at", "finished_at")
     status: str | None = Field(None, description="Only exports in this state.", json_schema_extra=known(JobStatus))
     adapter_id: str | None = Field(None, description="Only exports of this adapter.")
     base_model_id: str | None = Field(None, description="Only exports with this base model.")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import AliasChoices, Field, model_validator
 
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Count, Limit, Name, known, one_of_or_none
+from core.messages.common import Count, Name, Page, PagedQuery, known, one_of_or_none, ordered
 from core.messages.jobs import JobState
 from core.presets import filled_in
 from core.rules import World, rule
@@ -81,11 +81,10 @@ class FineTuningJobReply(Value):
     fine_tuning_job: FineTuningJobMetadata
 
 
-class FineTuningJobsReply(Value):
+class FineTuningJobsReply(Page):
     """A page of fine-tuning jobs."""
 
     fine_tuning_jobs: list[FineTuningJobMetadata]
-    has_more: bool = False
 
 
 def _either(name: str, older: str) -> AliasChoices:
@@ -203,11 +202,10 @@ class GetFineTuningJob(Query[FineTuningJobReply]):
     id: str
 
 
-class ListFineTuningJobs(Query[FineTuningJobsReply]):
+class ListFineTuningJobs(PagedQuery[FineTuningJobsReply]):
     """Return fine-tuning jobs, newest first."""
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("name", "adapter_name", "status", "priority", "created_at", "started_at", "finished_at")
     name_contains: str | None = Field(
         None, description="Only jobs whose name, or adapter's name, contains this text, in upper or lower case."
     )

@@ -11,15 +11,16 @@ from pydantic import AliasChoices, Field
 from core.errors import StudioError
 from core.messages.base import Command, Query, Value
 from core.messages.common import (
-    After,
-    Limit,
     Name,
     NameContains,
+    Page,
+    PagedQuery,
     filled,
     inspected,
     known,
     one_of,
     one_of_or_none,
+    ordered,
     repository,
     unique,
 )
@@ -59,11 +60,10 @@ class ModelReply(Value):
     model: ModelMetadata
 
 
-class ModelsReply(Value):
+class ModelsReply(Page):
     """A page of models."""
 
     models: list[ModelMetadata]
-    has_more: bool = False
 
 
 class AddModel(Command[ModelReply]):
@@ -109,11 +109,10 @@ class GetModel(Query[ModelReply]):
     id: str
 
 
-class ListModels(Query[ModelsReply]):
+class ListModels(PagedQuery[ModelsReply]):
     """Return base models, oldest first."""
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("name", "type", "family", "bytes", "created_at")
     name_contains: NameContains = None
     type: str | None = Field(None, description="Only models of this type.", json_schema_extra=known(ModelType))
     family: str | None = Field(None, description="Only models of this architecture, e.g. LlamaForCausalLM.")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from core.messages.base import Query, Value
-from core.messages.common import After, Limit, exists, filled, fitting, known, one_of_or_none
+from core.messages.common import Page, PagedQuery, exists, filled, fitting, known, one_of_or_none, ordered
 from core.messages.evaluation import FIGURES
 from core.messages.fine_tuning import StartFineTuningJob
 from core.rules import Example, Need, NoWorld, World, rule
@@ -42,11 +42,10 @@ class PromotionReply(Value):
     promotion: PromotionMetadata
 
 
-class PromotionsReply(Value):
+class PromotionsReply(Page):
     """A page of promotions."""
 
     promotions: list[PromotionMetadata]
-    has_more: bool = False
 
 
 class GetPromotion(Query[PromotionReply]):
@@ -55,11 +54,10 @@ class GetPromotion(Query[PromotionReply]):
     id: str = Field(description="The fine-tuning job's id.")
 
 
-class ListPromotions(Query[PromotionsReply]):
+class ListPromotions(PagedQuery[PromotionsReply]):
     """Return promotions, newest first."""
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("name", "state", "value", "created_at", "updated_at")
     name: str | None = Field(None, description="Only those towards this name.")
     state: str | None = Field(None, description="Only those in this state.", json_schema_extra=known(PromotionState))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.messages.base import Command, Part, Query, Value
-from core.messages.common import After, Limit, Name, NameContains, exists, filled, known, one_of, unique
+from core.messages.common import Name, NameContains, Page, PagedQuery, exists, filled, known, one_of, ordered, unique
 from core.rules import Example, Need, NoWorld, World, rule
 from core.template import malformed, unknown
 from core.types import PromptType
@@ -48,11 +48,10 @@ class PromptReply(Value):
     prompt: PromptMetadata
 
 
-class PromptsReply(Value):
+class PromptsReply(Page):
     """A page of prompts."""
 
     prompts: list[PromptMetadata]
-    has_more: bool = False
 
 
 _GOOD = {
@@ -83,11 +82,10 @@ class GetPrompt(Query[PromptReply]):
     id: str
 
 
-class ListPrompts(Query[PromptsReply]):
+class ListPrompts(PagedQuery[PromptsReply]):
     """Return prompts, oldest first."""
 
-    after: After = None
-    limit: Limit = 100
+    order: str | None = ordered("name", "created_at")
     name_contains: NameContains = None
     dataset_id: str | None = Field(None, description="Only the prompts of this dataset.")
 

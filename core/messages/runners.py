@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from core.messages.base import Command, Message, Part, Query, Value
-from core.messages.common import LARGEST_COUNT, Name
+from core.messages.base import Command, Message, Part, Value
+from core.messages.common import LARGEST_COUNT, Limit, Name, Page, PagedQuery, ordered
 from core.types import Order
 
 Amount = Annotated[float, Field(allow_inf_nan=False)]
@@ -56,7 +56,7 @@ class RegisteredReply(Value):
     next_report_seconds: float
 
 
-class RunnersReply(Value):
+class RunnersReply(Page):
     """The registered runners."""
 
     runners: list[RunnerMetadata]
@@ -190,8 +190,11 @@ class RunnerReply(Value):
     runner: RunnerMetadata
 
 
-class ListRunners(Query[RunnersReply]):
+class ListRunners(PagedQuery[RunnersReply]):
     """Return the runners that ever registered and were not forgotten."""
+
+    limit: Limit = 1000
+    order: str | None = ordered("host", "cpus", "memory", "registered_at", "last_seen_at")
 
 
 class DrainRunner(Command[RunnerReply]):

@@ -36,7 +36,8 @@ class Studio(StudioClient):
             rows = [DatasetMetadata(id=id, name=name, type="project_csv") for id, name in named.items()]
             rows = [row for row in rows if (message.name_contains or "") in row.name]
             begin = next((at for at, row in enumerate(rows, 1) if row.id == message.after), 0)
-            return DatasetsReply(datasets=rows[begin : begin + 1], has_more=begin + 1 < len(rows))
+            page = rows[begin : begin + 1]
+            return DatasetsReply(datasets=page, has_more=begin + 1 < len(rows), ends=page[0].id if page else None)
         if isinstance(message, ListConfigs):
             mine = ConfigMetadata(id="c-1", type="lora_config", config="{}", description="mine")
             return ConfigsReply(configs=[mine, ConfigMetadata(id="c-2", type="custom", config="{}")])

@@ -197,6 +197,6 @@ SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "series": _series,
 }
 # Told when there is something to count.
-COUNTS = {"more_rows", "freed_bytes"}
+COUNTS = {"more_rows", "freed_bytes", "total", "matching"}
 # What only programs go on with.
-INTERNAL = {"records_id", "offset", "oldest", "has_more"}
+INTERNAL = {"records_id", "offset", "oldest", "has_more", "has_before", "begins", "ends"}

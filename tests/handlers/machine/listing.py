@@ -82,8 +82,7 @@ class List(Look):
         return expected()
 
     def _is_place(self, model: Model, id: str) -> bool:
-        table = "jobs" if self.table in ONES else self.table
-        return model.get(table, id) is not None
+        return model.get(self.table, id) is not None
 
     def check(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
         wanted, more = self.page(model, payload)
