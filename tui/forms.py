@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -20,79 +20,19 @@ from core.rules import Breach
 from tui.cli.fields import bare
 from tui.cli.references import REFERENCES
 from tui.cli.verbs import VERBS
+from tui.grouping import CONFIG_KINDS, GROUPS, HIDDEN, LONG, PATHS, WHEN, When
+from tui.labels import TITLES, label
 
-LONG = {"prompt_template", "input_template", "completion_template", "config"}
 # What is chosen from and is no enumeration.
 CHOICES = {("StartFineTuningJob", "preset"): tuple(presets())}
-CONFIG_KINDS = {
-    "training_arguments_config_id": "training_arguments",
-    "lora_config_id": "lora_config",
-    "model_bnb_config_id": "bitsandbytes_config",
-    "adapter_bnb_config_id": "bitsandbytes_config",
-    "user_config_id": "custom",
-    "axolotl_config_id": "axolotl",
-    "generation_config": "generation_config",
-}
-LEFT_OUT = {"promote_dataset_id", "promote_prompt_id"}  # not chosen for people, even where there is but one
-GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    "StartFineTuningJob": (
-        ("What to train", ("adapter_name", "base_model_id", "dataset_id", "prompt_id", "chat_template")),
-        (
-            "How",
-            (
-                "preset",
-                "method",
-                "training_arguments_config_id",
-                "lora_config_id",
-                "model_bnb_config_id",
-                "num_epochs",
-                "learning_rate",
-                "max_length",
-                "packing",
-                "loss_on",
-                "length_grouped",
-            ),
-        ),
-        (
-            "Rows",
-            (
-                "dataset_fraction",
-                "train_test_split",
-                "train_splits",
-                "eval_split",
-                "early_stopping_patience",
-                "keep_best",
-            ),
-        ),
-        ("Where", ("num_cpu", "num_gpu", "num_memory", "num_workers", "priority", "out_dir", "auto_add_adapter")),
-        ("Register it if it is better", ("promote_as", "promote_metric", "promote_dataset_id", "promote_prompt_id")),
-        ("More", ()),
-    ),
-    "ExportModel": (
-        ("What", ("adapter_id", "base_model_id", "type", "model_name", "model_description")),
-        ("Model registry", ("merge", "alias")),
-        ("Hugging Face Hub", ("hub_name", "private")),
-        ("Where and how", ("artifact_location", "generation_config")),
-        ("On", ("num_cpu", "num_gpu", "num_memory", "priority")),
-    ),
-}
 PRESET_FIELDS = {name for preset in presets().values() for name in preset["fields"]}
-HIDDEN = {
-    "StartFineTuningJob": {
-        "training_arguments_config",
-        "lora_config",
-        "model_bnb_config",
-        "adapter_bnb_config",
-        "user_config",
-    },
-    "StartEndpoint": {"key_sha256"},  # the form makes a key itself
-    "AddPrompt": {"id", "type"},  # one is given out, and there is one type
-}
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a form. `kind` is text, long, number, switch, choice, reference, several or pairs; `path` its place in the payload."""
+    """One field of a form. `kind` is text, path, long, lines, number, switch, choice, reference, several or pairs; `path` its
+    place in the payload; `label` what people call it; `when` another field and the values of it with which it is asked for.
+    """
 
     name: str
     path: tuple[str, ...]
@@ -100,66 +40,79 @@ class Field:
     default: Any
     hint: str
     group: str
+    label: str = ""
     choices: tuple[str, ...] = ()
     whole: bool = False
-    many: bool = False
     aliases: tuple[str, ...] = ()
+    when: When | None = None
 
     @property
     def key(self) -> str:
         """The field's name in breaches: its path."""
         return ".".join(self.path)
 
+    @property
+    def id(self) -> str:
+        """The same, as a part of widgets' ids."""
+        return "-".join(self.path)
+
     def is_meant(self, by: str) -> bool:
         """Whether a breach's field is this one, by its path, its last part, or the name that the guide's tables have for it."""
         return by in (self.key, *self.aliases) or by.startswith(f"{self.key}.") or self.key.endswith(f".{by}")
 
+    def asked(self, values: Mapping[str, Any]) -> bool:
+        """Whether the form asks for it while the others have these values; "*" stands for any."""
+        if self.when is None:
+            return True
+        other, wanted = self.when
+        value = str(values.get(other) or "")
+        return value in wanted or ("*" in wanted and bool(value.strip()))
+
 
 def fields(name: str) -> list[Field]:
-    """The fields of the message's form, grouped."""
+    """The fields of the message's form, grouped; what no group names comes last."""
     found = {field.name: field for field in _fields(name, REGISTRY[name].model_fields, ())}
-    ordered = []
-    for group, names in GROUPS.get(name, (("", ()),)):
-        chosen = names or [each for each in found if all(each not in listed for _, listed in GROUPS.get(name, ()))]
-        ordered += [Field(**{**vars(found[each]), "group": group}) for each in chosen]
-    return ordered
+    groups = GROUPS.get(name, ())
+    listed = {each for _, names in groups for each in names}
+    rest = ("More" if groups else "", tuple(each for each in found if each not in listed))
+    return [replace(found[each], group=group) for group, names in (*groups, rest) for each in names]
 
 
 def _fields(name: str, model: Mapping[str, FieldInfo], above: tuple[str, ...]) -> Iterator[Field]:
     for field, info in model.items():
-        if field in HIDDEN.get(name, set()):
+        if field in HIDDEN.get(name, ()):
             continue
         kind = bare(info.annotation)
         if isinstance(kind, type) and issubclass(kind, Part):
             yield from _fields(name, kind.model_fields, (*above, field))
             continue
-        default = None if info.is_required() or info.default_factory is not None else info.default
         choices = known_choices(info) or CHOICES.get((name, field), ())
         yield Field(
-            field,
-            (*above, field),
-            _kind(name, field, kind, choices),
-            default,
-            info.description or "",
-            "",
-            choices,
-            kind is int,
-            get_origin(kind) is list and get_args(kind)[0] is str,
-            tuple(str(each) for each in getattr(info.validation_alias, "choices", ())),
+            name=field,
+            path=(*above, field),
+            kind=_kind(field, kind, choices),
+            default=None if info.is_required() or info.default_factory is not None else info.default,
+            hint=info.description or "",
+            group="",
+            label=label(name, field),
+            choices=choices,
+            whole=kind is int,
+            aliases=tuple(str(each) for each in getattr(info.validation_alias, "choices", ())),
+            when=WHEN.get((name, field)),
         )
 
 
-def _kind(name: str, field: str, kind: Any, choices: tuple[str, ...]) -> str:
+def _kind(field: str, kind: Any, choices: tuple[str, ...]) -> str:
+    named = {**dict.fromkeys(CONFIG_KINDS, "reference"), "model_adapter_combinations": "pairs"}
+    named |= {**dict.fromkeys(LONG, "long"), **dict.fromkeys(PATHS, "path")}
     if choices:
         return "choice"
-    if field in REFERENCES and field.endswith("_ids"):
-        return "several"
-    if field in REFERENCES or field in CONFIG_KINDS:
-        return "reference"
-    if field == "model_adapter_combinations":
-        return "pairs"
-    if field in LONG:
-        return "long"
+    if field in REFERENCES:
+        return "several" if field.endswith("_ids") else "reference"
+    if field in named:
+        return named[field]
+    if get_origin(kind) is list and bare(get_args(kind)[0]) is str:
+        return "lines"
     if kind is bool:
         return "switch"
     return "number" if kind in (int, float) else "text"
@@ -168,12 +121,13 @@ def _kind(name: str, field: str, kind: Any, choices: tuple[str, ...]) -> str:
 def payload(form: list[Field], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """(the payload that the values make, what can't be read by field); fields left at their default are left out.
 
-    The default is the preset's, where one is chosen: it gives what is left out.
+    The default is the preset's, where one is chosen: it gives what is left out. What is not asked for is left out too.
     """
     made: dict[str, Any] = {}
     wrong: dict[str, str] = {}
-    preset = preset_values(values.get("preset"))
-    for field in form:
+    asked = [field for field in form if field.asked(values)]
+    preset = preset_values(values.get("preset")) if any(field.name == "preset" for field in asked) else {}
+    for field in asked:
         try:
             value = _read(field, values.get(field.key))
         except ValueError as error:
@@ -194,8 +148,10 @@ def _read(field: Field, value: Any) -> Any:
         return _number(field, str(value).strip())
     if field.kind == "pairs":
         return [_pair(each) for each in str(value).split()]
-    if field.many:
+    if field.kind == "several":
         return str(value).split()
+    if field.kind == "lines":
+        return [each.strip() for each in str(value).splitlines() if each.strip()]
     return value if field.kind != "long" or value else None
 
 
@@ -267,5 +223,5 @@ def _word(value: Any) -> str:
 
 
 def title(message: type[Message[Any]]) -> str:
-    """What the form is for: the first clause of what the message says of itself."""
-    return re.split(r"[.:;]", (message.__doc__ or message.__name__).strip(), maxsplit=1)[0]
+    """What the form is called: the guide's page, else the first clause of what the message says of itself."""
+    return TITLES.get(message.__name__) or re.split(r"[.:;]", (message.__doc__ or message.__name__).strip(), maxsplit=1)[0]
