@@ -23,6 +23,7 @@ from tui.cli.verbs import VERBS
 from tui.grouping import CONFIG_KINDS, GROUPS, HIDDEN, LONG, PATHS, WHEN, When
 from tui.labels import TITLES, label
 
+NOTE = "note: "  # how what only is worth knowing begins
 # What is chosen from and is no enumeration.
 CHOICES = {("StartFineTuningJob", "preset"): tuple(presets())}
 PRESET_FIELDS = {name for preset in presets().values() for name in preset["fields"]}
@@ -172,7 +173,7 @@ def by_field(form: list[Field], breaches: list[Breach]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for breach in breaches:
         key = next((field.key for field in form if field.is_meant(breach.field)), "")
-        mark = "" if breach.severity.value == "ERROR" else "note: "
+        mark = "" if breach.severity.value == "ERROR" else NOTE
         found.setdefault(key, []).append(f"{mark}{breach.message} ({breach.rule})")
     return found
 
@@ -224,4 +225,6 @@ def _word(value: Any) -> str:
 
 def title(message: type[Message[Any]]) -> str:
     """What the form is called: the guide's page, else the first clause of what the message says of itself."""
-    return TITLES.get(message.__name__) or re.split(r"[.:;]", (message.__doc__ or message.__name__).strip(), maxsplit=1)[0]
+    return (
+        TITLES.get(message.__name__) or re.split(r"[.:;]", (message.__doc__ or message.__name__).strip(), maxsplit=1)[0]
+    )

@@ -120,6 +120,30 @@ CHOICES_HERE: dict[tuple[str, str], str] = {
     ("engine", "studio"): "the studio's own",
     ("engine", "vllm"): "vLLM",
 }
+UNSET: dict[str, str] = {  # what holds where nothing stands in a field that may stay empty
+    "preset": "none",
+    "fine_tuning_job_id": "none",
+    "num_epochs": "as the training arguments say",
+    "learning_rate": "as the training arguments say",
+    "early_stopping_patience": "never stop early",
+    "eval_split": "validation, eval or test",
+    "dist_cpu": "as above",
+    "dist_gpu": "as above",
+    "dist_mem": "as above",
+    "out_dir": "data/adapters",
+    "promote_as": "not registered",
+    "promote_dataset_id": "the rows that are held out",
+    "promote_prompt_id": "the training's own",
+    "user_script": "none",
+    "user_config_id": "none",
+    "axolotl_config_id": "choose one",
+    "artifact_location": "data/exports",
+    "alias": "none",
+    "model_bnb_config_id": "none",
+    "adapter_bnb_config_id": "none",
+    "model_bnb_config": "none",
+    "adapter_bnb_config": "none",
+}
 TITLES: dict[str, str] = {
     "StartFineTuningJob": "Train a New Adapter",
     "AddDataset": "Import Datasets",
@@ -148,3 +172,8 @@ def label(message: str, field: str) -> str:
 def choice(field: str, value: str) -> str:
     """What one of a field's values is called."""
     return CHOICES_HERE.get((field, value)) or CHOICES.get(value) or value.replace("_", " ")
+
+
+def unset(field: str) -> str:
+    """What holds where nothing stands in the field; empty where something has to, or where nothing follows."""
+    return UNSET.get(field, "")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from core.settings import settings
 from tui.view import pages
 
 
@@ -18,3 +22,12 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def jobs_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "FIRST", "jobs")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the dashboard keeps between its starts lies in a home of each test's own."""
+    monkeypatch.setenv("FTS_HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from textual.events import Key
 from textual.pilot import Pilot
-from textual.widgets import Input, Select, SelectionList, Static
+from textual.widgets import Input, SelectionList
 
 from core.messages import REGISTRY
 from core.messages.adapters import AdapterMetadata
@@ -36,6 +36,7 @@ from tui.theme import PAINT
 from tui.view.fit import widths
 from tui.view.kinds import KINDS
 from tui.widgets.banner import Banner
+from tui.widgets.choice import Choice
 from tui.widgets.table import StudioTable
 
 SIZES = [(80, 24), (160, 50)]
@@ -211,7 +212,7 @@ async def test_the_form_shows_breaches_at_their_fields_until_they_are_mended(stu
         screen.query_one("#input-num_cpu", Input).value = "2"
         studio.refusal = [Breach(rule="FT-014", field="dataset_id", message="there is no dataset")]
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: screen.query_one("#breach-dataset_id", Static).display)
+        await until(pilot, lambda: [each for each in screen.query("#breach-dataset_id") if each.display])
         assert "FT-014" in shown(pilot.app)
         studio.refusal = []
         await pilot.press("ctrl+s")
@@ -228,19 +229,21 @@ async def test_a_preset_shows_what_it_gives_and_leaves_what_was_typed(studio: Fa
         dashboard.push_screen(form)
 
         def sent() -> dict[str, Any]:
-            return {name: value for name, value in form._payload()[0].items() if name in {"preset", *PRESET_FIELDS}}
+            return {
+                name: value for name, value in form.fields.payload()[0].items() if name in {"preset", *PRESET_FIELDS}
+            }
 
         await until(pilot, lambda: form.is_mounted and form.query("#input-preset"))
-        form.query_one("#input-length_grouped", Select).value = "yes"
-        await until(pilot, lambda: "length_grouped" in form.touched)
-        form.query_one("#input-preset", Select).value = "fast"
-        await until(pilot, lambda: form.query_one("#input-packing", Select).value == "no")
+        form.query_one("#input-length_grouped", Choice).value = "yes"
+        await until(pilot, lambda: "length_grouped" in form.fields.touched)
+        form.query_one("#input-preset", Choice).value = "fast"
+        await until(pilot, lambda: form.query_one("#input-packing", Choice).value == "no")
         assert sent() == {"preset": "fast"}
-        form.query_one("#input-packing", Select).value = "yes"
-        await until(pilot, lambda: "packing" in form.touched)
+        form.query_one("#input-packing", Choice).value = "yes"
+        await until(pilot, lambda: "packing" in form.fields.touched)
         assert sent() == {"preset": "fast", "packing": True}
-        form.query_one("#input-preset", Select).value = "guide"
-        await until(pilot, lambda: form.query_one("#input-loss_on", Select).value == "all")
+        form.query_one("#input-preset", Choice).value = "guide"
+        await until(pilot, lambda: form.query_one("#input-loss_on", Choice).value == "all")
         assert sent() == {"preset": "guide", "length_grouped": True}
 
 
@@ -401,18 +404,19 @@ def test_a_form_is_called_by_what_fits_the_screen_and_begins_with_what_is_wanted
     assert fields(name)[0].name != "id"
 
 
-async def test_a_form_that_was_typed_into_asks_before_it_goes(studio: FakeStudio) -> None:
+async def test_what_was_typed_into_a_form_that_was_left_is_offered_again(studio: FakeStudio) -> None:
     dashboard = app(studio)
     async with dashboard.run_test(size=(100, 30)) as pilot:
         dashboard.show_form("AddDataset")
         await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
-        dashboard.screen.query(Input).first().focus()
-        await pilot.press("a", "escape")
-        await until(pilot, lambda: "What was typed is lost" in shown(dashboard))
-        await pilot.press("n")
-        assert isinstance(dashboard.screen, FormScreen)
-        await pilot.press("escape", "y")
+        dashboard.screen.query_one("#input-name", Input).focus()
+        await pilot.press(*"tick", "escape")
         await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
+        dashboard.show_form("AddDataset")
+        await until(pilot, lambda: "ctrl+r brings them back" in shown(dashboard))
+        assert dashboard.screen.query_one("#input-name", Input).value == ""
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: dashboard.screen.query_one("#input-name", Input).value == "tick")
 
 
 async def test_a_form_that_nobody_typed_into_goes_at_once(studio: FakeStudio) -> None:
@@ -423,7 +427,7 @@ async def test_a_form_that_nobody_typed_into_goes_at_once(studio: FakeStudio) ->
         form = dashboard.screen
         await until(pilot, lambda: bool(form.query("#input-num_gpu")))
         await until(pilot, lambda: form.query_one("#input-num_gpu", Input).value == "0")
-        await until(pilot, lambda: form.query_one("#input-dataset_id", Select).value == "d1")
+        await until(pilot, lambda: form.query_one("#input-dataset_id", Choice).value == "d1")
         await pilot.pause()
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
@@ -471,7 +475,8 @@ async def test_what_is_typed_at_once_behind_a_tab_goes_to_the_next_field(studio:
         typed = [("tab", None), *((each, each) for each in "rows"), ("tab", None), *((each, each) for each in "csv")]
         for key, character in typed:
             dashboard.post_message(Key(key, character))
-        await until(pilot, lambda: [each.value for each in dashboard.screen.query(Input)][:2] == ["rows", "csv"])
+        inputs = [dashboard.screen.query_one(f"#input-{name}", Input) for name in ("location", "name")]
+        await until(pilot, lambda: [each.value for each in inputs] == ["rows", "csv"])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from textual.widgets import Input, Select
+from textual.widgets import Input
 
 from core.keys import hash_of
 from core.messages.endpoints import StartEndpoint
@@ -16,6 +16,7 @@ from tests.tui.test_snapshots import at
 from tui.app import Dashboard
 from tui.screens.endpoint import EndpointScreen
 from tui.view.calling import curl
+from tui.widgets.choice import Choice
 
 SIZES = [(80, 24), (160, 50)]
 Compare = Callable[..., bool]
@@ -64,7 +65,7 @@ async def test_the_key_is_shown_once_after_the_start() -> None:
         await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
         form = dashboard.screen
         model = studio.rows["models"][0].id
-        await until(pilot, lambda: form.query_one("#input-base_model_id", Select).value == model)  # there is one
+        await until(pilot, lambda: form.query_one("#input-base_model_id", Choice).value == model)  # there is one
         form.query_one("#input-name", Input).value = "support"
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(dashboard.screen, EndpointScreen) and "key  fts-" in shown(dashboard))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
-from textual.widgets import Input, Select
+from textual.widgets import Input
 
 from core.rules import Breach
 from tests.tui.fake import HOSTILE, FakeStudio, filled, plan, too_large
@@ -17,6 +17,7 @@ from tui.app import Dashboard
 from tui.screens.form import FormScreen
 from tui.view import planned
 from tui.widgets import preflight
+from tui.widgets.choice import Choice
 from tui.widgets.preflight import Preflight
 
 WIDE, NARROW = (160, 50), (80, 24)
@@ -25,7 +26,7 @@ Compare = Callable[..., bool]
 
 @pytest.fixture
 def studio(monkeypatch: pytest.MonkeyPatch) -> FakeStudio:
-    monkeypatch.setattr(preflight, "PAUSE", 0.05)
+    monkeypatch.setattr(Preflight, "PAUSE", 0.05)
     monkeypatch.setattr(preflight, "LOOK", 0.02)
     made = filled()
     made.plan = plan()
@@ -81,7 +82,7 @@ async def test_it_is_planned_once_when_typing_rests_and_not_for_what_changes_not
     async with app(studio).run_test(size=WIDE) as pilot:
         form = await opened(pilot)
         await until(pilot, lambda: studio.plans == 1 and "655 to train on" in shown(pilot.app))
-        monkeypatch.setattr(preflight, "PAUSE", 0.4)
+        monkeypatch.setattr(Preflight, "PAUSE", 0.4)
         for text in ("1", "12", "128"):
             value(form, "max_length", text)
             await pilot.pause(0.05)
@@ -108,7 +109,7 @@ async def test_whoever_leaves_the_form_needs_no_plan(studio: FakeStudio) -> None
     studio.plan = None
     async with app(studio).run_test(size=WIDE) as pilot:
         form = await opened(pilot)
-        await until(pilot, lambda: form.preflight is not None and form.preflight.id_ == "plan-1")
+        await until(pilot, lambda: form.query_one(Preflight).id_ == "plan-1")
         pilot.app.pop_screen()
         await until(pilot, lambda: [each.id for each in asked(studio, "CancelJob")] == ["plan-1"])
 
@@ -144,7 +145,7 @@ async def test_a_form_that_breaks_its_own_rules_is_not_planned(studio: FakeStudi
         await until(pilot, lambda: "FT-104" in shown(pilot.app))
         await pilot.pause(0.3)
         assert studio.plans == 1
-        form.query_one("#input-base_model_id", Select).value = Select.NULL
+        form.query_one("#input-base_model_id", Choice).value = None
         value(form, "max_length", "64")
         await pilot.pause(0.6)
         assert studio.plans == 1
@@ -160,10 +161,10 @@ async def test_a_narrow_screen_has_the_plan_in_a_line_and_all_of_it_at_a_key(stu
         assert "15% learned" not in shown(pilot.app)
         await pilot.press("ctrl+p")
         await until(pilot, lambda: "15% learned" in shown(pilot.app))
-        assert "adapter name" not in shown(pilot.app)
+        assert "Longest row" not in shown(pilot.app)
         await pilot.press("ctrl+p")
-        await until(pilot, lambda: "adapter name" in shown(pilot.app))
-        assert form.focused is not None and form.focused is not form.preflight
+        await until(pilot, lambda: "Longest row" in shown(pilot.app))
+        assert form.focused is not None and form.focused is not form.beside
 
 
 async def test_only_the_form_of_a_training_has_a_plan(studio: FakeStudio) -> None:

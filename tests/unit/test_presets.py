@@ -50,5 +50,5 @@ def test_what_was_filled_in_means_the_same_when_it_is_sent_on() -> None:
 def test_a_form_sends_what_differs_from_the_chosen_preset() -> None:
     form = forms.fields("StartFineTuningJob")
     shown = {field.key: field.default for field in form} | {"preset": "fast", "loss_on": "completion", "packing": True}
-    made, wrong = forms.payload(form, {**shown, "length_grouped": True, "train_splits": "train extra"})
+    made, wrong = forms.payload(form, {**shown, "length_grouped": True, "train_splits": "train\nextra"})
     assert made == {"preset": "fast", "packing": True, "train_splits": ["train", "extra"]} and not wrong

@@ -137,3 +137,15 @@ def short(id: str | None) -> str:
     """The beginning of an id, enough to tell it from others; one that a person chose is shown whole."""
     text = plain(id or "", limit=64)
     return text[:8] if _UUID.match(text) else plain(text, limit=24)
+
+
+def made(message: str, value: Mapping[str, Any], notes: str = "") -> str:
+    """What a form has done: what was added, under its name."""
+    about = next((each for each in value.values() if isinstance(each, Mapping)), {})
+    noun = next((name for name, each in value.items() if isinstance(each, Mapping)), "").replace("_", " ")
+    name = about.get("name") or about.get("adapter_name") or about.get("description") or short(str(about.get("id", "")))
+    verb = "changed" if message.startswith("Edit") else "added" if message.startswith("Add") else "queued"
+    if value.get("deduplicated"):
+        verb = "there already: it is used"
+    told = f"{noun} {plain(name, limit=60)}: {verb}" if noun else "done"
+    return f"{told}. {notes}" if notes else told

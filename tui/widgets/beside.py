@@ -64,6 +64,10 @@ class Beside(VerticalScroll):
         """What of the payload the answer depends on; None when it can't be asked yet."""
         raise NotImplementedError
 
+    def sound(self, payload: Mapping[str, Any]) -> bool:
+        """Whether what the form says can be asked about."""
+        return True
+
     def of(self, payload: Mapping[str, Any], *, sound: bool) -> None:
         """The form says this now; `sound` tells whether it breaks none of its own rules. Asked once it stays so."""
         asked = self.wanted(payload)

@@ -13,18 +13,18 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Input, Select, SelectionList, Static, TextArea
+from textual.widgets import Input, SelectionList, Static, TextArea
 
 from core.text import plain
 from tui import labels
 from tui.forms import Field
 from tui.view import words
+from tui.widgets.choice import Choice, Option
 from tui.widgets.pathinput import PathInput
-from tui.widgets.typed import SafeArea, SafeInput, safe
 
-Option = tuple[str, str]  # what is shown, the value
 MARKED, UNMARKED = "[x] ", "[ ] "
-LABEL = 26  # cells
+CHOOSE = "choose one"
+NONE_YET = "none yet; ctrl+n adds one"
 
 
 class Marks(SelectionList[str]):
@@ -53,43 +53,35 @@ class FieldBox(Vertical):
     def __init__(self, message: str, field: Field, value: Any, unchosen: str) -> None:
         super().__init__(classes="field", id=f"field-{field.id}")
         self.message, self.field, self.unchosen = message, field, unchosen
-        self.given = ("", "")  # what was written into it, as it is shown and as it was
+        self.breach: Static | None = None
         self.input = self._input(value)
 
     def compose(self) -> ComposeResult:
-        """Label and input in a line; what is wrong below."""
+        """Label and input in a line; what is wrong comes below, when there is something."""
         with Horizontal(classes="line"):
             yield Static(Content(f"  {self.field.label}"), classes="label", markup=False)
             yield self.input
-        yield Static("", classes="breach", id=f"breach-{self.field.id}", markup=False)
 
     def _input(self, value: Any) -> Widget:
         id, kind = f"input-{self.field.id}", self.field.kind
         if kind in ("choice", "switch", "reference"):
-            options, chosen = self._options(value)
-            return Select(options, prompt=self.unchosen, value=chosen, id=id, compact=True)
+            return Choice(*self._options(value), self.unchosen, id, few=kind != "reference")
         if kind in ("pairs", "several"):
             return Marks(id=id, compact=True)
         if kind in ("long", "lines"):
-            return SafeArea(self._shown(value), id=id, tab_behavior="focus", compact=True)
+            return TextArea(written(self.field, value), id=id, tab_behavior="focus", compact=True, classes=kind)
         if kind == "path":
-            return PathInput(self.message, self._shown(value), id=id)
-        return SafeInput(self._shown(value), id=id, compact=True)
+            return PathInput(self.message, written(self.field, value), id=id)
+        return Input(written(self.field, value), placeholder=self.unchosen, id=id, compact=True)
 
-    def _shown(self, value: Any) -> str:
-        """The value as text that can be shown; what it was is sent as long as nobody changes it."""
-        whole = written(self.field, value)
-        self.given = (safe(whole), whole)
-        return self.given[0]
-
-    def _options(self, value: Any) -> tuple[list[tuple[Content, str]], Any]:
+    def _options(self, value: Any) -> tuple[list[Option], str | None]:
         field = self.field
-        options = [(Content(labels.choice(field.name, each)), each) for each in field.choices]
+        options = [(labels.choice(field.name, each), each) for each in field.choices]
         if field.kind == "switch":
-            options, value = [(Content("yes"), "yes"), (Content("no"), "no")], "yes" if value else "no"
-        elif field.kind == "reference" and value:
-            options = [(Content(words.short(value)), value)]  # until its list is there, it is sent as it is
-        return options, value if value in [each for _, each in options] else Select.NULL
+            return [("yes", "yes"), ("no", "no")], "yes" if value else "no"
+        if field.kind == "reference" and value:
+            options = [(words.short(str(value)), str(value))]  # until its list is there, it is sent as it is
+        return options, str(value) if value else None
 
     @property
     def value(self) -> Any:
@@ -97,35 +89,26 @@ class FieldBox(Vertical):
         widget = self.input
         if isinstance(widget, SelectionList):
             return " ".join(widget.selected)
-        if isinstance(widget, Select):
-            value = None if widget.value is Select.NULL else widget.value
-            return value == "yes" if self.field.kind == "switch" else value
-        text = widget.text if isinstance(widget, TextArea) else widget.value  # type: ignore[attr-defined]
-        return self.given[1] if text == self.given[0] else text
+        if isinstance(widget, Choice):
+            return widget.value == "yes" if self.field.kind == "switch" else widget.value
+        return widget.text if isinstance(widget, TextArea) else widget.value  # type: ignore[attr-defined]
 
     def put(self, value: Any) -> None:
         """Write or choose the value."""
         widget = self.input
         if isinstance(widget, SelectionList):
             widget.deselect_all()
-            known = {option.value for option in widget.options}
+            known = {widget.get_option_at_index(at).value for at in range(widget.option_count)}
             for each in str(value or "").split():
                 if each in known:
                     widget.select(each)
-        elif isinstance(widget, Select):
-            if self.field.kind == "switch":
-                widget.value = "yes" if value else "no"
-            elif value and value not in [each for _, each in widget._options]:
-                self.offer([*self._offered(), (words.short(str(value)), str(value))], value)
-            else:
-                widget.value = value or Select.NULL
+        elif isinstance(widget, Choice):
+            switch = "yes" if value else "no"
+            widget.value = switch if self.field.kind == "switch" else str(value) if value else None
         elif isinstance(widget, TextArea):
-            widget.text = self._shown(value)
+            widget.text = written(self.field, value)
         else:
-            widget.value = self._shown(value)  # type: ignore[attr-defined]
-
-    def _offered(self) -> list[Option]:
-        return [(str(text), str(each)) for text, each in self.input._options if each is not Select.NULL]  # type: ignore[attr-defined]
+            widget.value = written(self.field, value)  # type: ignore[attr-defined]
 
     def offer(self, options: Sequence[Option], wanted: Any) -> None:
         """Let choose from these; what is `wanted`, or was chosen, is chosen."""
@@ -133,36 +116,37 @@ class FieldBox(Vertical):
             marked = str(wanted or "").split() or list(self.input.selected)
             self.input.clear_options()
             self.input.add_options([(Content(plain(name, limit=100)), id, id in marked) for name, id in options])
-            return
-        select: Any = self.input
-        wanted = wanted or (None if select.value is Select.NULL else select.value)
-        if wanted and wanted not in [id for _, id in options]:
-            options = [*options, (words.short(str(wanted)), str(wanted))]
-        select.prompt = self.unchosen if options else self.none_yet
-        select.set_options([(Content(plain(name, limit=60)), id) for name, id in options])
-        if wanted:
-            select.value = wanted
-
-    @property
-    def none_yet(self) -> str:
-        """What stands where there is nothing to choose from."""
-        return "none yet; ctrl+n adds one"
+        elif isinstance(self.input, Choice):
+            value = wanted or self.input.value
+            if value and value not in [id for _, id in options]:
+                options = [*options, (words.short(str(value)), str(value))]
+            self.input.offer(options, self.unchosen)
+            self.input.value = str(value) if value else None
 
     def blame(self, texts: Sequence[str]) -> None:
         """Show what is wrong with it."""
-        box = self.query_one(".breach", Static)
-        box.display = bool(texts)
-        box.update(Content("\n".join(f"✗ {plain(text, limit=300)}" for text in texts)))
+        if self.breach is None and texts:
+            self.breach = Static("", classes="breach", id=f"breach-{self.field.id}", markup=False)
+            self.mount(self.breach)
+        if self.breach is not None:
+            self.breach.display = bool(texts)
+            self.breach.update(Content("\n".join(f"✗ {plain(text, limit=300)}" for text in texts)))
 
     @property
     def blamed(self) -> bool:
         """Whether something is wrong with it."""
-        return bool(self.query_one(".breach").display)
+        return self.breach is not None and bool(self.breach.display)
 
     def need(self, needed: bool) -> None:
         """Say in the empty field that something has to stand there."""
         if isinstance(self.input, Input):
-            self.input.placeholder = "needed" if needed else ""
+            self.input.placeholder = "needed" if needed else self.unchosen
+        elif isinstance(self.input, Choice):
+            if not self.input.options:
+                self.input.prompt = NONE_YET if needed or self.unchosen == CHOOSE else self.unchosen
+            else:
+                self.input.prompt = f"{CHOOSE} (needed)" if needed else self.unchosen.replace(CHOOSE, "none")
+            self.input.refresh()
 
     def focused_is(self, here: bool) -> None:
         """Point at the label of the field that has the focus."""

@@ -7,8 +7,7 @@ from typing import Any
 
 from textual.message import Message
 from textual.suggester import Suggester
-
-from tui.widgets.typed import SafeInput
+from textual.widgets import Input
 
 SUFFIXES = {  # what is chosen beside a path -> how the file's name ends
     "project_csv": [".csv"],
@@ -37,7 +36,7 @@ class Candidates(Suggester):
         return next((each for each in found if each.startswith(value) and each != value), None)
 
 
-class PathInput(SafeInput):
+class PathInput(Input):
     """Tab, or the right arrow at the end, takes what is suggested; a directory's end is a slash."""
 
     class Found(Message):

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from core.errors import StudioError
+from core.messages.base import faults
+from core.rules import refusing
 from core.text import plain
 from tui.view import planned
 from tui.widgets.beside import Beside
@@ -46,9 +48,9 @@ class Preflight(Beside):
         """All but what a plan does not depend on."""
         return {name: value for name, value in payload.items() if name not in INDIFFERENT}
 
-    def of(self, payload: Mapping[str, Any], *, sound: bool) -> None:
-        """The form says this now; nothing is planned before it names what it takes."""
-        super().of(payload, sound=sound and all(payload.get(name) for name in NEEDED))
+    def sound(self, payload: Mapping[str, Any]) -> bool:
+        """Nothing is planned before the form names what it takes, or while it breaks a rule."""
+        return all(payload.get(name) for name in NEEDED) and not refusing(faults("PlanFineTuningJob", payload))
 
     def give_up(self) -> None:
         """The runner is told to stop as well."""

@@ -1,0 +1,79 @@
+"""A list to choose one from: what is typed leaves what holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from core.text import plain
+
+NOTHING = ""  # the value of the line that chooses none
+
+
+class PickerScreen(ModalScreen[str | None]):
+    """Answers the value, or None when it was left. `text` is what was typed before it opened."""
+
+    CSS_PATH = "../styles/picker.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "leave"),
+        Binding("down", "move('cursor_down')", "down", priority=True),
+        Binding("up", "move('cursor_up')", "up", priority=True),
+        Binding("pagedown", "move('page_down')", "a page down", priority=True),
+        Binding("pageup", "move('page_up')", "a page up", priority=True),
+        Binding("ctrl+c", "app.quit", "quit"),
+    ]
+
+    def __init__(self, options: Sequence[tuple[str, str]], value: str, text: str = "") -> None:
+        super().__init__()
+        self.options, self.value, self.text = list(options), value, text
+
+    def compose(self) -> ComposeResult:
+        """What is typed, what is left, and how many."""
+        with Vertical():
+            yield Input(self.text, placeholder="type to find", select_on_focus=False, compact=True)
+            yield OptionList(markup=False, compact=True)
+            yield Static("", id="counted", markup=False)
+
+    def on_mount(self) -> None:
+        """On what is chosen now."""
+        self.query_one(OptionList).can_focus = False
+        self._show()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Typed."""
+        self.text = event.value
+        self._show()
+
+    def _show(self) -> None:
+        words = self.text.casefold().split()
+        self.left = [(text, value) for text, value in self.options if all(each in text.casefold() for each in words)]
+        shown = self.query_one(OptionList)
+        shown.clear_options()
+        shown.add_options([Option(Content(plain(text, limit=100))) for text, _ in self.left])
+        values = [value for _, value in self.left]
+        if values:
+            shown.highlighted = values.index(self.value) if self.value in values and not words else 0
+        told = f"{len(self.left)} of {len(self.options)}   enter takes it   esc leaves"
+        self.query_one("#counted", Static).update(Content(told))
+
+    def action_move(self, how: str) -> None:
+        """The arrows move in the list while one types."""
+        getattr(self.query_one(OptionList), f"action_{how}")()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter."""
+        at = self.query_one(OptionList).highlighted
+        if at is not None and at < len(self.left):
+            self.dismiss(self.left[at][1])
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A click."""
+        self.dismiss(self.left[event.option_index][1])

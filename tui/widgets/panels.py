@@ -1,0 +1,14 @@
+"""Which form has which panel beside it."""
+
+from __future__ import annotations
+
+from tui.widgets.beside import Beside
+
+
+def panel_of(message: str) -> Beside | None:
+    """The panel of a message's form; none where there is nothing to see before it is sent."""
+    if message == "StartFineTuningJob":
+        from tui.widgets.preflight import Preflight
+
+        return Preflight()
+    return None
