@@ -113,17 +113,15 @@ async def test_a_wide_screen_gets_its_room_when_it_is_hidden_and_keeps_it_on_oth
         await until(pilot, lambda: "Ticketing Agent App" in shown(app))
 
 
-async def test_what_was_typed_is_asked_about_before_a_page_takes_its_place(studio: FakeStudio) -> None:
+async def test_what_was_typed_is_offered_again_after_a_page_took_its_place(studio: FakeStudio) -> None:
     app = Dashboard(make=lambda: studio, page="import-datasets")
     async with app.run_test(size=(160, 50)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, FormScreen) and app.focused is not None)
         await pilot.press("tab", *"typed")
         await pilot.press("ctrl+b", "g", "enter")
-        await until(pilot, lambda: "What was typed is lost" in shown(app))
-        await pilot.press("n")
-        await until(pilot, lambda: isinstance(app.screen, FormScreen))
-        await pilot.press("ctrl+b", "g", "enter", "y")
         await until(pilot, lambda: app.page == "home")
+        app.go("import-datasets")
+        await until(pilot, lambda: "ctrl+r brings them back" in shown(app))
 
 
 def test_the_foot_says_whose_studio_it_is_and_where() -> None:
