@@ -2,7 +2,7 @@
 # make test   set up, then run the tests: two files at a time, in the order in which they come
 # make nightly  the long forms of tests: more senders, more steps, more templates
 # make axolotl  install Axolotl in an environment of its own (4.3 GB), and train with it
-# make check  formatting, types, import contracts, generated files
+# make check  formatting, types, import contracts, generated files, ways around plain()
 # make coverage  the tests again, with a report of the lines that they run (htmlcov/, coverage.xml)
 PYTHON ?= python3.11
 VENV   := .venv
@@ -43,6 +43,7 @@ check: $(READY)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python configs/generate.py --check
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python tools/plain.py
 
 fix: $(READY)
 	$(BIN)/ruff check --fix .

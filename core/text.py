@@ -28,7 +28,8 @@ def plain(value: object, *, limit: int = 2_000, lines: bool = False) -> str:
     pile up on one letter the first few stay.
     """
     text = str(value)
-    if text.isprintable() and len(text) <= limit and (text.isascii() or not _PILE.search(text)):
+    told = text.replace("\n", "") if lines else text
+    if told.isprintable() and len(text) <= limit and (text.isascii() or not _PILE.search(text)):
         return text
     shown = "".join(_shown(char, lines) for char in _PILE.sub(r"\1…", text[: limit + 1]))
     return shown if len(text) <= limit and len(shown) <= limit else shown[: limit - 1] + "…"

@@ -197,7 +197,7 @@ class Dashboard(Going):
         """Let the terminal take the text; `further` are the bytes for what stands between."""
         super().copy_to_clipboard(text)
         if further and self._driver is not None:
-            self._driver.write(further)
+            self._driver.write(further)  # clean: base64 in an escape of ours
 
     @property
     def marked(self) -> str:

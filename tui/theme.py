@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 from textual.theme import Theme
 
+from core.text import plain
+
 DARK = Theme(
     name="studio-dark",
     primary="#5fafd7",
@@ -48,5 +50,8 @@ PAINT = {
 
 
 def painted(text: str, meaning: str, *, dark: bool) -> Text:
-    """Text in the style of what it means; other styles (bold, dim) as they are."""
-    return Text(text, style=PAINT[meaning][0 if dark else 1] if meaning in PAINT else meaning)
+    """Text in the style of what it means; other styles (bold, dim) as they are. It is made safe to show here."""
+    return Text(
+        plain(text, limit=1_000_000, lines=True),
+        style=PAINT[meaning][0 if dark else 1] if meaning in PAINT else meaning,
+    )

@@ -6,6 +6,7 @@ thread: nothing reaches the terminal that it draws on, and what changes somethin
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
+
+from core.text import plain
 
 if TYPE_CHECKING:
     from core.client import StudioClient
@@ -28,6 +31,7 @@ class Inside:
     readonly: bool = False
 
 
+OURS = re.compile(r"(\x1b\[(?:[0-2]|1;3[1-6]|3[1-6])m|\r\x1b\[K)")  # plan's colours, and lines that are written anew
 _INSIDE: ContextVar[Inside | None] = ContextVar("inside", default=None)
 
 
@@ -57,10 +61,20 @@ def warn(*values: Any, end: str = "\n", flush: bool = False) -> None:
 
 
 def _put(values: tuple[Any, ...], end: str, flush: bool, *, error: bool) -> None:
+    """What a person looks at is made safe here, whatever was done before; a file or a pipe gets what it was given."""
+    said = " ".join(map(str, values))
     if (there := _INSIDE.get()) is not None:
-        there.write(" ".join(map(str, values)) + end, error)
-    else:
-        print(*values, end=end, flush=flush, file=sys.stderr if error else sys.stdout)
+        there.write(_safe(said) + end, error)
+        return
+    to = sys.stderr if error else sys.stdout
+    print(_safe(said) if to.isatty() else said, end=end, flush=flush, file=to)  # clean: scripts want it as it is
+
+
+def _safe(text: str) -> str:
+    """Without what a terminal obeys, but for the colours and the rewritten lines of our own."""
+    return "".join(
+        part if OURS.fullmatch(part) else plain(part, limit=len(part) * 10, lines=True) for part in OURS.split(text)
+    )
 
 
 def client() -> AbstractContextManager[StudioClient]:

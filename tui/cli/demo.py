@@ -194,6 +194,6 @@ def _compare(client: StudioClient, batch: str, began: float) -> int:
     ]
     tables.table(table, ["ticket", "expected", "base model", "adapter"])
     before, after = base.scores["exact_match"], adapter.scores["exact_match"]
-    print(f"\nexact match on {adapter.rows} held-out tickets:  base model {before:.1%}   adapter {after:.1%}")
+    print(f"\nexact match on {adapter.rows:,} held-out tickets:  base model {before:.1%}   adapter {after:.1%}")
     print(f"done in {time.monotonic() - began:.0f} s; `fts` opens the dashboard, `fts down` stops the studio")
     return 0 if after - before >= 0.3 else output.EXIT_FAILED

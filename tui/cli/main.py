@@ -33,10 +33,11 @@ def main(words: Sequence[str] | None = None) -> None:
 def _told(error: ValueError) -> int:
     """A setting that can't be read is told in a line; any other error is a fault of ours, with its traceback."""
     from core.settings import BadSettings
+    from core.text import plain
 
     if not isinstance(error, BadSettings):
         raise error
-    print(error, file=sys.stderr)
+    print(plain(error, lines=True), file=sys.stderr)
     return 2
 
 
@@ -47,9 +48,11 @@ def _dashboard() -> int:
     home = os.environ.get("FTS_HOME", ".app")
     from pathlib import Path
 
+    from core.text import plain
+
     if "FTS_REDIS_URL" not in os.environ and not socket_path(Path(home)).exists():
         print(
-            f"no studio is up in {Path(home).resolve()}\n\n  fts up      start one here, and open the dashboard\n  fts demo    see the main job work, from data to a fine-tuned model\n  fts --help  everything else",
+            f"no studio is up in {plain(Path(home).resolve())}\n\n  fts up      start one here, and open the dashboard\n  fts demo    see the main job work, from data to a fine-tuned model\n  fts --help  everything else",
             file=sys.stderr,
         )
         return 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -61,14 +62,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 def show(value: Mapping[str, Any], form: str, *, whole: bool = False) -> None:
     """Print a reply's value in the form asked for; `whole` is a table with everything where there is a short one."""
     if form == "json":
-        written = json.dumps(value, indent=2, ensure_ascii=False)
-        say(
-            written.encode(errors="backslashreplace").decode()
-        )  # half a character as JSON writes it: no output takes it
+        say(json_text(value))
     elif form == "yaml":
         import yaml
 
-        say(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True), end="")
+        written = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)
+        if not written.replace("\n", "").isprintable():
+            written = yaml.safe_dump(dict(value), sort_keys=False)  # all that a terminal might obey as YAML writes it
+        say(written, end="")
     elif isinstance(text := value.get("exported_json"), str):
         _exported(text)
     elif "combinations" in value or "mlflow_experiment" in value:
@@ -84,6 +85,14 @@ def show(value: Mapping[str, Any], form: str, *, whole: bool = False) -> None:
         _tables(_imported(value))
     else:
         _tables(value)
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """A value as JSON; half characters and what a terminal might obey as JSON writes them, the rest readable."""
+    written = json.dumps(value, indent=2, ensure_ascii=False)
+    return re.sub(
+        r"[^\x00-\x7e]", lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], written
+    )
 
 
 def fail(error: StudioError, form: str) -> int:

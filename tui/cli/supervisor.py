@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from core.settings import Settings, settings
+from core.text import plain
 from tui.cli import procfile
 from tui.cli.home import Home, alive
 from tui.cli.procfile import Line
@@ -167,7 +168,7 @@ class Supervisor:
 
 def _say(text: str) -> None:
     with suppress(OSError):  # its log may be on a full disk
-        print(text, flush=True)
+        print(plain(text, lines=True), flush=True)
 
 
 def _told(process: Process) -> dict[str, Any]:

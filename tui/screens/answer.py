@@ -75,7 +75,11 @@ class AnswerScreen(StudioScreen):
         columns = self.query_one("#columns", Horizontal)
         await columns.remove_children()
         await columns.mount_all(
-            VerticalScroll(Static(Content(self._answer(row, each)), markup=False), classes="answer") for each in shown
+            VerticalScroll(
+                Static(Content(plain(self._answer(row, each), limit=2 * MOST, lines=True)), markup=False),
+                classes="answer",
+            )
+            for each in shown
         )
 
     def _answer(self, row: Mapping[str, Any], result: Mapping[str, Any]) -> str:

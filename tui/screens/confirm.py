@@ -64,7 +64,7 @@ class ConfirmScreen(ModalScreen[bool]):
         """ctrl+o: what is to be done, as code, or the question alone."""
         box = self.query_one("#code", VerticalScroll)
         if self.code is not None:
-            box.query_one(Static).update(Content(self.code()))
+            box.query_one(Static).update(Content(plain(self.code(), limit=100_000, lines=True)))
             box.display = not box.display
 
     def action_scroll(self, lines: int) -> None:

@@ -72,7 +72,7 @@ class ExportScreen(JobKeysScreen):
         self.query_one("#told", Facts).show([*exported.told(self.row), *exported.asked(self.row)])
         box, error = self.query_one("#trouble", Static), self.row.get("error")
         box.display = bool(error)
-        box.update(Text("\n".join(card(error)) if error else ""))
+        box.update(Text(plain("\n".join(card(error)), limit=50_000, lines=True) if error else ""))
         lines = [
             f"{words.clock(line['at'])} {text}"
             for line in log
@@ -82,7 +82,7 @@ class ExportScreen(JobKeysScreen):
             self.lines = lines
             pane = self.query_one("#pane", Log)
             pane.clear()
-            pane.write_lines(lines)
+            pane.write_lines([plain(line, limit=20_000) for line in lines])
 
     def studio_changed(self, message: StudioChanged) -> None:
         """Something happened to it."""

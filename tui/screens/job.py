@@ -153,7 +153,7 @@ class JobScreen(JobKeysScreen):
         trouble = self.view.trouble(log=max(0, min(5, self.size.height - TALL)))
         box = self.query_one("#trouble", Static)
         box.display = bool(trouble)
-        box.update(Content(trouble))
+        box.update(Content(plain(trouble, limit=20_000, lines=True)))
 
     def _head(self) -> None:
         if self.view.job:
@@ -188,11 +188,11 @@ class JobScreen(JobKeysScreen):
         pane, lines = self.query_one("#pane", Log), self._lines()
         known = len(self.written)
         if known and lines[:known] == self.written:
-            pane.write_lines(lines[known:])
+            pane.write_lines([plain(line, limit=20_000) for line in lines[known:]])
         else:
             at_end, top = pane.is_vertical_scroll_end, pane.scroll_y
             pane.clear()
-            pane.write_lines(lines, scroll_end=False)
+            pane.write_lines([plain(line, limit=20_000) for line in lines], scroll_end=False)
             if self.pane == "failure":
                 pane.scroll_to(
                     y=top if known else 0, animate=False

@@ -35,7 +35,7 @@ class ReadingScreen(StudioScreen):
         """The text."""
         yield Banner(self.heading)
         with VerticalScroll():
-            yield Static(Content(self.text), id="text", markup=False)
+            yield Static(Content(plain(self.text, limit=1_000_000, lines=True)), id="text", markup=False)
         yield from self.bottom()
 
     def on_mount(self) -> None:

@@ -12,8 +12,8 @@ class Banner(Static):
     """Shows the screen's title at the left; an outage takes the whole line until it is over."""
 
     def __init__(self, title: str) -> None:
-        super().__init__(Content(title), id="banner", markup=False)
-        self.title, self.note, self.trouble = title, "", ""
+        super().__init__(Content(plain(title, limit=120)), id="banner", markup=False)
+        self.title, self.note, self.trouble = plain(title, limit=120), "", ""
 
     def on_mount(self) -> None:
         """The app is known now."""

@@ -24,6 +24,6 @@ class Facts(Static):
         made = Text()
         for index, (name, value, style) in enumerate(kept):
             made.append("\n" if index else "")
-            made.append(f"{name:<{wide}}  ", style="dim")
+            made.append(f"{plain(name, limit=40):<{wide}}  ", style="dim")
             made.append_text(painted(plain(value, limit=limit, lines=True), style, dark=self.app.current_theme.dark))
         self.update(made)

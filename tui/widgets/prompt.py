@@ -10,6 +10,8 @@ from textual.message import Message
 from textual.suggester import SuggestFromList
 from textual.widgets import Input
 
+from core.text import plain
+
 
 class PromptLine(Input):
     """Hidden until it is opened; enter submits, escape puts it away."""
@@ -43,7 +45,7 @@ class PromptLine(Input):
         """Show the line for a command (`:`) or a filter (`/`); while it is empty it tells what is `wanted`."""
         self.mode = mode
         self.suggester = self.commands if mode == ":" else None
-        self.placeholder = f"{mode} {wanted}"
+        self.placeholder = plain(f"{mode} {wanted}", limit=200)
         self.value = text
         self.display = True
         self.screen.set_focus(self)  # at once: focus() would let the keys behind `:` go elsewhere

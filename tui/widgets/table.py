@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
+from core.text import plain
 from tui.theme import painted
 from tui.view.cells import Cell
 from tui.view.fit import cut, widths
@@ -99,7 +100,7 @@ class StudioTable(DataTable[Text]):
             self.clear(columns=True)
             for title, width in zip(self.titles, self.fitted[0], strict=True):
                 if width:
-                    self.add_column(Text(cut(title, width), style="bold"), key=title, width=width)
+                    self.add_column(Text(plain(cut(title, width)), style="bold"), key=title, width=width)
             for name, cells in wanted.items():
                 self.add_row(*self._line(cells), key=name)
             keys = list(wanted)

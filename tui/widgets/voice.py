@@ -47,7 +47,7 @@ class Voice(Vertical):
         scroll = self.query_one(VerticalScroll)
         at_end = scroll.is_vertical_scroll_end
         if self.shown is None or self.shown[0] != text:
-            self.query_one(".text", Static).update(Content(text))
+            self.query_one(".text", Static).update(Content(plain(text, limit=1_000_000, lines=True)))
         self.query_one(".ending", Static).update(painted(*ending, dark=self.app.current_theme.dark))
         self.shown = self.wanted
         if at_end:
