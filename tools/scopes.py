@@ -33,6 +33,7 @@ KEEPERS = {  # as clean as what they are given: builtins and the methods of text
     "removesuffix", "split", "splitlines", "partition", "zfill", "islice", "chain", "cut", "set_cell_size", "copy", "items",
     "values", "keys", "get", "setdefault", "pop", "wrap", "fill", "indent", "fromkeys", "map", "zip_longest", "divmod",
 }  # fmt: skip
+PADS = {"ljust", "rjust", "center", "zfill"}  # what they are given is a number of cells
 DRAWN = {
     "Content",
     "Text",
@@ -99,10 +100,12 @@ class House:
         results = [node.value for node in own(function) if isinstance(node, ast.Return | ast.Yield) and node.value]
         return bool(results) and all(scope.clean(each) for each in results)
 
-    def known(self, path: Path, name: str, kind: set[tuple[Path, str]]) -> bool:
-        """Whether a function that is called in a file is of a kind."""
+    def known(self, path: Path, call: ast.Call, kind: set[tuple[Path, str]]) -> bool:
+        """Whether a function that is called in a file is of a kind; before the dot may stand the module that has it."""
+        name = called(call)
         places = self.functions.get(name, {})
-        asked = [path] if path in places else list(places)
+        of = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+        asked = [each for each in places if each.stem == of] or ([path] if path in places else list(places))
         return bool(asked) and all((each, name) in kind for each in asked)
 
 
@@ -237,10 +240,12 @@ class Scope:
 
     def _call(self, node: ast.Call) -> bool:
         name = called(node)
-        if name in GATES | DRAWN or self.house.known(self.path, name, self.house.always):
+        if name in GATES | DRAWN or self.house.known(self.path, node, self.house.always):
             return True
+        if name in PADS and isinstance(node.func, ast.Attribute):
+            return self.clean(node.func.value)
         given = [*node.args, *(each.value for each in node.keywords)]
-        if (name in KEEPERS or self.house.known(self.path, name, self.house.keeping)) and all(map(self.clean, given)):
+        if (name in KEEPERS or self.house.known(self.path, node, self.house.keeping)) and all(map(self.clean, given)):
             method = isinstance(node.func, ast.Attribute) and name in KEEPERS
             return self.clean(node.func.value) if method and isinstance(node.func, ast.Attribute) else True
         return False

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
+from core.text import plain
 from tui.view import navigation
 from tui.view.fit import cut, cut_left
 from tui.view.navigation import WIDE, Entry
@@ -99,7 +100,7 @@ class Nav(Widget):
         segments = []
         for text, style, width in cells:
             look = self.get_component_rich_style(style) if style else self.rich_style
-            segments.append(Segment(cut(text, width).ljust(width), look))
+            segments.append(Segment(plain(cut(text, width)).ljust(width), look))
         return Strip(segments, sum(width for _, _, width in cells)).adjust_cell_length(self.size.width, self.rich_style)
 
     # ─── opening and leaving ──────────────────────────────────────────────────────────────────────
