@@ -76,7 +76,7 @@ def _of_call(node: ast.Call, scope: Scope) -> Iterator[tuple[int, str]]:
         isinstance(each, ast.JoinedStr | ast.BinOp | ast.Call) and not _drawn(each) for each in node.args
     ):
         yield node.lineno, f"{name}(…) reads markup: give it Text"
-    for word in TITLES & set(words):
+    for word in TITLES & set(words) - (set() if name in SHOWS else {"label", "title"}):
         if not scope.clean(words[word]):
             yield node.lineno, f"{word}={ast.unparse(words[word])}"
     if name in SHOWS and _is_shown(node, name, scope):

@@ -52,14 +52,14 @@ class FieldBox(Vertical):
 
     def __init__(self, message: str, field: Field, value: Any, unchosen: str) -> None:
         super().__init__(classes="field", id=f"field-{field.id}")
-        self.message, self.field, self.unchosen = message, field, unchosen
+        self.message, self.field, self.unchosen = message, field, plain(unchosen, limit=200)
         self.breach: Static | None = None
         self.input = self._input(value)
 
     def compose(self) -> ComposeResult:
         """Label and input in a line; what is wrong comes below, when there is something."""
         with Horizontal(classes="line"):
-            yield Static(Content(f"  {self.field.label}"), classes="label", markup=False)
+            yield Static(Content(f"  {plain(self.field.label, limit=100)}"), classes="label", markup=False)
             yield self.input
 
     def _input(self, value: Any) -> Widget:
@@ -151,7 +151,7 @@ class FieldBox(Vertical):
     def focused_is(self, here: bool) -> None:
         """Point at the label of the field that has the focus."""
         self.set_class(here, "focused")
-        self.query_one(".label", Static).update(Content(f"{'▸' if here else ' '} {self.field.label}"))
+        self.query_one(".label", Static).update(Content(f"{'▸' if here else ' '} {plain(self.field.label, limit=100)}"))
 
 
 def written(field: Field, value: Any) -> str:
