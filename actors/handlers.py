@@ -34,6 +34,7 @@ DOMAINS = (
     "metrics",
     "runners",
     "removal",
+    "checking",
     "editing",
 )
 H = TypeVar("H", bound=Handler)

@@ -58,14 +58,16 @@ USES: dict[str, tuple[Link, ...]] = {
 }
 
 
-def users(session: Session, table: str, ids: Sequence[str]) -> list[Row]:
+def users(session: Session, table: str, ids: Sequence[str], *, lock: bool = True) -> list[Row]:
     """The unfinished jobs that use one of the rows, in order of their names: id, name, kind and status of each.
 
-    The rows are locked first: a job that is being stored meanwhile is seen, or finds the row gone and is refused.
+    The rows are locked first, unless one only looks: a job that is being stored meanwhile is seen, or finds the row gone and
+    is refused.
     """
     found: dict[str, Row] = {}
     for some in _chunks(ids):
-        _lock(session, EVERY_TABLE[table], some)
+        if lock:
+            _lock(session, EVERY_TABLE[table], some)
         for query in _queries(table, some):
             found.update((row["id"], dict(row)) for row in session.execute(query).mappings())
         if table == "adapters":

@@ -95,6 +95,7 @@ DOMAINS = (
     "promoting",
     "prompts",
     "removal",
+    "checking",
     "results",
     "runners",
 )

@@ -334,3 +334,19 @@ class PreviewPrompt(Look):
         row = model.tables["prompts"][payload["prompt_id"]]
         for name in named(row["prompt_template"]) or ():
             assert str(value["values"][name]) in value["text"], value
+
+
+@looks("CheckCommand")
+class CheckCommand(Look):
+    """Nothing of what it is asked about is done: the play goes on as if it had not been asked."""
+
+    def ask(self, pick: Picker) -> Payload:
+        payloads = [{"id": pick.id("datasets", "models")} for _ in range(2)]
+        return {"name": pick.of(["RemoveDataset", "RemoveModel"], ["ListModels"]), "payloads": payloads}
+
+    def expect(self, model: Model, payload: Payload) -> Expected:
+        return expected(["MS-104"] if payload["name"] == "ListModels" else [])
+
+    def check(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
+        for told in value["checked"]:
+            assert told["refused"] == any(each["severity"] == "ERROR" for each in told["breaches"])
