@@ -13,6 +13,7 @@ Handler = Callable[[Any, Any, Any], Any]
 HANDLERS: dict[str, Handler] = {}
 DOMAINS = (
     "datasets",
+    "browsing",
     "models",
     "adapters",
     "prompts",

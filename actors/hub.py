@@ -76,15 +76,20 @@ def _cause(error: BaseException) -> BaseException:
     return _cause(error.__cause__) if error.__cause__ is not None else error
 
 
-def loaded_facts(path: Path) -> dict[str, Any]:
-    """The columns and splits of a directory that `datasets` saved or can read."""
+def loaded(path: Path) -> dict[str, Any]:
+    """Split -> rows of a directory that `datasets` saved or can read."""
     import datasets
 
     try:
-        loaded: Any = datasets.load_from_disk(str(path)) if is_saved(path) else datasets.load_dataset(str(path))
+        found: Any = datasets.load_from_disk(str(path)) if is_saved(path) else datasets.load_dataset(str(path))
     except Exception as error:  # whatever the directory's files cause
         raise ValueError(f"{path} can't be read as a dataset: {_cause(error)}") from error
-    splits = {TRAIN: loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
+    return {TRAIN: found} if isinstance(found, datasets.Dataset) else dict(found)
+
+
+def loaded_facts(path: Path) -> dict[str, Any]:
+    """The columns and splits of a directory that `datasets` saved or can read."""
+    splits = loaded(path)
     first = splits.get(TRAIN) or next(iter(splits.values()))
     look = Look()
     for row in first.select(range(min(PREVIEWED, len(first)))):

@@ -71,22 +71,22 @@ def _turns(value: Any) -> bool:
     )
 
 
-def short(value: Any, depth: int = DEEPEST) -> Any:
+def short(value: Any, depth: int = DEEPEST, longest: int = LONGEST_TEXT) -> Any:
     """A value as a preview shows it: long texts and lists are cut, what is no JSON becomes text."""
     if isinstance(value, str):
-        cut = value if len(value) <= LONGEST_TEXT else f"{value[: LONGEST_TEXT - 1]}…"
+        cut = value if len(value) <= longest else f"{value[: longest - 1]}…"
         return (
             cut.replace("\0", "\ufffd").encode(errors="replace").decode()
         )  # no database keeps a NUL or half a character
     if isinstance(value, dict | list) and not depth:
         return "…"
     if isinstance(value, dict):
-        return {str(key): short(each, depth - 1) for key, each in list(value.items())[:WIDEST]}
+        return {str(key): short(each, depth - 1, longest) for key, each in list(value.items())[:WIDEST]}
     if isinstance(value, list):
-        return [short(each, depth - 1) for each in value[:WIDEST]]
+        return [short(each, depth - 1, longest) for each in value[:WIDEST]]
     if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
         return str(value)
-    return value if value is None or isinstance(value, bool | int | float) else short(str(value))
+    return value if value is None or isinstance(value, bool | int | float) else short(str(value), depth, longest)
 
 
 def kind_of(value: Any, depth: int = DEEPEST) -> Kind:

@@ -178,10 +178,11 @@ def _lines(path: Path, file: TextIO) -> Iterator[tuple[str, Any]]:
         if len(line) == LONGEST_LINE:
             raise BadFile(f"{path.name}, line {number} is longer than {LONGEST_LINE >> 20} million characters")
         if line.strip():
-            yield f"line {number}", _parsed(line)
+            yield f"line {number}", parsed(line)
 
 
-def _parsed(line: str) -> Any:
+def parsed(line: str) -> Any:
+    """What a line of JSON holds; a BadFile, not raised, when it is none."""
     try:
         return json.loads(line, object_pairs_hook=no_twice)
     except (ValueError, RecursionError) as error:

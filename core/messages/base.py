@@ -98,6 +98,7 @@ DOMAINS = (
     "checking",
     "results",
     "runners",
+    "browsing",
 )
 
 

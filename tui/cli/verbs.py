@@ -36,6 +36,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("dataset", "add", "AddDataset"),
     Verb("dataset", "list", "ListDatasets"),
     Verb("dataset", "show", "GetDataset", "id"),
+    Verb("dataset", "preview", "PreviewDataset", "dataset_id"),
+    Verb("dataset", "files", "ListFiles", "beginning"),
     Verb("dataset", "formats", "MatchAxolotlFormats", "dataset_id"),
     Verb("dataset", "edit", "EditDataset", "id"),
     Verb("dataset", "remove", "RemoveDataset", "id"),
