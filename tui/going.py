@@ -12,13 +12,17 @@ from tui.screens.base import StudioScreen
 from tui.screens.listing import ListScreen
 from tui.view import pages
 from tui.view.kinds import KINDS
-from tui.view.navigation import SHOWN_FROM
+from tui.view.navigation import SHOWN_FROM, composable
 
 
 class Going(App[None]):
     """An app of pages: one of them at the bottom of the stack, what is opened from it above."""
 
     nav_hidden = False  # by whoever wants all the room for the screen
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.composable = composable()
 
     @property
     def page(self) -> str:
@@ -59,23 +63,17 @@ class Going(App[None]):
     @property
     def nav_beside(self) -> bool:
         """Whether the sidebar has its place beside the screen."""
-        return self.size.width >= SHOWN_FROM and not self.nav_hidden
+        return self.size.width >= SHOWN_FROM and not self.nav_hidden and not self.composable
+
+    def fit_nav(self) -> None:
+        """Give the sidebar its place, or the screen all the room."""
+        if isinstance(self.screen, StudioScreen):
+            self.screen.fit_nav()
 
     def action_nav(self) -> None:
-        """ctrl+b: into the sidebar; once more hides it where it has its place."""
-        screen = self.screen
-        if not isinstance(screen, StudioScreen):
-            return
-        if not screen.nav.has_focus:
-            if self.size.width >= SHOWN_FROM and self.nav_hidden:
-                self.nav_hidden = False
-                screen.fit_nav()
-            screen.nav.enter()
-            return
-        if self.size.width >= SHOWN_FROM:
-            self.nav_hidden = True
-        screen.nav.action_leave()
-        screen.fit_nav()
+        """ctrl+b: into the pages' names, and out again."""
+        if isinstance(self.screen, StudioScreen):
+            self.screen.nav.toggle()
 
     def show_list(self, name: str) -> None:
         """Go to the page of a list."""

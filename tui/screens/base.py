@@ -18,6 +18,7 @@ from tui.view.navigation import WIDE
 from tui.widgets.banner import Banner
 from tui.widgets.nav import Nav
 from tui.widgets.prompt import PromptLine
+from tui.widgets.topbar import Menu, TopBar
 
 AGAIN = 2  # seconds until a question that failed is asked again
 NEXT = 5.0  # seconds in which Y once more copies the next thing
@@ -60,9 +61,9 @@ class StudioScreen(Screen[Any]):
         return self.query_one(Banner)
 
     @property
-    def nav(self) -> Nav:
-        """The sidebar."""
-        return self.query_one(Nav)
+    def nav(self) -> Nav | TopBar:
+        """The pages' names: the sidebar, or the bar on top."""
+        return self.query_one("#nav")  # type: ignore[return-value]
 
     @property
     def room(self) -> int:
@@ -71,8 +72,9 @@ class StudioScreen(Screen[Any]):
 
     def bottom(self) -> list[Any]:
         """The widgets around what a screen shows: the sidebar, the line of keys, the one that one types into."""
+        bar = TopBar()
         return [
-            Nav(shown=self.dashboard.nav_beside),
+            *([bar, Menu(bar)] if self.dashboard.composable else [Nav(shown=self.dashboard.nav_beside)]),
             PromptLine([*pages.BY_NAME, "help", "quit"]),
             Static(Content(self.keys_shown), id="keys", markup=False),
         ]
@@ -164,10 +166,7 @@ class StudioScreen(Screen[Any]):
 
     def fit_nav(self) -> None:
         """Show the sidebar where it has its place, and give what it took or left to the rest."""
-        beside = self.dashboard.nav_beside
-        if self.nav.over or self.nav.display != beside:
-            self.nav.put_away()
-            self.nav.display = beside
+        if self.nav.fit():
             self.post_message(Resize(self.size, self.size))
 
     async def _on_resize(self, event: Resize) -> None:

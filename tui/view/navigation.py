@@ -16,6 +16,11 @@ WIDE = 26  # cells of the sidebar
 SHOWN_FROM = 120  # columns from which on it is there by itself
 
 
+def composable(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the pages stand in a bar on top, as where the guide's studio is a part of another page."""
+    return bool(environment.get("IS_COMPOSABLE"))
+
+
 @dataclass(frozen=True)
 class Entry:
     """A line of a column: a section's name, a page, or nothing."""
@@ -46,6 +51,13 @@ def columns(height: int, wide: bool) -> list[list[Entry]]:
         into = found[0] if not found[1] and len(found[0]) + len(part) <= (len(lines) + 1) // 2 + 1 else found[1]
         into += part
     return found
+
+
+def groups() -> list[tuple[str, list[Page]]]:
+    """What stands in the top bar: the first section's pages by themselves, as in the guide, then a group a section."""
+    first, *rest = sections().items()
+    alone = [(page.short, [page]) for page in first[1]]
+    return [*alone, *rest]
 
 
 def footer(environment: Mapping[str, str] = os.environ) -> list[str]:

@@ -13,13 +13,18 @@ from textual.widget import Widget
 from core.text import plain
 from tui.view import navigation
 from tui.view.fit import cut, cut_left
-from tui.view.navigation import WIDE, Entry
+from tui.view.navigation import SHOWN_FROM, WIDE, Entry
 from tui.view.pages import Page
 
 if TYPE_CHECKING:
     from tui.app import Dashboard
 
 HEAD = 1  # lines above the pages
+
+
+def sign(here: bool, on_it: bool) -> str:
+    """What stands before a page's name: whether it is open, and whether the cursor is on it."""
+    return ("▌" if here else " ") + ("›" if on_it else " ")
 
 
 class Nav(Widget):
@@ -93,8 +98,7 @@ class Nav(Widget):
             return f" {entry.text}", "nav--section", WIDE
         here = entry.page.name == self.dashboard.page
         on_it = self.has_focus and entry.page is self.at
-        sign = "▌" if here else "›" if on_it else " "
-        return f"{sign} {entry.text}", "nav--cursor" if on_it else "nav--here" if here else "", WIDE
+        return f"{sign(here, on_it)}{entry.text}", "nav--cursor" if on_it else "nav--here" if here else "", WIDE
 
     def _strip(self, cells: list[tuple[str, str, int]]) -> Strip:
         segments = []
@@ -104,6 +108,27 @@ class Nav(Widget):
         return Strip(segments, sum(width for _, _, width in cells)).adjust_cell_length(self.size.width, self.rich_style)
 
     # ─── opening and leaving ──────────────────────────────────────────────────────────────────────
+
+    def fit(self) -> bool:
+        """Be there where there is room for it; whether that changed."""
+        beside = self.dashboard.nav_beside
+        if not self.over and self.display == beside:
+            return False
+        self.put_away()
+        self.display = beside
+        return True
+
+    def toggle(self) -> None:
+        """ctrl+b: take the keys; once more, hide where it has its place beside the screen."""
+        roomy = self.app.size.width >= SHOWN_FROM
+        if not self.has_focus:
+            self.dashboard.nav_hidden &= not roomy
+            self.dashboard.fit_nav()
+            self.enter()
+        else:
+            self.dashboard.nav_hidden |= roomy
+            self.action_leave()
+            self.dashboard.fit_nav()
 
     def enter(self) -> None:
         """Take the keys; where it has no place of its own, over the screen."""
