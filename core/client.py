@@ -65,15 +65,18 @@ class _Studio:
         cause = error.__cause__ or error.__context__
         why = getattr(cause, "strerror", None) or str(error)
         if self.settings.external_redis_url is not None:
-            return Unavailable(f"no server answers at {safe_url(self.url)} ({why}); FTS_REDIS_URL names it")
-        if isinstance(cause, FileNotFoundError):
-            return Unavailable(f"the studio of {self.settings.root} is not up; `fts up` starts it")
-        return Unavailable(f"the studio of {self.settings.root} does not answer ({why}); `fts up` starts it")
+            told = f"no server answers at {safe_url(self.url)} ({why}); FTS_REDIS_URL names it"
+        elif isinstance(cause, FileNotFoundError):
+            told = f"the studio of {self.settings.root} is not up; `fts up` starts it"
+        else:
+            told = f"the studio of {self.settings.root} does not answer ({why}); `fts up` starts it"
+        return Unavailable(told, part="queue")
 
     def _full(self, error: Exception, again: str = "") -> Unavailable:
         where = safe_url(self.url) if self.settings.external_redis_url is not None else self.settings.root
         return Unavailable(
-            f"the queue of {where} takes nothing in ({str(error).partition('MISCONF ')[2] or error}): free some room there{again}"
+            f"the queue of {where} takes nothing in ({str(error).partition('MISCONF ')[2] or error}): free some room there{again}",
+            part="queue",
         )
 
 
@@ -127,7 +130,8 @@ class _Sends:
     def _silent(self) -> Unavailable:
         name = type(self.message).__name__
         return Unavailable(
-            f"no reply to {name} within {self.seconds:g} s: the actors are away or busy, `fts status` tells{self._again()}"
+            f"no reply to {name} within {self.seconds:g} s: the actors are away or busy, `fts status` tells{self._again()}",
+            part="actors",
         )
 
 

@@ -59,9 +59,16 @@ class Expired(StudioError):
 
 
 class Unavailable(StudioError):
-    """The queue, the actors or something they need can't be reached; nothing is known to be done."""
+    """The queue, the actors or something they need can't be reached; nothing is known to be done.
+
+    `part` is queue or actors when it was one of them; empty: the actors answered that something they need is away.
+    """
 
     code = Code.unavailable
+
+    def __init__(self, message: str, breaches: Sequence[Breach] = (), part: str = "") -> None:
+        super().__init__(message, breaches)
+        self.part = part
 
 
 class Internal(StudioError):

@@ -34,9 +34,10 @@ class Reset:
 
 @dataclass(frozen=True)
 class Away:
-    """The studio can't be reached; the watcher tries again by itself."""
+    """The studio can't be reached; the watcher tries again by itself. `part` is what is away: queue, actors or store."""
 
     reason: str
+    part: str = "queue"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Watch:
         if self.lost:
             return []
         self.lost = True
-        return [Away(str(error))]
+        return [Away(str(error), error.part or "store" if isinstance(error, Unavailable) else "queue")]
 
     def _moved(self, event: Event) -> Event:
         self.place = AsOf(epoch=self.place.epoch if self.place else "", event=event.id)

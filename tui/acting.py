@@ -68,6 +68,9 @@ class Acts:
         if self.dashboard.readonly:
             self.dashboard.complain(self.dashboard.studio.refusal())
             return
+        if refusal := self.dashboard.connection.refusal():
+            self.dashboard.say(refusal, severity="warning")
+            return
         if not many:
             return
 

@@ -12,7 +12,8 @@ from textual.notifications import SeverityLevel
 from core.text import plain
 from tui.door import LastDoor
 from tui.going import Going
-from tui.pump import JobRecords, Lost, Restored, StudioChanged
+from tui.lasting import Lasting
+from tui.pump import JobRecords, StudioChanged
 from tui.screens.base import StudioScreen
 from tui.studio import Client, Studio, connect
 from tui.theme import DARK, LIGHT
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tui.acting import Acts, Outcome
 
 
-class Dashboard(Going):
+class Dashboard(Going, Lasting):
     """The app: one list at the bottom of the stack, what is opened from it above."""
 
     CSS_PATH = "studio.tcss"
@@ -63,6 +64,7 @@ class Dashboard(Going):
         self.theme = DARK.name
         self.go(self.first_page)
         self.call_after_refresh(self._begin)
+        self.last()
 
     def _begin(self) -> None:
         self.studio.watch()
@@ -81,25 +83,11 @@ class Dashboard(Going):
 
     def on_studio_changed(self, message: StudioChanged) -> None:
         """Hand events to every screen that is open."""
-        self._each("studio_changed", message)
+        self.each_screen("studio_changed", message)
 
     def on_job_records(self, message: JobRecords) -> None:
         """Hand a job's records to its screen."""
-        self._each("job_records", message)
-
-    def on_lost(self, message: Lost) -> None:
-        """Say it on every screen; what is shown stays."""
-        self._each("lost", message)
-
-    def on_restored(self, message: Restored) -> None:
-        """Ask for everything again."""
-        self._each("restored", message)
-
-    def _each(self, method: str, message: Any) -> None:
-        for screen in self.screen_stack:
-            take = getattr(screen, method, None)
-            if take is not None:
-                take(message)
+        self.each_screen("job_records", message)
 
     # ─── acting ───────────────────────────────────────────────────────────────────────────────────
 

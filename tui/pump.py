@@ -34,11 +34,11 @@ class JobRecords(Message):
 
 
 class Lost(Message):
-    """The queue or the actors can't be reached."""
+    """The queue, the actors or the store (`part`) can't be reached."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, part: str = "queue") -> None:
         super().__init__()
-        self.reason = reason
+        self.reason, self.part = reason, part
 
 
 class Restored(Message):

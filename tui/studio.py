@@ -6,6 +6,7 @@ Nothing here is imported before the first frame: the client brings pydantic and 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -46,6 +47,7 @@ class Studio:
         self.made: Client | None = None
         self.closing = threading.Event()
         self.asked = threading.Event()
+        self.heard = 0.0  # when the last answer came, in unix seconds
         self.seen: Any = None  # the state that the first answer reflects: events are followed from there
 
     @property
@@ -67,6 +69,7 @@ class Studio:
         if self.readonly and isinstance(message, Command):
             raise self.refusal()
         answer = self.client.ask(message, key=key, timeout=timeout)
+        self.heard = time.time()
         if not self.asked.is_set():
             self.seen = answer.as_of
             self.asked.set()
@@ -104,7 +107,7 @@ class Studio:
                     if isinstance(seen, Event):
                         changes.add([seen.model_dump(mode="json")])
                     elif isinstance(seen, Away):
-                        self.post(Lost(seen.reason))
+                        self.post(Lost(seen.reason, seen.part))
                     elif isinstance(seen, Back | Reset):
                         self.post(Restored())
             except Exception as error:  # the dashboard outlives whatever the connection throws

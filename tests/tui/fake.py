@@ -225,7 +225,7 @@ class FakeStudio:
 
     def away(self) -> None:
         """The queue is gone."""
-        self.broken = Unavailable("no studio answers")
+        self.broken = Unavailable("no studio answers", part="queue")
         self.events.put(Away("connection refused"))
 
     def back(self) -> None:

@@ -188,12 +188,12 @@ async def test_an_outage_is_said_calmly_what_is_shown_stays_and_the_right_state_
     async with app(studio).run_test(size=(120, 30)) as pilot:
         await until(pilot, lambda: "adapter-run" in shown(pilot.app))
         studio.away()
-        await until(pilot, lambda: "not connected, trying again" in shown(pilot.app))
+        await until(pilot, lambda: "ueue" in shown(pilot.app) and "away since" in shown(pilot.app))
         assert "adapter-run" in shown(pilot.app)
         studio.rows["fine_tuning_jobs"] = [job("after")]
         studio.back()
         await until(pilot, lambda: "adapter-after" in shown(pilot.app))
-        assert "not connected" not in shown(pilot.app)
+        assert "away" not in shown(pilot.app)
 
 
 async def test_the_form_shows_breaches_at_their_fields_until_they_are_mended(studio: FakeStudio) -> None:

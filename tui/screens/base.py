@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Resize
@@ -12,7 +13,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from tui.pump import Lost, Restored
+from tui.pump import Restored
 from tui.view import pages
 from tui.view.navigation import WIDE
 from tui.widgets.banner import Banner
@@ -20,7 +21,7 @@ from tui.widgets.nav import Nav
 from tui.widgets.prompt import PromptLine
 from tui.widgets.topbar import Menu, TopBar
 
-AGAIN = 2  # seconds until a question that failed is asked again
+AGAIN = 2.0  # seconds until a question that failed is asked again, at first
 NEXT = 5.0  # seconds in which Y once more copies the next thing
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class StudioScreen(Screen[Any]):
         super().__init__()
         self.page = ""  # the page that this screen is; none where it lies over one
         self.asking = self.again_soon = False
+        self.as_of = 0.0  # when what is shown was answered, in unix seconds
         self.retry: Timer | None = None
         self.copied, self.copied_at = 0, -NEXT
 
@@ -114,7 +116,9 @@ class StudioScreen(Screen[Any]):
 
     def _fetched(self, found: Any) -> None:
         self.asking = False
+        self.as_of = time.time()
         self.banner.outage("")
+        self.dashboard.reached()
         if found is not None:
             self.got(found)
         if self.again_soon:
@@ -124,9 +128,12 @@ class StudioScreen(Screen[Any]):
         from core.errors import NotFound, Unavailable
 
         self.asking = False
-        self.banner.outage(str(error) or type(error).__name__, away=isinstance(error, Unavailable))
+        if isinstance(error, Unavailable):
+            self.dashboard.unreached(error.part or "store", str(error))
+        else:
+            self.banner.outage(str(error) or type(error).__name__)
         if not isinstance(error, NotFound):
-            self.retry = self.set_timer(AGAIN, self.again)
+            self.retry = self.set_timer(max(AGAIN, self.dashboard.connection.pause), self.again)
 
     def in_app(self, do: Any, *values: Any) -> None:
         """Call from a thread; nothing when the screen has gone."""
@@ -197,10 +204,16 @@ class StudioScreen(Screen[Any]):
     def focus_first(self) -> None:
         """Put the focus where the keys work."""
 
-    def lost(self, message: Lost) -> None:
-        """Say that the studio is away."""
+    def lost(self) -> None:
+        """Say what of the studio is away."""
         if self.is_mounted:
-            self.banner.outage(message.reason or "no answer")
+            self.banner.outage(self.dashboard.connection.told(self.banner.size.width - 2, self.as_of))
+
+    @on(Resize)
+    def retell(self) -> None:
+        """What is away is told in as many words as there is room for."""
+        if self.dashboard.connection.part:
+            self.lost()
 
     def restored(self, message: Restored) -> None:
         """It is back: show what is true now."""

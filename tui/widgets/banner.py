@@ -29,10 +29,9 @@ class Banner(Static):
         self.note = plain(note, limit=200)
         self._draw()
 
-    def outage(self, reason: str, *, away: bool = True) -> None:
-        """Say that the studio is `away`, or what else is wrong; with empty text, that all is well again."""
-        said = plain(reason, limit=200)
-        self.trouble = f"▲ not connected, trying again: {said}" if reason and away else f"▲ {said}" if reason else ""
+    def outage(self, reason: str) -> None:
+        """Say what is wrong; with empty text, that all is well again."""
+        self.trouble = f"▲ {plain(reason, limit=200)}" if reason else ""
         self.set_class(bool(reason), "away")
         self._draw()
 

@@ -1,0 +1,154 @@
+"""An app that lasts: exceptions and outages leave it open, what happens meanwhile is told, and it ends at once when it is to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
+from typing import Any
+
+from textual import events
+from textual.app import App
+from textual.message import Message
+from textual.message_pump import MessagePump
+
+from tui.connection import QUIET, Connection
+from tui.pump import Lost, Restored
+from tui.studio import Studio
+
+_dispatch = MessagePump._dispatch_message
+
+
+async def _survive(self: MessagePump, message: Message) -> None:
+    """Textual ends a widget's loop, and with it the app, at an exception of a handler; in an app that lasts both go on."""
+    try:
+        await _dispatch(self, message)
+    except Exception as error:
+        beginning = isinstance(self, App) and isinstance(message, events.Load | events.Compose | events.Mount)
+        if beginning or not isinstance(app := self.app, Lasting):
+            raise
+        app._handle_exception(error)
+
+
+MessagePump._dispatch_message = _survive  # type: ignore[method-assign]
+
+
+class Threads(ThreadPoolExecutor):
+    """A thread for each call, which nobody waits for at the end: a question without an answer would hold the process."""
+
+    def submit(self, call: Callable[..., Any], /, *given: Any, **more: Any) -> Future[Any]:
+        """Call it in a new thread."""
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                value = call(*given, **more)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        Thread(target=work, name="asking", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing: what is still under way ends with the process."""
+
+
+class Lasting(App[None]):
+    """What the dashboard is made on."""
+
+    studio: Studio
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection = Connection()
+        self.lasts = self.pulsing = False
+
+    def last(self) -> None:
+        """It is mounted: from here on nothing closes it but its user."""
+        self.lasts = True
+        self.set_interval(QUIET, self._pulse)
+
+    def _handle_exception(self, error: Exception) -> None:
+        if not self.lasts or not self.is_running:
+            super()._handle_exception(error)
+            return
+        if self.is_headless:
+            self.note(error)
+        self.mishaps.met(error)
+
+    def note(self, error: Exception) -> None:
+        """Where nobody looks on, in tests, an exception is raised at the end, as by any app."""
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+
+    async def on_load(self) -> None:
+        """Threads that end with the app."""
+        asyncio.get_running_loop().set_default_executor(Threads())
+
+    @property
+    def mishaps(self) -> Any:
+        """What went wrong; its module is imported when something does."""
+        found = getattr(self, "_mishaps", None)
+        if found is None:
+            from tui.mishaps import Mishaps
+
+            found = self._mishaps = Mishaps(self)
+        return found
+
+    # ─── the way to the studio ────────────────────────────────────────────────────────────────────
+
+    def on_lost(self, message: Lost) -> None:
+        """Say it on every screen; what is shown stays."""
+        self.unreached(message.part, message.reason)
+
+    def on_restored(self, message: Restored) -> None:
+        """Ask for everything again."""
+        self.connection.answered()
+        self.each_screen("restored", message)
+
+    def unreached(self, part: str, reason: str) -> None:
+        """A part of the studio does not answer."""
+        self.connection.failed(part, reason or "no answer")
+        self.each_screen("lost")
+
+    def reached(self) -> None:
+        """It answers; after an outage everything is asked for again."""
+        if self.connection.answered():
+            self.each_screen("restored", Restored())
+
+    def each_screen(self, method: str, *given: Any) -> None:
+        """Call a method of every open screen that has it."""
+        for screen in self.screen_stack:
+            take = getattr(screen, method, None)
+            if take is not None:
+                take(*given)
+
+    def _pulse(self) -> None:
+        """Ask whether the studio is there when nothing was heard for long: on a quiet screen nobody else would notice."""
+        if self.pulsing or time.time() - self.studio.heard < QUIET:
+            return
+        self.pulsing = True
+
+        def ask() -> None:
+            from core.errors import Unavailable
+
+            try:
+                self.studio.ask("ListEvents", {"last": True, "limit": 1}, timeout=10)
+            except Unavailable as error:
+                told: tuple[Callable[..., None], Any] = self.unreached, (error.part or "store", str(error))
+            except Exception as error:
+                told = self._handle_exception, (error,)
+            else:
+                told = self.reached, ()
+            self.pulsing = False
+            if self.is_running:
+                self.call_from_thread(told[0], *told[1])
+
+        self.run_worker(ask, thread=True, exit_on_error=False)
