@@ -124,7 +124,8 @@ class FakeStudio:
             ]
             if message.contains and message.offset is None:  # as of a long log: nothing in the first piece
                 return JobLogReply(id=message.id, lines=[], attempt=1, offset=1, line=0, has_more=True)
-            return JobLogReply(id=message.id, lines=found if message.contains else self.log, attempt=1, offset=0)
+            lines = self.printed if message.printed else self.log
+            return JobLogReply(id=message.id, lines=found if message.contains else lines, attempt=1, offset=0)
         if name == "GetEvaluationResults" and self.results is not None:
             return self.results
         if name == "GetEvaluationAnswers":

@@ -122,7 +122,7 @@ async def test_records_move_the_progress_the_curve_and_the_log(studio: FakeStudi
         await until(pilot, lambda: "step 41/100" in shown(pilot.app))
         await until(pilot, lambda: "a new line" in shown(pilot.app) and "0.0625" in shown(pilot.app))
         screen = pilot.app.screen
-        assert isinstance(screen, JobScreen) and screen.view.series["loss"][-1] == (41.0, 0.0625)
+        assert isinstance(screen, JobScreen) and screen.view.tracks.points["loss"][-1] == (41.0, 0.0625, 1.0)
 
 
 async def test_a_gap_in_the_records_is_healed_by_asking(studio: FakeStudio) -> None:
@@ -343,12 +343,13 @@ async def test_what_a_job_takes_is_drawn_when_asked_for_and_follows(studio: Fake
         await until(pilot, lambda: "96% CPU 1.5 GiB" in shown(pilot.app) and "87%" in shown(pilot.app))
         screen = pilot.app.screen
         assert isinstance(screen, JobScreen)
-        while screen.view.chosen != "sys.cpu":
+        while screen.charts.look.chosen != "sys.cpu":
             await pilot.press("m")
-        await until(pilot, lambda: "── sys.cpu, % of a core, over seconds" in shown(pilot.app))
-        assert screen.view.series["sys.cpu"] == [(15.0, 96.0), (30.0, 96.0)]
+        await pilot.press("enter")
+        await until(pilot, lambda: "CPU, % of a core 96" in shown(pilot.app) and "30 seconds" in shown(pilot.app))
+        assert [point[:2] for point in screen.view.tracks.points["sys.cpu"]] == [(15.0, 96.0), (30.0, 96.0)]
         await pilot.press("M")
-        assert screen.view.chosen != "sys.cpu"
+        assert screen.charts.look.chosen != "sys.cpu"
 
 
 async def test_the_whole_log_is_searched_from_its_job(studio: FakeStudio) -> None:

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.fake import HOSTILE, FakeStudio, failed, filled, job, plan
+from tests.tui.fake import HOSTILE, FakeStudio, filled, job, plan
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 
@@ -54,18 +54,6 @@ def test_jobs(snap_compare: Compare, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_no_jobs(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(Dashboard(make=FakeStudio), terminal_size=size, run_before=at("No jobs yet"))
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_job(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(Dashboard("run", make=timeless), terminal_size=size, run_before=at("691 rows"))
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_failed_job(snap_compare: Compare, size: tuple[int, int]) -> None:
-    studio = timeless()
-    studio.rows["fine_tuning_jobs"] = [failed("bad").model_copy(update={"created_at": None})]
-    assert snap_compare(Dashboard("bad", make=lambda: studio), terminal_size=size, run_before=at("memory ran out"))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,4 +1,4 @@
-"""A fine-tuning job, live: progress, curve, numbers, and its log, events or configs below."""
+"""A fine-tuning job, live: progress, curves, numbers, and below them its log, events, configs, or why it failed."""
 
 from __future__ import annotations
 
@@ -8,119 +8,186 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Log, Static
+from textual.widgets import Static
 
 from core.text import plain
 from tui.pump import JobRecords, StudioChanged
-from tui.screens.jobkeys import JobKeysScreen
+from tui.screens.joblogs import PAGE, LogReader
+from tui.screens.jobverbs import JobVerbsScreen
 from tui.theme import painted
-from tui.view import words
-from tui.view.jobview import JobView
+from tui.view import jobpanes, words
+from tui.view.cells import Row
+from tui.view.jobview import INPUTS
+from tui.view.tracks import POINTS
 from tui.widgets.banner import Banner
-from tui.widgets.curve import Curve
+from tui.widgets.charts import Charts
 from tui.widgets.facts import Facts
+from tui.widgets.lines import Lines
 from tui.widgets.prompt import PromptLine
+from tui.widgets.tabs import Tabs
 
-PANES = {"log": "l log", "events": "e events", "configs": "o configs", "failure": "f failure", "found": "/ found"}
-PRINTED = "── printed by its processes and their libraries"
-MATCHES = 1000  # lines of a search that are shown
-TALL = 28  # lines of a terminal from which the last lines of a failed job's log stand with the failure
+PANES = {
+    "failure": "f failure",
+    "log": "l log",
+    "found": "/ found",
+    "events": "e events",
+    "configs": "o configs",
+    "diff": "D diff",
+    "numbers": "u numbers",
+    "printed": "P printed",
+}
+KEYS = {  # what one does with a job in a state
+    "failed": "t again  C clone",
+    "cancelled": "t again  C clone",
+    "succeeded": "v evaluate  C clone",
+    "paused": "p resume  c cancel",
+    "pausing": "p resume  c cancel",
+}
+SHORT = 30  # lines of a terminal below which why a job failed gets most of the room
+LAYOUTS = ("", "-curves", "-pane")
+SMALL = frozenset({"CheckpointSaved", "ResourceChanged", "JobMemoryReduced"})  # what changes neither numbers nor log
+OTHERS = 5  # seconds between looks at other jobs' curves
+PANE = Binding.Group("Panes")
+LOG = Binding.Group("Log")
 
 
-class JobScreen(JobKeysScreen):
+class JobScreen(JobVerbsScreen):
     """Follows one job."""
 
+    CSS_PATH = "../styles/job.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "pane('log')", "log", show=False),
-        Binding("e", "pane('events')", "events", show=False),
-        Binding("o", "pane('configs')", "configs", show=False),
-        Binding("L", "log_axis", "log axis", show=False),
-        Binding("slash", "filter", "search the log", show=False, priority=True),
-        Binding("m", "metric(1)", "next curve", show=False),
-        Binding("M", "metric(-1)", "curve before", show=False),
-        Binding("f", "pane('failure')", "failure", show=False),
-        Binding("d", "describe", "describe", show=False),
-        Binding("y", "yaml", "yaml", show=False),
-        Binding("j", "scroll(1)", "down", show=False),
-        Binding("k", "scroll(-1)", "up", show=False),
-        Binding("g", "top", "top", show=False),
-        Binding("G", "end", "end", show=False),
+        Binding("l", "pane('log')", "log", show=False, group=PANE),
+        Binding("e", "pane('events')", "events", show=False, group=PANE),
+        Binding("o", "pane('configs')", "configs", show=False, group=PANE),
+        Binding("u", "pane('numbers')", "all numbers", show=False, group=PANE),
+        Binding("f", "pane('failure')", "why it failed, what to do", show=False, group=PANE),
+        Binding("P", "pane('printed')", "what its processes printed", show=False, group=PANE),
+        Binding("tab", "next_pane(1)", "next pane", show=False, group=PANE),
+        Binding("shift+tab", "next_pane(-1)", "pane before", show=False, group=PANE),
+        Binding("w", "layout", "curves, pane, or both", show=False, group=PANE),
+        Binding("slash", "filter", "search the whole log", show=False, priority=True, group=LOG),
+        Binding("n", "found(1)", "next line found, where it stands", show=False, group=LOG),
+        Binding("N", "found(-1)", "line found before", show=False, group=LOG),
+        Binding("F", "follow", "follow the newest lines", show=False, group=LOG),
     ]
-    keys_shown = "l log  / search  e events  p pause  c cancel  t try again  m curve  ? help"
+    keys_shown = "l log  / search  m curve  z zoom  w wide  ? help"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__()
-        self.job_id = job_id
-        self.view = JobView()
+        super().__init__(job_id)
+        self.reader = LogReader(self)
         self.pane = "log"
-        self.searched = ""
-        self.found: list[str] = []
         self.happened: list[dict[str, Any]] = []
+        self.printed: list[str] = []
         self.stop = threading.Event()
+        self.whole = True  # whether numbers and log are to be asked for too
         self.following = False
-        self.written: list[str] = []
 
     def compose(self) -> ComposeResult:
-        """Head, trouble, curve and numbers, pane."""
+        """Head, curves and numbers, panes."""
         yield Banner(f"Job {words.short(self.job_id)}")
         yield Static("", id="head", markup=False)
-        yield Static("", id="trouble", markup=False)
-        with Horizontal(id="middle"):
-            yield Curve(id="curve")
-            yield Facts(id="numbers")
-        yield Static("", id="pane-title", markup=False)
-        yield Log(id="pane", max_lines=2_000, highlight=False)
+        with Horizontal(id="upper"):
+            yield Charts()
+            yield Facts()
+        with Vertical(id="lower"):
+            yield Tabs()
+            yield Lines()
         yield from self.bottom()
 
     def on_mount(self) -> None:
         """Ask, then follow."""
-        self._title()
+        self.lines.show([], end=True)
         self.focus_first()
         self.call_after_refresh(self.again)
         self.set_interval(1, self._head)
+        self.set_interval(OTHERS, self.refresh_others)
 
     def on_unmount(self) -> None:
         """Stop following."""
         self.stop.set()
 
+    def on_resize(self) -> None:
+        """What is fitted to the width is fitted again."""
+        self.set_class(self.size.height < SHORT, "-short")
+        self._head()
+        self.call_after_refresh(self.fill)
+
+    @property
+    def lines(self) -> Lines:
+        """The open pane."""
+        return self.query_one(Lines)
+
     def focus_first(self) -> None:
         """The pane scrolls."""
-        self.query_one("#pane", Log).focus()
+        self.lines.focus()
 
     # ─── asking ───────────────────────────────────────────────────────────────────────────────────
 
-    def fetch(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
-        """The numbers, the job, its log and its events. The numbers first: what comes later is newer, never older."""
-        studio = self.dashboard.studio
-        metrics = self._value("GetJobMetrics")
-        job = self._value("GetFineTuningJob")["fine_tuning_job"]
-        log = self._value("GetJobLog", limit=500)
-        events, _ = studio.rows("ListEvents", "events", resource_id=self.job_id, last=True, limit=500)
-        return metrics, job, log, events
+    def fetch(self) -> dict[str, Any]:
+        """The job and its events, and numbers and log when they are wanted. The numbers first: what comes later is newer."""
+        found: dict[str, Any] = {"whole": self.whole}
+        if self.whole:
+            found["metrics"] = self.value("GetJobMetrics", points=POINTS)
+        found["job"] = self.value("GetFineTuningJob")["fine_tuning_job"]
+        if self.whole:
+            found["log"] = self.value("GetJobLog", limit=PAGE)
+            found["names"] = self.view.names or self._names(found["job"])
+        found["events"], _ = self.dashboard.studio.rows(
+            "ListEvents", "events", resource_id=self.job_id, last=True, limit=500
+        )
+        return found
 
-    def _value(self, name: str, **fields: Any) -> dict[str, Any]:
+    def value(self, name: str, **fields: Any) -> dict[str, Any]:
+        """What a query about the job is answered with. Blocks: call it in a thread."""
         answer = self.dashboard.studio.ask(name, {"id": self.job_id, **fields}, timeout=10)
         return answer.value.model_dump(mode="json")  # type: ignore[no-any-return]
 
-    def got(self, found: tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[dict[str, Any]]]) -> None:
-        """All anew; the records that follow are folded in."""
-        metrics, self.view.job, log, self.happened = found
-        self.view.take_metrics(metrics)
-        self.view.log = [
-            f"{words.clock(line['at'])} {text}"
-            for line in log["lines"]
-            for text in plain(line["text"], limit=20_000, lines=True).splitlines()
-        ]
+    def _names(self, job: Row) -> dict[str, str]:
+        """What the job's inputs are called; those that are gone have no name."""
+        from core.errors import NotFound
+
+        found = {}
+        for name, message, key in zip(
+            INPUTS, ("GetModel", "GetDataset", "GetPrompt"), ("model", "dataset", "prompt"), strict=True
+        ):
+            if job.get(name):
+                try:
+                    value = self.dashboard.studio.ask(message, {"id": job[name]}, timeout=10).value
+                except NotFound:
+                    continue
+                found[name] = plain(getattr(value, key).name or "", limit=100)
+        return found
+
+    def again(self) -> None:
+        """All of it."""
+        self.whole = True
+        super().again()
+
+    def got(self, found: dict[str, Any]) -> None:
+        """What was asked for; the records that follow are folded in."""
+        first, failed = not self.view.job, bool(self.view.job.get("error"))
+        self.view.take_job(found["job"])
+        self.happened = found["events"]
+        if found["whole"]:
+            self.whole = self.again_soon
+            self.view.names = found["names"]
+            self.view.take_metrics(found["metrics"])
+            self.view.log.renew(found["log"]["lines"], page=PAGE)
+        self.charts.show(self.view.run)
         self.banner.name_it(f"Job {self.view.job.get('adapter_name') or words.short(self.job_id)}")
-        self.query_one(Curve).draw_now(self.view.curves())
-        self._title()
+        self.set_class(bool(self.view.job.get("error")), "-failed")
+        if self.view.job.get("error") and not failed:
+            self.open("failure")  # that is what one wants to know now
+        elif self.pane == "failure" and not self.view.job.get("error"):
+            self.open("log")
+        else:
+            self.fill(anew=first)
         self._draw()
-        self._pane()
         if not self.following:
             self.following = True
-            self.dashboard.studio.watch_job(self.job_id, metrics["records_id"], self.stop)
+            self.dashboard.studio.watch_job(self.job_id, found["metrics"]["records_id"], self.stop)
 
     # ─── following ────────────────────────────────────────────────────────────────────────────────
 
@@ -134,173 +201,172 @@ class JobScreen(JobKeysScreen):
             new += lines
             if not whole:
                 self.again()
-                return
-        self.query_one(Curve).set(self.view.curves())
+                break
+        self.charts.soon(self.view.run)
         self._draw()
-        if self.pane == "log" and new:
-            self._pane()
+        if self.pane == "log":
+            self.lines.append(new)
+        elif self.pane == "numbers":
+            self.fill()
 
     def studio_changed(self, message: StudioChanged) -> None:
-        """Something happened to the job: its state is asked for again."""
-        if self.is_mounted and any(event.get("resource_id") == self.job_id for event in message.events):
-            self.again()
+        """Something happened to the job: its state is asked for again, and the rest when that may have changed too."""
+        own = [event for event in message.events if event.get("resource_id") == self.job_id]
+        if own and self.is_mounted:
+            self.whole = self.whole or any(event.get("type") not in SMALL for event in own)
+            super().again()
 
     # ─── drawing ──────────────────────────────────────────────────────────────────────────────────
 
     def _draw(self) -> None:
         self._head()
-        self.query_one("#numbers", Facts).show(self.view.facts(), limit=60)
-        trouble = self.view.trouble(log=max(0, min(5, self.size.height - TALL)))
-        box = self.query_one("#trouble", Static)
-        box.display = bool(trouble)
-        box.update(Content(plain(trouble, limit=20_000, lines=True)))
+        keys = KEYS.get(str(self.view.job.get("status")), "p pause  c cancel  s save")
+        self.query_one("#keys", Static).update(Content(plain(f"{self.keys_shown}  {keys}")), layout=False)
+        self.query_one(Facts).show(self.view.facts(), limit=60)
 
     def _head(self) -> None:
         if self.view.job:
-            made = Text()
+            made = Text(no_wrap=True)
             for index, (line, style) in enumerate(self.view.head(self.room - 2)):
                 made.append_text(painted(("\n" if index else "") + line, style, dark=self.app.current_theme.dark))
-            self.query_one("#head", Static).update(made)
+            self.query_one("#head", Static).update(made, layout=False)
 
-    def _title(self) -> None:
+    def tell_panes(self) -> None:
+        """The line of panes."""
         hidden = {"failure"} if not self.view.job.get("error") else set()
-        hidden |= {"found"} if not self.searched else set()
-        there = {name: text for name, text in PANES.items() if name not in hidden}
-        shown = "   ".join(f"[{text}]" if name == self.pane else f" {text} " for name, text in there.items())
-        self.query_one("#pane-title", Static).update(Content(shown))
+        hidden |= {"found"} if not self.reader.search.text else set()
+        hidden |= {"diff"} if self.other is None else set()
+        note = self.reader.search.told if self.pane in ("log", "found") else ""
+        if not note and self.pane == "log":
+            note = "" if self.lines.following else "F follows"
+        self.query_one(Tabs).show([each for each in PANES.items() if each[0] not in hidden], self.pane, note)
 
-    def _lines(self) -> list[str]:
+    def texts(self) -> list[str]:
+        """What the open pane shows."""
         if self.pane == "log":
-            return self.view.log or ["the log begins when a runner has the job"]
-        if self.pane == "configs":
-            return self.view.configs().splitlines()
-        if self.pane == "failure":
-            return self.view.failure()
+            return self.view.log.texts or ["the log begins when a runner has the job"]
         if self.pane == "found":
-            return self.found
-        return [
-            plain(f"{words.clock(event['at'])} {event['type']:<20} {event['message']}", limit=400)
-            for event in self.happened
-        ]
+            return self.reader.search.lines
+        if self.pane == "events":
+            return jobpanes.events(self.happened)
+        if self.pane == "numbers":
+            return jobpanes.numbers(self.view)
+        if self.pane == "printed":
+            return self.printed or ["asking for what was printed …"]
+        if self.pane == "diff" and self.other is not None:
+            from tui.view import differing
 
-    def _pane(self) -> None:
-        """Write what is new. Only another text is written whole, and then who had scrolled up stays there."""
-        pane, lines = self.query_one("#pane", Log), self._lines()
-        known = len(self.written)
-        if known and lines[:known] == self.written:
-            pane.write_lines([plain(line, limit=20_000) for line in lines[known:]])
+            names = ("this job", plain(self.other.get("adapter_name") or "the other", limit=60))
+            return differing.table(self.view.job, self.other, names, self.lines.size.width - 3)
+        if self.pane == "failure":
+            return jobpanes.failure(self.view, self.happened, self.lines.size.width - 3)
+        return self.view.configs()
+
+    def open(self, name: str) -> None:
+        """Show a pane: what grows at its end, the rest at its beginning. One that is open stays as it is."""
+        if self.has_class("-curves"):
+            self.set_class(False, "-curves")
+        if name != self.pane:
+            self.pane = name
+            self.fill(anew=True)
+        self.tell_panes()
+
+    def fill(self, *, anew: bool = False) -> None:
+        """Bring the open pane up to date; `anew` it is read from where one begins with it."""
+        if anew:
+            self.lines.search(self.reader.search.text if self.pane in ("log", "found", "printed") else "")
+            self.lines.show(self.texts(), end=self.pane in ("log", "events", "printed"))
         else:
-            at_end, top = pane.is_vertical_scroll_end, pane.scroll_y
-            pane.clear()
-            pane.write_lines([plain(line, limit=20_000) for line in lines], scroll_end=False)
-            if self.pane == "failure":
-                pane.scroll_to(
-                    y=top if known else 0, animate=False
-                )  # read from its beginning; the others from their end
-            elif at_end or not known:
-                pane.scroll_end(animate=False, x_axis=False)
-            else:
-                pane.scroll_to(y=top, animate=False)
-        self.written = lines[:]
-
-    @property
-    def job_row(self) -> dict[str, Any] | None:
-        """The job, once it is known."""
-        return self.view.job or None
-
-    def names_taken(self) -> list[Any]:
-        """Its own."""
-        return [self.view.job.get("adapter_name")]
+            self.lines.change(self.texts())
+        self.tell_panes()
 
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     def action_pane(self, name: str) -> None:
-        """l, e, o, f: what the lower pane shows."""
-        self.pane = name
-        self.written = []
-        self._title()
-        self._pane()
+        """l, e, o, u, f, P: what the lower pane shows."""
+        if name == "printed":
+            self.dashboard.ask("GetJobLog", {"id": self.job_id, "printed": True, "limit": PAGE}, self._printed)
+        self.open(name)
 
-    def action_scroll(self, lines: int) -> None:
-        """j and k."""
-        self.query_one("#pane", Log).scroll_relative(y=lines, animate=False)
+    def _printed(self, answer: Any) -> None:
+        lines = answer.value.model_dump(mode="json")["lines"]
+        self.printed = [part for line in lines for part in plain(line["text"], limit=20_000, lines=True).splitlines()]
+        self.printed = self.printed or ["its processes have printed nothing"]
+        if self.pane == "printed":
+            self.fill(anew=True)
 
-    def action_top(self) -> None:
-        """g: the beginning of the pane."""
-        self.query_one("#pane", Log).scroll_home(animate=False)
+    def copies(self) -> list[tuple[str, str]]:
+        """What one reads, then the job."""
+        return [("what the pane shows", "\n".join(self.lines.lines)), *super().copies()]
 
-    def action_end(self) -> None:
-        """G: the end of the pane."""
-        self.query_one("#pane", Log).scroll_end(animate=False)
+    def on_tabs_chosen(self, message: Tabs.Chosen) -> None:
+        """A click on a pane's name."""
+        self.action_pane(message.name)
 
-    def action_log_axis(self) -> None:
-        """L: a logarithmic axis."""
-        self.query_one(Curve).toggle_log()
+    def action_next_pane(self, step: int) -> None:
+        """tab: the pane beside this one."""
+        there = [name for name, _ in self.query_one(Tabs).tabs]
+        if there:
+            self.action_pane(there[(there.index(self.pane) + step) % len(there)] if self.pane in there else there[0])
+
+    def action_layout(self) -> None:
+        """w: curves alone, the pane alone, both."""
+        here = next((each for each in LAYOUTS[1:] if self.has_class(each)), "")
+        self.remove_class(*LAYOUTS[1:])
+        self.set_class(True, LAYOUTS[(LAYOUTS.index(here) + 1) % len(LAYOUTS)] or "-both")
+        self.call_after_refresh(self.fill)
+
+    def curves_wanted(self) -> None:
+        """The curves come back when the pane has all the room."""
+        self.remove_class("-pane")
+
+    def action_back(self) -> None:
+        """Escape: first the search goes, then the cursor, then the screen."""
+        if self.reader.search.text:
+            self.filtered("")
+        elif not self.charts.away():
+            super().action_back()
+
+    def compared(self) -> None:
+        """D: show how the configs differ."""
+        self.pane = "diff"
+        self.fill(anew=True)
+
+    # ─── the log ──────────────────────────────────────────────────────────────────────────────────
+
+    def on_lines_edge(self, message: Lines.Edge) -> None:
+        """The log goes on beyond what is there."""
+        if self.pane == "log":
+            self.reader.edge(top=message.top)
+            self.tell_panes()
+
+    def action_follow(self) -> None:
+        """F."""
+        self.reader.follow()
+        self.tell_panes()
 
     def action_filter(self) -> None:
         """/: search the whole log, not only what is shown of it."""
-        self.query_one(PromptLine).open("/", self.searched, "a text that lines of the log must hold")
+        self.query_one(PromptLine).open("/", self.reader.search.text, "a text that lines of the log must hold")
 
     def filtered(self, text: str) -> None:
         """What is searched for is settled; escape takes it away."""
-        self.searched, self.found = text, [f"searching for {plain(text, limit=200)} …"]
-        if text or self.pane == "found":
-            self.action_pane("found" if text else "log")
-        else:
-            self._title()
+        self.reader.find(text)
         if text:
-            self.run_worker(lambda: self._search(text), thread=True, exit_on_error=False)
-
-    def action_back(self) -> None:
-        """Escape: first the search goes, then the screen."""
-        if self.pane == "found":
-            self.filtered("")
+            self.pane = "found"
+            self.fill(anew=True)
+        elif self.pane == "found":
+            self.open("log")
         else:
-            super().action_back()
+            self.lines.search("")
+            self.tell_panes()
 
-    def _search(self, text: str) -> None:
-        try:
-            lines, more = self._matches(text, printed=False)
-            if not more:
-                printed, more = self._matches(text, printed=True)
-                lines += [PRINTED, *printed] if printed else []
-            self.in_app(self._found, text, [*lines, *more] or [f"no line of the log holds {plain(text, limit=200)}"])
-        except Exception as error:  # whatever it is, it is shown
-            self.in_app(self._found, text, [plain(str(error), limit=400)])
+    def found(self) -> None:
+        """The search is over."""
+        if self.pane == "found":
+            self.fill(anew=True)
+        self.tell_panes()
 
-    def _matches(self, text: str, *, printed: bool) -> tuple[list[str], list[str]]:
-        """(lines of the log, or of what was printed, that hold the text; a line that says so when there are more)."""
-        page: dict[str, Any] = {"has_more": True}
-        place, lines, found = dict[str, Any](), list[str](), 0
-        while page["has_more"] and found < MATCHES and text == self.searched:
-            page = self._value("GetJobLog", contains=text, printed=printed, limit=MATCHES - found, **place)
-            found, place = found + len(page["lines"]), {name: page[name] for name in ("attempt", "offset", "line")}
-            lines += [
-                f"{line['number']:>6} {words.clock(line['at'] or None)} {part}"
-                for line in page["lines"]
-                for part in plain(line["text"], limit=20_000, lines=True).splitlines()
-            ]
-        return lines, [f"… there are more than {MATCHES}: search for more"] if page["has_more"] else []
-
-    def _found(self, text: str, lines: list[str]) -> None:
-        if text == self.searched:
-            self.found = lines
-            if self.pane == "found":
-                self._pane()
-
-    def action_metric(self, step: int) -> None:
-        """m and M: the curve of another metric."""
-        self.view.choose(step)
-        self.query_one(Curve).draw_now(self.view.curves())
-
-    def action_describe(self) -> None:
-        """d: everything about the job."""
-        from tui.view.describe import described
-
-        self.dashboard.show_text(f"Job {self.view.job.get('adapter_name')}", described(self.view.job))
-
-    def action_yaml(self) -> None:
-        """y: the job as YAML."""
-        from tui.view.describe import as_yaml
-
-        self.dashboard.show_text(f"Job {self.job_id}", as_yaml(self.view.job))
+    def action_found(self, step: int) -> None:
+        """n, N."""
+        self.reader.step(step)

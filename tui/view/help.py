@@ -25,11 +25,17 @@ D  drain a runner, or let it work again
 
 {JOBS}""",
     "JobScreen": f"""\
-j k g G, arrows   scroll the lower pane
-l  log      e  events     o  configs     f  why it failed     the lower pane
-m M  another curve: rates, processor, memory, GPUs            L  logarithmic axis
-/  search the whole log: what is found stands in the lower pane, with the numbers of its lines
-d  describe               y  as YAML     r  ask again
+m M  another curve        enter  it alone, or all that have room
+z Z 0  closer, farther away, all of it         , .  along what is zoomed
+left right  read the curves at a point (shift: ten on)    escape  no longer
+L  logarithmic axis       S  smoother          x  over steps, time or epochs
+O  other jobs' curves beside                   w  curves alone, pane alone, both
+l  log     e  events      o  configs   u  all numbers   P  printed   tab  next
+f  why it failed, and what to do (1 2 3 4  one like it that may do better)
+D  how its settings differ from another job's
+/  search the whole log   n N  the next line found, where it stands
+F  follow the newest lines                     j k g G, arrows  scroll
+E  edit name, description       ctrl+d  remove       d  describe    y  as YAML
 
 {JOBS}""",
     "BatchScreen": f"""\

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.loglines import told
 from core.text import plain
 from core.types import SYSTEM
 from tui.view import words
-from tui.view.failure import card, whole
+from tui.view.chart import Run
+from tui.view.joblog import JobLog
+from tui.view.tracks import Tracks
 
-CURVES = ("loss", "eval_loss")
-POINTS = 300
-LINES = 2_000  # log lines kept
-SHORT = 135  # characters of each part of a failure above the curve: two lines of a narrow terminal
-LONG = 300  # the same where there is room
+PROGRESS = ("step", "total_steps", "eta_seconds", "tokens_per_second")
+INPUTS = ("base_model_id", "dataset_id", "prompt_id")
 HOW = (
     "framework_type", "method", "preset", "max_length", "packing", "length_grouped", "loss_on", "chat_template", "train_splits",
     "eval_split", "early_stopping_patience", "keep_best", "num_workers", "user_script",
@@ -28,18 +26,23 @@ class JobView:
     """What is known of a job. `attempt` and `offset` say up to which record."""
 
     job: dict[str, Any] = field(default_factory=dict)
-    series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    log: list[str] = field(default_factory=list)
+    tracks: Tracks = field(default_factory=Tracks)
+    log: JobLog = field(default_factory=JobLog)
+    names: dict[str, str] = field(default_factory=dict)  # what base model, dataset and prompt are called, by field
     attempt: int = 0
     offset: int = 0
-    chosen: str | None = None  # the series that is drawn instead of the losses
 
     def take_metrics(self, reply: Mapping[str, Any]) -> None:
         """All numbers anew."""
         self.attempt, self.offset = reply["attempt"], reply["offset"]
-        self.series = {
-            each["name"]: list(zip(map(float, each["steps"]), each["values"], strict=True)) for each in reply["series"]
-        }
+        self.tracks.replace(reply["series"])
+
+    def take_job(self, job: dict[str, Any]) -> None:
+        """The job as the studio tells it; what records of the same attempt told later stays."""
+        old = self.job
+        if old.get("attempt") == job["attempt"] and (old.get("step") or 0) > job["step"] and job["status"] == "running":
+            job = {**job, **{name: old[name] for name in (*PROGRESS, "last_metrics") if name in old}}
+        self.job = job
 
     def take_entry(self, entry: Mapping[str, Any]) -> tuple[bool, list[str]]:
         """Take one entry of the job's stream in; (whether nothing was missed, new log lines)."""
@@ -53,51 +56,32 @@ class JobView:
             line
             for record in entry["records"]
             if record.get("offset", entry["to"]) > self.offset
-            for line in self._take(record)
+            for line in self._take(record, entry)
         ]
         self.offset = entry["to"]
-        self.log = [*self.log, *new][-LINES:]
         return True, new
 
-    def _take(self, record: Mapping[str, Any]) -> list[str]:
+    def _take(self, record: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
         kind = record.get("type")
         if kind == "metrics":
             self._numbers(record)
         elif kind == "progress":
-            for name in ("step", "total_steps", "eta_seconds", "tokens_per_second"):
+            for name in PROGRESS:
                 self.job[name] = record.get(name)
         elif kind == "phase":
             self.job["phase"] = record.get("name")
         elif kind == "resumed":
-            self._cut(record["from_step"])
-        return log_lines(record)
+            self.tracks.cut(record["from_step"])
+        return self.log.take(entry["attempt"], record, entry["to"])
 
     def _numbers(self, record: Mapping[str, Any]) -> None:
-        step = float(record["step"])
         self.job["last_metrics"] = {**(self.job.get("last_metrics") or {}), **record["values"]}
-        for name, value in record["values"].items():
-            points = self.series.setdefault(name, [])
-            if points and points[-1][0] >= step:
-                points[:] = [point for point in points if point[0] < step]
-            points.append((step, value))
-            if len(points) > 2 * POINTS:
-                points[:] = [*points[:-POINTS:2], *points[-POINTS:]]
+        self.tracks.add(record)
 
-    def _cut(self, step: int) -> None:
-        for points in (points for name, points in self.series.items() if not name.startswith(SYSTEM)):
-            points[:] = [point for point in points if point[0] <= step]
-
-    def curves(self) -> dict[str, list[tuple[float, float]]]:
-        """The series that are drawn, by what stands below them: the losses together, any other alone."""
-        if self.chosen is None or not self.series.get(self.chosen):
-            return {name: self.series[name] for name in CURVES if self.series.get(name)}
-        return {words.metric(self.chosen): self.series[self.chosen]}
-
-    def choose(self, step: int) -> None:
-        """Draw the next series, or the one before; after the last come the losses again."""
-        names = [None, *sorted(set(self.series) - set(CURVES), key=lambda name: (name.startswith(SYSTEM), name))]
-        place = names.index(self.chosen) if self.chosen in names else 0
-        self.chosen = names[(place + step) % len(names)]
+    @property
+    def run(self) -> Run:
+        """The job's numbers, to be drawn."""
+        return Run("this job", self.tracks, self.tracks.epoch or epochs_of_a_step(self.job))
 
     def takes(self) -> tuple[str, str]:
         """What the job takes of its host, and how busy its GPUs are."""
@@ -145,7 +129,7 @@ class JobView:
         job, last = self.job, self.job.get("last_metrics") or {}
         host, gpus = self.takes()
         numbers = [
-            (name.replace("_", " "), words.number(last.get(name)), "bold")
+            (words.metric(name), words.number(last.get(name)), "bold")
             for name in ("loss", "eval_loss", "learning_rate", "grad_norm")
         ]
         return [
@@ -166,34 +150,25 @@ class JobView:
                 "",
             ),
             *([("takes", host, ""), ("GPUs", gpus, "")] if job.get("status") == "running" else []),
+            *((name.removesuffix("_id").replace("base_", ""), self.names.get(name), "") for name in INPUTS),
             ("runner", job.get("runner"), ""),
             ("adapter", words.short(job.get("adapter_id")), ""),
             ("id", words.short(job.get("id")), "dim"),
         ]
 
-    def trouble(self, log: int = 0) -> str:
-        """Why the job failed and what to do next, in a few lines, with `log` lines of its log; empty when it did not."""
-        error = self.job.get("error")
-        return "\n".join(card(error, tail=log, limit=LONG if log else SHORT)) if error else ""
-
-    def failure(self) -> list[str]:
-        """All that is known of why the job failed."""
-        error = self.job.get("error")
-        return whole(error) if error else ["nothing has gone wrong"]
-
-    def configs(self) -> str:
-        """How it trains, and the config snapshots, as text."""
+    def configs(self) -> list[str]:
+        """What is trained on what, how, and the config snapshots."""
         from tui.view.describe import described
 
+        inputs = {name.removesuffix("_id"): self.names.get(name) or self.job.get(name) for name in INPUTS}
         how = {name: self.job[name] for name in HOW if self.job.get(name) not in (None, False)}
         names = ("training_arguments_config", "lora_config", "model_bnb_config", "adapter_bnb_config")
-        return described(how | {name: self.job.get(name) for name in names}) or "no configs"
+        text = described(inputs | how | {name: self.job.get(name) for name in names})
+        return text.splitlines() or ["nothing is known of its configs"]
 
 
-def log_lines(record: Mapping[str, Any]) -> list[str]:
-    """A record as lines of the log; most records have none."""
-    line = told(record)
-    if line is None:
-        return []
-    at, mark = words.clock(record.get("at")), "▲ " if record.get("type") in ("warning", "oom", "held") else ""
-    return [f"{at} {text}" for text in plain(mark + line[1], limit=20_000, lines=True).splitlines()]
+def epochs_of_a_step(job: Mapping[str, Any]) -> float | None:
+    """How much of an epoch a step is; None when the job does not tell, or has its steps counted otherwise."""
+    epochs, steps = job.get("num_epochs"), job.get("total_steps")
+    limited = '"max_steps": ' in (job.get("training_arguments_config") or "").replace('"max_steps": -1', "")
+    return epochs / steps if epochs and steps and not limited else None

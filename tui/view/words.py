@@ -43,15 +43,23 @@ def style(value: str) -> str:
     return STATES.get(value, ("", ""))[1]
 
 
-UNITS = {"cpu": "% of a core", "memory": "GiB", "percent": "%", "celsius": "°C", "watts": "W"}
+METRICS = {"eval_loss": "eval loss", "grad_norm": "gradient norm", "tokens_per_second": "tokens/s"}
+HOST = {  # the last part of the name of a metric of the host -> what it is called
+    "cpu": "CPU, % of a core",
+    "memory": "memory, GiB",
+    "percent": "load, %",
+    "celsius": "°C",
+    "watts": "W",
+}
 
 
 def metric(name: str) -> str:
-    """What stands below a metric's curve."""
+    """What a metric is called, with its unit where it has one."""
     if not name.startswith(SYSTEM):
-        return plain(name, limit=40)
-    unit = UNITS.get(name.rpartition(".")[2], "")
-    return plain(f"{name}, {unit}, over seconds" if unit else f"{name}, over seconds", limit=60)
+        return plain(METRICS.get(name) or name.replace("_", " "), limit=40)
+    device, _, what = name.removeprefix(SYSTEM).rpartition(".")
+    gpu = re.sub(r"^gpu\.?(\d+)$", r"GPU \1", device)
+    return plain(" ".join(filter(None, (gpu, HOST.get(what, what)))), limit=60)
 
 
 def duration(seconds: float | None) -> str:
