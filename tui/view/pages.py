@@ -44,7 +44,7 @@ def _screen(name: str, title: str, section: str, target: str, label: str = "", *
 FIRST = "jobs"  # the page that the dashboard opens with
 PAGES = (
     _list("home", "Home", "Navigation", "jobs"),
-    Page("database", "Database Import and Export", "Navigation", "form", "ImportDatabase", "Database", over="home"),
+    _screen("database", "Database Import and Export", "Navigation", "tui.screens.database:DatabaseScreen", "Database"),
     _form("import-datasets", "Import Datasets", "Resources", "AddDataset", "datasets"),
     _list("datasets", "View Datasets", "Resources"),
     _form("import-models", "Import Base Models", "Resources", "AddModel", "models"),

@@ -32,6 +32,19 @@ STATES: dict[str, tuple[str, str]] = {  # state -> (symbol, meaning)
 }
 
 
+TABLES = {
+    "fine_tuning_jobs": "fine-tuning jobs",
+    "evaluation_jobs": "evaluations",
+    "export_jobs": "exports",
+    "models": "base models",
+}
+
+
+def table(name: str) -> str:
+    """A table's rows as people call them."""
+    return TABLES.get(name, plain(name.replace("_", " "), limit=40))
+
+
 def state(value: str) -> str:
     """A state as symbol and word."""
     symbol, _ = STATES.get(value, ("?", ""))

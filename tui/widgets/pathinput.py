@@ -16,6 +16,7 @@ SUFFIXES = {  # what is chosen beside a path -> how the file's name ends
     "project_parquet": [".parquet"],
 }
 DATA = [".csv", ".json", ".jsonl", ".parquet"]
+OF = {"AddDataset": DATA, "ImportDatabase": [".json"]}  # message -> what its files end in; directories otherwise
 SHOWN = 12  # candidates that are told
 
 
@@ -54,7 +55,7 @@ class PathInput(Input):
     def __init__(self, message: str, value: str, id: str) -> None:
         super().__init__(value, id=id, compact=True)
         self.found: list[str] = []
-        self.suffixes: list[str] = DATA if message == "AddDataset" else ["/"]
+        self.suffixes = OF.get(message, ["/"])
         self.suggester = Candidates(self)
 
     def look(self, value: str) -> list[str]:
