@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from core.errors import StudioError, Unavailable
+from core.messages import Message
 from core.text import counted, plain
 from tui.view import words
+from tui.view.kinds import KINDS
 
 if TYPE_CHECKING:
     from tui.app import Dashboard
@@ -114,6 +116,23 @@ class Acts:
             return error if isinstance(error, Unavailable) else None
         return None
 
+    def perform(self, message: Message[Any], key: str | None = None, timeout: float | None = None) -> Any:
+        """Send one from a thread that waits for the answer, as the command line does. Raises core.errors."""
+        if self.dashboard.readonly:
+            raise self.dashboard.studio.refusal()
+        fields = message.model_dump(mode="json", exclude_unset=True)
+        act = Act(type(message).__name__, [Outcome(fields, key or str(uuid4()))])
+        outcome = act.outcomes[0]
+        self.made.append(act)
+        try:
+            outcome.answer = self.dashboard.studio.put(message, timeout, outcome.key)
+        except Exception as error:
+            outcome.error = error
+            raise
+        finally:
+            act.over = True
+        return outcome.answer
+
     def _ended(self, act: Act, done: Done | None, quiet: bool) -> None:
         if not quiet:
             self._tell(act)
@@ -128,6 +147,32 @@ class Acts:
             self.dashboard.complain(failed[0].error)
         else:
             self.dashboard.say(told(act.name, act.outcomes[0].answer))
+
+
+# What can't be taken back, and what is said before it, where no list has words of its own for it.
+DESTROYS = {
+    "CancelJob": "Cancel the job {id}?",
+    "EndComparison": "End the session {id}? Nobody can ask it anything after that.",
+    "StopEndpoint": "Stop the endpoint {id}? Who calls it gets no answer any more.",
+    "DrainRunner": "Drain the runner {id}? It saves checkpoints and gives its jobs back.",
+    "ImportDatabase": "Import into this studio's database? What is there already stays.",
+}
+
+
+def question_of(message: Message[Any]) -> str:
+    """What is asked before a message is sent that destroys; empty for the others."""
+    name, fields = type(message).__name__, message.model_dump(mode="json")
+    if name == "RetryJob" and fields.get("from_checkpoint") is False:
+        return f"Run {fields['id']} again from the beginning? Its curve begins anew, and its checkpoints are not used."
+    if (name == "DrainRunner" and not fields["draining"]) or fields.get("preview"):
+        return ""
+    if name in DESTROYS:
+        return DESTROYS[name].format(**fields)
+    if not name.startswith(("Remove", "Drop")):
+        return ""
+    remove = next((kind.remove for kind in KINDS.values() if kind.remove and kind.remove.message == name), None)
+    about = fields.get("id") or fields.get("ids") or ""
+    return f"Remove the {remove.noun} {about}? {remove.stays}" if remove else f"{spoken(name).capitalize()} {about}?"
 
 
 def spoken(name: str) -> str:

@@ -21,6 +21,7 @@ from tui.view import pages
 
 if TYPE_CHECKING:
     from tui.acting import Acts, Outcome
+    from tui.commanding import Commanding
 
 
 class Dashboard(Going, Lasting):
@@ -51,6 +52,7 @@ class Dashboard(Going, Lasting):
         self.open_job = open_job
         self.readonly = readonly
         self.acts: Acts | None = None
+        self.commands: Commanding | None = None
         self.door = LastDoor()
         self.first_page = page or pages.FIRST
 
@@ -74,6 +76,8 @@ class Dashboard(Going, Lasting):
     def on_unmount(self) -> None:
         """Threads end with the app."""
         self.studio.close()
+        if self.commands is not None:
+            self.commands.close()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What all that is drawn passes last."""
@@ -122,18 +126,35 @@ class Dashboard(Going, Lasting):
         send()
 
     def obey(self, command: str) -> None:
-        """Do what was typed after `:`."""
-        word = command.strip().split(" ")[0].lower()
+        """Do what was typed after `:`: go to a page, or run a command of the CLI."""
+        word = command.strip().lower()
+        if not word:
+            return
+        self.commanding.history.add(command)
+        page = None if self.commanding.knows(word) else pages.find(word)
         if word in ("q", "quit", "q!"):
             self.exit()
         elif word in ("help", "?"):
             self.action_help()
-        elif found := pages.find(word):
-            self.go(found.name)
-        elif word:
-            self.bell()
-            told = f"there is no :{plain(command.strip(), limit=40)}; ctrl+b lists what there is"
-            self.notify(told, severity="warning", markup=False)
+        elif page is not None:
+            self.go(page.name)
+        else:
+            self.run_command(command)
+
+    def run_command(self, line: str) -> None:
+        """Run a command of the CLI, and show what comes of it."""
+        from tui.presenting import Presenting
+
+        Presenting(self, self.commanding.run(line))
+
+    @property
+    def commanding(self) -> Commanding:
+        """What runs commands, made when the line is first opened."""
+        if self.commands is None:
+            from tui.commanding import Commanding
+
+            self.commands = Commanding(self)
+        return self.commands
 
     def ask(
         self,

@@ -13,7 +13,7 @@ from core.text import plain
 from tui.cli import console, output, verbs
 from tui.cli.console import warn
 from tui.cli.fields import add_options, payload
-from tui.cli.parsing import add_command
+from tui.cli.parsing import add_command, refer
 from tui.cli.references import JOB, by_name
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add(jobs: Any) -> None:
     """Declare `fts job clone`."""
     parser = add_command(jobs, "clone", TEXT, description=f"{TEXT} (StartFineTuningJob)")
     verbs.common(parser, command=True)
-    parser.add_argument("id", help=JOB.help)
+    refer(parser.add_argument("id", help=JOB.help), (JOB,))
     parser.add_argument("--wait", action="store_true", help="show progress and wait for the end")
     add_options(parser, StartFineTuningJob)
     parser.set_defaults(run=run)

@@ -24,7 +24,7 @@ from core.text import plain
 from tui.cli import console, output, verbs
 from tui.cli.console import say, warn
 from tui.cli.fields import add_options, as_text, payload
-from tui.cli.parsing import add_command
+from tui.cli.parsing import add_command, refer
 from tui.cli.references import COMPARISON, by_name, hint
 from tui.cli.watch import describe
 
@@ -40,7 +40,7 @@ def add(compare: Any) -> None:
     summary = "ask a session, and show the answers as they are generated"
     parser = add_command(compare, "ask", summary, description=f"{summary} (AskComparison)")
     verbs.common(parser, command=True)
-    parser.add_argument("id", help="id of a session, or its beginning")
+    refer(parser.add_argument("id", help="id of a session, or its beginning"), (COMPARISON,))
     parser.add_argument("prompt", nargs="?", help="the text as the model is to read it; @FILE takes it from a file")
     parser.add_argument(
         "--voice", action="append", metavar="NAME", help="who answers: base, or an adapter's name; again for each"

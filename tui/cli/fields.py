@@ -16,9 +16,10 @@ from pydantic.fields import FieldInfo
 from core.messages import Message
 from core.messages.base import Part
 from core.messages.common import choices, meaning
+from core.presets import presets
 from tui.cli import console
-from tui.cli.parsing import offer
-from tui.cli.references import REFERENCES
+from tui.cli.parsing import offer, refer
+from tui.cli.references import REFERENCES, places
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def _option(name: str, field: FieldInfo, kind: Any, path: tuple[str, ...]) -> Op
         text = f"{text} [{field.default}]".strip()
     if name in REFERENCES:
         text = f"{text} ({REFERENCES[name][0].help})" if text else REFERENCES[name][0].help
-    return Option("--" + name.replace("_", "-"), path, read, many, text.replace("%", "%%"), choices(field))
+    offers = choices(field) or (tuple(presets()) if name == "preset" else ())
+    return Option("--" + name.replace("_", "-"), path, read, many, text.replace("%", "%%"), offers)
 
 
 def add_options(
@@ -83,6 +85,7 @@ def add_options(
                 help=option.help,
             )
             offer(action, option.choices)
+            refer(action, places(option.path[-1], message.__name__))
 
 
 def _flags(option: Option, message: type[Message[Any]]) -> list[str]:

@@ -66,7 +66,11 @@ def _dashboard() -> int:
 
 
 def _command(words: list[str]) -> int:
-    arguments = parser().parse_args(words)
+    return obeyed(parser().parse_args(words))
+
+
+def obeyed(arguments: argparse.Namespace) -> int:
+    """Do what was parsed; the exit code."""
     try:
         code: int = arguments.run(arguments)
     except ValueError as error:

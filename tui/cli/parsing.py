@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from core.text import plain
 from tui.cli.console import say, warn
+
+if TYPE_CHECKING:
+    from tui.cli.references import Listing
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,6 +68,16 @@ def offered(action: argparse.Action) -> tuple[str, ...]:
     """What may stand for a word: its choices, else what is offered."""
     known = action.choices or getattr(action, "offered", None) or ()
     return tuple(str(each) for each in known)
+
+
+def refer(action: argparse.Action, listings: Iterable[Listing]) -> None:
+    """Where the resources are listed that a word may name."""
+    action.listings = tuple(listings)  # type: ignore[attr-defined]
+
+
+def referred(action: argparse.Action) -> tuple[Listing, ...]:
+    """Where what a word may name is listed."""
+    return getattr(action, "listings", ())
 
 
 def add_command(commands: Any, name: str, text: str, **more: Any) -> Parser:

@@ -12,7 +12,7 @@ from core.messages import parse
 from core.text import plain
 from tui.cli import console, output
 from tui.cli.console import say, warn
-from tui.cli.parsing import add_command
+from tui.cli.parsing import add_command, refer
 from tui.cli.references import BATCH, by_name
 from tui.cli.tables import table, wide
 from tui.exported import SUFFIXES, export
@@ -26,7 +26,7 @@ TEXT = "Write the rows of a batch with all answers and scores into a file: CSV f
 def add(evaluations: Any) -> None:
     """Declare `fts evaluation export`."""
     parser = add_command(evaluations, "export", TEXT, description=TEXT)
-    parser.add_argument("parent_job_id", metavar="PARENT_JOB", help=BATCH.help)
+    refer(parser.add_argument("parent_job_id", metavar="PARENT_JOB", help=BATCH.help), (BATCH,))
     parser.add_argument("--to", type=_file, required=True, metavar="FILE", help="a name that ends in .csv or .json")
     parser.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how a failure is shown")
     parser.set_defaults(run=run)

@@ -14,8 +14,8 @@ from core.text import plain
 from tui.cli import console, output, verbs
 from tui.cli.console import say, warn
 from tui.cli.fields import add_options, payload
-from tui.cli.parsing import add_command
-from tui.cli.references import hints, resolve
+from tui.cli.parsing import add_command, refer
+from tui.cli.references import ADAPTER, MODEL, hints, resolve
 from tui.cli.watch import describe
 from tui.view.calling import curl
 from tui.view.describe import described
@@ -32,10 +32,11 @@ def add(commands: Any) -> None:
     summary = "put a base model, with adapters or without, behind HTTP, and say how it is called"
     parser = add_command(commands, "serve", summary, description=f"{summary} (StartEndpoint)")
     verbs.common(parser, command=True, key=f"{verbs.KEY}; a key for callers is given by --key-sha256")
-    parser.add_argument("model", metavar="MODEL", help="a base model: id, or name")
-    parser.add_argument(
+    refer(parser.add_argument("model", metavar="MODEL", help="a base model: id, or name"), (MODEL,))
+    adapter = parser.add_argument(
         "--adapter", action="append", default=[], metavar="NAME", help="an adapter of it; again for each"
     )
+    refer(adapter, (ADAPTER,))
     parser.add_argument("--no-wait", action="store_true", help="do not wait until it answers")
     add_options(parser, StartEndpoint, without=("base_model_id", "adapter_ids"))
     parser.set_defaults(run=run)

@@ -14,8 +14,8 @@ from core.text import plain
 from tui.cli import console, output
 from tui.cli.console import say, warn
 from tui.cli.fields import add_options, options, payload, seconds
-from tui.cli.parsing import add_command, add_group
-from tui.cli.references import hints, places, resolve
+from tui.cli.parsing import add_command, add_group, refer
+from tui.cli.references import MODEL, hints, places, resolve
 
 if TYPE_CHECKING:
     from core.client import StudioClient
@@ -164,12 +164,13 @@ def _declare(verbs: Any, verb: Verb) -> None:
     parser = add_command(verbs, verb.verb, summary, description=f"{summary} ({verb.message})")
     common(parser, command=issubclass(message, Command))
     if verb.positional:
-        parser.add_argument(
+        action = parser.add_argument(
             f"positional_{verb.positional}",
             nargs=None if message.model_fields[verb.positional].is_required() else "?",
             metavar="FILE" if verb.positional.endswith("path") else verb.positional.removesuffix("_id").upper(),
             help=_meant(verb),
         )
+        refer(action, places(verb.positional, verb.message))
     if verb.second:
         second = next(each for each in options(message) if each.path == (verb.second,))
         parser.add_argument(
@@ -179,13 +180,14 @@ def _declare(verbs: Any, verb: Verb) -> None:
         text = "begin anew: the same as --no-from-checkpoint"
         parser.add_argument("--anew", dest="field_from_checkpoint", action="store_const", const=False, help=text)
     if verb.message == "StartEvaluationJob":
-        parser.add_argument(
+        pair = parser.add_argument(
             "--pair",
             action="append",
             default=[],
             metavar="MODEL[:ADAPTER]",
             help="a base model, with an adapter or without; again for each",
         )
+        refer(pair, (MODEL,))
     if verb.message == "GetEvaluationResults":
         text = "every metric in a table of its own, with intervals and chance"
         parser.add_argument("--all", action="store_true", help=text)

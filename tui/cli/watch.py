@@ -13,7 +13,7 @@ from core.messages import parse
 from core.text import plain
 from tui.cli import console, output, tables
 from tui.cli.console import say, warn
-from tui.cli.parsing import Parser, add_command
+from tui.cli.parsing import Parser, add_command, refer
 from tui.cli.references import BATCH, COMPARISON, ENDPOINT, EXPORT, JOB, SCORED, Listing, by_name, hint
 from tui.view import exported, words
 from tui.view.failure import card
@@ -64,7 +64,7 @@ def add(verbs: dict[str, Any]) -> None:
 
 def _add(verbs: Any, name: str, text: str, listings: tuple[Listing, ...]) -> Parser:
     made = add_command(verbs, name, text)
-    made.add_argument("id", help=listings[0].help)
+    refer(made.add_argument("id", help=listings[0].help), listings)
     return made
 
 

@@ -14,7 +14,6 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from tui.pump import Restored
-from tui.view import pages
 from tui.view.navigation import WIDE
 from tui.widgets.banner import Banner
 from tui.widgets.nav import Nav
@@ -77,7 +76,7 @@ class StudioScreen(Screen[Any]):
         bar = TopBar()
         return [
             *([bar, Menu(bar)] if self.dashboard.composable else [Nav(shown=self.dashboard.nav_beside)]),
-            PromptLine([*pages.BY_NAME, "help", "quit"]),
+            PromptLine(),
             Static(Content(self.keys_shown), id="keys", markup=False),
         ]
 
@@ -167,9 +166,9 @@ class StudioScreen(Screen[Any]):
             more = f"   (Y again: {offered[(self.copied + 1) % len(offered)][0]})" if len(offered) > 1 else ""
             self.dashboard.copy(text, what + more)
 
-    def action_command(self) -> None:
-        """The command line."""
-        self.query_one(PromptLine).open(":")
+    def action_command(self, text: str = "", wrong: str = "") -> None:
+        """The command line, with a text in it, and what was wrong with that."""
+        self.query_one(PromptLine).open(":", text, wrong=wrong)
 
     def fit_nav(self) -> None:
         """Show the sidebar where it has its place, and give what it took or left to the rest."""

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.suggester import SuggestFromList
+from textual.suggester import Suggester, SuggestionReady
 from textual.widgets import Input
 
 from core.text import plain
 
+if TYPE_CHECKING:
+    from tui.widgets.commandline import CommandHelp
+
+WANTED = "a page or a command of fts: jobs, datasets, job cancel …"
+
+
+class Ghost(Suggester):
+    """Shows how a command would go on, behind what is typed of it."""
+
+    def __init__(self, line: PromptLine) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self.line = line
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The whole line, as far as it is known."""
+        return self.line.helper.ghost(value) if self.line.helper is not None else None
+
 
 class PromptLine(Input):
-    """Hidden until it is opened; enter submits, escape puts it away."""
+    """Hidden until it is opened; enter submits, escape puts it away. For commands there is help above it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "back", show=False),
-        Binding("tab", "complete", "complete", show=False),
+        Binding("tab", "complete(1)", "complete", show=False),
+        Binding("shift+tab", "complete(-1)", "complete backwards", show=False),
+        Binding("up", "remember(1)", "the line before", show=False),
+        Binding("down", "remember(-1)", "the line after", show=False),
     ]
 
     class Done(Message):
@@ -35,36 +54,102 @@ class PromptLine(Input):
             super().__init__()
             self.text = text
 
-    def __init__(self, commands: Iterable[str]) -> None:
+    def __init__(self) -> None:
         super().__init__(id="prompt", compact=True)
-        self.commands = SuggestFromList(sorted(commands), case_sensitive=False)
         self.mode = ":"
         self.display = False
+        self.helper: CommandHelp | None = None
+        self.own: str | None = None  # what completion or history put here, so that it is no typing
+        self.begun = ""  # how the lines that are remembered begin
+        self.back = 0  # how many lines one went back
+        self.waiting = 0  # a tab that came before what it takes
 
-    def open(self, mode: str, text: str = "", wanted: str = "jobs, datasets, models …   tab completes") -> None:
+    def open(self, mode: str, text: str = "", wanted: str = WANTED, wrong: str = "") -> None:
         """Show the line for a command (`:`) or a filter (`/`); while it is empty it tells what is `wanted`."""
         self.mode = mode
-        self.suggester = self.commands if mode == ":" else None
+        self.suggester = None
         self.placeholder = plain(f"{mode} {wanted}", limit=200)
+        self.select_on_focus = mode != ":"  # a filter is rather typed anew, a command rather mended
         self.value = text
+        self.cursor_position = len(text)
         self.display = True
         self.screen.set_focus(self)  # at once: focus() would let the keys behind `:` go elsewhere
+        self.own, self.back, self.waiting = None, 0, 0
+        if mode == ":":
+            self.call_after_refresh(self._helped, wrong)
+
+    async def _helped(self, wrong: str) -> None:
+        """What stands above a command, made when one is first typed."""
+        if not self.display or self.mode != ":":
+            return
+        if self.helper is None:
+            from tui.widgets.commandline import CommandHelp
+
+            self.helper = CommandHelp(self.app, self)  # type: ignore[arg-type]
+            await self.screen.mount(self.helper)
+        self.suggester = Ghost(self)
+        self.helper.begin()
+        self.helper.look(self.value)
+        if wrong:
+            self.helper.fail(wrong)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """A filter works as it is typed."""
+        """A filter works as it is typed, and what may come next is shown as a command is."""
         if self.mode == "/" and self.display:
             self.post_message(self.Typed(event.value))
+        elif self.mode == ":" and self.display and self.helper is not None and event.value != self.own:
+            self.own, self.back = None, 0
+            self.helper.look(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter."""
-        self.display = False
-        self.post_message(self.Done(self.mode, event.value))
-
-    def action_complete(self) -> None:
-        """Tab takes what is suggested."""
-        self.action_cursor_right()
+        self._close(event.value)
 
     def action_leave(self) -> None:
         """Escape."""
+        self._close(None)
+
+    def _close(self, text: str | None) -> None:
         self.display = False
-        self.post_message(self.Done(self.mode, None))
+        if self.helper is not None:
+            self.helper.display = False
+        self.post_message(self.Done(self.mode, text))
+
+    def action_complete(self, by: int) -> None:
+        """Tab takes what may come next, one after another."""
+        if self.mode == ":" and (self.helper is None or self.helper.completer is None):
+            self.waiting = by  # the parser is being made
+        elif self.mode == ":" and self.helper is not None:
+            self.put(self.helper.step(by))
+            if len(self.helper.found) == 1:
+                self.helper.look(self.value)
+        else:
+            self.action_cursor_right()
+
+    def action_remember(self, by: int) -> None:
+        """Up and down: the lines that were typed before and begin as this one does."""
+        if self.mode != ":":
+            return
+        if not self.back:
+            self.begun = self.value
+        lines = self.app.commanding.history.beginning(self.begun)  # type: ignore[attr-defined]
+        self.back = max(0, min(len(lines), self.back + by))
+        back = self.back
+        self.put(lines[back - 1] if back else self.begun)
+        if self.helper is not None:
+            self.helper.look(self.value)
+        self.back = back
+
+    def put(self, line: str) -> None:
+        """Let the line be this, which nobody typed."""
+        self.own = self.value = line
+        self.cursor_position = len(line)
+        self.screen.set_focus(self)
+
+    def fresh(self) -> None:
+        """More is known of what may come next."""
+        if self.waiting and self.helper is not None and self.helper.completer is not None:
+            by, self.waiting = self.waiting, 0
+            self.action_complete(by)
+        elif self.helper is not None and (ghost := self.helper.ghost(self.value)) is not None:
+            self.post_message(SuggestionReady(self.value, ghost))
