@@ -39,5 +39,6 @@ PIECES = {
     "spaces": " \t \u00a0\u3000\u2003 \t",
 }
 
-ALL = " ".join(PIECES[name] for name in PIECES if not name.startswith("long"))
+SHORT = [text for name, text in PIECES.items() if not name.startswith("long")]
+ALL = " ".join(sorted(SHORT, key=lambda text: (text.isprintable(), "\n" in text)))  # the worst where it is surely seen
 EVERYTHING = [*PIECES.values(), ALL]

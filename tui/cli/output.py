@@ -189,8 +189,8 @@ def _exported(text: str) -> None:
 
 def _imported(value: Mapping[str, Any]) -> dict[str, Any]:
     """What an import did, what needs a look last: the end of a long list is what a terminal shows."""
-    order = ("skipped", "inserted", "mended", "failed")
-    rows = sorted(value["rows"], key=lambda row: order.index(row["outcome"]))
+    order = {outcome: place for place, outcome in enumerate(("skipped", "inserted", "mended", "failed"))}
+    rows = sorted(value["rows"], key=lambda row: order.get(row["outcome"], len(order)))
     return {"rows": rows, **{name: part for name, part in value.items() if name != "rows"}}
 
 
