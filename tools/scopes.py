@@ -73,6 +73,7 @@ class House:
 
     functions: dict[str, dict[Path, list[tuple[Function, str]]]] = field(default_factory=lambda: defaultdict(dict))
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
+    imported: dict[tuple[Path, str], str] = field(default_factory=dict)  # (file, name) -> the module it comes from
     always: set[tuple[Path, str]] = field(default_factory=set)
     keeping: set[tuple[Path, str]] = field(default_factory=set)
 
@@ -81,6 +82,7 @@ class House:
         for path, tree in trees.items():
             for owner, function in functions(tree):
                 self.functions[function.name].setdefault(path, []).append((function, owner))
+            self.imported |= {(path, each): module for each, module in imports(tree)}
             self.classes |= {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
         before = -1
         while before != len(self.always) + len(self.keeping):
@@ -104,7 +106,11 @@ class House:
         """Whether a function that is called in a file is of a kind; before the dot may stand the module that has it."""
         name = called(call)
         places = self.functions.get(name, {})
-        of = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+        of = (
+            ast.unparse(call.func.value)
+            if isinstance(call.func, ast.Attribute)
+            else self.imported.get((path, name), "")
+        )
         asked = [each for each in places if each.stem == of] or ([path] if path in places else list(places))
         return bool(asked) and all((each, name) in kind for each in asked)
 
@@ -261,6 +267,13 @@ def functions(tree: ast.Module) -> Iterator[tuple[str, Function]]:
             yield from within(child, child.name if isinstance(child, ast.ClassDef) else owner)
 
     return within(tree, "")
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(name, the last part of the module that it comes from) of what a file takes from others."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((each.asname or each.name, node.module.rpartition(".")[2]) for each in node.names)
 
 
 def own(body: ast.AST) -> Iterator[ast.AST]:

@@ -88,7 +88,8 @@ class Walked(Dashboard):
                     await self.press(pilot, each)
         breach = Breach(rule="XX-001", field=ALL, message=ALL)
         errors = itertools.cycle([RuntimeError(ALL), Unavailable(ALL), Refused.because([breach])])
-        for page, self.hostile.broken in zip(PAGES[:: 1 if self.keys > 1 else 2], errors, strict=False):
+        for page in PAGES[:: 1 if self.keys > 1 else 2]:
+            self.hostile.broken = next(errors)
             await self.to(pilot, page.name)
         self.done = True
         self.exit()

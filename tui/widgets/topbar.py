@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
+from core.text import plain
 from tui.view.fit import cut
 from tui.view.navigation import groups
 from tui.view.pages import Page
@@ -48,7 +49,7 @@ class Menu(Widget):
         style = "menu--cursor" if on_it else "menu--here" if here else ""
         look = self.get_component_rich_style(style) if style else self.rich_style
         text = sign(here, on_it) + page.short
-        return Strip([Segment(cut(text, self.size.width).ljust(self.size.width), look)])
+        return Strip([Segment(plain(cut(text, self.size.width)).ljust(self.size.width), look)])
 
     def on_click(self, event: events.Click) -> None:
         """A click goes there."""
