@@ -1,7 +1,7 @@
 """The composition root of the actors: one Dramatiq actor a message, on the queues named.
 
 python -m actors.app commands runners      what people, services and runners say; ticks once a second
-python -m actors.app slow                  what may wait for the network or read large files
+python -m actors.app slow                  what may wait for the network or read large files; tells of jobs' ends
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import dramatiq
 from dramatiq.middleware import CurrentMessage
 from sqlalchemy.exc import OperationalError
 
-from actors import handlers
+from actors import delivering, handlers
 from actors.answering import answer, failure
 from actors.defaults import settle
 from actors.desk import Desk
@@ -136,14 +136,18 @@ def run(queues: Sequence[str], using: Settings) -> None:
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=using.threads)
     worker.start()
     ticking = threading.Thread(target=_tick_forever, args=(desk, stop, _Trouble()), name="tick")
+    telling = threading.Thread(target=delivering.forever, args=(desk, stop), name="telling", daemon=True)
     if "runners" in queues:
         ticking.start()
+    if "slow" in queues and using.notify_targets:
+        telling.start()
     log.info("ready: %s on %s", ", ".join(queues), safe_url(using.redis_url))
     stop.wait()
     log.info("stopping")
     worker.stop()
-    if ticking.ident is not None:
-        ticking.join()
+    for thread in (ticking, telling):
+        if thread.ident is not None:
+            thread.join()
     desk.store.close()
     log.info("stopped")
 

@@ -34,6 +34,7 @@ DOMAINS = (
     "verbs",
     "metrics",
     "runners",
+    "notifying",
     "removal",
     "checking",
     "editing",

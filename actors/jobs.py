@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from actors import questions
+from actors import notifying, questions
 from actors.desk import Desk
 from actors.hosts import label_in
 from actors.pages import locked
@@ -75,6 +75,7 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
     if to in ENDS:
         job.finished_at = unit.now
         _end_children(unit, job, to)
+        notifying.note(unit, job)
     level = "error" if to is S.failed else "info"
     text = message or f"{job.name}: {to.value.replace('_', ' ')}"
     unit.emit(

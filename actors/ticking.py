@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from sqlalchemy import delete, func, select, tuple_, update
 
-from actors import freeing, gangs, keeping, kept_room, logs, planning, promoting, seams
+from actors import freeing, gangs, keeping, kept_room, logs, notifying, planning, promoting, seams
 from actors.desk import Desk
 from actors.giving_way import give_way
 from actors.hosts import HELD
@@ -114,5 +114,6 @@ def retain(desk: Desk, now: float) -> None:
         some = select(*key).where(Metric.job_id.in_(old)).limit(BATCH)
         unit.session.execute(delete(Metric).where(tuple_(*key).in_(some)).execution_options(synchronize_session=False))
     planning.forget(desk, now)
+    notifying.forget(desk, now)
     keeping.sweep(desk, now)
     freeing.sweep(desk)

@@ -44,6 +44,7 @@ KINDS = (
     "jobs",
     "runners",
     "database",
+    "notifications",
 )
 # Every type of the log, with what its data holds. JobX events carry {"status", "attempt"}; the status is the one it led to.
 EVENT_TYPES: dict[str, str] = {
@@ -81,6 +82,10 @@ EVENT_TYPES: dict[str, str] = {
     "ModelExported": "an export is whole, and answers like base and adapter; data: {type, name, place}",
     "JobPreempted": "the job made room for a more urgent one and waits again; data: {status, attempt, by, reason}",
     "RoomKept": "a runner keeps room for a job that was passed by too long, or that others make room for; data: {runner_id, host}",
+    "NotificationSent": "the webhook or the command was told of a job's end; data: {target, job_id, tries}",
+    "NotificationDelayed": "it could not be told and is tried again; data: {target, job_id, tries, reason}",
+    "NotificationGivenUp": "it could not be told for too long; data: {target, job_id, tries, reason}",
+    "NotificationRetried": "someone asked to tell it once more; data: {target, job_id}",
     "RunnerRegistered": "a runner came; data: {host, incarnation}",
     "RunnerLost": "a runner has said nothing for a lease; data: {host}",
     "RunnerBack": "a lost runner reports again; data: {host}",

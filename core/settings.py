@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -126,6 +127,31 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a job's directory (its log, an evaluation's answers) is kept after its end; adapters and models lie elsewhere and stay. 0: for ever.",
     )
+    keep_notifications_days: float = Field(
+        30, gt=0, description="How long it is remembered which end of a job was told to whom."
+    )
+    notify_terminal: Literal["off", "bell", "osc9", "osc777"] = Field(
+        "bell", description="How the dashboard tells its terminal that a job ended (docs/notifications.md)."
+    )
+    notify_jobs: Literal["all", "watched"] = Field(
+        "all", description="Which jobs' ends it tells: every job's, or those that were opened in it."
+    )
+    notify_webhook: SecretStr | None = Field(
+        None, description="URL (http or https) that the studio posts to when a job ends; a secret."
+    )
+    notify_webhook_secret: SecretStr | None = Field(
+        None, description="What those posts are signed with (HMAC-SHA256); not signed without it."
+    )
+    notify_command: list[str] = Field(
+        default_factory=list,
+        description='Command (JSON list) that the studio runs when a job ends, as ["/usr/bin/notify-send", "a job ended"].',
+    )
+    notify_seconds: float = Field(
+        10, gt=0, le=20, description="How long the webhook may take to answer, and the command to end."
+    )
+    notify_hours: float = Field(
+        24, gt=0, description="How long after a job's end it is tried again to tell of it, before it is given up."
+    )
     reply_timeout: float = Field(30, description="Seconds a client waits for a reply.")
     tracking: bool = Field(True, description="Whether runners write MLflow runs.")
     mlflow_tracking_uri: str | None = Field(
@@ -150,6 +176,27 @@ class Settings(BaseSettings):
         if value is not None and not value.get_secret_value().startswith(SCHEMES):
             raise ValueError(f"it must begin with {', '.join(SCHEMES)}")
         return value
+
+    @field_validator("notify_webhook")
+    @classmethod
+    def _posts_to(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value is not None else None
+        if parts is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("it must be a URL that begins with http:// or https:// and names a host")
+        return value
+
+    @field_validator("notify_command")
+    @classmethod
+    def _runs(cls, value: list[str]) -> list[str]:
+        if value and (not value[0].strip() or any("\0" in each for each in value)):
+            raise ValueError("it must begin with the name of a program, and hold no NUL")
+        return value
+
+    @property
+    def notify_targets(self) -> tuple[str, ...]:
+        """To whom the end of a job is told: webhook, command."""
+        named = {"webhook": self.notify_webhook is not None, "command": bool(self.notify_command)}
+        return tuple(name for name, told in named.items() if told)
 
     @property
     def root(self) -> Path:

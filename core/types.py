@@ -217,3 +217,11 @@ class Code(StrEnum):
     expired = "expired"
     unavailable = "unavailable"
     internal = "internal"
+
+
+class NotificationState(StrEnum):
+    """How far it is that someone is told of a job's end."""
+
+    waiting = "waiting"
+    sent = "sent"
+    given_up = "given_up"

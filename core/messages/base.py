@@ -91,6 +91,7 @@ DOMAINS = (
     "jobs",
     "job_verbs",
     "models",
+    "notifications",
     "planning",
     "promoting",
     "prompts",

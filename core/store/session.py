@@ -37,6 +37,8 @@ class Unit:
     events: list[EventRow] = field(default_factory=list)
     before: int = 0  # id of the event before the unit's own, once they are written
     afterwards: list[Callable[[], None]] = field(default_factory=list)
+    targets: tuple[str, ...] = ()  # to whom the ends of jobs are told (Settings.notify_targets)
+    told_for: float = 0.0  # seconds that it is tried to tell them
 
     def emit(
         self,
@@ -68,6 +70,7 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.url = make_url(settings.store_url)
+        self.targets, self.told_for = settings.notify_targets, settings.notify_hours * 3600
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +96,7 @@ class Store:
         with Session(self.writer, expire_on_commit=False) as session, session.begin():
             if in_turn:
                 self._lock(session, TURN_LOCK)
-            unit = Unit(session)
+            unit = Unit(session, targets=self.targets, told_for=self.told_for)
             yield unit
             self.log(unit)
         for do in unit.afterwards:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.base import Base, holds, origin
 from core.store.comparing import Comparison, ComparisonAdapter, ComparisonQuestion
-from core.store.work import Job, JobMember, Metric, Promotion, Runner
+from core.store.work import Job, JobMember, Metric, Notification, Promotion, Runner
 
 # Whoever needs a table finds it here.
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Meta",
     "Metric",
     "Model",
+    "Notification",
     "Promotion",
     "Prompt",
     "Runner",

@@ -166,3 +166,29 @@ class Promotion(Base):
     champion_value: Mapped[float | None]
     created_at: Mapped[float | None]
     updated_at: Mapped[float | None]
+
+
+class Notification(Base):
+    """That a job ended, on its way to a target (webhook, command): the outbox of what is told outside the studio.
+
+    `body` is what is told, whole. A delivery is claimed by moving `next_at` on, and knows by `tries` that it is still its own.
+    """
+
+    __tablename__ = "notifications"
+
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    target: Mapped[str]
+    job_id: Mapped[str | None] = mapped_column(String, index=True)
+    body: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    next_at: Mapped[float]
+    give_up_at: Mapped[float]
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float]
+    told_at: Mapped[float | None]
+
+    __table_args__ = (
+        Index("ix_notifications_due", "state", "next_at"),
+        Index("ix_notifications_listed", "created_at", "id"),
+    )

@@ -115,6 +115,9 @@ VERBS: tuple[Verb, ...] = (
     Verb("database", "export", "ExportDatabase", "path"),
     Verb("database", "import", "ImportDatabase", "imported_json_path"),
     Verb("event", "list", "ListEvents"),
+    Verb("notifications", "list", "ListNotifications"),
+    Verb("notifications", "retry", "RetryNotifications", "id"),
+    Verb("notifications", "test", "TestNotifications"),
     Verb("runner", "list", "ListRunners"),
     Verb("runner", "drain", "DrainRunner", "id"),
 )
@@ -132,6 +135,7 @@ NOUNS = {
     "compare": "a model and adapters asked side by side, as they answer",
     "database": "all resources, out to a file and in again",
     "event": "what happened",
+    "notifications": "what a webhook or a command is told when a job ends",
     "runner": "the daemons that train",
 }
 
