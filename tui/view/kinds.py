@@ -130,6 +130,7 @@ KINDS: dict[str, Kind] = {
             (
                 Column("status", cells.state),
                 text("model_name", 28, "name"),
+                text("adapter_name", 24, "adapter"),
                 text("type", 14),
                 Column("progress", cells.progress),
                 Column("where", cells.exported_to),
