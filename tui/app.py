@@ -239,6 +239,6 @@ class Dashboard(Going, Lasting):
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
 
-def run(open_job: str | None = None) -> None:
-    """Open the dashboard on the terminal, on a job when one is named."""
-    Dashboard(open_job).run()
+def run(open_job: str | None = None, *, readonly: bool = False) -> None:
+    """Open the dashboard on the terminal, on a job when one is named; `readonly` lets it change nothing."""
+    Dashboard(open_job, readonly=readonly).run()

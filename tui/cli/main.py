@@ -20,7 +20,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     words = sys.argv[1:] if words is None else list(words)
     try:
-        sys.exit(_dashboard() if not words else _command(words))
+        looking = words == ["--readonly"]
+        sys.exit(_dashboard(readonly=looking) if looking or not words else _command(words))
     except KeyboardInterrupt:
         sys.exit(130)
     except ValueError as error:
@@ -41,7 +42,7 @@ def _told(error: ValueError) -> int:
     return 2
 
 
-def _dashboard() -> int:
+def _dashboard(*, readonly: bool) -> int:
     """Bare `fts`: attach to the studio of this directory, or say how to start one. Nothing heavy is imported before the first frame."""
     from core.queue.embedded import socket_path
 
@@ -61,7 +62,7 @@ def _dashboard() -> int:
         return 2
     from tui.app import run
 
-    run()
+    run(readonly=readonly)
     return 0
 
 
@@ -96,7 +97,7 @@ def _refused(error: ValueError, form: str) -> int:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     from tui.cli import clone, compare, plan, scored, serve, up, verbs, watch
-    from tui.cli.parsing import Parser, Version
+    from tui.cli.parsing import Alone, Parser, Version
 
     made = Parser(
         prog="fts",
@@ -105,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action=Version, help="tell the version and exit")
+    made.add_argument("--readonly", action=Alone, help="open a dashboard that only looks: nothing that changes is sent")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up.add(commands)
     nouns = verbs.add_verbs(commands)

@@ -110,6 +110,16 @@ class Version(argparse.Action):
         parser.exit(0)
 
 
+class Alone(argparse.Action):
+    """An option of bare `fts`, which needs no parser; beside a command it has no meaning."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **more)
+
+    def __call__(self, parser: argparse.ArgumentParser, *words: Any) -> NoReturn:
+        parser.error(f"{self.option_strings[0]} is for the dashboard: give it without a command, or behind `fts up`")
+
+
 def version() -> str:
     """The installed version; 0 when run from a copy that nobody installed."""
     from importlib.metadata import PackageNotFoundError

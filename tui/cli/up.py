@@ -29,6 +29,7 @@ def add(commands: Any) -> None:
     """Declare the commands."""
     up = add_command(commands, "up", "start the studio, and open the dashboard in front")
     up.add_argument("--detach", action="store_true", help="start it and come back")
+    up.add_argument("--readonly", action="store_true", help="the dashboard only looks: nothing that changes is sent")
     up.set_defaults(run=run_up)
     down = add_command(commands, "down", "stop the studio; jobs that train go on unless --drain")
     down.add_argument(
@@ -50,7 +51,7 @@ def run_up(arguments: argparse.Namespace) -> int:
         return output.EXIT_UNREACHABLE
     if arguments.detach or not sys.stdout.isatty():
         return 0
-    return open_dashboard()
+    return open_dashboard(readonly=arguments.readonly)
 
 
 def _foreground(using: Settings) -> int:
@@ -134,11 +135,11 @@ def _last_line(home: Home, name: str) -> str:
     return next((line for line in reversed(lines) if line.strip()), "nothing")
 
 
-def open_dashboard(job: str | None = None) -> int:
+def open_dashboard(job: str | None = None, *, readonly: bool = False) -> int:
     """The dashboard in front; the studio goes on behind it when it is left."""
     from tui.app import run
 
-    run(open_job=job)
+    run(open_job=job, readonly=readonly)
     say("the studio goes on; `fts` opens the dashboard again, `fts down` stops the studio")
     return 0
 

@@ -16,6 +16,7 @@ from textual.widgets import Static
 from core.hearing import Hearing
 from core.messages.comparing import AskedQuestion, ComparisonMetadata, ComparisonReply
 from core.text import plain
+from tui.acting import Outcome
 from tui.pump import JobRecords, StudioChanged
 from tui.screens.jobkeys import JobKeysScreen
 from tui.theme import painted
@@ -205,14 +206,15 @@ class ComparisonScreen(JobKeysScreen):
         if settings:
             fields["generation_config"] = json.dumps(settings)
         self.place = None
-        self.dashboard.ask(
-            "AskComparison", {"id": self.session_id, **fields}, lambda answer: self._asked(answer, fields)
-        )
+        asked = {"id": self.session_id, **fields}
+        self.dashboard.act("AskComparison", [asked], done=lambda outcomes: self._asked(outcomes[0], fields), quiet=True)
 
-    def _asked(self, answer: Any, fields: dict[str, Any]) -> None:
-        if self.session is None or not self.is_mounted:
+    def _asked(self, outcome: Outcome, fields: dict[str, Any]) -> None:
+        if outcome.error is not None:
+            self.dashboard.complain(outcome.error)
+        if outcome.error is not None or self.session is None or not self.is_mounted:
             return
-        number, everyone = answer.value.number, compared.voices(self.session, None)
+        number, everyone = outcome.answer.value.number, compared.voices(self.session, None)
         if number not in self.hearing.questions:
             told = {"number": number, "voices": everyone, "seed": fields.get("seed", number), "asked_at": time.time()}
             prompt = {"prompt": fields.get("prompt"), "random": fields.get("random", False)}
@@ -223,7 +225,7 @@ class ComparisonScreen(JobKeysScreen):
 
     def action_stop(self) -> None:
         """s: no more of what is being said."""
-        self.dashboard.ask("StopAnswers", {"id": self.session_id}, lambda answer: self.again())
+        self.dashboard.act("StopAnswers", [{"id": self.session_id}], done=lambda outcomes: self.again(), quiet=True)
 
     def action_settings(self) -> None:
         """g: generation settings that go over the session's own."""
@@ -248,10 +250,9 @@ class ComparisonScreen(JobKeysScreen):
 
     def action_end(self) -> None:
         """E: end the session, which frees its memory."""
-        ask, fields = self.dashboard.ask, {"id": self.session_id}
-        self.dashboard.confirm(
-            "End this session? What was said stays.", lambda: ask("EndComparison", fields, lambda answer: self.again())
-        )
+        question = "End this session? What was said stays."
+        fields = {"id": self.session_id}
+        self.dashboard.act("EndComparison", [fields], question=question, done=lambda outcomes: self.again())
 
     def action_turn(self, step: int) -> None:
         """[ and ]: another question."""

@@ -100,18 +100,15 @@ class EndpointScreen(StudioScreen):
     def action_copy_key(self) -> None:
         """K: the key, while it is known."""
         if self.key is not None:
-            self.app.copy_to_clipboard(self.key)
-            self.dashboard.notify("the key is in the clipboard, if the terminal allows that", markup=False)
+            self.dashboard.copy(self.key, "the key")
 
     def action_stop(self) -> None:
         """s: end it."""
         if self.row and self.row["status"] in (*UNFINISHED, "paused"):
             name = plain(self.row["name"], limit=100)
             question = f"Stop {name}? What is being answered gets a few seconds."
-            self.dashboard.confirm(
-                question,
-                lambda: self.dashboard.ask("StopEndpoint", {"id": self.endpoint}, lambda answer: self.again()),
-            )
+            fields = {"id": self.endpoint}
+            self.dashboard.act("StopEndpoint", [fields], question=question, done=lambda outcomes: self.again())
 
     def action_log(self) -> None:
         """l: the end of its log."""

@@ -17,6 +17,7 @@ from core.hearing import Hearing
 from core.messages.comparing import ComparisonMetadata, ComparisonReply
 from core.text import plain
 from core.ticketing import asked, samples
+from tui.acting import Outcome
 from tui.pump import JobRecords, StudioChanged
 from tui.screens.base import StudioScreen
 from tui.theme import painted
@@ -155,10 +156,12 @@ class TicketingScreen(StudioScreen):
             return
         fields = {"id": self.session.id, "prompt": asked(ticket), "voices": [self.voice], "generation_config": ANSWER}
         self.query_one(AskArea).text = ""
-        self.dashboard.ask("AskComparison", fields, self._sent, lambda error: self._refused(ticket, error))
+        self.dashboard.act("AskComparison", [fields], done=lambda outcomes: self._sent(outcomes[0], ticket), quiet=True)
 
-    def _sent(self, answer: Any) -> None:
-        if self.is_mounted:
+    def _sent(self, outcome: Outcome, ticket: str) -> None:
+        if outcome.error is not None:
+            self._refused(ticket, outcome.error)
+        elif self.is_mounted:
             self.again()
 
     def _refused(self, ticket: str, error: Exception) -> None:
