@@ -20,6 +20,7 @@ DOMAINS = (
     "configs",
     "axolotl",
     "events",
+    "overview",
     "fine_tuning",
     "evaluation",
     "scored",

@@ -16,14 +16,17 @@ from actors.scheduling import Offer, Waiting, shape_of
 from core.store.tables import Job
 from core.types import JobStatus
 
+# The next lane is looked for in two leaps: over both columns at once SQLite would walk to it through all of this one.
 _IN_LANE = "ORDER BY shape, priority, queued_at, id LIMIT 1"
 _HEADS: TextClause = text(
     f"""
     WITH RECURSIVE lane (id) AS (
         SELECT id FROM (SELECT id FROM jobs WHERE status = 'queued' {_IN_LANE}) AS first
         UNION ALL
-        SELECT (SELECT id FROM jobs
-                WHERE status = 'queued' AND (shape, priority) > (this.shape, this.priority) {_IN_LANE})
+        SELECT coalesce(
+            (SELECT id FROM jobs
+             WHERE status = 'queued' AND shape = this.shape AND priority > this.priority {_IN_LANE}),
+            (SELECT id FROM jobs WHERE status = 'queued' AND shape > this.shape {_IN_LANE}))
         FROM lane JOIN jobs AS this ON this.id = lane.id
     )
     SELECT jobs.id, jobs.shape, jobs.priority, jobs.queued_at FROM lane JOIN jobs ON jobs.id = lane.id

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from rich.style import Style
 from rich.text import Text
 from textual.theme import Theme
 
@@ -51,7 +54,14 @@ PAINT = {
 
 def painted(text: str, meaning: str, *, dark: bool) -> Text:
     """Text in the style of what it means; other styles (bold, dim) as they are. It is made safe to show here."""
-    return Text(
-        plain(text, limit=1_000_000, lines=True),
-        style=PAINT[meaning][0 if dark else 1] if meaning in PAINT else meaning,
-    )
+    return Text(plain(text, limit=1_000_000, lines=True), style=_styled(meaning, dark))
+
+
+@lru_cache(maxsize=256)
+def look(meaning: str, *, dark: bool) -> Style:
+    """The style of what a piece of a line means."""
+    return Style.parse(_styled(meaning, dark))
+
+
+def _styled(meaning: str, dark: bool) -> str:
+    return PAINT[meaning][0 if dark else 1] if meaning in PAINT else meaning

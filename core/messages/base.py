@@ -71,6 +71,7 @@ class Query(Message[R], Generic[R]):
 REGISTRY: dict[str, type[Message[Any]]] = {}
 # What a dashboard asks first comes first: looking up a name stops at the domain that has it.
 DOMAINS = (
+    "overview",
     "fine_tuning",
     "fine_tuning_rules",
     "adapters",

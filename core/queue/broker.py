@@ -21,6 +21,7 @@ from core.queue.consumer import Shelf, StudioConsumer
 
 HEARTBEAT_TIMEOUT = 10_000  # milliseconds
 REPLY_TTL = 600_000  # milliseconds
+QUEUES = ("commands", "runners", "slow")
 DEAD_LETTERS = 10_000  # newest dead letters kept
 
 # Only what is still ours is buried: a worker that was paused may have lost its message to another one.
@@ -86,3 +87,14 @@ def dead_letters(client: redis.Redis, ns: str, limit: int = 100) -> list[dict[st
         }
         for id, fields in found
     ]
+
+
+def dead_count(client: redis.Redis, ns: str) -> int:
+    """How many dead letters there are."""
+    number: Any = client.xlen(f"{ns}:dead")
+    return int(number)
+
+
+def depths(client: redis.Redis, ns: str) -> dict[str, int]:
+    """How many messages wait in each queue to be fetched."""
+    return {name: int(client.llen(f"{ns}:{name}")) for name in QUEUES}

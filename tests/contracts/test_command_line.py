@@ -33,6 +33,7 @@ OTHER_WAYS = {
     "PlanFineTuningJob": "job plan",
     "GetPlan": "job plan",
     "AskComparison": "compare ask",
+    "GetOverview": "overview",
 }
 
 

@@ -10,10 +10,10 @@ def _fresh(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_the_dashboards_first_list_imports_its_own_domain_only() -> None:
-    code = "import sys; from core.messages import parse; parse('ListFineTuningJobs', {}); print(*sys.modules)"
-    loaded = {name for name in _fresh(code).split() if name.startswith("core.messages.")}
-    assert loaded == {"core.messages.base", "core.messages.common", "core.messages.fine_tuning", "core.messages.jobs"}
+def test_the_dashboards_first_question_imports_what_its_answer_is_made_of_only() -> None:
+    code = "import sys; from core.messages import parse; parse('GetOverview', {}); print(*sys.modules)"
+    loaded = {name.removeprefix("core.messages.") for name in _fresh(code).split() if name.startswith("core.messages.")}
+    assert loaded == {"base", "common", "jobs", "overview", "runners"}
 
 
 def test_a_message_imported_straight_from_its_module_is_checked_by_its_rules() -> None:

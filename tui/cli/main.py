@@ -154,6 +154,11 @@ def _tools(commands: Any) -> None:
     doctor = add_command(commands, "doctor", "look at this machine and say what is missing")
     doctor.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how the findings are shown")
     doctor.set_defaults(run=_lazily("doctor"))
+    glance = add_command(
+        commands, "overview", "the studio at a glance: what runs, what waits, what needs you (GetOverview)"
+    )
+    glance.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how it is shown")
+    glance.set_defaults(run=_lazily("overview"))
     demo = add_command(commands, "demo", "the main job, end to end, with a real small model")
     demo.add_argument("--plain", action="store_true", help="progress as lines, even on a terminal")
     demo.set_defaults(run=_lazily("demo"))

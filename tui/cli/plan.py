@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.errors import NotFound, Refused, StudioError
@@ -31,6 +32,8 @@ CODES = {
     "bad": "1;31",
     "wait": "33",
     "bar": "36",
+    "busy": "1;36",
+    "title": "1",
     "bold": "1",
 }
 
@@ -92,7 +95,7 @@ def _show(reply: PlanReply, form: str) -> int:
     elif reply.plan is not None:
         width = min(console.room() or WIDEST, WIDEST)
         for line in planned.whole(reply.plan.model_dump(mode="json"), width):
-            say(_drawn(line))
+            say(drawn(line))
     elif reply.error is not None:
         warn(f"{reply.error.message}\n{reply.error.hint}".strip())
     else:
@@ -100,7 +103,8 @@ def _show(reply: PlanReply, form: str) -> int:
     return 0 if reply.plan is not None else output.EXIT_FAILED
 
 
-def _drawn(line: planned.Line) -> str:
+def drawn(line: Sequence[tuple[str, str]]) -> str:
+    """Pieces of text with what they mean, coloured where that is seen."""
     if not console.on_terminal():
         return "".join(text for text, _ in line).rstrip()
     return "".join(f"\x1b[{CODES[meaning]}m{text}\x1b[0m" if meaning in CODES else text for text, meaning in line)
