@@ -10,6 +10,8 @@ import pytest
 from core.settings import settings
 from tui.view import pages
 
+OPENS_WITH = pages.FIRST
+
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from core.messages.export import ExportJobMetadata, ExportJobReply, ExportModelR
 from core.messages.fine_tuning import FineTuningJobMetadata, FineTuningJobReply
 from core.messages.jobs import JobLogReply, JobMetricsReply, JobStateReply, LogLine, MetricSeries
 from core.messages.models import ModelMetadata
+from core.messages.overview import Concern, JobNow, OverviewReply
 from core.messages.planning import Plan, PlanReply
 from core.messages.prompts import PromptMetadata
 from core.messages.results import AnswerRow, EvaluationAnswersReply, EvaluationResultsReply
@@ -74,6 +75,7 @@ class FakeStudio:
         self.questions: list[AskedQuestion] = []
         self.results: EvaluationResultsReply | None = None
         self.answers: list[AnswerRow] = []
+        self.concerns: list[Concern] = []  # beside its failed jobs
 
     def ask(self, message: Message[Any], *, key: str | None = None, timeout: float | None = None) -> Answer[Any]:
         """Answer from memory."""
@@ -88,6 +90,8 @@ class FakeStudio:
             return type(message).REPLY.model_validate(
                 {FIELDS[name]: [row.model_dump() for row in self.rows[FIELDS[name]]]}
             )
+        if name == "GetOverview":
+            return self.overview()
         if name == "GetFineTuningJob":
             return FineTuningJobReply(fine_tuning_job=self.job(message.id))
         if name == "GetComparison":
@@ -150,6 +154,36 @@ class FakeStudio:
         if name == "StartFineTuningJob":
             return self._start(message)
         raise NotFound(f"this stand-in has no {name}")
+
+    def overview(self) -> OverviewReply:
+        """All of it at a glance, made of the rows as the studio does."""
+        jobs = self.rows["fine_tuning_jobs"]
+        told = {JobStatus.queued: [], JobStatus.running: []} | {job.status: [] for job in jobs}
+        for job in jobs:
+            fields = job.model_dump() | {"kind": "fine_tuning", "name": job.adapter_name}
+            told[job.status].append(JobNow.model_validate(fields))
+        count = [
+            {"kind": "fine_tuning", "status": status, "count": len(those)} for status, those in told.items() if those
+        ]
+        failed = [job for job in jobs if job.status is JobStatus.failed]
+        return OverviewReply.model_validate(
+            {
+                "at": NOW,
+                "resources": {
+                    table: len(rows) for table, rows in self.rows.items() if table not in ("runners", "events")
+                },
+                "jobs": [each for each in count if not each["status"].finished],
+                "ended": [each for each in count if each["status"].finished],
+                "running": [each.model_dump() for each in told[JobStatus.running]],
+                "waiting": [each.model_dump() for each in told[JobStatus.queued]],
+                "runners": [row.model_dump() for row in self.rows["runners"]],
+                "runner_count": len(self.rows["runners"]),
+                "concerns": [_concern(job).model_dump() for job in failed]
+                + [each.model_dump() for each in self.concerns],
+                "letters": 0,
+                "events": [row.model_dump() for row in self.rows["events"]],
+            }
+        )
 
     def _page(self, message: Any) -> EvaluationAnswersReply:
         """The rows that hold the text, backwards unless they come by number."""
@@ -261,6 +295,14 @@ def job(id: str, **fields: Any) -> FineTuningJobMetadata:
     }
     known |= {"dataset_fraction": 1.0, "train_test_split": 0.9, "lora_config": '{"r": 16}'}
     return FineTuningJobMetadata(id=id, **{**known, **fields})
+
+
+def _concern(job: FineTuningJobMetadata) -> Concern:
+    """A failed job as Home tells of it."""
+    text = job.error.message if job.error else ""
+    return Concern(
+        kind="jobs", id=job.id, level="error", job_kind="fine_tuning", name=job.adapter_name or "", text=text
+    )
 
 
 def session(**fields: Any) -> ComparisonMetadata:

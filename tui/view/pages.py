@@ -41,9 +41,9 @@ def _screen(name: str, title: str, section: str, target: str, label: str = "", *
     return Page(name, title, section, "screen", target, label, also=also)
 
 
-FIRST = "jobs"  # the page that the dashboard opens with
+FIRST = "home"  # the page that the dashboard opens with
 PAGES = (
-    _list("home", "Home", "Navigation", "jobs"),
+    _screen("home", "Home", "Navigation", "tui.screens.home:HomeScreen"),
     _screen("database", "Database Import and Export", "Navigation", "tui.screens.database:DatabaseScreen", "Database"),
     _form("import-datasets", "Import Datasets", "Resources", "AddDataset", "datasets"),
     _list("datasets", "View Datasets", "Resources"),

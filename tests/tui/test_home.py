@@ -1,0 +1,199 @@
+"""Home: what needs a person comes first, enter goes there, nothing jumps while the studio goes on, and a new studio says how to begin."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.pilot import Pilot
+
+from core.messages.overview import Concern
+from core.messages.runners import Gpu
+from core.text import plain
+from core.types import JobStatus
+from tests.tui.conftest import OPENS_WITH
+from tests.tui.fake import HOSTILE, FakeStudio, filled, job
+from tests.tui.test_dashboard import SIZES, shown, until
+from tests.tui.test_snapshots import Compare, at, timeless
+from tui.app import Dashboard
+from tui.screens.form import FormScreen
+from tui.screens.home import HomeScreen
+from tui.screens.job import JobScreen
+from tui.view import overview
+from tui.widgets.banner import Banner
+
+
+def app(studio: FakeStudio) -> Dashboard:
+    return Dashboard(make=lambda: studio, page="home")
+
+
+def cursor(pilot: Pilot[None]) -> str:
+    """The line under the cursor."""
+    return next((line for line in shown(pilot.app).split("\n") if "›" in line), "")
+
+
+@pytest.fixture
+def studio() -> FakeStudio:
+    return filled()
+
+
+def test_the_dashboard_opens_with_it() -> None:
+    assert OPENS_WITH == "home"
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_needs_a_person_what_runs_what_waits_and_who_works_is_seen_at_once(
+    studio: FakeStudio, size: tuple[int, int]
+) -> None:
+    async with app(studio).run_test(size=size) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        text = shown(pilot.app)
+        assert text.index("adapter-bad  memory ran out") < text.index("adapter-run") < text.index("adapter-wait")
+        assert "40% ━━━─────  40/100  1m15s left" in text and "no runner has 1 GPUs" in text
+        assert (
+            "gpu-host  no GPU  12/64 GiB  2/8 cores  0 jobs" in text
+            and "1 running, 1 waiting   1 succeeded, 1 failed" in text
+        )
+        assert "base model" in text
+
+
+async def test_enter_goes_to_what_is_under_the_cursor_and_back(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        assert "adapter-bad" in cursor(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, JobScreen) and pilot.app.screen.job_id == "bad")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
+        await pilot.press("G", "enter")
+        await until(pilot, lambda: "Runner gpu-host" in shown(pilot.app))
+
+
+async def test_the_other_column_is_a_key_away_and_leads_to_its_pages(studio: FakeStudio) -> None:
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(160, 50)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(dashboard))
+        await pilot.press("tab", "j")
+        assert "base model" in cursor(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: dashboard.page == "models" and "SmolLM2" in shown(dashboard))
+        await pilot.press("escape")
+        await until(pilot, lambda: dashboard.page == "home")
+
+
+async def test_the_mouse_puts_the_cursor_and_opens(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        line = next(number for number, text in enumerate(shown(pilot.app).split("\n")) if "adapter-wait" in text)
+        await pilot.click("#left", offset=(10, line - 1))
+        assert "adapter-wait" in cursor(pilot)
+        await pilot.click("#left", offset=(10, line - 1), times=2)
+        await until(pilot, lambda: isinstance(pilot.app.screen, JobScreen) and pilot.app.screen.job_id == "wait")
+
+
+async def test_the_cursor_stays_on_its_line_while_jobs_come_and_go(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        await pilot.press("j")
+        assert "adapter-run" in cursor(pilot)
+        studio.rows["fine_tuning_jobs"][:0] = [job("new"), job("newer")]
+        studio.job("bad").status = JobStatus.cancelled
+        studio.job("run").step = 77
+        studio.happened(id="new")
+        await until(pilot, lambda: "77/100" in shown(pilot.app) and "adapter-newer" in shown(pilot.app))
+        assert "adapter-run" in cursor(pilot) and "adapter-bad" not in shown(pilot.app)
+
+
+async def test_progress_is_seen_without_a_key(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "40/100" in shown(pilot.app))
+        studio.job("run").step = 41
+        await until(pilot, lambda: "41/100" in shown(pilot.app))
+
+
+async def test_a_new_studio_says_how_to_begin_and_ticks_off_what_is_done() -> None:
+    studio = FakeStudio()
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "First steps" in shown(dashboard))
+        assert shown(dashboard).count("○") == 4 and "fts demo" in shown(dashboard)
+        studio.rows["datasets"] = filled().rows["datasets"]
+        studio.happened("datasets")
+        await until(pilot, lambda: "✓  d  add a dataset" in shown(dashboard))
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: isinstance(dashboard.screen, FormScreen) and dashboard.page == "import-models")
+
+
+@pytest.mark.parametrize(
+    ("key", "page"), [("d", "import-datasets"), ("m", "import-models"), ("p", "create-prompts"), ("t", "train")]
+)
+async def test_each_first_step_has_its_key(key: str, page: str) -> None:
+    dashboard = app(FakeStudio())
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "First steps" in shown(dashboard))
+        await pilot.press(key)
+        await until(pilot, lambda: dashboard.page == page and isinstance(dashboard.screen, FormScreen))
+
+
+async def test_an_outage_leaves_what_is_shown_and_what_is_true_comes_back(studio: FakeStudio) -> None:
+    async with app(studio).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        studio.away()
+        await until(pilot, lambda: pilot.app.screen.query_one(Banner).has_class("away"))
+        assert "adapter-run" in shown(pilot.app)
+        studio.rows["fine_tuning_jobs"].append(job("late"))
+        studio.back()
+        await until(pilot, lambda: "adapter-late" in shown(pilot.app))
+        assert not pilot.app.screen.query_one(Banner).has_class("away")
+
+
+def test_lines_of_every_width_stay_within_it() -> None:
+    told = failing(HOSTILE).overview().model_dump(mode="json")
+    for width in (20, 40, 53, 80, 134, 300):
+        for line in overview.drawn(overview.sections(told, compact=width), width):
+            text = "".join(text for text, _ in line.spans)
+            assert cell_len(text) <= width and plain(text) == text
+
+
+def failing(name: str = "adapter-bad") -> FakeStudio:
+    """A studio with all that can be wrong."""
+    studio = timeless()
+    first = studio.rows["runners"][0]
+    gpus = [Gpu(index=0, name="L40S", memory=48), Gpu(index=1, name="L40S", memory=48)]
+    busy = {"gpus": [{"index": 0, "percent": 97, "memory_used": 40.1, "memory_total": 48}, {"index": 1, "percent": 0}]}
+    busy |= {"cpu_percent": 88, "memory_used": 60, "disk_free": 0.5}
+    first.telemetry = {"memory_used": 12.0, "cpu_percent": 31, "disk_free": 211}
+    lost = first.model_copy(update={"id": "r2", "host": name, "status": "lost", "last_seen_at": time.time() - 3600})
+    full = first.model_copy(update={"id": "r3", "host": "two-gpus", "gpus": gpus, "telemetry": busy, "jobs": ["run"]})
+    studio.rows["runners"] = [lost, full, first]
+    studio.concerns = [
+        Concern(kind="runners", id="r2", level="error", name=name, text="says nothing; its jobs go to others"),
+        Concern(kind="runners", id="r3", name="two-gpus", text="its artifacts' disk has 0.5 GiB left"),
+        Concern(kind="jobs", id="run", job_kind="fine_tuning", name=name, text=f"stands still: {name}"),
+        Concern(kind="letters", text="3 messages could not be run and wait among the dead letters"),
+    ]
+    studio.rows["fine_tuning_jobs"] += [
+        job("long", adapter_name=name, step=0, total_steps=None, phase="loading the model")
+    ]
+    return studio
+
+
+STATES: dict[str, tuple[Any, str]] = {
+    "empty": (FakeStudio, "First steps"),
+    "filled": (timeless, "adapter-run"),
+    "failing": (failing, "says nothing"),
+    "hostile": (lambda: failing(HOSTILE), "says nothing"),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("state", STATES)
+def test_home(snap_compare: Compare, size: tuple[int, int], state: str) -> None:
+    make, text = STATES[state]
+    studio = make()
+    for name in ("fine_tuning_jobs", "runners"):
+        for row in studio.rows[name]:
+            row.__dict__["last_seen_at"] = None
+    assert snap_compare(Dashboard(make=lambda: studio, page="home"), terminal_size=size, run_before=at(text))
