@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from core.text import plain
 from tui.theme import look
 from tui.view.overview import Drawn, Section, Target, drawn
 
@@ -86,7 +87,7 @@ class Glance(ScrollView, can_focus=True):
         line = self.lines[place]
         on_it = bool(line.key) and line.key == self.cursor and self.has_focus
         under = self.get_component_rich_style("glance--cursor") if on_it else plain_style
-        segments = [Segment(text, under + self._style(meaning)) for text, meaning in line.spans]
+        segments = [Segment(plain(text), under + self._style(meaning)) for text, meaning in line.spans]
         if on_it:
             segments[0] = Segment("›", under + Style(bold=True))
         return Strip(segments).adjust_cell_length(width, under)
