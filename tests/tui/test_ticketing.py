@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from textual.pilot import Pilot
 from core.errors import Unavailable
 from core.messages.comparing import Answer, AskedQuestion
 from core.ticketing import asked
+from core.types import JobStatus
 from tests.tui.fake import HOSTILE, FakeStudio, session
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
@@ -90,3 +92,13 @@ async def test_a_ticket_that_can_not_be_sent_is_not_lost() -> None:
         fake.broken = Unavailable("the queue can't be reached")
         await pilot.press(*"where is it", "enter")
         await until(pilot, lambda: app.screen.query_one(AskArea).text == "where is it")
+
+
+async def test_a_session_that_ended_is_told_and_held_again() -> None:
+    fake = studio(status=JobStatus.succeeded, finished_at=time.time() - 60, idle_seconds=900.0)
+    app = Dashboard(make=lambda: fake)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "ended 1m")
+        assert "after 15m00s without a question" in shown(app).replace("\n", " ")
+        await pilot.press("t")
+        await until(pilot, lambda: "RetryJob" in [type(each).__name__ for each in fake.asked])

@@ -37,6 +37,7 @@ class TicketingScreen(StudioScreen):
         Binding("n", "draw", "a ticket of the demo", show=False),
         Binding("v", "voice", "another adapter", show=False),
         Binding("o", "open", "the session", show=False),
+        Binding("t", "hold", "hold a session that ended in memory again", show=False),
         Binding("j,down", "scroll(3)", "down", show=False),
         Binding("k,up", "scroll(-3)", "up", show=False),
     ]
@@ -45,6 +46,7 @@ class TicketingScreen(StudioScreen):
     def __init__(self) -> None:
         super().__init__()
         self.session: ComparisonMetadata | None = None
+        self.ended: ComparisonMetadata | None = None
         self.voice = ""
         self.hearing = Hearing()
         self.stop = threading.Event()
@@ -74,17 +76,18 @@ class TicketingScreen(StudioScreen):
 
     # ─── asking the studio ────────────────────────────────────────────────────────────────────────
 
-    def fetch(self) -> tuple[ComparisonReply | None]:
-        """The session that answers, and its questions; none when there is no session."""
+    def fetch(self) -> tuple[ComparisonReply | None, ComparisonMetadata | None]:
+        """The session that answers with its questions, or none; and the last one that is over."""
         ask = self.dashboard.studio.ask
-        found = tickets.usable(ask("ListComparisons", {}, timeout=10).value.comparisons)
+        sessions = ask("ListComparisons", {}, timeout=10).value.comparisons
+        found = tickets.usable(sessions)
         if found is None:
-            return (None,)
-        return (ask("GetComparison", {"id": found.id, "limit": TICKETS}, timeout=10).value,)
+            return None, tickets.ended(sessions)
+        return ask("GetComparison", {"id": found.id, "limit": TICKETS}, timeout=10).value, None
 
-    def got(self, found: tuple[ComparisonReply | None]) -> None:
+    def got(self, found: tuple[ComparisonReply | None, ComparisonMetadata | None]) -> None:
         """All anew; the pieces that follow are put in their places."""
-        reply = found[0]
+        reply, self.ended = found
         self.session = reply.comparison if reply else None
         if reply is None or self.session is None:
             self._draw()
@@ -121,7 +124,7 @@ class TicketingScreen(StudioScreen):
         self.query_one(AskArea).display = session is not None
         if session is None:
             self.query_one("#head", Static).update("")
-            shown.update(tickets.NONE)
+            shown.update(self._painted(tickets.over(self.ended)) if self.ended else tickets.NONE)
             return
         head = [(f"{plain(session.voice(self.voice), limit=60)}  ", "bar"), *compared.head(session)]
         self.query_one("#head", Static).update(self._painted(head))
@@ -181,6 +184,11 @@ class TicketingScreen(StudioScreen):
         """o: the session that answers."""
         if self.session is not None:
             self.dashboard.show_comparison(self.session.id)
+
+    def action_hold(self) -> None:
+        """t: hold the session that ended in memory again."""
+        if self.session is None and self.ended is not None:
+            self.dashboard.act("RetryJob", [{"id": self.ended.id}], done=lambda outcomes: self.again())
 
     def action_scroll(self, lines: int) -> None:
         """j and k."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from core.messages.comparing import AskedQuestion, ComparisonMetadata
 from core.text import plain
 from core.ticketing import decide, ticket_in
+from core.types import JobStatus
+from tui.view import compared, words
 from tui.view.cells import Cell
 
 LONGEST = 600  # characters of a ticket, or an answer, that are shown
@@ -20,6 +22,24 @@ n on :comparisons, or fts compare start BASE-MODEL --adapter ADAPTER. Then come 
 def usable(sessions: Iterable[ComparisonMetadata]) -> ComparisonMetadata | None:
     """The newest session that can be asked and has an adapter."""
     return next((each for each in sessions if each.adapters and not each.status.finished), None)
+
+
+def ended(sessions: Iterable[ComparisonMetadata]) -> ComparisonMetadata | None:
+    """The newest session that answered once and is over."""
+    return next((each for each in sessions if each.adapters and each.status.finished), None)
+
+
+def over(session: ComparisonMetadata) -> list[Cell]:
+    """That a session is over, since when and why, and what to do."""
+    names = ", ".join(plain(session.voice(each.id), limit=60) for each in session.adapters)
+    since = f" {words.age(session.finished_at)} ago" if session.finished_at else ""
+    said: list[Cell] = [(f"The session of {names} ended{since}: ", ""), *compared.head(session), ("\n\n", "")]
+    if session.status == JobStatus.succeeded:
+        idle = words.duration(session.idle_seconds)
+        said.append(
+            (f"It ends by itself after {idle} without a question, sooner when a job needs its room.\n\n", "dim")
+        )
+    return [*said, ("t  holds it in memory again", "")]
 
 
 def tickets(questions: Iterable[AskedQuestion], voice: str) -> list[AskedQuestion]:
