@@ -22,6 +22,7 @@ from tui.view import pages
 if TYPE_CHECKING:
     from tui.acting import Acts, Outcome
     from tui.commanding import Commanding
+    from tui.finding import Found
 
 
 class Dashboard(Going, Lasting):
@@ -34,6 +35,8 @@ class Dashboard(Going, Lasting):
         Binding("q", "leave", "quit", show=False),
         Binding("ctrl+c", "interrupt", "copy what is marked, else quit", show=False, priority=True),
         Binding("ctrl+t", "theme", "light/dark", show=False),
+        Binding("ctrl+k", "palette", "everything by its name", show=False, priority=True),
+        Binding("A", "acts", "what I did", show=False),
         Binding("question_mark", "help", "help", show=False),
         Binding("ctrl+b,f2", "nav", "pages", show=False, priority=True),
     ]
@@ -220,6 +223,31 @@ class Dashboard(Going, Lasting):
             self.screen.clear_selection()
         else:
             await self.action_quit()
+
+    def action_palette(self) -> None:
+        """ctrl+k: pages, keys, names and commands."""
+        from tui.screens.palette import PaletteScreen
+
+        self.push_screen(PaletteScreen(self), self._chosen)
+
+    async def _chosen(self, found: Found | None) -> None:
+        """Do what was chosen, now that the palette has gone."""
+        if found is not None:
+            done = found.do()
+            if done is not None:
+                await done
+
+    def type_command(self, line: str) -> None:
+        """Begin a command, for who is there to go on."""
+        if isinstance(self.screen, StudioScreen):
+            self.screen.action_command(line)
+
+    def action_acts(self) -> None:
+        """A: what was sent from here."""
+        from tui.screens.acts import ActsScreen
+
+        if not isinstance(self.screen, ActsScreen):
+            self.push_screen(ActsScreen())
 
     def action_leave(self) -> None:
         """q: out of a screen, or out of the dashboard."""
