@@ -42,7 +42,21 @@ ASKED = {
 # What writes on this machine: not for a dashboard that only looks.
 WRITES = {("down",), ("serve",), ("engine", "install"), ("engine", "remove"), ("evaluation", "export")}
 # Commands of one word, which are no beginnings of pages' names. All are known without the parser.
-WHOLE = {"up", "down", "status", "serve", "send", "schema", "validate", "completion", "engine", "doctor", "demo", "web"}
+WHOLE = {
+    "up",
+    "down",
+    "status",
+    "serve",
+    "send",
+    "schema",
+    "validate",
+    "completion",
+    "engine",
+    "doctor",
+    "demo",
+    "web",
+    "overview",
+}
 # Where the progress of a noun's job is seen.
 SHOWN = {
     "job": "show_job",
