@@ -29,7 +29,7 @@ from tui.screens.listing import PAGE
 
 JOBS, LIVE, RATE = 1_000, 20, 1_000
 PANES = [("e", "[e events]"), ("l", "[l log]"), ("o", "[o configs]")]
-CURVES = [("m", "── grad_norm"), ("M", "── loss")]
+CURVES = [("m", "m 2/3"), ("m", "m 3/3"), ("m", "m 1/3")]
 
 BARE = """
 from textual.app import App
@@ -146,7 +146,7 @@ def on_job(keys: int) -> None:
         terminal = Terminal(["-c", "from tui.app import run; run('0000')"], running.environment)
         terminal.open()
         try:
-            terminal.await_words("[l log]", "── loss")
+            terminal.await_words("[l log]", "m 1/3")
             came = {
                 "panes": watch(terminal, through(keys, PANES)),
                 "curves": watch(terminal, through(keys, CURVES)),

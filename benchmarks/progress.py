@@ -22,7 +22,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from common import Studio, heading, percentile, studio, table, target, until
-from terminal import Terminal
+from terminal import Chunks, Terminal, screens
 
 from core.client import StudioClient
 from core.messages.runners import ListRunners
@@ -30,8 +30,7 @@ from core.settings import Settings
 
 RATES = (1, 100, 1000)
 LATEST = 60  # seconds after the last write in which what has not come is lost
-_PAINTED = re.compile(rb"(?<!eval )loss +(\d+)")
-_CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_PAINTED = re.compile(r"(?<!eval )loss +(\d+)")
 
 
 def begin_job(running: Studio, *, rate: float, records: int) -> subprocess.Popen[bytes]:
@@ -111,14 +110,11 @@ def watch(settings: Settings, job_id: str, records: int, seconds: float) -> list
     return came
 
 
-def painted(chunks: list[tuple[float, bytes]]) -> list[tuple[int, float]]:
-    """The steps that the terminal was sent, with the times, from what came to it."""
+def painted(chunks: Chunks) -> list[tuple[int, float]]:
+    """The steps that the terminal showed, with the times, from what came to it."""
     found: list[tuple[int, float]] = []
-    rest = b""
-    for now, data in chunks:
-        text = _CONTROL.sub(b"", rest + data)
-        found += [(int(step), now) for step in _PAINTED.findall(text)]
-        rest = data[-200:]  # a number may be cut in two
+    for now, screen in screens(chunks):
+        found += [(int(step), now) for line in screen.display for step in _PAINTED.findall(line)]
     return found
 
 
@@ -140,7 +136,7 @@ def measure(rate: int, records: int) -> tuple[list[float], list[float], int]:
         directory = running.settings.artifacts_root / "jobs" / str(rate) / "1"
         screen = Terminal(["-c", f"from tui.app import run; run('{rate}')"], running.environment)
         screen.open()
-        until(lambda: b"step 0/" in screen.written, "the job's screen")
+        screen.await_words("step 0/")
         time.sleep(2)  # it follows
         seen: list[tuple[int, float]] = []
         seconds = records / rate + LATEST

@@ -18,6 +18,7 @@ import pyte
 from common import MIB, stop, until
 
 SIZE = (120, 36)
+EARLY = 20  # seconds from its start in which it is noted what processor time the program took
 Chunks = Sequence[tuple[float, bytes]]
 
 
@@ -28,9 +29,7 @@ class Terminal:
         self.command, self.size = command, size
         self.environment = {**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self.chunks: list[tuple[float, bytes]] = []
-        self.written = b""
-        self.came: dict[bytes, tuple[float, float]] = {}  # when, and what processor time the program had taken then
-        self.awaited: list[bytes] = []
+        self.used_at: dict[float, float] = {}  # processor seconds that the program had taken at the time of a chunk
         self.reader = threading.Thread(target=self._read)
 
     def open(self) -> None:
@@ -58,22 +57,30 @@ class Terminal:
         return now
 
     def await_words(self, *words: str, seconds: float = 30) -> None:
-        """Wait until each word was written (unbroken by a change of colour)."""
-        self.awaited = [*self.awaited, *(word.encode() for word in words)]
-        until(lambda: all(word in self.came for word in self.awaited), f"{words} on the terminal", seconds)
+        """Wait until the terminal shows, or showed, each word."""
+        until(lambda: all(word in self.shown() for word in words), f"{words} on the terminal", seconds, 0.1)
+
+    def shown(self) -> str:
+        """What a terminal would show now."""
+        shown = ""
+        for _, screen in screens(list(self.chunks), self.size):
+            shown = "\n".join(screen.display)
+        return shown
 
     def run(self, *words: str) -> tuple[list[float], list[float], float]:
-        """Seconds, then processor seconds, from the program's start until each word was written, and MiB resident then;
-        ends the program."""
-        self.awaited = [word.encode() for word in words]
+        """Seconds, then processor seconds, from the program's start until the terminal showed each word, and MiB resident
+        then; ends the program."""
         self.open()
         try:
-            self.await_words(seconds=30)
+            self.await_words(words[-1])
             resident = self.resident
         finally:
             self.close()
-        came = [self.came[word] for word in self.awaited]
-        return [at - self.begun for at, _ in came], [used for _, used in came], resident
+        came: dict[str, float] = {}
+        for at, screen in screens(self.chunks, self.size):
+            shown = "\n".join(screen.display)
+            came |= {word: at for word in words if word not in came and word in shown}
+        return [came[word] - self.begun for word in words], [self.used_at[came[word]] for word in words], resident
 
     @property
     def resident(self) -> float:
@@ -94,11 +101,8 @@ class Terminal:
                 return
             now = time.time()
             self.chunks.append((now, data))
-            if len(self.written) < MIB:
-                self.written += data
-                for word in self.awaited:
-                    if word not in self.came and word in self.written:
-                        self.came[word] = (now, self.used)
+            if now - self.begun < EARLY:
+                self.used_at[now] = self.used
 
 
 def screens(chunks: Chunks, size: tuple[int, int] = SIZE) -> Iterator[tuple[float, pyte.Screen]]:

@@ -11,6 +11,7 @@ from textual.notifications import SeverityLevel
 
 from core.text import plain
 from tui.door import LastDoor
+from tui.drawing import Drawing
 from tui.going import Going
 from tui.lasting import Lasting
 from tui.pump import JobRecords, StudioChanged
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tui.finding import Found
 
 
-class Dashboard(Going, Lasting):
+class Dashboard(Drawing, Going, Lasting):
     """The app: one list at the bottom of the stack, what is opened from it above."""
 
     CSS_PATH = "studio.tcss"

@@ -1,0 +1,106 @@
+"""What is sent is only what differs, and yet the terminal shows what Textual would have made it show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyte
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widgets import Input
+
+from tests.tui.fake import filled
+from tests.tui.test_dashboard import until
+from tui.app import Dashboard
+from tui.drawing import Drawing
+from tui.glass import Glass, spread
+
+WIDE, HIGH = 24, 4
+TEXTS = st.text("ab 12─●⠿長語é", min_size=1, max_size=12) | st.just("e\u0301n\u0300") | st.just("長い名前")
+STYLES = st.sampled_from([None, "bold", "#ff0000", "#00ff00 on #101010", "reverse", "dim italic"])
+LINE = st.lists(st.tuples(TEXTS, STYLES), min_size=1, max_size=5)
+CONSOLE = Console(color_system="truecolor", force_terminal=True)
+
+
+def strip(line: list[tuple[str, str | None]]) -> Strip:
+    """A line as wide as the terminal."""
+    segments = [Segment(text, None if style is None else Style.parse(style)) for text, style in line]
+    return Strip(segments).adjust_cell_length(WIDE, Style())
+
+
+def layout(lines: list[Strip]) -> LayoutUpdate:
+    return LayoutUpdate([[each] for each in lines], Region(0, 0, WIDE, len(lines)))
+
+
+def part(y: int, x: int, line: Strip) -> ChopsUpdate:
+    """A piece of one line, as of a widget that changed."""
+    return ChopsUpdate([{x: line} if row == y else {} for row in range(HIGH)], [(y, x, WIDE)], [[WIDE]] * HIGH)
+
+
+def screen() -> tuple[pyte.Screen, pyte.Stream]:
+    made = pyte.Screen(WIDE, HIGH)
+    made.reset_mode(pyte.modes.DECAWM)
+    return made, pyte.Stream(made)
+
+
+def looks(made: pyte.Screen) -> list[list[Any]]:
+    return [[made.buffer[y][x] for x in range(WIDE)] for y in range(HIGH)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(LINE, min_size=HIGH, max_size=HIGH),
+    st.lists(st.tuples(st.integers(0, HIGH - 1), st.integers(0, WIDE // 2), LINE), max_size=6),
+)
+def test_a_terminal_shows_the_same_as_if_all_were_sent(first: list[Any], changes: list[tuple[int, int, Any]]) -> None:
+    glass = Glass()
+    (ours, to_ours), (whole, to_whole) = screen(), screen()
+    updates: list[Any] = [layout([strip(each) for each in first])]
+    updates += [part(y, x, strip(line).crop(0, WIDE - x)) for y, x, line in changes]
+    for update in updates:
+        to_ours.feed(glass.paint(update, (WIDE, HIGH), ColorSystem.TRUECOLOR))
+        to_whole.feed(update.render_segments(CONSOLE).replace("\n", ""))
+        assert looks(ours) == looks(whole)
+
+
+def test_what_stands_there_already_is_not_sent_and_a_digit_costs_a_few_bytes() -> None:
+    glass = Glass()
+    line = "● running  adapter-7  step "
+    update = layout([strip([(f"{line}{number}"[-20:], "bold")]) for number in range(HIGH)])
+    assert len(glass.paint(update, (WIDE, HIGH), ColorSystem.TRUECOLOR)) > 80
+    assert glass.paint(update, (WIDE, HIGH), ColorSystem.TRUECOLOR) == ""
+    other = layout([strip([(f"{line}{number + (number == 2) * 5}"[-20:], "bold")]) for number in range(HIGH)])
+    assert glass.paint(other, (WIDE, HIGH), ColorSystem.TRUECOLOR) == "\x1b[3;20H\x1b[0;1m7\x1b[0m"
+    glass.forget()
+    assert len(glass.paint(other, (WIDE, HIGH), ColorSystem.TRUECOLOR)) > 80
+
+
+@pytest.mark.parametrize(
+    "text", ["長い", "a長b", "👩‍🚀 x", "e\u0301", "\u0301e", "1️⃣ a", "❤️", "⠿⠿", "שלום", "a" * 300 + "長"]
+)
+def test_a_text_takes_as_many_cells_as_it_is_wide_and_none_of_it_is_lost(text: str) -> None:
+    cells = spread(text)
+    assert len(cells) == cell_len(text)
+    assert "".join(cells) == text
+
+
+async def test_a_terminal_that_was_resized_or_given_back_is_drawn_whole() -> None:
+    dashboard = Dashboard(make=filled)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: dashboard.screen.query("#rows"))
+        assert isinstance(dashboard, Drawing)
+        for back in (lambda: pilot.resize_terminal(90, 24), lambda: dashboard.app_resume_signal.publish(dashboard)):
+            dashboard.glass.size = (80, 24)
+            if (waiting := back()) is not None:
+                await waiting
+            await until(pilot, lambda: dashboard.glass.size == (0, 0))
+        assert not dashboard.screen.query(Input).filter(".unknown")
