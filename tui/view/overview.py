@@ -110,11 +110,11 @@ def sections(told: Mapping[str, Any], compact: int = 0, now: float | None = None
 def first_steps(told: Mapping[str, Any]) -> Section:
     """What a new studio needs, until it has trained something."""
     counts = told["resources"]
-    if counts["fine_tuning_jobs"]:
+    if counts.get("fine_tuning_jobs"):
         return Section("First steps", ())
     lines = []
     for table, text, page, key, takes in STEPS:
-        done = bool(counts[table])
+        done = bool(counts.get(table))
         mark, meaning = ("✓", "good") if done else ("○", "wait")
         lines.append(
             Line(((mark, meaning), (key, "bold"), (text, "dim" if done else ""), (takes, "dim")), Target("page", page))
