@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -53,9 +53,9 @@ class Going(App[None]):
         if page.kind == "list":
             return ListScreen(KINDS[page.target])
         if page.kind == "form":
-            from tui.screens.form import FormScreen
+            from tui.screens.startedform import form_screen
 
-            return FormScreen(page.target, {})
+            return form_screen(page.target, {})
         module, _, name = page.target.partition(":")
         made: StudioScreen = getattr(import_module(module), name)()
         return made
@@ -119,9 +119,28 @@ class Going(App[None]):
 
     def show_form(self, message: str, fields: dict[str, Any] | None = None) -> None:
         """Open the form of a message."""
-        from tui.screens.form import FormScreen
+        from tui.screens.startedform import form_screen
 
-        self.push_screen(FormScreen(message, fields or {}))
+        self.push_screen(form_screen(message, fields or {}))
+
+    def show_dataset(self, id: str) -> None:
+        """Open a dataset."""
+        from tui.screens.dataset import DatasetScreen
+
+        self.push_screen(DatasetScreen(id))
+
+    def show_prompt(self, id: str) -> None:
+        """Open a prompt."""
+        from tui.screens.prompt import PromptScreen
+
+        self.push_screen(PromptScreen(id))
+
+    def edit(self, kind: str, row: Mapping[str, Any]) -> None:
+        """Open the form that changes what a resource is called; a config's makes another one, for its content stays."""
+        from tui.view.editing import edited
+
+        if (found := edited(kind, row)) is not None:
+            self.show_form(*found)
 
     def confirm(self, question: str, then: Callable[[], None], code: Callable[[], str] | None = None) -> None:
         """Ask, and do it on yes; `code` tells what is done as code."""

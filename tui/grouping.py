@@ -115,6 +115,9 @@ HIDDEN: dict[str, frozenset[str]] = {
     "StartEndpoint": frozenset({"key_sha256"}),  # the form makes a key itself
     "StartEvaluationJob": frozenset({"type"}),  # there is one
     "AddPrompt": frozenset({"id", "type"}),  # one is given out, and there is one type
+    **dict.fromkeys(
+        ("EditDataset", "EditModel", "EditAdapter", "EditPrompt", "EditConfig", "EditFineTuningJob"), frozenset({"id"})
+    ),
 }
 LONG = frozenset({"prompt_template", "input_template", "completion_template", "config"})
 PATHS = frozenset({"location", "out_dir", "artifact_location"})

@@ -31,6 +31,7 @@ class ListScreen(JobKeysScreen):
         Binding("n", "new", "new", show=False),
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "yaml", show=False),
+        Binding("e", "edit", "change name and description; a config: make another like it", show=False),
         Binding("l", "log", "log", show=False),
         Binding("D", "drain", "drain", show=False),
         Binding("right_square_bracket", "more", "more", show=False),
@@ -136,6 +137,10 @@ class ListScreen(JobKeysScreen):
             self.dashboard.show_export(str(row["id"]))
         elif self.kind.name == "endpoints":
             self.dashboard.show_endpoint(str(row["id"]))
+        elif self.kind.name == "datasets":
+            self.dashboard.show_dataset(str(row["id"]))
+        elif self.kind.name == "prompts":
+            self.dashboard.show_prompt(str(row["id"]))
         else:
             self.action_describe()
 
@@ -159,6 +164,11 @@ class ListScreen(JobKeysScreen):
 
         if (row := self.row) is not None:
             self.dashboard.show_text(f"{self.kind.title}: {row['id']}", as_yaml(row))
+
+    def action_edit(self) -> None:
+        """e: the form that changes what the row is called."""
+        if (row := self.row) is not None:
+            self.dashboard.edit(self.kind.name, row)
 
     def action_log(self) -> None:
         """l: a job's log."""

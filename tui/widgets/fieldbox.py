@@ -51,7 +51,7 @@ class FieldBox(Vertical):
     """One field. `value` is what stands in it, as forms.payload reads it."""
 
     def __init__(self, message: str, field: Field, value: Any, unchosen: str) -> None:
-        super().__init__(classes="field", id=f"field-{field.id}")
+        super().__init__(classes=f"field {field.kind}", id=f"field-{field.id}")
         self.message, self.field, self.unchosen = message, field, plain(unchosen, limit=200)
         self.breach: Static | None = None
         self.input = self._input(value)

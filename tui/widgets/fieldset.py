@@ -80,7 +80,10 @@ class Fieldset(VerticalScroll):
         """(the message that the form says, what can't be read by field)."""
         from core.cloning import changed
 
-        made, wrong = forms.payload(self.form, self.values())
+        values = self.values()
+        made, wrong = forms.payload(self.form, values)
+        if self.message.startswith("Edit") and self.given.get("description") and not values["description"]:
+            made["description"] = ""  # cleared: left out it would stay as it is
         return changed(self.kept, made) if self.kept else made, wrong
 
     def begin(self, key: str, value: Any) -> None:

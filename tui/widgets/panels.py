@@ -11,4 +11,12 @@ def panel_of(message: str) -> Beside | None:
         from tui.widgets.preflight import Preflight
 
         return Preflight()
+    if message == "AddDataset":
+        from tui.widgets.datapreview import DataPreview
+
+        return DataPreview()
+    if message == "AddPrompt":
+        from tui.widgets.rendering import Rendering
+
+        return Rendering()
     return None
