@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 LABELS: dict[str, str] = {
-    "adapter_bnb_config": "Quantisation of the adapter",
-    "adapter_bnb_config_id": "Quantisation of the adapter",
+    "adapter_bnb_config": "Quantised adapter",
+    "adapter_bnb_config_id": "Quantised adapter",
     "adapter_id": "Adapter",
     "adapter_ids": "Adapters",
     "adapter_name": "Name of the adapter",
@@ -46,8 +46,8 @@ LABELS: dict[str, str] = {
     "method": "Method",
     "metrics": "Metrics of your own",
     "model_adapter_combinations": "Models and adapters",
-    "model_bnb_config": "Quantisation of the model",
-    "model_bnb_config_id": "Quantisation of the model",
+    "model_bnb_config": "Quantised model",
+    "model_bnb_config_id": "Quantised model",
     "model_description": "Description",
     "model_id": "Base model",
     "model_name": "Name",

@@ -354,6 +354,21 @@ def test_bash_completes_a_file_behind_the_sign_that_takes_its_text(tmp_path: Pat
     assert subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True).stdout == "custom\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--metrics", "a.py", "--metrics", "[b.py"],
+        ["--metrics", '["a.py", "[b.py"]'],
+        ["--metrics", '["a.py"]', "--metrics", "[b.py"],
+    ],
+)
+def test_an_option_of_several_values_is_given_again_or_as_a_json_list(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    code, out, _ = run(capsys, "evaluation", "submit", "--pair", "m", "--dataset", "d", *words, "--dry-run")
+    assert (code, json.loads(out)["payload"]["metrics"]) == (0, ["a.py", "[b.py"])
+
+
 def test_what_a_form_offers_and_a_shell_completes_is_what_the_rules_take(capsys: pytest.CaptureFixture[str]) -> None:
     offered = {field.name: set(field.choices) for field in fields("AddDataset")}
     assert offered["type"] == {each.value for each in DatasetType}

@@ -49,13 +49,16 @@ def _options(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Option]
 
 
 def _option(name: str, field: FieldInfo, kind: Any, path: tuple[str, ...]) -> Option:
-    many = get_origin(kind) is list and get_args(kind)[0] in (str, int, float)
-    read = _reader(get_args(kind)[0] if many else kind)
+    inner = bare(get_args(kind)[0]) if get_origin(kind) is list else None
+    many = inner in (str, int, float)
+    read = _Several(_reader(inner)) if many else _reader(kind)
     text = meaning(field)
     if not field.is_required() and field.default not in (None, "", [], {}) and field.default_factory is None:
         text = f"{text} [{field.default}]".strip()
     if name in REFERENCES:
         text = f"{text} ({REFERENCES[name][0].help})" if text else REFERENCES[name][0].help
+    if many:
+        text = f"{text} Again for each, or a JSON list.".strip()
     offers = choices(field) or (tuple(presets()) if name == "preset" else ())
     return Option("--" + name.replace("_", "-"), path, read, many, text.replace("%", "%%"), offers)
 
@@ -79,7 +82,7 @@ def add_options(
                 *_flags(option, message),
                 dest=_dest(option),
                 type=option.read,
-                action="append" if option.many else "store",
+                action="extend" if option.many else "store",
                 default=None,
                 metavar=_metavar(option),
                 help=option.help,
@@ -150,6 +153,20 @@ class _Number:
             return self.kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{self.wanted} is wanted, not {text!r}") from None
+
+
+class _Several:
+    """Reads one of several values, since the option may be given again for each, or a JSON list of them."""
+
+    def __init__(self, one: Callable[[str], Any]) -> None:
+        self.one = one
+
+    def __call__(self, text: str) -> list[Any]:
+        try:
+            listed = json.loads(text) if text.startswith("[") else None
+        except ValueError:
+            listed = None  # a name that begins with a bracket
+        return listed if isinstance(listed, list) else [self.one(text)]
 
 
 def _switch(text: str) -> bool:

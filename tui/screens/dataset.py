@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.text import counted, plain
+from tui import labels
 from tui.screens.base import StudioScreen
 from tui.view import previewed
 from tui.view.cells import Cell
@@ -98,7 +99,11 @@ class DatasetScreen(StudioScreen):
         columns = ", ".join(f"{name} {kind}" for name, kind in (known.get("column_types") or {}).items())
         chat = " · conversations" if known.get("is_chat") else ""
         size = f"{counted(known['rows'], 'row')} · " if known.get("rows") else ""
-        told = [f"{size}{known['type']}{chat} · {place}", columns, known.get("description") or ""]
+        told = [
+            f"{size}{labels.choice('type', known['type'])}{chat} · {place}",
+            columns,
+            known.get("description") or "",
+        ]
         return [plain(each, limit=300) for each in told if each]
 
     def _where(self) -> str:

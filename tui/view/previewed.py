@@ -97,6 +97,12 @@ def _lines(text: str, style: str) -> Iterator[Line]:
         yield [("│ ", "dim"), (line, style)]
 
 
+def asked(preview: Mapping[str, Any]) -> Line:
+    """A rendered row where there is room for a line: the end of what is asked, and the answer."""
+    end = str(preview["input"])[-40:]
+    return [("✓ …", "good"), (value(end), ""), (" → ", "dim"), (value(preview["expected"], 30), "right")]
+
+
 def columns(dataset: Mapping[str, Any]) -> list[Line]:
     """What templates may name, with the first row's values."""
     first = (dataset.get("preview") or [{}])[0]

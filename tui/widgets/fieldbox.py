@@ -32,6 +32,11 @@ class Marks(SelectionList[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space,enter", "select", "choose or not", show=False)]
 
+    def on_focus(self) -> None:
+        """On the first, so that space does something at once."""
+        if self.highlighted is None and self.option_count:
+            self.highlighted = 0
+
     def _get_left_gutter_width(self) -> int:
         return len(MARKED)
 
@@ -116,6 +121,8 @@ class FieldBox(Vertical):
             marked = str(wanted or "").split() or list(self.input.selected)
             self.input.clear_options()
             self.input.add_options([(Content(plain(name, limit=100)), id, id in marked) for name, id in options])
+            if self.input.has_focus and options:
+                self.input.highlighted = 0
         elif isinstance(self.input, Choice):
             value = wanted or self.input.value
             if value and value not in [id for _, id in options]:
@@ -127,7 +134,8 @@ class FieldBox(Vertical):
         """Show what is wrong with it."""
         if self.breach is None and texts:
             self.breach = Static("", classes="breach", id=f"breach-{self.field.id}", markup=False)
-            self.mount(self.breach)
+            above = self.input if self.field.kind == "long" else None  # below a text that fills the screen nobody sees it
+            (self if above is None else self.query_one(".line")).mount(self.breach, before=above)
         if self.breach is not None:
             self.breach.display = bool(texts)
             self.breach.update(Content("\n".join(f"✗ {plain(text, limit=300)}" for text in texts)))

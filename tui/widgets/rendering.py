@@ -45,8 +45,7 @@ class Rendering(Beside):
             self.put(previewed.columns(reply["dataset"]))
             return
         self.rows = int(reply["rows"])
-        start = previewed.value(reply["text"], 120)
-        self.put(previewed.rendered(reply), [("✓ ", "good"), (start, "")])
+        self.put(previewed.rendered(reply), previewed.asked(reply))
 
     def another(self) -> None:
         """The next row of the first ones that the studio keeps."""

@@ -1,0 +1,356 @@
+"""Forms as one fills them in: by keys alone, from an empty studio to a job; whatever the studio answers, nothing typed is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+from core.errors import Unavailable
+from core.rules import Breach
+from tests.tui.filling import FormStudio, tickets
+from tests.tui.test_dashboard import shown, until
+from tui.app import Dashboard
+from tui.screens.form import FormScreen
+from tui.screens.job import JobScreen
+from tui.screens.listing import ListScreen
+from tui.widgets.beside import Beside
+from tui.widgets.choice import Choice
+from tui.widgets.preflight import Preflight
+
+NARROW = (80, 24)
+
+
+def app(studio: FormStudio, page: str = "") -> Dashboard:
+    return Dashboard(make=lambda: studio, page=page)
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Beside, "PAUSE", 0.05)
+    monkeypatch.setattr(Preflight, "PAUSE", 0.05)
+
+
+def sent(studio: FormStudio, name: str) -> list[Any]:
+    return [message for message in studio.asked if type(message).__name__ == name]
+
+
+async def here(pilot: Pilot[None], text: str) -> None:
+    await until(pilot, lambda: text in shown(pilot.app))
+
+
+def focused(pilot: Pilot[None]) -> str:
+    return str(pilot.app.focused.id) if pilot.app.focused is not None else ""
+
+
+# ─── the way from nothing to a job ────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", [NARROW, (160, 50)])
+async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tells(size: tuple[int, int]) -> None:
+    studio = FormStudio()
+    studio.plan = tickets().plan
+    dashboard = app(studio, "datasets")
+    async with dashboard.run_test(size=size) as pilot:
+        await here(pilot, "n adds a CSV")
+        await pilot.press("n")
+        await here(pilot, "ctrl+s send")
+        await pilot.press("tab", *"tickets.csv")
+        await until(pilot, lambda: dashboard.screen.query_one("#input-type", Choice).value == "project_csv")
+        await until(pilot, lambda: dashboard.screen.query_one("#input-name", Input).value == "tickets")
+        await here(pilot, "2 columns")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
+        await here(pilot, "tickets")
+        # From here on the training's form leads to what is missing.
+        await pilot.press("colon", *"train", "enter")
+        await here(pilot, "Name of the adapter")
+        await here(pilot, "none yet; ctrl+n adds one")
+        await pilot.press(*"first", "tab", "tab")
+        await here(pilot, "ctrl+n adds one")
+        await pilot.press("ctrl+n")
+        await here(pilot, "Where its files are")
+        await pilot.press("enter")
+        await here(pilot, "enter takes it")
+        await pilot.press(*"directory", "enter")
+        await until(pilot, lambda: dashboard.screen.query_one("#input-type", Choice).value == "project")
+        await pilot.press("tab", *"models/", "ctrl+s")
+        form: Any = dashboard.screen_stack[2]
+        await until(pilot, lambda: dashboard.screen is form)
+        await until(pilot, lambda: form.query_one("#input-base_model_id", Choice).value == "m-new")
+        await pilot.press("tab", "tab")
+        assert focused(pilot) == "input-prompt_id"
+        await pilot.press("ctrl+n")
+        await here(pilot, "ctrl+g write it")
+        await until(pilot, lambda: dashboard.screen.query_one("#input-prompt-dataset_id", Choice).value == "d-new")
+        await pilot.press("ctrl+g")
+        await until(
+            pilot, lambda: "{intent}" in dashboard.screen.query_one("#input-prompt-completion_template", TextArea).text
+        )
+        await here(pilot, "track_parcel")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: dashboard.screen is form)
+        await until(pilot, lambda: form.query_one("#input-prompt_id", Choice).value == "p-new")
+        await here(pilot, "fits gpu-host")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(dashboard.screen, JobScreen))
+    (job,) = sent(studio, "StartFineTuningJob")
+    assert (job.adapter_name, job.base_model_id, job.dataset_id, job.prompt_id) == ("first", "m-new", "d-new", "p-new")
+
+
+# ─── what depends on what ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_only_what_the_chosen_type_needs_is_asked_and_sent() -> None:
+    studio = FormStudio()
+    dashboard = app(studio, "import-models")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "Where it is")
+        assert "Directory" not in shown(dashboard) and "Name on the Hub" not in shown(dashboard)
+        form = dashboard.screen
+        form.query_one("#input-type", Choice).value = "project"
+        await here(pilot, "Directory")
+        form.query_one("#input-location", Input).value = "models/"
+        form.query_one("#input-type", Choice).value = "huggingface"
+        await here(pilot, "Name on the Hub")
+        assert "Directory" not in shown(dashboard)
+        form.query_one("#input-huggingface_name", Input).value = "org/tiny"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: sent(studio, "AddModel"))
+        (model,) = sent(studio, "AddModel")
+        assert (model.huggingface_name, model.location) == ("org/tiny", None)
+
+
+async def test_the_framework_decides_which_fields_a_training_has() -> None:
+    dashboard = app(tickets(), "train")
+    async with dashboard.run_test(size=(80, 60)) as pilot:
+        await here(pilot, "LoRA config")
+        dashboard.screen.query_one("#input-framework_type", Choice).value = "axolotl"
+        await here(pilot, "Axolotl config")
+        assert "LoRA config" not in shown(dashboard) and "Preset" not in shown(dashboard)
+
+
+async def test_what_a_field_must_have_stands_in_it_and_goes_when_it_has_it() -> None:
+    dashboard = app(FormStudio(), "import-datasets")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "choose one (needed)")
+        await pilot.press("enter", *"parquet", "enter")
+        await here(pilot, "a Parquet file of the project")
+        assert "choose one (needed)" not in shown(dashboard)
+
+
+# ─── keys ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_enter_goes_on_page_keys_go_from_group_to_group_and_letters_find_a_choice() -> None:
+    dashboard = app(tickets(), "train")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "Name of the adapter")
+        await pilot.press("enter")
+        assert focused(pilot) == "input-framework_type"
+        await pilot.press("pagedown")
+        assert focused(pilot) == "input-preset"
+        await pilot.press("f")
+        await until(pilot, lambda: dashboard.screen.query_one("#input-preset", Choice).value == "fast")
+        await pilot.press("delete", "pageup")
+        assert dashboard.screen.query_one("#input-preset", Choice).value is None
+        assert focused(pilot) == "input-adapter_name"
+        await pilot.press("tab", "tab", "s")
+        await here(pilot, "enter takes it")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(dashboard.screen, FormScreen))
+
+
+async def test_what_is_chosen_of_several_has_a_mark_of_its_own() -> None:
+    studio = tickets()
+    dashboard = app(studio, "evaluate")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "[ ] SmolLM2 + tickets-lora")
+        await pilot.press("space")
+        await here(pilot, "[x] SmolLM2  (the base model)")
+        assert "[ ] SmolLM2 + tickets-lora" in shown(dashboard)
+        area = dashboard.screen.query_one("#input-metrics", TextArea)
+        area.text = "mine.py\n\n  other.py "
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: sent(studio, "StartEvaluationJob"))
+        assert sent(studio, "StartEvaluationJob")[0].metrics == ["mine.py", "other.py"]
+
+
+async def test_tab_completes_a_path_as_far_as_it_is_one_and_then_goes_on() -> None:
+    dashboard = app(FormStudio(), "import-datasets")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "ctrl+s send")
+        await pilot.press("tab", *"ti")
+        await here(pilot, "tab completes: tickets.csv  tickets-2.csv")
+        path = dashboard.screen.query_one("#input-location", Input)
+        await pilot.press("tab")
+        assert path.value == "tickets" and "notes.txt" not in shown(dashboard)
+        await pilot.press("minus")
+        await until(pilot, lambda: path._suggestion == "tickets-2.csv")
+        await pilot.press("tab")
+        assert path.value == "tickets-2.csv"
+        await pilot.press("tab")
+        assert focused(pilot) != "input-location"
+
+
+async def test_a_form_begins_like_an_earlier_job_under_a_free_name() -> None:
+    studio = tickets()
+    job = studio.rows["fine_tuning_jobs"][0]
+    job.adapter_name, job.base_model_id, job.max_length, job.dataset_id = "tickets-4", "m1", 64, "d1"
+    dashboard = app(studio, "train")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "ctrl+g like a job")
+        await pilot.press("ctrl+g")
+        await here(pilot, "tickets-4")
+        await pilot.press(*"tickets-4", "enter")
+        form: Any = dashboard.screen
+        await until(pilot, lambda: form.query_one("#input-adapter_name", Input).value == "tickets-5")
+        assert form.query_one("#input-max_length", Input).value == "64"
+        assert form.fields.payload()[0]["lora_config"] == job.lora_config
+
+
+async def test_a_rendered_row_follows_the_templates_and_another_row_is_a_key_away() -> None:
+    dashboard = app(tickets(), "create-prompts")
+    async with dashboard.run_test(size=(160, 50)) as pilot:
+        await here(pilot, "{instruction}")
+        await pilot.press("ctrl+g")
+        await here(pilot, "⟦ track_parcel<eos>⟧")
+        await pilot.press("ctrl+l")
+        await here(pilot, "⟦ refund<eos>⟧")
+        dashboard.screen.query_one("#input-prompt-completion_template", TextArea).text = " => {intent}"
+        await here(pilot, " => refund")
+
+
+async def test_a_config_begins_with_the_shipped_one_and_is_checked_as_one_types() -> None:
+    studio = tickets()
+    dashboard = app(studio)
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "adapter-run")
+        dashboard.show_form("AddConfig", {"type": "lora_config"})
+        await here(pilot, "ctrl+g the shipped one")
+        await pilot.press("ctrl+g")
+        area = dashboard.screen.query_one("#input-config", TextArea)
+        await until(pilot, lambda: '"r": 16' in area.text)
+        area.text = '{"rank": 16}'
+        await here(pilot, "CF-102")
+        area.text = '{"r": 8}'
+        await until(pilot, lambda: "CF-102" not in shown(dashboard))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: sent(studio, "AddConfig"))
+
+
+# ─── what goes wrong ──────────────────────────────────────────────────────────────────────────────
+
+
+async def test_no_answer_loses_nothing_and_sent_again_it_is_done_once() -> None:
+    studio = tickets()
+    dashboard = app(studio)
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "adapter-run")
+        dashboard.show_form("AddConfig", {"type": "lora_config", "config": '{"r": 8}'})
+        await here(pilot, "ctrl+s send")
+        studio.broken = Unavailable("no studio answers")
+        await pilot.press("ctrl+s")
+        await here(pilot, "ctrl+s sends it again")
+        (first,) = [
+            key for key, each in zip(studio.keys, studio.asked, strict=True) if type(each).__name__ == "AddConfig"
+        ]
+        studio.broken = None
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
+        keys = [key for key, each in zip(studio.keys, studio.asked, strict=True) if type(each).__name__ == "AddConfig"]
+        assert keys == [first, first] and first
+
+
+@pytest.mark.parametrize("error", [RuntimeError("[/boom] something broke"), ValueError("")])
+async def test_whatever_the_studio_answers_the_form_stays_as_it_was_typed(error: Exception) -> None:
+    studio = tickets()
+    dashboard = app(studio)
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "adapter-run")
+        dashboard.show_form("AddConfig", {"type": "lora_config", "config": '{"r": 8}'})
+        await here(pilot, "ctrl+s send")
+        studio.broken = error
+        await pilot.press("ctrl+s")
+        await here(pilot, "✗")
+        assert isinstance(dashboard.screen, FormScreen)
+        assert dashboard.screen.fields.payload()[0] == {"type": "lora_config", "config": '{"r": 8}'}
+
+
+async def test_what_the_studio_refuses_is_told_at_its_field_and_at_the_foot_when_it_belongs_to_none() -> None:
+    studio = tickets()
+    dashboard = app(studio)
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "adapter-run")
+        dashboard.show_form("AddConfig", {"type": "lora_config", "config": '{"r": 8}'})
+        await here(pilot, "ctrl+s send")
+        studio.refusal = [
+            Breach(rule="CF-102", field="config", message="r is too small"),
+            Breach(rule="MS-107", field="", message="the studio takes nothing just now"),
+        ]
+        await pilot.press("ctrl+s")
+        await here(pilot, "✗ r is too small (CF-102)")
+        assert "the studio takes nothing just now" in shown(dashboard) and focused(pilot) == "input-config"
+
+
+async def test_a_dashboard_that_only_looks_sends_no_form() -> None:
+    studio = tickets()
+    dashboard = Dashboard(make=lambda: studio, readonly=True)
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "adapter-run")
+        dashboard.show_form("AddConfig", {"type": "lora_config", "config": '{"r": 8}'})
+        await here(pilot, "ctrl+s send")
+        await pilot.press("ctrl+s")
+        await here(pilot, "--readonly")
+        assert not sent(studio, "AddConfig")
+
+
+# ─── what is there ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_datasets_rows_are_paged_by_split_and_read_whole() -> None:
+    studio = tickets()
+    studio.data = [{"instruction": f"ticket {n}\nsecond line", "intent": "x"} for n in range(250)]
+    dashboard = app(studio, "datasets")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "tickets")
+        await pilot.press("enter")
+        await here(pilot, "rows 1 to 100 of 250")
+        await pilot.press("right_square_bracket")
+        await here(pilot, "rows 101 to 200 of 250")
+        await pilot.press("j", "enter")
+        await here(pilot, "second line")
+        assert "row 102" in shown(dashboard)
+        await pilot.press("escape", "s")
+        await here(pilot, "[test]")
+        assert sent(studio, "PreviewDataset")[-1].split == "test"
+
+
+async def test_a_name_is_changed_and_a_description_cleared_in_a_form_of_their_own() -> None:
+    studio = tickets()
+    studio.rows["datasets"][0].description = "old"
+    dashboard = app(studio, "datasets")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "tickets")
+        await pilot.press("e")
+        await here(pilot, "Rename a Dataset")
+        dashboard.screen.query_one("#input-description", Input).value = ""
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: sent(studio, "EditDataset"))
+        edit = sent(studio, "EditDataset")[0]
+        assert (edit.id, edit.name, edit.description) == ("d1", "tickets", "")
+
+
+async def test_a_prompt_is_shown_with_its_rows_and_cloned() -> None:
+    dashboard = app(tickets(), "prompts")
+    async with dashboard.run_test(size=(80, 40)) as pilot:
+        await here(pilot, "actions")
+        await pilot.press("enter")
+        await here(pilot, "⟦ track_parcel<eos>⟧")
+        await pilot.press("right_square_bracket")
+        await here(pilot, "⟦ refund<eos>⟧")
+        await pilot.press("C")
+        await until(pilot, lambda: isinstance(dashboard.screen, FormScreen))
+        await here(pilot, "Ticket: {instruction}")

@@ -1,0 +1,115 @@
+"""What forms, rows and prompts look like: empty, filled, with breaches, refused, and with hostile text in everything."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+from core.errors import Unavailable
+from core.messages.browsing import Entry
+from tests.tui.fake import HOSTILE
+from tests.tui.filling import FormStudio, tickets
+from tests.tui.test_dashboard import SIZES, shown, until
+from tui.app import Dashboard
+
+Compare = Callable[..., bool]
+Step = Callable[[Pilot[None]], Awaitable[None]]
+
+
+def seen(text: str, *keys: str) -> Step:
+    """Wait for a text, then press keys."""
+
+    async def step(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: text in shown(pilot.app))
+        await pilot.press(*keys)
+
+    return step
+
+
+def ready(*steps: Step) -> Step:
+    """The steps, then rest."""
+
+    async def run(pilot: Pilot[None]) -> None:
+        for step in steps:
+            await step(pilot)
+        await pilot.pause(0.9)
+        for each in [*pilot.app.screen.query(Input), *pilot.app.screen.query(TextArea)]:
+            each.cursor_blink = False
+        pilot.app.clear_notifications()
+        await pilot.pause(0.3)
+
+    return run
+
+
+def away() -> FormStudio:
+    studio = tickets()
+    ask = studio.ask
+
+    def asked(message: Any, **how: Any) -> Any:
+        if type(message).__name__.startswith("Add"):
+            raise Unavailable("no studio answers")
+        return ask(message, **how)
+
+    studio.ask = asked  # type: ignore[method-assign]
+    return studio
+
+
+def hostile() -> FormStudio:
+    studio = tickets()
+    studio.data = [{"instruction": HOSTILE, "intent": f"\x1b[31m{HOSTILE[:80]}"}, {"instruction": "b", "intent": None}]
+    studio.files = [Entry(path=f"{HOSTILE[:60]}.csv"), Entry(path="[@click=app.quit]x.csv")]
+    for rows in ("datasets", "models", "prompts", "adapters"):
+        studio.rows[rows] = [row.model_copy(update={"name": HOSTILE}) for row in studio.rows[rows]]
+    studio.rows["configs"] = [row.model_copy(update={"description": HOSTILE}) for row in studio.rows["configs"]]
+    return studio
+
+
+SCREENS: dict[str, tuple[str, Callable[[], FormStudio], tuple[Step, ...]]] = {
+    "dataset_empty": ("import-datasets", FormStudio, (seen("needed"),)),
+    "dataset_filled": (
+        "import-datasets",
+        tickets,
+        (seen("needed", "tab", *"tickets.csv"), seen("2 columns", "tab", "tab")),
+    ),
+    "dataset_missing": (
+        "import-datasets",
+        tickets,
+        (seen("needed", "tab", *"gone.csv"), seen("does not exist", "tab", "tab")),
+    ),
+    "dataset_away": (
+        "import-datasets",
+        away,
+        (seen("needed", "tab", *"tickets.csv"), seen("2 columns", "tab", "tab", "ctrl+s"), seen("no studio answers")),
+    ),
+    "dataset_hostile": ("import-datasets", hostile, (seen("needed", "tab", "["), seen("tab completes"))),
+    "model_breaches": ("import-models", FormStudio, (seen("needed", "ctrl+s"), seen("MD-001"))),
+    "prompt_empty": ("create-prompts", FormStudio, (seen("none yet"),)),
+    "prompt_filled": ("create-prompts", tickets, (seen("instruction", "ctrl+g"), seen("track_parcel"))),
+    "prompt_breaches": ("create-prompts", tickets, (seen("tickets", "ctrl+s"), seen("PR-001"))),
+    "prompt_hostile": ("create-prompts", hostile, (seen("[red]", "ctrl+g"), seen("Intent:"))),
+    "train_empty": ("train", FormStudio, (seen("none yet"),)),
+    "train_hostile": ("train", hostile, (seen("[red]"), seen("fits gpu-host"))),
+    "picker": ("train", hostile, (seen("[red]", "tab", "tab", "enter"), seen("enter takes it"))),
+    "evaluation_filled": ("evaluate", tickets, (seen("[ ] SmolLM2 + tickets-lora", "space", "down"), seen("[x]"))),
+    "evaluation_hostile": ("evaluate", hostile, (seen("[ ] [red]"),)),
+    "config_edited": ("configs", tickets, (seen("small", "e"), seen("ctrl+g"))),
+    "rows": ("datasets", tickets, (seen("tickets", "enter"), seen("rows 1 to"))),
+    "rows_hostile": ("datasets", hostile, (seen("[red]", "enter"), seen("rows 1 to"))),
+    "prompt": ("prompts", tickets, (seen("actions", "enter"), seen("⟦"))),
+    "code": ("import-datasets", tickets, (seen("needed", "tab", *"tickets.csv", "tab", "ctrl+o"), seen("── CLI"))),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", list(SCREENS))
+def test_screen(snap_compare: Compare, name: str, size: tuple[int, int]) -> None:
+    page, make, steps = SCREENS[name]
+    studio = make()
+    for row in studio.rows["fine_tuning_jobs"]:
+        row.created_at = None
+    dashboard = Dashboard(make=lambda: studio, page=page)
+    assert snap_compare(dashboard, terminal_size=size, run_before=ready(*steps))
