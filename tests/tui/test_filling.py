@@ -13,6 +13,7 @@ from core.rules import Breach
 from tests.tui.filling import FormStudio, tickets
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
+from tui.screens import form
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
 from tui.screens.listing import ListScreen
@@ -31,6 +32,7 @@ def app(studio: FormStudio, page: str = "") -> Dashboard:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Beside, "PAUSE", 0.05)
     monkeypatch.setattr(Preflight, "PAUSE", 0.05)
+    monkeypatch.setattr(form, "AFTER_TYPING", 0.05)
 
 
 def sent(studio: FormStudio, name: str) -> list[Any]:
@@ -77,9 +79,9 @@ async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tel
         await pilot.press(*"directory", "enter")
         await until(pilot, lambda: dashboard.screen.query_one("#input-type", Choice).value == "project")
         await pilot.press("tab", *"models/", "ctrl+s")
-        form: Any = dashboard.screen_stack[2]
-        await until(pilot, lambda: dashboard.screen is form)
-        await until(pilot, lambda: form.query_one("#input-base_model_id", Choice).value == "m-new")
+        training: Any = dashboard.screen_stack[2]
+        await until(pilot, lambda: dashboard.screen is training)
+        await until(pilot, lambda: training.query_one("#input-base_model_id", Choice).value == "m-new")
         await pilot.press("tab", "tab")
         assert focused(pilot) == "input-prompt_id"
         await pilot.press("ctrl+n")
@@ -91,8 +93,8 @@ async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tel
         )
         await here(pilot, "track_parcel")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: dashboard.screen is form)
-        await until(pilot, lambda: form.query_one("#input-prompt_id", Choice).value == "p-new")
+        await until(pilot, lambda: dashboard.screen is training)
+        await until(pilot, lambda: training.query_one("#input-prompt_id", Choice).value == "p-new")
         await here(pilot, "fits gpu-host")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(dashboard.screen, JobScreen))
@@ -109,14 +111,14 @@ async def test_only_what_the_chosen_type_needs_is_asked_and_sent() -> None:
     async with dashboard.run_test(size=NARROW) as pilot:
         await here(pilot, "Where it is")
         assert "Directory" not in shown(dashboard) and "Name on the Hub" not in shown(dashboard)
-        form = dashboard.screen
-        form.query_one("#input-type", Choice).value = "project"
+        models = dashboard.screen
+        models.query_one("#input-type", Choice).value = "project"
         await here(pilot, "Directory")
-        form.query_one("#input-location", Input).value = "models/"
-        form.query_one("#input-type", Choice).value = "huggingface"
+        models.query_one("#input-location", Input).value = "models/"
+        models.query_one("#input-type", Choice).value = "huggingface"
         await here(pilot, "Name on the Hub")
         assert "Directory" not in shown(dashboard)
-        form.query_one("#input-huggingface_name", Input).value = "org/tiny"
+        models.query_one("#input-huggingface_name", Input).value = "org/tiny"
         await pilot.press("ctrl+s")
         await until(pilot, lambda: sent(studio, "AddModel"))
         (model,) = sent(studio, "AddModel")
@@ -205,10 +207,10 @@ async def test_a_form_begins_like_an_earlier_job_under_a_free_name() -> None:
         await pilot.press("ctrl+g")
         await here(pilot, "tickets-4")
         await pilot.press(*"tickets-4", "enter")
-        form: Any = dashboard.screen
-        await until(pilot, lambda: form.query_one("#input-adapter_name", Input).value == "tickets-5")
-        assert form.query_one("#input-max_length", Input).value == "64"
-        assert form.fields.payload()[0]["lora_config"] == job.lora_config
+        like: Any = dashboard.screen
+        await until(pilot, lambda: like.query_one("#input-adapter_name", Input).value == "tickets-5")
+        assert like.query_one("#input-max_length", Input).value == "64"
+        assert like.fields.payload()[0]["lora_config"] == job.lora_config
 
 
 async def test_a_rendered_row_follows_the_templates_and_another_row_is_a_key_away() -> None:

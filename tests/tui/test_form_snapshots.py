@@ -15,6 +15,17 @@ from tests.tui.fake import HOSTILE
 from tests.tui.filling import FormStudio, tickets
 from tests.tui.test_dashboard import SIZES, shown, until
 from tui.app import Dashboard
+from tui.screens import form
+from tui.widgets.beside import Beside
+from tui.widgets.preflight import Preflight
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Beside, "PAUSE", 0.01)
+    monkeypatch.setattr(Preflight, "PAUSE", 0.01)
+    monkeypatch.setattr(form, "AFTER_TYPING", 0.01)
+
 
 Compare = Callable[..., bool]
 Step = Callable[[Pilot[None]], Awaitable[None]]
@@ -36,11 +47,11 @@ def ready(*steps: Step) -> Step:
     async def run(pilot: Pilot[None]) -> None:
         for step in steps:
             await step(pilot)
-        await pilot.pause(0.9)
+        await pilot.pause(0.15)
         for each in [*pilot.app.screen.query(Input), *pilot.app.screen.query(TextArea)]:
             each.cursor_blink = False
         pilot.app.clear_notifications()
-        await pilot.pause(0.3)
+        await pilot.pause(0.15)
 
     return run
 
@@ -75,11 +86,6 @@ SCREENS: dict[str, tuple[str, Callable[[], FormStudio], tuple[Step, ...]]] = {
         tickets,
         (seen("needed", "tab", *"tickets.csv"), seen("2 columns", "tab", "tab")),
     ),
-    "dataset_missing": (
-        "import-datasets",
-        tickets,
-        (seen("needed", "tab", *"gone.csv"), seen("does not exist", "tab", "tab")),
-    ),
     "dataset_away": (
         "import-datasets",
         away,
@@ -87,20 +93,16 @@ SCREENS: dict[str, tuple[str, Callable[[], FormStudio], tuple[Step, ...]]] = {
     ),
     "dataset_hostile": ("import-datasets", hostile, (seen("needed", "tab", "["), seen("tab completes"))),
     "model_breaches": ("import-models", FormStudio, (seen("needed", "ctrl+s"), seen("MD-001"))),
-    "prompt_empty": ("create-prompts", FormStudio, (seen("none yet"),)),
-    "prompt_filled": ("create-prompts", tickets, (seen("instruction", "ctrl+g"), seen("track_parcel"))),
+    "prompt_filled": ("create-prompts", tickets, (seen("Columns that", "ctrl+g"), seen("track_parcel"))),
     "prompt_breaches": ("create-prompts", tickets, (seen("tickets", "ctrl+s"), seen("PR-001"))),
     "prompt_hostile": ("create-prompts", hostile, (seen("[red]", "ctrl+g"), seen("Intent:"))),
     "train_empty": ("train", FormStudio, (seen("none yet"),)),
     "train_hostile": ("train", hostile, (seen("[red]"), seen("fits gpu-host"))),
     "picker": ("train", hostile, (seen("[red]", "tab", "tab", "enter"), seen("enter takes it"))),
     "evaluation_filled": ("evaluate", tickets, (seen("[ ] SmolLM2 + tickets-lora", "space", "down"), seen("[x]"))),
-    "evaluation_hostile": ("evaluate", hostile, (seen("[ ] [red]"),)),
-    "config_edited": ("configs", tickets, (seen("small", "e"), seen("ctrl+g"))),
     "rows": ("datasets", tickets, (seen("tickets", "enter"), seen("rows 1 to"))),
     "rows_hostile": ("datasets", hostile, (seen("[red]", "enter"), seen("rows 1 to"))),
     "prompt": ("prompts", tickets, (seen("actions", "enter"), seen("⟦"))),
-    "code": ("import-datasets", tickets, (seen("needed", "tab", *"tickets.csv", "tab", "ctrl+o"), seen("── CLI"))),
 }
 
 

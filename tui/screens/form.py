@@ -52,7 +52,7 @@ class FormScreen(FormKeys):
         self.checking: Any = None
         self.drafting: Any = None
         self.draft: drafts.Draft | None = None
-        self.filled = False
+        self.filled = self.tried = False
         self.beside: Beside | None = panel_of(message)
         self.keys_shown = self.keys_line()
 
@@ -116,6 +116,7 @@ class FormScreen(FormKeys):
 
     def _is_filled(self) -> None:
         self.filled = True
+        self.check_soon()
         field = self.fields.by_name("num_gpu")
         key = field.field.key if field is not None else ""
         if field is None or key in self.fields.given or key in self.fields.touched:
@@ -153,15 +154,15 @@ class FormScreen(FormKeys):
             self.checking.stop()
         self.checking = self.set_timer(AFTER_TYPING, self.check)
 
-    def check(self, *, all_fields: bool = False) -> bool:
-        """Show what the local rules say of the fields that were touched, or of all; whether nothing is wrong."""
+    def check(self) -> bool:
+        """Show what the local rules say of the fields that were touched, of all once it was to be sent; whether all is well."""
         made, wrong = self.fields.payload()
         breaches = faults(self.message, made)
         found = forms.by_field(self.fields.form, breaches)
         found |= {key: [text] for key, text in wrong.items()}
         touched = self.fields.touched
         self.fields.need({key for key, texts in found.items() if not texts[0].startswith(forms.NOTE)})
-        self._show({key: texts for key, texts in found.items() if all_fields or key in touched})
+        self._show({key: texts for key, texts in found.items() if self.tried or key in touched})
         if self.beside is not None:
             self.beside.of(made, sound=not wrong and self.beside.sound(made))
         return not wrong and not refusing(breaches)
@@ -224,7 +225,8 @@ class FormScreen(FormKeys):
         """ctrl+s: all fields are checked; what passes is sent."""
         if self.sending is not None:
             return
-        if not self.check(all_fields=True):
+        self.tried = True
+        if not self.check():
             self.fields.focus_breach()
             return
         made, _ = self.fields.payload()

@@ -59,6 +59,7 @@ class FieldBox(Vertical):
         super().__init__(classes=f"field {field.kind}", id=f"field-{field.id}")
         self.message, self.field, self.unchosen = message, field, plain(unchosen, limit=200)
         self.breach: Static | None = None
+        self.offered = field.kind != "reference"  # whether it is known what there is to choose from
         self.input = self._input(value)
 
     def compose(self) -> ComposeResult:
@@ -127,6 +128,7 @@ class FieldBox(Vertical):
             value = wanted or self.input.value
             if value and value not in [id for _, id in options]:
                 options = [*options, (words.short(str(value)), str(value))]
+            self.offered = True
             self.input.offer(options, self.unchosen)
             self.input.value = str(value) if value else None
 
@@ -134,7 +136,9 @@ class FieldBox(Vertical):
         """Show what is wrong with it."""
         if self.breach is None and texts:
             self.breach = Static("", classes="breach", id=f"breach-{self.field.id}", markup=False)
-            above = self.input if self.field.kind == "long" else None  # below a text that fills the screen nobody sees it
+            above = (
+                self.input if self.field.kind == "long" else None
+            )  # below a text that fills the screen nobody sees it
             (self if above is None else self.query_one(".line")).mount(self.breach, before=above)
         if self.breach is not None:
             self.breach.display = bool(texts)
@@ -150,7 +154,9 @@ class FieldBox(Vertical):
         if isinstance(self.input, Input):
             self.input.placeholder = "needed" if needed else self.unchosen
         elif isinstance(self.input, Choice):
-            if not self.input.options:
+            if not self.offered:
+                self.input.prompt = "…"
+            elif not self.input.options:
                 self.input.prompt = NONE_YET if needed or self.unchosen == CHOOSE else self.unchosen
             else:
                 self.input.prompt = f"{CHOOSE} (needed)" if needed else self.unchosen.replace(CHOOSE, "none")
