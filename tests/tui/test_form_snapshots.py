@@ -98,7 +98,7 @@ SCREENS: dict[str, tuple[str, Callable[[], FormStudio], tuple[Step, ...]]] = {
     "prompt_hostile": ("create-prompts", hostile, (seen("[red]", "ctrl+g"), seen("Intent:"))),
     "train_empty": ("train", FormStudio, (seen("none yet"),)),
     "train_hostile": ("train", hostile, (seen("[red]"), seen("fits gpu-host"))),
-    "picker": ("train", hostile, (seen("[red]", "tab", "tab", "enter"), seen("enter takes it"))),
+    "picker": ("train", hostile, (seen("fits gpu-host", "tab", "tab", "enter"), seen("enter takes it"))),
     "evaluation_filled": ("evaluate", tickets, (seen("[ ] SmolLM2 + tickets-lora", "space", "down"), seen("[x]"))),
     "rows": ("datasets", tickets, (seen("tickets", "enter"), seen("rows 1 to"))),
     "rows_hostile": ("datasets", hostile, (seen("[red]", "enter"), seen("rows 1 to"))),

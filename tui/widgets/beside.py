@@ -78,7 +78,12 @@ class Beside(VerticalScroll):
         if asked is None:
             self.nothing()
         elif sound:
-            self.waiting = self.set_timer(self.PAUSE, self.ask)
+            self.waiting = self.set_timer(self.PAUSE, partial(self._due, self.ticket))
+
+    def _due(self, ticket: int) -> None:
+        """The pause is over; a timer that had struck when it was stopped is one too many."""
+        if ticket == self.ticket:
+            self.ask()
 
     def give_up(self) -> None:
         """What is under way is of no use any more."""

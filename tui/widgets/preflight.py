@@ -76,9 +76,10 @@ class Preflight(Beside):
         got, failed = partial(self._got, ticket, first=True), partial(self.failed, ticket)
         self.dashboard.ask("PlanFineTuningJob", self.asked, got, failed)
 
-    def _look(self) -> None:
-        got, failed = partial(self._got, self.ticket), partial(self.failed, self.ticket)
-        self.dashboard.ask("GetPlan", {"id": self.id_}, got, failed)
+    def _look(self, ticket: int) -> None:
+        if ticket == self.ticket:
+            got, failed = partial(self._got, ticket), partial(self.failed, ticket)
+            self.dashboard.ask("GetPlan", {"id": self.id_}, got, failed)
 
     def _got(self, ticket: int, answer: Any, *, first: bool = False) -> None:
         reply = answer.value
@@ -91,7 +92,7 @@ class Preflight(Beside):
             self._say(
                 f"planning: waiting for {reply.waiting_for}" if reply.waiting_for else f"planning: {reply.phase or '…'}"
             )
-            self.waiting = self.set_timer(LOOK, self._look)
+            self.waiting = self.set_timer(LOOK, partial(self._look, ticket))
             return
         self.id_ = None
         if reply.plan is not None:
