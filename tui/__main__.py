@@ -1,5 +1,7 @@
 """`python -m tui`: the dashboard."""
 
+import sys
+
 from tui.app import run
 
-run()
+sys.exit(run())

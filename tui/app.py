@@ -92,6 +92,7 @@ class Dashboard(Drawing, Going, Lasting):
     def on_studio_changed(self, message: StudioChanged) -> None:
         """Hand events to every screen that is open."""
         self.each_screen("studio_changed", message)
+        self.ring(message.events)
 
     def on_job_records(self, message: JobRecords) -> None:
         """Hand a job's records to its screen."""
@@ -268,6 +269,14 @@ class Dashboard(Drawing, Going, Lasting):
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
 
-def run(open_job: str | None = None, *, readonly: bool = False) -> None:
-    """Open the dashboard on the terminal, on a job when one is named; `readonly` lets it change nothing."""
-    Dashboard(open_job, readonly=readonly).run()
+def run(open_job: str | None = None, *, readonly: bool = False) -> int:
+    """Open the dashboard on the terminal, on a job when one is named; `readonly` lets it change nothing.
+
+    Returns its exit code: 128 and the signal's number when one ended it.
+    """
+    from tui.ending import prompt
+
+    dashboard = Dashboard(open_job, readonly=readonly)
+    with prompt(dashboard):
+        dashboard.run()
+    return dashboard.return_code or 0

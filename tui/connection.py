@@ -8,9 +8,9 @@ FIRST, LONGEST = 1.0, 15.0  # seconds until a question that failed is asked agai
 QUIET = 15.0  # seconds without an answer after which the studio is asked whether it is there
 
 PARTS = {
-    "queue": ("Queue", "The queue is away", "their reports wait for it"),
-    "actors": ("Actors", "The actors are away", "what they report waits"),
-    "store": ("Store", "The store can't be used", "what they report waits"),
+    "queue": ("Queue", "The queue is away"),
+    "actors": ("Actors", "The actors are away"),
+    "store": ("Store", "The store can't be used"),
 }
 
 
@@ -44,17 +44,17 @@ class Connection:
         if not self.part:
             return ""
         if not as_of:
-            return f"not connected, trying again: {self.reason}"
-        short, whole, waits = PARTS[self.part]
+            return f"not connected: {self.reason}"
+        short, whole = PARTS[self.part]
         since, then = clock(self.since), clock(as_of)
-        long = f"{whole} since {since}. Jobs go on; {waits}. Shown as of {then}. Trying again; `fts status` tells more"
+        long = f"{whole} since {since}. Jobs go on, their reports wait. Shown as of {then}. Trying again; `fts status` tells more"
         return long if len(long) <= room else f"{short} away since {since}. Jobs go on. As of {then}. Trying again"
 
     def refusal(self) -> str:
         """Why nothing can be sent now and what to do; empty while it can."""
         if not self.part:
             return ""
-        _, whole, _ = PARTS[self.part]
+        _, whole = PARTS[self.part]
         since = f"{whole} since {clock(self.since)}: nothing was sent. "
         return (
             since

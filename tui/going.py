@@ -18,6 +18,7 @@ from tui.view.navigation import SHOWN_FROM, composable
 class Going(App[None]):
     """An app of pages: one of them at the bottom of the stack, what is opened from it above."""
 
+    watched: set[str]  # ids of jobs that were opened here
     nav_hidden = False  # by whoever wants all the room for the screen
 
     def __init__(self) -> None:
@@ -83,12 +84,14 @@ class Going(App[None]):
 
     def show_job(self, id: str) -> None:
         """Open a fine-tuning job."""
+        self.watched.add(id)
         from tui.screens.job import JobScreen
 
         self.push_screen(JobScreen(id))
 
     def show_batch(self, id: str) -> None:
         """Open an evaluation batch."""
+        self.watched.add(id)
         from tui.screens.batch import BatchScreen
 
         self.push_screen(BatchScreen(id))
@@ -101,12 +104,14 @@ class Going(App[None]):
 
     def show_export(self, id: str) -> None:
         """Open an export."""
+        self.watched.add(id)
         from tui.screens.export import ExportScreen
 
         self.push_screen(ExportScreen(id))
 
     def show_endpoint(self, id: str, key: str | None = None) -> None:
         """Open an endpoint; `key` right after its start, the only time that it is known."""
+        self.watched.add(id)
         from tui.screens.endpoint import EndpointScreen
 
         self.push_screen(EndpointScreen(id, key))

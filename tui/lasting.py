@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import App
@@ -15,8 +15,12 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from tui.connection import QUIET, Connection
+from tui.ending import watch
 from tui.pump import Lost, Restored
 from tui.studio import Studio
+
+if TYPE_CHECKING:
+    from tui.ringing import Ringer
 
 _dispatch = MessagePump._dispatch_message
 
@@ -67,15 +71,18 @@ class Lasting(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.connection = Connection()
-        self.lasts = self.pulsing = False
+        self.lasts = self.pulsing = self.stream_away = False
+        self.watched: set[str] = set()  # ids of jobs that were opened here
+        self.ringer: Ringer | None = None
 
     def last(self) -> None:
         """It is mounted: from here on nothing closes it but its user."""
         self.lasts = True
         self.set_interval(QUIET, self._pulse)
+        watch(self)
 
     def _handle_exception(self, error: Exception) -> None:
-        if not self.lasts or not self.is_running:
+        if not self.lasts or not (self.is_running or self._exit):
             super()._handle_exception(error)
             return
         if self.is_headless:
@@ -102,14 +109,38 @@ class Lasting(App[None]):
             found = self._mishaps = Mishaps(self)
         return found
 
+    # ─── ends of jobs ─────────────────────────────────────────────────────────────────────────────
+
+    def ring(self, events: list[dict[str, Any]]) -> None:
+        """Tell the terminal of the jobs that ended, as the settings say."""
+        if not any(str(event.get("type", "")).startswith("Job") for event in events):
+            return
+        if self.ringer is None:
+            from core.settings import BadSettings, read
+            from tui.ringing import Ringer
+
+            try:
+                using = read()
+                self.ringer = Ringer(self, using.notify_terminal, using.notify_jobs)  # type: ignore[arg-type]
+            except BadSettings:
+                self.ringer = Ringer(self, "bell", "all")  # type: ignore[arg-type]
+        self.ringer.take(events)
+
+    def to_terminal(self, sequence: str) -> None:
+        """Send the terminal what is no drawing; made of nothing but what core.text.plain left."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)  # clean: a bell, or an escape of ours around a text that plain() left
+
     # ─── the way to the studio ────────────────────────────────────────────────────────────────────
 
     def on_lost(self, message: Lost) -> None:
-        """Say it on every screen; what is shown stays."""
+        """Say it on every screen; what is shown stays. It is over when the stream says so: an answer may come before."""
+        self.stream_away = True
         self.unreached(message.part, message.reason)
 
     def on_restored(self, message: Restored) -> None:
         """Ask for everything again."""
+        self.stream_away = False
         self.connection.answered()
         self.each_screen("restored", message)
 
@@ -120,7 +151,7 @@ class Lasting(App[None]):
 
     def reached(self) -> None:
         """It answers; after an outage everything is asked for again."""
-        if self.connection.answered():
+        if not self.stream_away and self.connection.answered():
             self.each_screen("restored", Restored())
 
     def each_screen(self, method: str, *given: Any) -> None:

@@ -39,6 +39,8 @@ class Mishaps:
 
     def met(self, error: BaseException) -> None:
         """Survive an exception."""
+        if self.app._exit:  # what is half gone by now fails as it may
+            return
         if isinstance(error, WorkerFailed):
             error = error.error
         frames = traceback.extract_tb(error.__traceback__)

@@ -174,7 +174,7 @@ def test_an_outage_is_told_in_a_line_with_its_beginning_and_what_jobs_do() -> No
     known = Connection()
     assert known.told(78, 0) == known.refusal() == ""
     known.failed("queue", "the studio of /a is not up; `fts up` starts it")
-    assert known.told(78, 0) == "not connected, trying again: the studio of /a is not up; `fts up` starts it"
+    assert known.told(78, 0) == "not connected: the studio of /a is not up; `fts up` starts it"
     since = known.since
     known.failed("queue", "again")
     assert known.since == since

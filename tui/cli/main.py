@@ -62,8 +62,7 @@ def _dashboard(*, readonly: bool) -> int:
         return 2
     from tui.app import run
 
-    run(readonly=readonly)
-    return 0
+    return run(readonly=readonly)
 
 
 def _command(words: list[str]) -> int:

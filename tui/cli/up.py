@@ -139,9 +139,9 @@ def open_dashboard(job: str | None = None, *, readonly: bool = False) -> int:
     """The dashboard in front; the studio goes on behind it when it is left."""
     from tui.app import run
 
-    run(open_job=job, readonly=readonly)
+    code = run(open_job=job, readonly=readonly)
     say("the studio goes on; `fts` opens the dashboard again, `fts down` stops the studio")
-    return 0
+    return code
 
 
 def run_down(arguments: argparse.Namespace) -> int:

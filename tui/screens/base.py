@@ -116,8 +116,11 @@ class StudioScreen(Screen[Any]):
     def _fetched(self, found: Any) -> None:
         self.asking = False
         self.as_of = time.time()
-        self.banner.outage("")
         self.dashboard.reached()
+        if self.dashboard.connection.part:
+            self.lost()
+        else:
+            self.banner.outage("")
         if found is not None:
             self.got(found)
         if self.again_soon:

@@ -266,7 +266,7 @@ def compactly(told: Mapping[str, Any], width: int) -> Section:
     """The same in a few lines."""
     counts = [(told["resources"].get(table, 0), one) for table, one, _ in RESOURCES]
     text = "   ".join(f"{number(count)} {_plural(one, count)}" for count, one in counts if count)
-    lines = textwrap.wrap(text or "nothing yet", width - 2)
+    lines = textwrap.wrap(text or "nothing yet", max(1, width - 2))
     return Section("Resources", tuple(Line(((line, ""),)) for line in lines), name=0)
 
 
