@@ -74,7 +74,7 @@ def opening(running: Studio, rounds: int) -> None:
     took: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds + 1):
         (bare,), (bare_used,), bare_resident = Terminal(["-c", BARE], running.environment).run("here")
-        (first, rows), used, resident = Terminal(["-m", "tui"], running.environment).run("Jobs", name(9))
+        (first, rows), used, resident = Terminal(["-m", "tui"], running.environment).run("Home", "succeeded")
         values = (bare, first, rows, bare_used, *used, bare_resident, resident)
         if number:
             for each, value in zip(took.values(), values, strict=True):
@@ -116,7 +116,7 @@ def on_jobs(keys: int) -> None:
         begin(running, jobs=JOBS, live=LIVE, rate=RATE)
         heading(f"the list of {JOBS:,} jobs, {LIVE} run, {RATE:,} records/s")
         bare = Terminal(["-c", BARE_TABLE], running.environment)
-        ours = Terminal(["-m", "tui"], running.environment)
+        ours = Terminal(["-c", "from tui.app import Dashboard; Dashboard(page='jobs').run()"], running.environment)
         came = {}
         for what, terminal in (("bare table", bare), ("jobs", ours)):
             terminal.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
@@ -15,9 +16,10 @@ from tui.drawing import Drawing
 from tui.going import Going
 from tui.lasting import Lasting
 from tui.pump import JobRecords, StudioChanged
+from tui.remembered import recall, remember
 from tui.screens.base import StudioScreen
 from tui.studio import Client, Studio, connect
-from tui.theme import DARK, LIGHT
+from tui.theme import CONTRAST, DARK, THEMES
 from tui.view import pages
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Dashboard(Drawing, Going, Lasting):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "quit", show=False),
         Binding("ctrl+c", "interrupt", "copy what is marked, else quit", show=False, priority=True),
-        Binding("ctrl+t", "theme", "light/dark", show=False),
+        Binding("ctrl+t", "theme", "dark, light or high contrast", show=False),
         Binding("ctrl+k", "palette", "everything by its name", show=False, priority=True),
         Binding("A", "acts", "what I did", show=False),
         Binding("question_mark", "help", "help", show=False),
@@ -59,15 +61,30 @@ class Dashboard(Drawing, Going, Lasting):
         self.commands: Commanding | None = None
         self.door = LastDoor()
         self.first_page = page or pages.FIRST
+        self._dress()
+
+    def _dress(self) -> None:
+        """Put on the theme that was chosen last, before anything is drawn: changed later, all styles are read twice."""
+        for theme, _ in THEMES.values():
+            self.register_theme(theme)
+        chosen = recall().get("theme")
+        self.chosen = chosen if isinstance(chosen, str) and chosen in THEMES else None
+        self.set_reactive(App.theme, self.chosen or DARK.name)
+        self.set_class(self.current_theme.dark, "-dark-mode", update=False)
+        self.set_class(not self.current_theme.dark, "-light-mode", update=False)
+        self.add_class(f"-theme-{self.theme}", update=False)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def _post(self, message: Any) -> object:
         return self.post_message(message) if self.is_running else None
 
     def on_mount(self) -> None:
-        """Themes now; the connection once the first frame is out."""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        self.theme = DARK.name
+        """The connection begins once the first frame is out.
+
+        A terminal of 16 colours shows shades of grey alike: it gets the theme that needs none, until one is chosen.
+        """
+        if self.chosen is None and not self.is_headless and self.console.color_system == "standard":
+            self.theme = CONTRAST.name
         self.go(self.first_page)
         self.call_after_refresh(self._begin)
         self.last()
@@ -265,8 +282,11 @@ class Dashboard(Drawing, Going, Lasting):
         self.show_text("Keys", keys(type(self.screen).__name__))
 
     def action_theme(self) -> None:
-        """ctrl+t: light or dark."""
-        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+        """ctrl+t: dark, light, high contrast."""
+        names = list(THEMES)
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        remember(theme=self.theme)
+        self.say(f"{THEMES[self.theme][1]} theme")
 
 
 def run(open_job: str | None = None, *, readonly: bool = False) -> int:

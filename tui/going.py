@@ -9,9 +9,7 @@ from typing import Any
 from textual.app import App
 
 from tui.screens.base import StudioScreen
-from tui.screens.listing import ListScreen
 from tui.view import pages
-from tui.view.kinds import KINDS
 from tui.view.navigation import SHOWN_FROM, composable
 
 
@@ -52,6 +50,9 @@ class Going(App[None]):
 
     def _screen_of(self, page: pages.Page) -> StudioScreen:
         if page.kind == "list":
+            from tui.screens.listing import ListScreen
+            from tui.view.kinds import KINDS
+
             return ListScreen(KINDS[page.target])
         if page.kind == "form":
             from tui.screens.startedform import form_screen

@@ -14,7 +14,8 @@ OPENS_WITH = pages.FIRST
 
 
 @pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FTS_HOME", str(tmp_path / "no-studio"))
     for name in ("IS_COMPOSABLE", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CDSW_PROJECT_OWNER", "ada")
