@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import base64
+import fcntl
+import os
+import pty
 import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from core.text import plain
 from tests.tui.fake import HOSTILE, filled, job
-from tests.tui.test_dashboard import shown, until
+from tests.tui.test_dashboard import PATIENCE, shown, until
 from tui import copying
 from tui.app import Dashboard
 from tui.copying import handed_on, kept, multiplexer
@@ -128,3 +139,69 @@ async def test_what_no_clipboard_takes_goes_into_a_file_of_its_owner(
     file = tmp_path / "home" / "copied.txt"
     assert not wrote and file.stat().st_size == copying.MOST + 1 and file.stat().st_mode & 0o077 == 0
     assert kept("short", tmp_path / "home") == file and file.read_text() == "short"
+
+
+# ─── the bytes ────────────────────────────────────────────────────────────────────────────────────
+
+PROGRAM = """
+from tests.tui.fake import HOSTILE, filled, job
+from tui.app import Dashboard
+
+studio = filled()
+studio.rows["fine_tuning_jobs"] = [job("run", adapter_name=HOSTILE)]
+Dashboard(make=lambda: studio, page="jobs").run()
+"""
+
+
+class Terminal:
+    """The dashboard in a terminal of its own; `got` is every byte that it wrote."""
+
+    def __init__(self, **environ: str) -> None:
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        kept = {name: value for name, value in os.environ.items() if name not in ("TMUX", "STY", "TERM")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
+            start_new_session=True, env={**kept, **environ}, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        os.close(theirs)
+        self.master, self.got = ours, b""
+
+    def until(self, there: Callable[[bytes], object]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not there(self.got):
+            assert time.monotonic() < deadline, self.got[-3_000:]
+            if select.select([self.master], [], [], 0.2)[0]:
+                self.got += os.read(self.master, 65_536)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+WRAPPED = rb"\x1bP(?:(?!\x1b\\).|(?<=\x1b)\x1b)*?\x1b\\"  # a string for what stands between
+PLAINLY = rb"\x1b\]52;c;[A-Za-z0-9+/=]*\x07"
+
+
+@pytest.mark.parametrize("between", ["", "tmux", "screen"])
+def test_a_terminal_gets_copies_whole_and_what_stands_between_gets_them_too(between: str) -> None:
+    environ = {"": {"TERM": "xterm-256color"}, "tmux": {"TERM": "screen-256color", "TMUX": "/tmp/x,1,0"}}
+    terminal = Terminal(**environ.get(between, {"TERM": "screen", "STY": "1.pts"}))
+    try:
+        terminal.until(lambda got: b"red]" in got)
+        os.write(terminal.master, b"YYY")
+        terminal.until(lambda got: b"as JSON" in got and got.rindex(b"as JSON") > got.rindex(b"\x1b]52;c;"))
+    finally:
+        terminal.end()
+    strings = [found.decode() for found in re.findall(WRAPPED, terminal.got, re.DOTALL)]
+    bare = re.sub(WRAPPED, b"", terminal.got, flags=re.DOTALL)
+    texts = [taken(found.decode()) for found in re.findall(PLAINLY, bare)]
+    assert texts[:2] == ["run", plain(HOSTILE, limit=20_000)] and texts[2].startswith("{") and len(texts) == 3
+    assert bare.count(b"\x1b]52") == 3 and not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", "".join(texts))
+    if between == "tmux":
+        assert [taken(through_tmux(each)) for each in strings] == texts
+    elif between == "screen":
+        assert [taken(each) for each in re.findall(PLAINLY.decode(), through_screen("".join(strings)))] == texts
+    else:
+        assert not strings
