@@ -63,6 +63,7 @@ class PromptLine(Input):
         self.begun = ""  # how the lines that are remembered begin
         self.back = 0  # how many lines one went back
         self.waiting = 0  # a tab that came before what it takes
+        self.entered = False  # and enter behind it
 
     def open(self, mode: str, text: str = "", wanted: str = WANTED, wrong: str = "") -> None:
         """Show the line for a command (`:`) or a filter (`/`); while it is empty it tells what is `wanted`."""
@@ -74,7 +75,7 @@ class PromptLine(Input):
         self.cursor_position = len(text)
         self.display = True
         self.screen.set_focus(self)  # at once: focus() would let the keys behind `:` go elsewhere
-        self.own, self.back, self.waiting = None, 0, 0
+        self.own, self.back, self.waiting, self.entered = None, 0, 0, False
         if mode == ":":
             self.call_after_refresh(self._helped, wrong)
 
@@ -102,8 +103,11 @@ class PromptLine(Input):
             self.helper.look(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter."""
-        self._close(event.value)
+        """Enter; behind a tab that waits it waits too."""
+        if self.waiting:
+            self.entered = True
+        else:
+            self._close(event.value)
 
     def action_leave(self) -> None:
         """Escape."""
@@ -151,5 +155,7 @@ class PromptLine(Input):
         if self.waiting and self.helper is not None and self.helper.completer is not None:
             by, self.waiting = self.waiting, 0
             self.action_complete(by)
+            if self.entered:
+                self._close(self.value)
         elif self.helper is not None and (ghost := self.helper.ghost(self.value)) is not None:
             self.post_message(SuggestionReady(self.value, ghost))
