@@ -49,10 +49,9 @@ async def test_a_page_a_name_a_key_and_a_command_are_found_by_what_they_are_call
         await until(pilot, lambda: "queued  wait" in shown(pilot.app))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, JobScreen) and pilot.app.screen.job_id == "wait")
-        await pilot.press("ctrl+k", *"light/da")
-        dark = pilot.app.current_theme.dark
-        await pilot.press("enter")
-        await until(pilot, lambda: pilot.app.current_theme.dark is not dark)
+        await pilot.press("ctrl+k", *"what I did", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ActsScreen))
+        await pilot.press("escape")
         await pilot.press("ctrl+k", *"job prio")
         await until(pilot, lambda: "job priority" in shown(pilot.app))
         await pilot.press("enter")
