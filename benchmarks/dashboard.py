@@ -30,6 +30,7 @@ from tui.screens.listing import PAGE
 JOBS, LIVE, RATE = 1_000, 20, 1_000
 PANES = [("e", "[e events]"), ("l", "[l log]"), ("o", "[o configs]")]
 CURVES = [("m", "m 2/3"), ("m", "m 3/3"), ("m", "m 1/3")]
+LOOKS = [("z", "×2"), ("0", " m 1/")]
 
 BARE = """
 from textual.app import App
@@ -150,6 +151,7 @@ def on_job(keys: int) -> None:
             came = {
                 "panes": watch(terminal, through(keys, PANES)),
                 "curves": watch(terminal, through(keys, CURVES)),
+                "closer": watch(terminal, through(keys, LOOKS)),
             }
         finally:
             terminal.close()

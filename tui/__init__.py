@@ -9,4 +9,4 @@ gc.set_threshold(1_000_000)
 def settle() -> None:
     """Once started: never look at what the imports made again, and collect what comes from now on."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(5_000, 20, 50)

@@ -46,7 +46,7 @@ class StudioScreen(Screen[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.page = ""  # the page that this screen is; none where it lies over one
-        self.asking = self.again_soon = False
+        self.asking = self.again_soon = self.stale = False
         self.as_of = 0.0  # when what is shown was answered, in unix seconds
         self.retry: Timer | None = None
         self.copied, self.copied_at = 0, -NEXT
@@ -96,7 +96,11 @@ class StudioScreen(Screen[Any]):
         """Draw what was fetched."""
 
     def again(self) -> None:
-        """Ask for everything that is shown."""
+        """Ask for everything that is shown. A screen that lies below another one asks when it is seen again: what it drew
+        meanwhile nobody would see, and yet the terminal would be sent all that lies above it anew."""
+        if not self.is_active:
+            self.stale = True
+            return
         if self.asking:
             self.again_soon = True
             return
@@ -183,8 +187,11 @@ class StudioScreen(Screen[Any]):
         self.fit_nav()
 
     def on_screen_resume(self) -> None:
-        """It was shown or hidden on another screen."""
+        """The sidebar was shown or hidden on another screen, and what is shown may be old."""
         self.fit_nav()
+        if self.stale:
+            self.stale = False
+            self.again()
 
     def on_prompt_line_done(self, message: PromptLine.Done) -> None:
         """A command or a filter was entered, or the line left."""

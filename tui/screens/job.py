@@ -83,6 +83,7 @@ class JobScreen(JobVerbsScreen):
         self.stop = threading.Event()
         self.whole = True  # whether numbers and log are to be asked for too
         self.following = False
+        self.keys_told = ""
 
     def compose(self) -> ComposeResult:
         """Head, curves and numbers, panes."""
@@ -90,7 +91,7 @@ class JobScreen(JobVerbsScreen):
         yield Static("", id="head", markup=False)
         with Horizontal(id="upper"):
             yield Charts()
-            yield Facts()
+            yield Facts(fixed=True)
         with Vertical(id="lower"):
             yield Tabs()
             yield Lines()
@@ -202,10 +203,13 @@ class JobScreen(JobVerbsScreen):
             if not whole:
                 self.again()
                 break
+        if not self.is_active:  # nobody sees it
+            self.stale = True
+            return
         self.charts.soon(self.view.run)
         self._draw()
         if self.pane == "log":
-            self.lines.append(new)
+            self.lines.soon(new)
         elif self.pane == "numbers":
             self.fill()
 
@@ -221,11 +225,13 @@ class JobScreen(JobVerbsScreen):
     def _draw(self) -> None:
         self._head()
         keys = KEYS.get(str(self.view.job.get("status")), "p pause  c cancel  s save")
-        self.query_one("#keys", Static).update(Content(plain(f"{self.keys_shown}  {keys}")), layout=False)
+        if keys != self.keys_told:
+            self.keys_told = keys
+            self.query_one("#keys", Static).update(Content(plain(f"{self.keys_shown}  {keys}")), layout=False)
         self.query_one(Facts).show(self.view.facts(), limit=60)
 
     def _head(self) -> None:
-        if self.view.job:
+        if self.view.job and self.is_active:
             made = Text(no_wrap=True)
             for index, (line, style) in enumerate(self.view.head(self.room - 2)):
                 made.append_text(painted(("\n" if index else "") + line, style, dark=self.app.current_theme.dark))

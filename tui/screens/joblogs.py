@@ -73,7 +73,12 @@ class LogReader:
         lines = [line for line in page["lines"] if (line["attempt"], line["offset"]) != first]
         new = self.log.before(lines, at_start=not page["has_more"])
         if self.shown is not None and new:
-            self.shown.prepend(new)
+            whole = len(self.shown.lines) + len(new) == len(self.log.said)
+            if whole:
+                self.shown.prepend(new)
+            else:  # of one that was followed for long only the newest lines are shown
+                self.shown.show(self.log.texts)
+                self.shown.go_to(len(new))
 
     def _later(self, page: dict[str, Any]) -> None:
         new = self.log.after(page["lines"], at_end=not page["has_more"])
@@ -186,6 +191,8 @@ class LogReader:
     def _go_to(self, place: tuple[int, int]) -> bool:
         line = self.log.place(*place)
         if line is not None and self.shown is not None:
+            if len(self.shown.lines) != len(self.log.said):
+                self.shown.show(self.log.texts)
             self.shown.search(self.search.text)
             self.shown.go_to(line)
         self.screen.tell_panes()

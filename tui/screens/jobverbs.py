@@ -85,7 +85,7 @@ class JobVerbsScreen(CurveKeysScreen):
         )
 
     def _removed(self, outcomes: list[Any]) -> None:
-        if outcomes and outcomes[0].error is None and self.is_current:
+        if outcomes and outcomes[0].error is None and self.is_active:
             self.dashboard.action_leave()
 
     def action_describe(self) -> None:

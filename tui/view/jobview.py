@@ -136,19 +136,9 @@ class JobView:
             *numbers,
             ("tokens/s", words.number(job.get("tokens_per_second")), "bold"),
             ("epochs", job.get("num_epochs"), ""),
-            (
-                "rows",
-                f"{job.get('dataset_fraction') or 1:.0%}, {job.get('train_test_split') or 1:.0%} trained"
-                if job
-                else "",
-                "",
-            ),
+            ("rows", rows_of(job), ""),
             ("loss on", job.get("loss_on"), ""),
-            (
-                "asks for",
-                f"{job.get('num_cpu')} CPU {job.get('num_gpu')} GPU {job.get('num_memory')} GiB" if job else "",
-                "",
-            ),
+            ("asks for", asked_for(job), ""),
             *([("takes", host, ""), ("GPUs", gpus, "")] if job.get("status") == "running" else []),
             *((name.removesuffix("_id").replace("base_", ""), self.names.get(name), "") for name in INPUTS),
             ("runner", job.get("runner"), ""),
@@ -165,6 +155,19 @@ class JobView:
         names = ("training_arguments_config", "lora_config", "model_bnb_config", "adapter_bnb_config")
         text = described(inputs | how | {name: self.job.get(name) for name in names})
         return text.splitlines() or ["nothing is known of its configs"]
+
+
+def rows_of(job: Mapping[str, Any]) -> str:
+    """How much of the dataset is used, and how much of that is held out."""
+    used, trained = job.get("dataset_fraction") or 1.0, job.get("train_test_split") or 1.0
+    held = f", {1 - trained:.0%} held out" if trained < 1 else ""
+    return (f"{used:.0%}" if used < 1 else "all") + held if job else ""
+
+
+def asked_for(job: Mapping[str, Any]) -> str:
+    """What it asks of a runner, as far as that is known."""
+    units = (("num_cpu", "CPU"), ("num_gpu", "GPU"), ("num_memory", "GiB"))
+    return " ".join(f"{job[name]} {unit}" for name, unit in units if job.get(name) is not None)
 
 
 def epochs_of_a_step(job: Mapping[str, Any]) -> float | None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from core.text import plain
-from tui.theme import painted
+from tui.theme import look
 from tui.view import words
 from tui.view.chart import SMOOTH, Look, Panel, Run
 from tui.view.fit import cut
@@ -109,7 +107,7 @@ class Charts(Widget):
             for row, pieces in enumerate(self._panel(name, wide - 1, high, note, len(shown) > 1)):
                 used = sum(cell_len(text) for text, _ in pieces)
                 lines[top + row] += [
-                    Segment(plain(text), base + _style(MEANINGS.get(what, what), dark)) for text, what in pieces
+                    Segment(plain(text), base + look(MEANINGS.get(what, what), dark=dark)) for text, what in pieces
                 ]
                 lines[top + row].append(Segment(" " * max(0, wide - used), base))
         return [Strip(line).adjust_cell_length(width, base) for line in lines]
@@ -280,9 +278,3 @@ def _title(panel: Panel, width: int, before: str) -> list[Piece]:
         if left > 0:
             kept.append((cut(text, left), what))
     return kept
-
-
-@cache
-def _style(meaning: str, dark: bool) -> Style:
-    style = painted("", meaning, dark=dark).style
-    return Style.parse(style) if isinstance(style, str) else style

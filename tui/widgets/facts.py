@@ -14,8 +14,10 @@ from tui.theme import painted
 class Facts(Static):
     """Shows (name, value, style) lines; values are made safe here."""
 
-    def __init__(self, id: str | None = None) -> None:
+    def __init__(self, id: str | None = None, *, fixed: bool = False) -> None:
+        """A `fixed` one has the same room whatever it shows: nothing is laid out anew for other numbers."""
         super().__init__("", id=id, markup=False)
+        self.fixed = fixed
 
     def show(self, facts: Iterable[tuple[str, object, str]], limit: int = 400) -> None:
         """Show these facts; empty values are left out."""
@@ -26,4 +28,4 @@ class Facts(Static):
             made.append("\n" if index else "")
             made.append(f"{plain(name, limit=40):<{wide}}  ", style="dim")
             made.append_text(painted(plain(value, limit=limit, lines=True), style, dark=self.app.current_theme.dark))
-        self.update(made)
+        self.update(made, layout=not self.fixed)

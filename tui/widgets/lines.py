@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -17,8 +17,9 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from core.text import plain
-from tui.theme import painted
+from tui.theme import look
 
+EVERY = 0.25  # seconds between paints of lines that come by themselves
 MOST = 10_000  # lines that are kept while the newest are followed
 HANG = 2  # cells that what a long line goes on with is put in
 SIGNS = {"▲": "wait", "✗": "bad", "✓": "good", "──": "dim", "┊": "dim", "why ": "dim", "next": "bold"}
@@ -53,12 +54,14 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
         self.wanted = ""  # what is searched for, case folded
         self.current: int | None = None  # the line that the search stands at
         self.wrapped_for = 0
+        self.coming: list[str] = []
+        self.pending, self.painted_at = False, 0.0
 
     # ─── text ─────────────────────────────────────────────────────────────────────────────────────
 
     def show(self, lines: Sequence[str], *, end: bool = False) -> None:
         """Other text, from its beginning, or from its end, which is followed then."""
-        self.lines, self.current, self.following = list(lines), None, end
+        self.lines, self.current, self.following, self.coming = list(lines), None, end, []
         self._wrap()
         if end:
             self._to_end()
@@ -67,6 +70,7 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
 
     def change(self, lines: Sequence[str]) -> None:
         """The text changed: who reads it stays where they are."""
+        self.coming = []
         known = len(self.lines)
         if known and len(lines) >= known and lines[0] == self.lines[0] and lines[known - 1] == self.lines[-1]:
             self.append(lines[known:])
@@ -88,6 +92,19 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
             self._add(range(len(self.lines) - len(lines), len(self.lines)))
         if self.following:
             self._to_end()
+
+    def soon(self, lines: Sequence[str]) -> None:
+        """More lines at the end, of many that come one after another: all rows move for each, so they are painted together."""
+        self.coming += lines
+        if self.coming and not self.pending:
+            self.pending = True
+            left = self.painted_at + EVERY - time.monotonic()
+            self.set_timer(left, self._come) if left > 0 else self._come()
+
+    def _come(self) -> None:
+        coming, self.coming = self.coming, []
+        self.pending, self.painted_at = False, time.monotonic()
+        self.append(coming)
 
     def prepend(self, lines: Sequence[str]) -> None:
         """More lines before the first; what is read stays where it is."""
@@ -124,7 +141,8 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
         wide = max(10, self.wrapped_for)
         for number in numbers:
             self.rows += [(number, begin, end) for begin, end in wrapped(self.lines[number], wide)]
-        self.virtual_size = Size(self.wrapped_for, len(self.rows))
+        self.set_reactive(Lines.virtual_size, Size(self.wrapped_for, len(self.rows)))
+        self._scroll_update(self.virtual_size)  # set as usual, the whole screen would be laid out anew for each line
         self.refresh()
 
     def _to_end(self) -> None:
@@ -147,8 +165,8 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
             return Strip.blank(width, base)
         number = self.rows[place][0]
         line, dark = self.lines[number], self.app.current_theme.dark
-        style = base + _style(meaning(line), dark)
-        found = _style("reverse" if number == self.current else "underline bold", dark)
+        style = base + look(meaning(line), dark=dark)
+        found = look("reverse" if number == self.current else "underline bold", dark=dark)
         strip = Strip(list(_marked(self._row(place), self.wanted, style, style + found)))
         if self.text_selection is not None and (span := self.text_selection.get_span(place)) is not None:
             first, last = span[0], strip.cell_length if span[1] == -1 else span[1]
@@ -248,9 +266,3 @@ def _marked(text: str, wanted: str, style: Style, found: Style) -> Iterable[Segm
         yield Segment(plain(text[at : at + len(wanted)], limit=WIDEST), found)
         begin = at + len(wanted)
     yield Segment(plain(text[begin:], limit=WIDEST), style)
-
-
-@cache
-def _style(what: str, dark: bool) -> Style:
-    style = painted("", what, dark=dark).style
-    return Style.parse(style) if isinstance(style, str) else style
