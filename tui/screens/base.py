@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from tui.pump import Restored
 from tui.view.navigation import WIDE
 from tui.widgets.banner import Banner
+from tui.widgets.keysline import KeysLine
 from tui.widgets.nav import Nav
 from tui.widgets.prompt import PromptLine
 from tui.widgets.topbar import Menu, TopBar
@@ -77,7 +77,7 @@ class StudioScreen(Screen[Any]):
         return [
             *([bar, Menu(bar)] if self.dashboard.composable else [Nav(shown=self.dashboard.nav_beside)]),
             PromptLine(),
-            Static(Content(self.keys_shown), id="keys", markup=False),
+            KeysLine(self.keys_shown),
         ]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

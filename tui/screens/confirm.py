@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from core.text import plain
+from tui.widgets.keysline import KeysLine
 
 READ = 0.4  # seconds until enter counts: the one that asked the question may still be held down
 
@@ -45,7 +46,7 @@ class ConfirmScreen(ModalScreen[bool]):
             yield Static(Content(self.question), id="question", markup=False)
             with VerticalScroll(id="code"):
                 yield Static("", markup=False)
-            yield Static(Content(keys), id="answers", markup=False)
+            yield KeysLine(keys, "answers")
 
     def on_mount(self) -> None:
         """The code is for who asks for it."""

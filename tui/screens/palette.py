@@ -10,12 +10,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from tui import finding
 from tui.finding import Found
 from tui.view.fit import cut
+from tui.widgets.keysline import KeysLine
 
 if TYPE_CHECKING:
     from tui.app import Dashboard
@@ -49,7 +50,7 @@ class PaletteScreen(ModalScreen[Found]):
         with Vertical():
             yield Input(placeholder="a page, a key, a name, a command", id="sought", compact=True)
             yield OptionList(id="found", markup=False)
-            yield Static(Content("↑ ↓ move   enter do it   esc leave"), id="answers", markup=False)
+            yield KeysLine("↑ ↓ move   enter do it   esc leave", "answers")
 
     def on_mount(self) -> None:
         """Names and commands come when they are known."""
