@@ -1,7 +1,7 @@
-"""`python -m tui`: the dashboard."""
+"""`python -m tui`: the dashboard; with --readonly it changes nothing."""
 
 import sys
 
 from tui.app import run
 
-sys.exit(run())
+sys.exit(run(readonly="--readonly" in sys.argv[1:]))

@@ -37,8 +37,13 @@ def prompt(app: App[Any]) -> Iterator[None]:
 
 
 def watch(app: App[Any]) -> None:
-    """Look at the terminal now and then; for an app that runs on one."""
-    if app.is_headless or app.is_web or not sys.__stdin__ or not sys.__stdin__.isatty():
+    """Look now and then whether the terminal, or what stands for the browser's, is still there."""
+    if app.is_headless:
+        return
+    if app.is_web:
+        app.set_interval(LOOK, lambda: None if _reads(app) else _end(app, signal.SIGHUP, None))
+        return
+    if not sys.__stdin__ or not sys.__stdin__.isatty():
         return
     descriptor = sys.__stdin__.fileno()
 
@@ -49,6 +54,12 @@ def watch(app: App[Any]) -> None:
             _end(app, signal.SIGHUP, None)
 
     app.set_interval(LOOK, look)
+
+
+def _reads(app: App[Any]) -> bool:
+    """Whether the thread that reads keys goes on: in a browser's dashboard it ends with the server."""
+    thread = getattr(app._driver, "_key_thread", None)
+    return thread is None or thread.is_alive()
 
 
 def _end(app: App[Any], number: int, frame: FrameType | None) -> None:
