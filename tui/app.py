@@ -35,13 +35,14 @@ class Dashboard(Drawing, Going, Lasting):
     TITLE = "Fine Tuning Studio"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "leave", "quit", show=False),
+        Binding("q", "leave", "back; from a page, quit", show=False),
         Binding("ctrl+c", "interrupt", "copy what is marked, else quit", show=False, priority=True),
         Binding("ctrl+t", "theme", "dark, light or high contrast", show=False),
         Binding("ctrl+k", "palette", "everything by its name", show=False, priority=True),
         Binding("A", "acts", "what I did", show=False),
-        Binding("question_mark", "help", "help", show=False),
-        Binding("ctrl+b,f2", "nav", "pages", show=False, priority=True),
+        Binding("question_mark", "help", "these keys", show=False),
+        Binding("f1", "help", "these keys", show=False, priority=True),
+        Binding("ctrl+b,f2", "nav", "the pages; again: hide them", show=False, priority=True),
     ]
 
     def __init__(
@@ -277,9 +278,10 @@ class Dashboard(Drawing, Going, Lasting):
 
     def action_help(self) -> None:
         """?: the keys of this screen."""
-        from tui.view.help import keys
+        from tui.view.help import lines, sections
 
-        self.show_text("Keys", keys(type(self.screen).__name__))
+        room = self.screen.room if isinstance(self.screen, StudioScreen) else self.size.width
+        self.show_text("Keys", "\n".join(lines(sections(self.screen.active_bindings.values()), room - 4)))
 
     def action_theme(self) -> None:
         """ctrl+t: dark, light, high contrast."""

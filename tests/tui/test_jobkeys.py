@@ -11,11 +11,8 @@ from core.messages.adapters import AdapterMetadata
 from core.types import JobStatus
 from tests.tui.fake import FakeStudio, failed, filled, job
 from tests.tui.test_dashboard import app, shown, until
-from tui.screens.batch import BatchScreen
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
-from tui.screens.jobkeys import JobKeysScreen
-from tui.view.help import keys
 
 KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "p": ("PauseJob", {}),
@@ -115,15 +112,6 @@ async def test_a_failed_job_shows_its_class_the_cause_the_next_step_and_on_deman
         assert "run it again from the beginning: it has no checkpoint" in text and "[f failure]" in text
         await pilot.press("G")
         await until(pilot, lambda: "torch.OutOfMemoryError" in shown(pilot.app))
-
-
-@pytest.mark.parametrize("screen", ["ListScreen", "JobScreen", "BatchScreen"])
-def test_the_help_names_every_key_of_jobs(screen: str) -> None:
-    shown_keys = {"plus": "+", "minus": "-"}
-    for binding in JobKeysScreen.BINDINGS:
-        key = binding.key  # type: ignore[union-attr]
-        assert f"{shown_keys.get(key, key)} " in keys(screen)
-    assert issubclass(BatchScreen, JobKeysScreen)
 
 
 async def test_what_a_job_trained_is_evaluated_from_a_form_that_knows_it() -> None:

@@ -18,6 +18,7 @@ LOWEST, HIGHEST = -100, 100
 class JobKeysScreen(StudioScreen):
     """A screen with a job under its keys. `job_row` is that job, `job_id` what verbs call it by."""
 
+    keys_of = "The job"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "cancel", "cancel", show=False),
         Binding("p", "pause", "pause or resume", show=False),

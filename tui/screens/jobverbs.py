@@ -15,6 +15,7 @@ from tui.view.jobview import JobView
 class JobVerbsScreen(CurveKeysScreen):
     """The screen of one job."""
 
+    keys_of = "The job"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("D", "diff", "how its configs differ from another job's", show=False),
         *(

@@ -1,83 +1,107 @@
-"""The keys, screen by screen."""
+"""The keys of a screen, made of what it and the widget that has the focus are bound to: there is no other text to keep."""
 
 from __future__ import annotations
 
-EVERYWHERE = """\
-:  command: jobs, evaluations, comparisons, exports, endpoints, datasets,
-   models, prompts, adapters, configs, runners, events,
-   ticketing (an example application), help, quit
-?  these keys            esc, q  back; on a list, q leaves the dashboard
-ctrl+t  light or dark    the studio and its jobs go on when the dashboard is left"""
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-JOBS = """\
-p  pause a job, or let it go on      s  save a checkpoint now
-c  cancel                            C  clone: the form of one like it
-t  try again, from its checkpoint    T  try again from the beginning
-+ -  goes before others, or behind   v  evaluate what it trained"""
+from rich.cells import cell_len
+from textual.app import App
+from textual.screen import Screen
+from textual.widgets import Input, TextArea
 
-SCREENS = {
-    "ListScreen": f"""\
-j k g G, arrows   move               enter  open
-/  filter                            d  describe          y  as YAML
-n  new                               r  ask again         ]  more rows
-l  a job's log                       ctrl+d  remove what the row shows
-D  drain a runner, or let it work again
+from core.text import plain
+from tui.finding import shown_key
+from tui.screens.base import StudioScreen
 
-{JOBS}""",
-    "JobScreen": f"""\
-m M  another curve        enter  it alone, or all that have room
-z Z 0  closer, farther away, all of it         , .  along what is zoomed
-left right  read the curves at a point (shift: ten on)    escape  no longer
-L  logarithmic axis       S  smoother          x  over steps, time or epochs
-O  other jobs' curves beside                   w  curves alone, pane alone, both
-l  log     e  events      o  configs   u  all numbers   P  printed   tab  next
-f  why it failed, and what to do (1 2 3 4  one like it that may do better)
-D  how its settings differ from another job's
-/  search the whole log   n N  the next line found, where it stands
-F  follow the newest lines                     j k g G, arrows  scroll
-E  edit name, description       ctrl+d  remove       d  describe    y  as YAML
-
-{JOBS}""",
-    "BatchScreen": f"""\
-j k g G, arrows   move    tab  the other table      enter  one row with every answer side by side
-m M  another metric       o  rows by number, most unlike, worst or best first (by that metric)
-f  only rows that not all got right or wrong alike      /  only rows that hold a text     ]  more rows
-x  write all of it into a file (.csv, .json)            i  notes, files, MLflow, what the words mean
-l  the batch's log        above, the cursor says whose answers stand beside the baseline's
-
-{JOBS}""",
-    "ComparisonScreen": """\
-i  type a prompt: enter asks it, ctrl+j makes a new line, esc leaves it and the keys below work
-n  ask a row of the dataset, at random       e  edit what was asked, to ask it again
-s  stop what is being said
-g  generation settings for the questions from now on, as name=value words; an empty line: the session's own
-[ ]  the question before, the next one       left, right  other columns, where not all have room
-j k, arrows  scroll                          y  question and answers as YAML
-E  end the session: its memory is free then, and what was said stays
-t  begin again with one that failed or was cancelled           c  cancel""",
-    "AnswerScreen": """\
-n p  next row, row before       h l, left right   columns that did not fit
-tab  the next text              j k, arrows       scroll it""",
-    "TicketingScreen": """\
-i  type a customer's ticket: enter sends it, esc leaves it and the keys below work
-n  a ticket of the demo that no model was trained on        v  let another adapter of the session answer
-o  the session that answers, with its base model beside     j k, arrows  scroll""",
-    "ExportScreen": f"""\
-j k g G, arrows   scroll the log     n  the form of an export like this one
-d  describe               y  as YAML     r  ask again
-
-{JOBS}""",
-    "EndpointScreen": """\
-c  copy the line that calls it               K  copy its key, right after its start
-s  stop it       l  its log                  d  describe     y  as YAML     r  ask again""",
-    "FormScreen": """\
-tab, shift+tab  next or previous field       ctrl+s  send
-enter           open a choice                space   mark one of several
-ctrl+o  the same as CLI, Python and JSON     esc  leave
-ctrl+p  what would come of a training (rows, examples, steps, memory, time), and back""",
+SCREEN, EVERYWHERE = "This screen", "Everywhere"
+WIDEST = 14  # cells that keys take before what they do
+FIRST, LAST = (SCREEN, "The job"), ("Moving", "Typing", EVERYWHERE)  # the groups that have a name come between
+NAMES = {
+    "pagedown": "pgdn",
+    "pageup": "pgup",
+    "ctrl+pageup": "ctrl+pgup",
+    "ctrl+pagedown": "ctrl+pgdn",
+    "full_stop": ".",
+    "comma": ",",
+}
+# What widgets of Textual's call what ours call otherwise; and what does nothing, or the same as another key, here.
+WORDS = {"cursor up": "up", "cursor down": "down", "top": "first", "bottom": "last", "select": "open"}
+LEFT_OUT = {
+    "scroll_left",
+    "scroll_right",
+    "page_left",
+    "page_right",
+    "cursor_left",
+    "cursor_right",
+    "scroll_home",
+    "scroll_end",
 }
 
+Sections = dict[str, dict[str, list[str]]]  # section -> what is done -> its keys
 
-def keys(screen: str) -> str:
-    """The help of a screen."""
-    return f"{SCREENS.get(screen, '')}\n\n{EVERYWHERE}".lstrip()
+
+def sections(active: Iterable[Any]) -> Sections:
+    """What can be done, of Textual's active bindings, by section."""
+    found: Sections = {}
+    for each in active:
+        node, binding = each.node, each.binding
+        owner = next((cls for cls in type(node).__mro__ if _declares(cls, binding)), type(node))
+        theirs = owner.__module__.startswith("textual.")
+        if not binding.description or not each.enabled or (theirs and _left_out(node, binding)):
+            continue
+        text = plain(binding.description, limit=80)
+        text = WORDS.get(text.lower(), text[0].lower() + text[1:]) if theirs else text
+        keys = found.setdefault(_section(node, owner, binding), {}).setdefault(text, [])
+        keys.append(NAMES.get(binding.key, shown_key(binding.key)))
+    names = sorted(found, key=lambda name: (name in LAST, name not in FIRST, LAST.index(name) if name in LAST else 0))
+    return {name: found[name] for name in names}
+
+
+def _left_out(node: Any, binding: Any) -> bool:
+    """Of what Textual binds: all of the app's and the screen's own, and what makes no difference here."""
+    if isinstance(node, App | Screen):
+        return True
+    return not isinstance(node, Input | TextArea) and binding.action in LEFT_OUT
+
+
+def _section(node: Any, owner: type, binding: Any) -> str:
+    """Its group's name; else that of the class that declares it, as far as it says one (`keys_of`)."""
+    if binding.group is not None and binding.group.description:
+        return str(binding.group.description)
+    if said := vars(owner).get("keys_of"):
+        return str(said)
+    if isinstance(node, App) or owner is StudioScreen:
+        return EVERYWHERE
+    if isinstance(node, Screen):
+        return SCREEN
+    return "Typing" if isinstance(node, Input | TextArea) else "Moving"
+
+
+def _declares(cls: type, binding: Any) -> bool:
+    said = (binding.action, binding.description)
+    return any(
+        (getattr(each, "action", ""), getattr(each, "description", "")) == said
+        for each in vars(cls).get("BINDINGS", ())
+    )
+
+
+def lines(found: Mapping[str, Mapping[str, list[str]]], width: int) -> list[str]:
+    """The sections in `width` cells, in as many columns as have room for what they say."""
+    made: list[str] = []
+    for name, entries in found.items():
+        made += [*([""] if made else []), name, *_columns(entries, width)]
+    return made
+
+
+def _columns(entries: Mapping[str, list[str]], width: int) -> list[str]:
+    texts = [(" ".join(keys), what) for what, keys in entries.items()]
+    wide = min(WIDEST, max(cell_len(keys) for keys, _ in texts))
+    cells = [f"  {keys:<{wide}}  {what}" for keys, what in texts]
+    room = max(cell_len(each) for each in cells) + 2
+    rows = -(-len(cells) // max(1, min(3, width // room)))
+    return ["".join(_fitted(cells[at], room) for at in range(row, len(cells), rows)).rstrip() for row in range(rows)]
+
+
+def _fitted(text: str, room: int) -> str:
+    return text + " " * (room - cell_len(text))
