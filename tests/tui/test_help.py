@@ -46,8 +46,10 @@ async def test_every_key_of_a_page_is_told_in_lines_that_fit(studio: FakeStudio,
 
 
 async def test_where_one_types_a_question_mark_is_a_letter_and_f1_tells_the_keys(studio: FakeStudio) -> None:
-    app = Dashboard(make=lambda: studio, page="create-prompts")
+    app = Dashboard(make=lambda: studio, page="import-datasets")
     async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.focused is not None)
+        await pilot.press("tab")
         await until(pilot, lambda: isinstance(app.focused, Input))
         await pilot.press("question_mark")
         assert isinstance(app.focused, Input) and app.focused.value == "?"
