@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from core.errors import StudioError, Unavailable
+from core.errors import Refused, StudioError, Unavailable
 from core.messages import Message
 from core.text import counted, plain
 from tui.view import words
@@ -70,10 +70,10 @@ class Acts:
         if self.dashboard.readonly:
             self.dashboard.complain(self.dashboard.studio.refusal())
             return
-        if refusal := self.dashboard.connection.refusal():
-            self.dashboard.say(refusal, severity="warning")
-            return
         if not many:
+            return
+        if refusal := self.dashboard.connection.refusal():
+            self._refuse(refusal, many, done, quiet)
             return
 
         def begin() -> None:
@@ -87,6 +87,13 @@ class Acts:
             self.dashboard.confirm(question, begin, lambda: as_code(name, many))
         else:
             begin()
+
+    def _refuse(self, refusal: str, many: list[Fields], done: Done | None, quiet: bool) -> None:
+        """Send nothing, and say so to who would have been told what came of it: what was typed is not lost."""
+        if not quiet or done is None:
+            self.dashboard.say(refusal, severity="warning")
+        if done is not None:
+            done([Outcome(each, "", error=Refused(refusal)) for each in many])
 
     def send(self, act: Act, done: Done | None = None, quiet: bool = False) -> None:
         """Send what has no outcome yet, one after another in a thread; `done` gets all outcomes, in the app."""

@@ -155,6 +155,29 @@ async def test_the_actors_away_are_told_from_the_queue_and_nothing_is_sent_meanw
         await until(pilot, lambda: "away" not in dashboard.screen.query_one(Banner).trouble)
 
 
+async def test_what_is_typed_while_the_studio_is_away_is_kept_and_sent_once_when_it_is_back() -> None:
+    studio = filled()
+    dashboard = Dashboard(make=lambda: studio)
+
+    def sent() -> list[str]:
+        return [each.name for each in studio.asked if type(each).__name__ == "AddDataset"]  # type: ignore[attr-defined]
+
+    async with dashboard.run_test(size=(100, 40)) as pilot:
+        fields = {"type": "project_csv", "name": "kept", "location": "a.csv"}
+        dashboard.show_form("AddDataset", fields)
+        await until(pilot, lambda: "kept" in shown(dashboard))
+        dashboard.unreached("queue", "connection refused")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "nothing was sent" in shown(dashboard))
+        assert "kept" in shown(dashboard) and sent() == []
+        outcomes: list[Any] = []
+        dashboard.act("CancelJob", [{"id": "run"}], done=outcomes.extend, quiet=True)
+        assert "nothing was sent" in str(outcomes[0].error) and not outcomes[0].unknown
+        dashboard.reached()
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: sent() == ["kept"])
+
+
 async def test_an_idle_dashboard_notices_that_the_actors_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
     from core.errors import Unavailable
 

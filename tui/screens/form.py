@@ -234,6 +234,9 @@ class FormScreen(FormKeys):
         if self.dashboard.readonly:
             self.tell(f"✗ {self.dashboard.studio.refusal()}")
             return
+        if refusal := self.dashboard.connection.refusal():
+            self.tell(f"✗ {refusal}")
+            return
         self.tell("sending …")
         if self.sent is not None and self.sent[0] == made:  # no answer came: the same key does it once
             self.sending = self.sent[1]
