@@ -59,6 +59,7 @@ class Dashboard(Drawing, Going, Lasting):
         self.open_job = open_job
         self.readonly = readonly
         self.acts: Acts | None = None
+        self.told_of_tmux = False
         self.commands: Commanding | None = None
         self.door = LastDoor()
         self.first_page = page or pages.FIRST

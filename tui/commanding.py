@@ -135,7 +135,7 @@ class Door:
         name = type(message).__name__
         question = question_of(message)
         if question and not self.dashboard.readonly:
-            agree(self.dashboard, self.running, question, message)
+            agree(self.dashboard, self.running, f"{question}\n\n:{self.running.line}", message)
         answer: Answer[Any] = self.dashboard.acting.perform(message, key, timeout)
         self.running.done = told(name, answer)
         if name in LANDINGS:

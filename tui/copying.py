@@ -54,8 +54,10 @@ def copy(app: Dashboard, text: str, what: str = "") -> None:
         return
     app.hand_over(clean, handed_on(clean, environ))
     between = multiplexer(environ)
-    hint = "; when it does not arrive: tmux set -s set-clipboard on" if between == "tmux" else ""
-    app.say(f"copied {told} to the terminal's clipboard{f', through {between}' if between else ''}{hint}")
+    app.say(f"copied {told} to the terminal's clipboard{f', through {between}' if between else ''}")
+    if between == "tmux" and not app.told_of_tmux:
+        app.told_of_tmux = True
+        app.say("if it does not arrive: tmux set -s set-clipboard on")
 
 
 def _into_a_file(app: Dashboard, text: str, told: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -15,6 +16,7 @@ from tui.widgets.banner import Banner
 
 EVERY = 0.1  # seconds between looks at what a command prints
 LINES = 20_000  # that are shown
+PIECE = 50_000  # characters that are written at once: keys are to work in between
 
 
 class OutputScreen(StudioScreen):
@@ -62,34 +64,43 @@ class OutputScreen(StudioScreen):
         self.look()
 
     def look(self) -> None:
-        """Write what is new; who is at the end stays there while the command runs."""
+        """Write what is new, a piece at a time; who is at the end stays there while the command runs."""
         log, running = self.query_one(Log), self.running
-        if self.ended and self.shown:
-            return
         over, text = running.over, running.text
         if log.size.width and len(text) > self.shown:
             at_end = log.is_vertical_scroll_end
-            log.write(self._broken(text[self.shown :], log.size.width - 1))
-            self.shown = len(text)
+            piece = text[self.shown : self.shown + PIECE]
+            log.write("".join(self._broken(piece, log.size.width - 1)))
+            self.shown += len(piece)
             if not over and at_end:
                 log.scroll_end(animate=False, x_axis=False)
-        if over:
-            self.ended = True
-            code = running.code
-            self.banner.tell("" if not code else "stopped" if code == 130 else f"✗ failed, exit code {code}")
-        else:
-            self.banner.tell("running …   x stops it")
+        self._tell(over and self.shown >= len(text))
 
-    def _broken(self, text: str, width: int) -> str:
-        made: list[str] = []
-        for char in text:
+    def _tell(self, ended: bool) -> None:
+        code = self.running.code
+        if not ended:
+            self.banner.tell("running …   x stops it" if code is None else "…")
+        elif not self.ended:
+            self.ended = True
+            self.banner.tell("" if not code else "stopped" if code == 130 else f"✗ failed, exit code {code:d}")
+
+    def _broken(self, text: str, width: int) -> Iterator[str]:
+        """The text with lines of at most `width` cells; the last one may go on in the next piece."""
+        for line in text.splitlines(keepends=True):
+            if line.isascii() and self.column + len(line) <= width:
+                yield line
+                self.column = 0 if line.endswith("\n") else self.column + len(line)
+            else:
+                yield from self._cut(line, width)
+
+    def _cut(self, line: str, width: int) -> Iterator[str]:
+        for char in line:
             cells = 0 if char == "\n" else cell_len(char)
-            if char != "\n" and self.column + cells > width:
-                made.append("\n")
+            if self.column + cells > width:
+                yield "\n"
                 self.column = 0
-            made.append(char)
+            yield char
             self.column = 0 if char == "\n" else self.column + cells
-        return "".join(made)
 
     def copies(self) -> list[tuple[str, str]]:
         """What it printed, and the command for a shell."""
