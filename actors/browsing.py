@@ -16,6 +16,7 @@ from actors.looking import Look, short
 from actors.rowfiles import rows_of, saved_rows
 from actors.tables import BadFile
 from actors.world import RealWorld, inspects
+from core.facts import CONFIGS
 from core.messages.browsing import Entry, FilesReply, ListFiles, PreviewDataset, RowsReply
 from core.messages.datasets import FILES
 from core.paths import PathRefused
@@ -70,7 +71,7 @@ def _rows(message: PreviewDataset, world: RealWorld) -> RowsReply:
     kind = str(row["type"] if row else message.type)
     if kind == DatasetType.huggingface:
         return _on_hub(message, world, row)
-    path = world.path(str((row or {}).get("location") or message.location or ""))
+    path = _shipped(row) or world.path(str((row or {}).get("location") or message.location or ""))
     known = dict((row or {}).get("splits") or {})
     if kind == DatasetType.project:
         return _of_directory(message, path, known, row)
@@ -81,6 +82,12 @@ def _rows(message: PreviewDataset, world: RealWorld) -> RowsReply:
         raise BadFile(f"{path.name} is no {suffix} file")
     split = _split(message, known or {TRAIN: None})
     return _reply(message, list(_page(rows_of([path], message.after), message)), split, known or {TRAIN: None}, row)
+
+
+def _shipped(row: Row | None) -> Path | None:
+    """Where a dataset lies that came with the studio: in no project."""
+    path = Path(str((row or {}).get("location") or "")).resolve()
+    return path if row and path.is_relative_to(CONFIGS) else None
 
 
 def _of_directory(message: PreviewDataset, path: Path, known: dict[str, int | None], row: Row | None) -> RowsReply:

@@ -21,7 +21,7 @@ from tui.cli.fields import bare
 from tui.cli.references import REFERENCES
 from tui.cli.verbs import VERBS
 from tui.grouping import CONFIG_KINDS, GROUPS, HIDDEN, LONG, PATHS, WHEN, When
-from tui.labels import TITLES, label
+from tui.labels import TITLES, hint, label
 
 NOTE = "note: "  # how what only is worth knowing begins
 # What is chosen from and is no enumeration.
@@ -93,7 +93,7 @@ def _fields(name: str, model: Mapping[str, FieldInfo], above: tuple[str, ...]) -
             path=(*above, field),
             kind=_kind(field, kind, choices),
             default=None if info.is_required() or info.default_factory is not None else info.default,
-            hint=info.description or "",
+            hint=hint(name, field) or info.description or "",
             group="",
             label=label(name, field),
             choices=choices,

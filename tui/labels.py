@@ -163,6 +163,36 @@ TITLES: dict[str, str] = {
 }
 
 
+HINTS: dict[tuple[str, str], str] = {  # where the message's own description says nothing, or not what one does here
+    ("AddDataset", "type"): "The name of a file tells it: tab goes on to the path. On the Hub, choose that first.",
+    ("AddModel", "type"): "Enter opens the list; so do the first letters.",
+    ("AddPrompt", "name"): "What the prompt is called; ctrl+g writes one with the templates.",
+    ("AddPrompt", "prompt_template"): "A whole row as it is learned: the input and the answer.",
+    (
+        "AddPrompt",
+        "input_template",
+    ): "What the model is given when it is asked: the beginning of the training template.",
+    ("AddPrompt", "completion_template"): "The answer that is expected.",
+    ("AddPrompt", "dataset_id"): "Whose columns the templates name.",
+    ("AddConfig", "type"): "ctrl+g fills in the shipped one of this type.",
+    ("StartFineTuningJob", "base_model_id"): "The model that the adapter is trained on.",
+    ("StartFineTuningJob", "dataset_id"): "The rows that are learned.",
+    (
+        "StartFineTuningJob",
+        "training_arguments_config_id",
+    ): "Batch size, learning rate, schedule; the default is the shipped one.",
+    ("StartFineTuningJob", "lora_config_id"): "Rank, alpha and which layers; the default is the shipped one.",
+    ("StartFineTuningJob", "model_bnb_config_id"): "With one, the model is loaded in 4 or 8 bits (QLoRA).",
+    ("StartEvaluationJob", "model_adapter_combinations"): "Space marks each that answers the same rows.",
+    ("StartEvaluationJob", "generation_config"): "How answers are generated: greedy or drawn, and how long.",
+}
+
+
+def hint(message: str, field: str) -> str:
+    """What the field is for, where its message does not say it."""
+    return HINTS.get((message, field), "")
+
+
 def label(message: str, field: str) -> str:
     """What the field is called in the form of the message."""
     told = HERE.get((message, field)) or LABELS.get(field)

@@ -13,9 +13,9 @@ KEY: dict[str, str] = {  # message -> what ctrl+g does in its form
     "StartFineTuningJob": "begin like an earlier job",
 }
 SHORT = {
-    "AddPrompt": "ctrl+g write it",
-    "AddConfig": "ctrl+g the shipped one",
-    "StartFineTuningJob": "ctrl+g like a job",
+    "AddPrompt": "^g write it",
+    "AddConfig": "^g the shipped one",
+    "StartFineTuningJob": "^g like a job",
 }
 JOBS = 200  # newest that one chooses from
 

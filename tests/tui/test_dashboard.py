@@ -266,7 +266,7 @@ async def test_every_form_opens(studio: FakeStudio, name: str, size: tuple[int, 
     dashboard = app(studio)
     async with dashboard.run_test(size=size) as pilot:
         dashboard.show_form(name)
-        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+        await until(pilot, lambda: "^s send" in shown(dashboard))
 
 
 def _hostile_list(dashboard: Dashboard, kind: str) -> bool:
@@ -409,7 +409,7 @@ async def test_what_was_typed_into_a_form_that_was_left_is_offered_again(studio:
     dashboard = app(studio)
     async with dashboard.run_test(size=(100, 30)) as pilot:
         dashboard.show_form("AddDataset")
-        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+        await until(pilot, lambda: "^s send" in shown(dashboard))
         dashboard.screen.query_one("#input-name", Input).focus()
         await pilot.press(*"tick", "escape")
         await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
@@ -461,7 +461,7 @@ async def test_a_colon_is_a_letter_where_text_is_typed(studio: FakeStudio) -> No
     dashboard = app(studio)
     async with dashboard.run_test(size=(80, 24)) as pilot:
         dashboard.show_form("AddDataset")
-        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+        await until(pilot, lambda: "^s send" in shown(dashboard))
         first = dashboard.screen.query(Input).first()
         first.focus()
         await pilot.press("a", "colon", "slash")
@@ -472,7 +472,7 @@ async def test_what_is_typed_at_once_behind_a_tab_goes_to_the_next_field(studio:
     dashboard = app(studio)
     async with dashboard.run_test(size=(80, 24)) as pilot:
         dashboard.show_form("AddDataset")
-        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+        await until(pilot, lambda: "^s send" in shown(dashboard))
         typed = [("tab", None), *((each, each) for each in "rows"), ("tab", None), *((each, each) for each in "csv")]
         for key, character in typed:
             dashboard.post_message(Key(key, character))

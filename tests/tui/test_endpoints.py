@@ -62,7 +62,7 @@ async def test_the_key_is_shown_once_after_the_start() -> None:
         dashboard.obey("endpoints")
         await until(pilot, lambda: "No endpoints yet" in shown(dashboard))
         await pilot.press("n")
-        await until(pilot, lambda: "ctrl+s send" in shown(dashboard))
+        await until(pilot, lambda: "^s send" in shown(dashboard))
         form = dashboard.screen
         model = studio.rows["models"][0].id
         await until(pilot, lambda: form.query_one("#input-base_model_id", Choice).value == model)  # there is one

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
 from core.errors import Unavailable
+from core.messages.models import ModelMetadata
 from core.rules import Breach
 from tests.tui.filling import FormStudio, tickets
 from tests.tui.test_dashboard import shown, until
@@ -54,11 +56,12 @@ def focused(pilot: Pilot[None]) -> str:
 async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tells(size: tuple[int, int]) -> None:
     studio = FormStudio()
     studio.plan = tickets().plan
+    studio.rows["models"] = [ModelMetadata(id="other", type="project", name="of another kind")]
     dashboard = app(studio, "datasets")
     async with dashboard.run_test(size=size) as pilot:
         await here(pilot, "n adds a CSV")
         await pilot.press("n")
-        await here(pilot, "ctrl+s send")
+        await here(pilot, "^s send")
         await pilot.press("tab", *"tickets.csv")
         await until(pilot, lambda: dashboard.screen.query_one("#input-type", Choice).value == "project_csv")
         await until(pilot, lambda: dashboard.screen.query_one("#input-name", Input).value == "tickets")
@@ -71,7 +74,6 @@ async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tel
         await here(pilot, "Name of the adapter")
         await here(pilot, "none yet; ctrl+n adds one")
         await pilot.press(*"first", "tab", "tab")
-        await here(pilot, "ctrl+n adds one")
         await pilot.press("ctrl+n")
         await here(pilot, "Where its files are")
         await pilot.press("enter")
@@ -85,7 +87,7 @@ async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tel
         await pilot.press("tab", "tab")
         assert focused(pilot) == "input-prompt_id"
         await pilot.press("ctrl+n")
-        await here(pilot, "ctrl+g write it")
+        await here(pilot, "^g write it")
         await until(pilot, lambda: dashboard.screen.query_one("#input-prompt-dataset_id", Choice).value == "d-new")
         await pilot.press("ctrl+g")
         await until(
@@ -165,6 +167,20 @@ async def test_enter_goes_on_page_keys_go_from_group_to_group_and_letters_find_a
         await until(pilot, lambda: isinstance(dashboard.screen, FormScreen))
 
 
+async def test_letters_typed_at_once_all_reach_the_list_that_the_first_one_opens() -> None:
+    studio = tickets()
+    studio.rows["models"].append(studio.rows["models"][0].model_copy(update={"id": "m2", "name": "Smaller"}))
+    dashboard = app(studio, "train")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: dashboard.screen.query_one("#input-base_model_id", Choice).options)
+        await pilot.press("tab", "tab")
+        for letter in "small":
+            dashboard.post_message(Key(letter, letter))
+        await here(pilot, "1 of 3   enter takes it")
+        await pilot.press("enter")
+        await until(pilot, lambda: dashboard.screen.query_one("#input-base_model_id", Choice).value == "m2")
+
+
 async def test_what_is_chosen_of_several_has_a_mark_of_its_own() -> None:
     studio = tickets()
     dashboard = app(studio, "evaluate")
@@ -183,7 +199,7 @@ async def test_what_is_chosen_of_several_has_a_mark_of_its_own() -> None:
 async def test_tab_completes_a_path_as_far_as_it_is_one_and_then_goes_on() -> None:
     dashboard = app(FormStudio(), "import-datasets")
     async with dashboard.run_test(size=NARROW) as pilot:
-        await here(pilot, "ctrl+s send")
+        await here(pilot, "^s send")
         await pilot.press("tab", *"ti")
         await here(pilot, "tab completes: tickets.csv  tickets-2.csv")
         path = dashboard.screen.query_one("#input-location", Input)
@@ -203,7 +219,7 @@ async def test_a_form_begins_like_an_earlier_job_under_a_free_name() -> None:
     job.adapter_name, job.base_model_id, job.max_length, job.dataset_id = "tickets-4", "m1", 64, "d1"
     dashboard = app(studio, "train")
     async with dashboard.run_test(size=NARROW) as pilot:
-        await here(pilot, "ctrl+g like a job")
+        await here(pilot, "^g like a job")
         await pilot.press("ctrl+g")
         await here(pilot, "tickets-4")
         await pilot.press(*"tickets-4", "enter")
@@ -231,7 +247,7 @@ async def test_a_config_begins_with_the_shipped_one_and_is_checked_as_one_types(
     async with dashboard.run_test(size=NARROW) as pilot:
         await here(pilot, "adapter-run")
         dashboard.show_form("AddConfig", {"type": "lora_config"})
-        await here(pilot, "ctrl+g the shipped one")
+        await here(pilot, "^g the shipped one")
         await pilot.press("ctrl+g")
         area = dashboard.screen.query_one("#input-config", TextArea)
         await until(pilot, lambda: '"r": 16' in area.text)
@@ -252,7 +268,7 @@ async def test_no_answer_loses_nothing_and_sent_again_it_is_done_once() -> None:
     async with dashboard.run_test(size=NARROW) as pilot:
         await here(pilot, "adapter-run")
         dashboard.show_form("AddConfig", {"type": "lora_config", "config": '{"r": 8}'})
-        await here(pilot, "ctrl+s send")
+        await here(pilot, "^s send")
         studio.broken = Unavailable("no studio answers")
         await pilot.press("ctrl+s")
         await here(pilot, "ctrl+s sends it again")
@@ -273,7 +289,7 @@ async def test_whatever_the_studio_answers_the_form_stays_as_it_was_typed(error:
     async with dashboard.run_test(size=NARROW) as pilot:
         await here(pilot, "adapter-run")
         dashboard.show_form("AddConfig", {"type": "lora_config", "config": '{"r": 8}'})
-        await here(pilot, "ctrl+s send")
+        await here(pilot, "^s send")
         studio.broken = error
         await pilot.press("ctrl+s")
         await here(pilot, "✗")
@@ -287,7 +303,7 @@ async def test_what_the_studio_refuses_is_told_at_its_field_and_at_the_foot_when
     async with dashboard.run_test(size=NARROW) as pilot:
         await here(pilot, "adapter-run")
         dashboard.show_form("AddConfig", {"type": "lora_config", "config": '{"r": 8}'})
-        await here(pilot, "ctrl+s send")
+        await here(pilot, "^s send")
         studio.refusal = [
             Breach(rule="CF-102", field="config", message="r is too small"),
             Breach(rule="MS-107", field="", message="the studio takes nothing just now"),
@@ -303,7 +319,7 @@ async def test_a_dashboard_that_only_looks_sends_no_form() -> None:
     async with dashboard.run_test(size=NARROW) as pilot:
         await here(pilot, "adapter-run")
         dashboard.show_form("AddConfig", {"type": "lora_config", "config": '{"r": 8}'})
-        await here(pilot, "ctrl+s send")
+        await here(pilot, "^s send")
         await pilot.press("ctrl+s")
         await here(pilot, "--readonly")
         assert not sent(studio, "AddConfig")

@@ -23,7 +23,7 @@ from tui.grouping import ADDED_BY
 from tui.screens.formkeys import FormKeys
 from tui.view import words
 from tui.view.navigation import WIDE
-from tui.view.opened import open_made
+from tui.view.opened import made_id, open_made
 from tui.widgets.banner import Banner
 from tui.widgets.beside import Beside, drawn
 from tui.widgets.fieldset import Fieldset
@@ -58,8 +58,8 @@ class FormScreen(FormKeys):
 
     def keys_line(self) -> str:
         """The line of keys: at most 78 characters."""
-        plan = f"ctrl+p {self.beside.called}" if self.beside is not None else ""
-        return "  ".join(filter(None, ["ctrl+s send", "tab next", plan, "ctrl+o as code", "esc leave", "F1 all keys"]))
+        plan = f"^p {self.beside.called}" if self.beside is not None else ""
+        return "  ".join(filter(None, ["^s send", "tab next", plan, "^o as code", "esc leave", "F1 all keys"]))
 
     def compose(self) -> ComposeResult:
         """The fields, what would come of them beside or in a line, and the hint of the field that has the focus."""
@@ -193,7 +193,10 @@ class FormScreen(FormKeys):
         if message.input is self.focused:
             more = " …" if len(message.paths) > SHOWN else ""
             names = "  ".join(plain(each, limit=60) for each in message.paths[:SHOWN])
-            self.hint(f"tab completes: {names}{more}" if names else "nothing in the project begins like this")
+            missing = (
+                "nothing below it" if message.input.value.endswith("/") else "nothing in the project begins like this"
+            )
+            self.hint(f"tab completes: {names}{more}" if names else missing)
 
     def on_beside_changed(self, message: Beside.Changed) -> None:
         """In a line what a narrow screen has no room for."""
@@ -269,6 +272,9 @@ class FormScreen(FormKeys):
     def _done(self, answer: Any) -> None:
         notes = "; ".join(breach.message for breach in answer.breaches)
         self.app.pop_screen()
+        below = self.app.screen
+        if isinstance(below, FormKeys) and below.adding:
+            below.added(made_id(answer.value))
         self.dashboard.say(words.made(self.message, answer.value.model_dump(mode="json"), notes))
         open_made(self.dashboard, self.message, answer.value, self.key)
 

@@ -39,6 +39,16 @@ class FormKeys(StudioScreen):
     message: str
     fields: Fieldset
     beside: Beside | None
+    adding = ""  # the field that is to choose what the form above this one adds
+
+    def added(self, id: str) -> None:
+        """The form above has added this: it is chosen."""
+        box = self.fields.boxes.get(self.adding)
+        self.adding = ""
+        if box is not None and box.field.kind == "reference":
+            self.fields.fill({box.field.key: id}, by_hand=True)
+        elif box is not None and box.field.kind == "several":
+            self.fields.fill({box.field.key: f"{box.value} {id}".strip()}, by_hand=True)
 
     def hint(self, text: str) -> None:
         """Show what helps just now."""
@@ -77,6 +87,7 @@ class FormKeys(StudioScreen):
         box = self.fields.current
         if box is not None and box.field.name in ADDED_BY:
             message, values = ADDED_BY[box.field.name]
+            self.adding = box.field.key
             self.dashboard.show_form(message, {**values, **self.handed_on(box.field.name)})
 
     def handed_on(self, field: str) -> dict[str, Any]:

@@ -44,8 +44,18 @@ class PickerScreen(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """On what is chosen now."""
+        line = self.query_one(Input)
+        line.value = self.text
+        line.cursor_position = len(self.text)
         self.query_one(OptionList).can_focus = False
         self._show()
+
+    def typed(self, character: str) -> None:
+        """A letter that came before this screen took the keys."""
+        self.text += character
+        for line in self.query(Input):
+            line.value = self.text
+            line.cursor_position = len(self.text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Typed."""

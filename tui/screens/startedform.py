@@ -32,8 +32,8 @@ class StartedFormScreen(FormScreen):
     def keys_line(self) -> str:
         """The line of keys: at most 78 characters."""
         short = starting.SHORT[self.message]
-        plan = f"ctrl+p {self.beside.called}" if self.beside is not None else ""
-        return "  ".join(filter(None, ["ctrl+s send", short, plan, "ctrl+o code", "esc leave", "F1 keys"]))
+        plan = f"^p {self.beside.called}" if self.beside is not None else ""
+        return "  ".join(filter(None, ["^s send", "tab next", short, plan, "^o as code", "esc leave", "F1 keys"]))
 
     def action_start(self) -> None:
         """ctrl+g."""

@@ -20,3 +20,8 @@ def open_made(dashboard: Dashboard, message: str, value: Any, key: str | None) -
         dashboard.show_export(value.export_job.id)
     elif message == "StartEndpoint":
         dashboard.show_endpoint(value.endpoint.id, key)
+
+
+def made_id(value: Any) -> str:
+    """The id of the resource that a reply tells of."""
+    return next((each.id for _, each in value if hasattr(each, "id")), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from textual.binding import Binding, BindingType
@@ -15,6 +15,9 @@ from textual.widget import Widget
 
 from core.text import plain
 from tui.view.fit import cut
+
+if TYPE_CHECKING:
+    from tui.screens.picker import PickerScreen
 
 Option = tuple[str, str]  # what is shown, the value
 ARROW = "▾"
@@ -49,6 +52,7 @@ class Choice(Widget, can_focus=True):
         self.prompt = prompt
         self.few = few  # an enumeration: the arrows go through it, and one is always chosen if one was at first
         self.set_reactive(Choice.value, value)
+        self.picker: PickerScreen | None = None
         self.clearable = not few or value is None
 
     def render(self) -> Content:
@@ -83,6 +87,9 @@ class Choice(Widget, can_focus=True):
             return
         event.stop()
         event.prevent_default()
+        if self.picker is not None:  # typed before the list that is opening takes the keys
+            self.picker.typed(event.character)
+            return
         begun = [value for _, value in self.options if value.lower().startswith(event.character.lower())]
         if self.few and len(begun) == 1:
             self.value = begun[0]
@@ -105,13 +112,17 @@ class Choice(Widget, can_focus=True):
         """Enter: the list."""
         from tui.screens.picker import NOTHING, PickerScreen
 
+        if self.picker is not None:
+            return
         if not self.options:
             self.app.bell()
             return
         nothing = [("none of them", NOTHING)] if self.clearable else []
 
         def chosen(value: str | None) -> None:
+            self.picker = None
             if value is not None:
                 self.value = None if value == NOTHING else value
 
-        self.app.push_screen(PickerScreen([*nothing, *self.options], self.value or NOTHING, text), chosen)
+        self.picker = PickerScreen([*nothing, *self.options], self.value or NOTHING, text)
+        self.app.push_screen(self.picker, chosen)

@@ -136,9 +136,8 @@ class FieldBox(Vertical):
         """Show what is wrong with it."""
         if self.breach is None and texts:
             self.breach = Static("", classes="breach", id=f"breach-{self.field.id}", markup=False)
-            above = (
-                self.input if self.field.kind == "long" else None
-            )  # below a text that fills the screen nobody sees it
+            # Below a text that fills the screen nobody would see it.
+            above = self.input if self.field.kind == "long" else None
             (self if above is None else self.query_one(".line")).mount(self.breach, before=above)
         if self.breach is not None:
             self.breach.display = bool(texts)

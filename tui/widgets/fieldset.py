@@ -106,7 +106,8 @@ class Fieldset(VerticalScroll):
 
     def offer(self, field: Field, options: list[Option]) -> None:
         """Let a field choose from these; where there is but one, it is that one."""
-        self.boxes[field.key].offer(options, self.given.get(field.key))
+        box = self.boxes[field.key]
+        box.offer(options, box.value if field.key in self.touched else self.given.get(field.key))
         alone = len(options) == 1 and field.kind == "reference" and not self.boxes[field.key].value
         if alone and field.name not in {*CONFIG_KINDS, *LEFT_OUT}:
             self.begin(field.key, options[0][1])
