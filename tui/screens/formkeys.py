@@ -34,7 +34,6 @@ class FormKeys(StudioScreen):
         Binding("ctrl+p", "beside", "what would come of it, and back", show=False, priority=True),
         Binding("ctrl+o", "code", "the same as CLI, Python, JSON", show=False, priority=True),
         Binding("ctrl+r", "draft", "bring back what was typed before", show=False, priority=True),
-        Binding("f1", "app.help", "keys", show=False, priority=True),
     ]
     message: str
     fields: Fieldset
