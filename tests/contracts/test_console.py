@@ -17,7 +17,7 @@ from tui.cli.fields import as_text
 from tui.cli.main import parser
 
 # What a dashboard never runs: its own beginning, the processes behind it, and the door itself.
-APART = {"main.py", "supervisor.py", "demo.py", "console.py", "home.py", "procfile.py"}
+APART = {"main.py", "supervisor.py", "web.py", "demo.py", "console.py", "home.py", "procfile.py"}
 FILES = sorted(path for path in Path(cli.__file__).parent.glob("*.py") if path.name not in APART)
 
 
