@@ -275,6 +275,8 @@ class Commanding:
             return 2
         words = words[1:] if words[:1] == ["fts"] else words
         known = commands(self.parser())
+        if len(words) > 1 and words[0] not in known and words[0].removesuffix("s") in known:
+            words[0] = words[0].removesuffix("s")  # a page's name: `:jobs list`
         if words and not words[0].startswith("-") and words[0] not in known:
             places = [*known, *(page.name for page in PAGES)]
             console.warn(f"there is no :{plain(words[0], limit=40)}{near(words[0], places)}; tab lists what there is")

@@ -331,3 +331,19 @@ async def test_a_candidate_is_taken_by_a_click() -> None:
         await until(pilot, lambda: "pause" in shown(app))
         await pilot.click("#candidates", offset=(5, 0))
         await until(pilot, lambda: line.value == "job pause " and app.focused is line)
+
+
+async def test_what_is_typed_faster_than_the_parser_is_made_is_obeyed_in_its_order() -> None:
+    async with board(filled()).run_test(size=(80, 24)) as pilot:
+        app = await ready(pilot)
+        line = app.screen.query_one(PromptLine)
+        line.open(":")
+        line.value = "dataset li"
+        line.action_complete(1)  # before anything is drawn
+        line.value = "dataset li -o json"
+        line.post_message(line.Submitted(line, line.value))
+        await until(pilot, lambda: isinstance(app.screen, OutputScreen) and "project_csv" in shown(app))
+        assert ":dataset list -o json" in shown(app)
+        await pilot.press("escape")
+        await typed(pilot, "datasets list -o yaml")
+        await until(pilot, lambda: isinstance(app.screen, OutputScreen) and "type: project_csv" in shown(app))

@@ -63,6 +63,7 @@ class PromptLine(Input):
         self.begun = ""  # how the lines that are remembered begin
         self.back = 0  # how many lines one went back
         self.waiting = 0  # a tab that came before what it takes
+        self.tabbed = ""  # what it was to complete
         self.entered = False  # and enter behind it
 
     def open(self, mode: str, text: str = "", wanted: str = WANTED, wrong: str = "") -> None:
@@ -122,7 +123,7 @@ class PromptLine(Input):
     def action_complete(self, by: int) -> None:
         """Tab takes what may come next, one after another."""
         if self.mode == ":" and (self.helper is None or self.helper.completer is None):
-            self.waiting = by  # the parser is being made
+            self.waiting, self.tabbed = by, self.value  # the parser is being made
         elif self.mode == ":" and self.helper is not None:
             self.put(self.helper.step(by))
             if len(self.helper.found) == 1:
@@ -153,9 +154,17 @@ class PromptLine(Input):
     def fresh(self) -> None:
         """More is known of what may come next."""
         if self.waiting and self.helper is not None and self.helper.completer is not None:
-            by, self.waiting = self.waiting, 0
-            self.action_complete(by)
-            if self.entered:
-                self._close(self.value)
+            self._catch_up(self.helper)
         elif self.helper is not None and (ghost := self.helper.ghost(self.value)) is not None:
             self.post_message(SuggestionReady(self.value, ghost))
+
+    def _catch_up(self, helper: CommandHelp) -> None:
+        """Complete what stood there when tab was pressed; what was typed behind it stays, and enter comes after."""
+        by, self.waiting = self.waiting, 0
+        behind = self.value.removeprefix(self.tabbed)
+        helper.look(self.tabbed)
+        self.put(helper.step(by).rstrip(" ") + behind if behind else helper.step(by))
+        if self.entered:
+            self._close(self.value)
+        elif behind or len(helper.found) == 1:
+            helper.look(self.value)
