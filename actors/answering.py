@@ -22,10 +22,11 @@ from actors.looking import is_text
 from actors.world import RealWorld
 from core.errors import Expired, Internal, Refused, StudioError, Unavailable
 from core.messages import Command, Message, Query, parse
-from core.messages.base import AsOf
+from core.messages.base import AsOf, find
 from core.messages.common import LONGEST_NAME
 from core.rules import ALL, CHEAP, SLOW, Breach, check, refusing, rules_of
 from core.store import inbox
+from core.store.sent import Line, Sent
 from core.store.session import Unit, as_of
 
 log = logging.getLogger("fts.actors")
@@ -35,17 +36,21 @@ NO_ROOM = ("disk is full", "no space left")  # SQLite, PostgreSQL
 NOT_OF_THE_REQUEST = (Unavailable, Internal, Expired)  # what a key's reply may never be
 
 
-def answer(desk: Desk, name: str, payload: object, key: str | None = None) -> dict[str, Any]:
-    """Do the message `name` and return its reply as JSON-ready data; never raises for what a sender can cause."""
+def answer(desk: Desk, name: str, payload: object, key: str | None = None, sent: Sent | None = None) -> dict[str, Any]:
+    """Do the message `name` and return its reply as JSON-ready data; never raises for what a sender can cause.
+
+    Commands that come with a key are noted in the log of messages, with what is known of who `sent` them.
+    """
+    line = _line(desk, name, payload, key, sent)
     try:
         message = parse(name, payload)
         _check_key(key)
-        return _query(desk, message) if isinstance(message, Query) else _command(desk, message, payload, key)
+        return _query(desk, message) if isinstance(message, Query) else _command(desk, message, line)
     except StudioError as error:
-        return failure(error)
+        return _noted(desk, line, failure(error))
     except DataError:
         text = "a value is larger than the database can hold"
-        return failure(Refused.because([Breach(rule="MS-106", field="", message=text)]))
+        return _noted(desk, line, failure(Refused.because([Breach(rule="MS-106", field="", message=text)])))
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         log.exception("the store can't be used for %s", name)
         why = (
@@ -56,7 +61,31 @@ def answer(desk: Desk, name: str, payload: object, key: str | None = None) -> di
         return failure(Unavailable(f"the store {why}; {_told(desk)}"))
     except Exception:
         log.exception("%s failed", name)
-        return failure(Internal(f"{name} failed inside the studio; {_told(desk)}"))
+        return _noted(desk, line, failure(Internal(f"{name} failed inside the studio; {_told(desk)}")))
+
+
+def _line(desk: Desk, name: str, payload: object, key: str | None, sent: Sent | None) -> Line | None:
+    """What is noted of the message: of commands that have a key."""
+    kind = find(name)
+    if key is None or kind is None or not issubclass(kind, Command):
+        return None
+    return Line(name, kind.QUEUE, key, payload, sent or Sent(), desk.secrets)
+
+
+def _noted(desk: Desk, line: Line | None, reply: dict[str, Any]) -> dict[str, Any]:
+    """The reply, noted where no transaction of the message's own did: the log is for people, it keeps no answer back."""
+    if line is not None:
+        note_alone(desk, line, reply)
+    return reply
+
+
+def note_alone(desk: Desk, line: Line, reply: dict[str, Any]) -> None:
+    """Note in a transaction of its own how a message was answered, if that can be done."""
+    try:
+        with desk.store.write() as unit:
+            line.note(unit.session, reply)
+    except Exception as error:  # whatever a sender put in, and whatever the store has
+        log.warning("the log of messages lacks a %s: %s", line.name, error)
 
 
 def _check_key(key: str | None) -> None:
@@ -106,27 +135,35 @@ def _query(desk: Desk, message: Query[Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Letter:
-    """A request that changes something. Without a key (what runners say again and again) nothing is remembered."""
+    """A request that changes something. Without a line (what runners say again and again) nothing is remembered."""
 
     message: Message[Any]
-    key: str | None
+    line: Line | None
     hash: str
 
     def answered(self, session: Session) -> dict[str, Any] | None:
         """What was replied to its key before."""
-        return None if self.key is None else inbox.remembered(session, self.key, type(self.message).__name__, self.hash)
+        if self.line is None:
+            return None
+        return inbox.remembered(session, self.line.key, type(self.message).__name__, self.hash)
 
     def remember(self, unit: Unit, reply: dict[str, Any]) -> None:
         """Keep the reply, when it has a key, without the secrets in it: who asks again is not told them again."""
-        if self.key is not None:
+        if self.line is not None:
             once: frozenset[str] = getattr(self.message.REPLY, "ONCE", frozenset())
             value = {name: each for name, each in (reply.get("value") or {}).items() if name not in once}
             kept = {**reply, "value": value} if reply.get("value") and once else reply
-            inbox.remember(unit, self.key, type(self.message).__name__, self.hash, kept)
+            inbox.remember(unit, self.line.key, type(self.message).__name__, self.hash, kept)
+            self.line.note(unit.session, reply, unit.events)
+
+    def again(self, unit: Unit, reply: dict[str, Any]) -> None:
+        """Its key came once more, and was answered as before."""
+        if self.line is not None:
+            self.line.again(unit.session, reply)
 
 
-def _command(desk: Desk, message: Message[Any], payload: object, key: str | None) -> dict[str, Any]:
-    letter = Letter(message, key if isinstance(message, Command) else None, inbox.payload_hash(payload))
+def _command(desk: Desk, message: Message[Any], line: Line | None) -> dict[str, Any]:
+    letter = Letter(message, line, inbox.payload_hash(line.payload) if line is not None else "")
     slow = any(rule.need in SLOW for rule in rules_of(type(message)))
     reply = _before(desk, letter) if slow else None
     if reply is None:
@@ -142,7 +179,11 @@ def _command(desk: Desk, message: Message[Any], payload: object, key: str | None
 def _before(desk: Desk, letter: Letter) -> dict[str, Any] | None:
     """The reply to a second delivery, before anything slow is looked at again."""
     with desk.store.read() as session:
-        return letter.answered(session)
+        reply = letter.answered(session)
+    if reply is not None:
+        with desk.store.write() as unit:
+            letter.again(unit, reply)
+    return reply
 
 
 def _in_turn(desk: Desk, letter: Letter, world: RealWorld, early: list[Breach]) -> dict[str, Any]:
@@ -164,6 +205,8 @@ def _unit(desk: Desk, letter: Letter, world: RealWorld, early: list[Breach]) -> 
         reply = before or _effect(desk, letter.message, unit, world.within(unit.session), early)
         if before is None:
             letter.remember(unit, reply)
+        else:
+            letter.again(unit, before)
     if before is not None:
         desk.publish()  # whoever did it may have died before this
     elif reply["ok"]:

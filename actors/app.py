@@ -22,6 +22,7 @@ from actors import delivering, handlers
 from actors.answering import answer, failure
 from actors.defaults import settle
 from actors.desk import Desk
+from actors.letters import Listener
 from actors.ticking import tick
 from core.errors import Refused
 from core.messages import REGISTRY
@@ -30,6 +31,7 @@ from core.queue.connect import connect, safe_url
 from core.queue.guard import Guard
 from core.rules import Breach
 from core.settings import Settings, settings
+from core.store.sent import Sent
 from core.store.session import Store
 from core.store.upgrade import upgrade
 
@@ -52,7 +54,7 @@ def open_desk(using: Settings) -> Desk:
 def make_broker(desk: Desk) -> StudioBroker:
     """A broker that has an actor for every message that has a handler."""
     using = desk.settings
-    broker = StudioBroker(using.redis_url, using.namespace, [CurrentMessage(), Guard()])
+    broker = StudioBroker(using.redis_url, using.namespace, [CurrentMessage(), Guard()], Listener(desk))
     known = handlers.load()
     for name, message in REGISTRY.items():
         if name in known:
@@ -67,7 +69,8 @@ def _actor(desk: Desk, name: str) -> Callable[..., dict[str, Any]]:
         if args or kwargs.keys() - {"payload"}:
             text = 'a message has one argument: kwargs {"payload": {the message\'s fields}}'
             return failure(Refused.because([Breach(rule="MS-101", field="", message=text)]))
-        return answer(desk, name, kwargs.get("payload"), str(key))
+        sent = Sent.of(message.options, message.message_timestamp)
+        return answer(desk, name, kwargs.get("payload"), str(key), sent)
 
     return act
 

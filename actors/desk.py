@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import redis
@@ -28,6 +28,11 @@ class Desk:
     store: Store
     redis: redis.Redis
     away: Callable[[str], None] = field(default=lambda text: None)  # told when a best-effort step failed
+
+    @cached_property
+    def secrets(self) -> list[str]:
+        """What no log may hold, by value."""
+        return self.settings.secrets
 
     def publish(self) -> None:
         """Bring the stream up to the log; what can't be done now is done within a second by the tick."""

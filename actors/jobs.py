@@ -76,6 +76,8 @@ def move(unit: Unit, job: Job, to: JobStatus, message: str = "", *, event: str |
         job.finished_at = unit.now
         _end_children(unit, job, to)
         notifying.note(unit, job)
+    if to is S.queued:
+        data.setdefault("priority", job.priority)
     level = "error" if to is S.failed else "info"
     text = message or f"{job.name}: {to.value.replace('_', ' ')}"
     unit.emit(
@@ -229,10 +231,9 @@ def submit(desk: Desk, unit: Unit, job: Job) -> None:
     job.status, job.queued_at, job.created_at = S.queued.value, unit.now, unit.now
     unit.session.add(job)
     unit.session.flush()
-    text = f"{job.name} is queued"
-    unit.emit(
-        "JobQueued", "jobs", job.id, text, status=S.queued.value, attempt=0, kind=job.kind, name=job.name, reason="new"
-    )
+    text, told = f"{job.name} is queued", {"kind": job.kind, "name": job.name, "reason": "new"}
+    priority = job.priority or 0
+    unit.emit("JobQueued", "jobs", job.id, text, status=S.queued.value, attempt=0, priority=priority, **told)
     wake_runners(desk, unit, job)
 
 

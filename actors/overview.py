@@ -22,7 +22,7 @@ from core.failing import title
 from core.messages.common import COUNTED
 from core.messages.overview import Concern, GetOverview, JobNow, JobsCounted, OverviewReply
 from core.messages.runners import RunnerMetadata
-from core.queue import broker
+from core.queue import broker, dead
 from core.store.eventlog import last_events
 from core.store.tables import (
     Adapter,
@@ -237,9 +237,7 @@ def _of_letters(letters: int | None) -> list[Concern]:
 def _queue(desk: Desk) -> tuple[int | None, dict[str, int]]:
     """Dead letters and what waits, as far as the queue tells it now."""
     try:
-        return broker.dead_count(desk.redis, desk.settings.namespace), broker.depths(
-            desk.redis, desk.settings.namespace
-        )
+        return dead.count(desk.redis, desk.settings.namespace), broker.depths(desk.redis, desk.settings.namespace)
     except redis.RedisError as error:
         desk.away(f"the queue's lengths are not known: {error}")
         return None, {}

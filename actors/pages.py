@@ -150,7 +150,7 @@ class _Way:
             return self.at(text, "after", behind=behind)
         place = read(text, self.order, self.keys, len(self.parts))
         if place is None:
-            raise _nowhere("after", "it is no place of this list in this order: begin without `after`")
+            raise nowhere("after", "it is no place of this list in this order: begin without `after`")
         return place
 
     def at(self, id: str, field: str, *, behind: bool) -> Place:
@@ -158,7 +158,7 @@ class _Way:
         query = _only(self.shelf.query.where(self.shelf.id == id), self.part, *(key.column for key in self.keys))
         row = self.session.execute(query).one_or_none()
         if row is None:
-            raise _nowhere(field, f"there is no {self.shelf.what} with id {id!r} to go on from")
+            raise nowhere(field, f"there is no {self.shelf.what} with id {id!r} to go on from")
         return Place(self.order, row[0], tuple(row[1:]), behind)
 
 
@@ -196,7 +196,7 @@ def _holding(query: Select[Any], text: str | None, columns: Sequence[Any]) -> Se
     return query.where(*(whole.icontains(word, autoescape=True) for word in (text or "").split()))
 
 
-def _nowhere(field: str, text: str) -> Refused:
+def nowhere(field: str, text: str) -> Refused:
     """The refusal of a page that was to begin where nothing is."""
     return Refused.because([Breach(rule="MS-105", field=field, message=text)])
 

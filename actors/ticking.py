@@ -15,7 +15,7 @@ from actors.losing import runner_lost
 from actors.making_room import make_room
 from core.failing import TAIL
 from core.store.session import Unit
-from core.store.tables import EventRow, Inbox, Job, JobMember, Meta, Metric, Runner
+from core.store.tables import EventRow, Inbox, Job, JobMember, MessageRow, Meta, Metric, Runner
 
 BATCH = 5_000  # rows that retention deletes in one transaction
 RETAIN_EVERY = 60.0  # seconds
@@ -103,10 +103,8 @@ def retain(desk: Desk, now: float) -> None:
     """Forget what the settings say may be forgotten, in small transactions."""
     settings = desk.settings
     with desk.store.write() as unit:
-        newest = unit.session.scalar(select(func.max(EventRow.id))) or 0
-        bound = newest - settings.keep_events
-        oldest = unit.session.scalar(select(func.min(EventRow.id))) or 0
-        unit.session.execute(delete(EventRow).where(EventRow.id <= min(bound, oldest + BATCH)))
+        _keep(unit, EventRow, settings.keep_events)
+        _keep(unit, MessageRow, settings.keep_messages)
         stale = select(Inbox.key).where(Inbox.at < now - settings.keep_inbox_hours * 3600).limit(BATCH)
         unit.session.execute(delete(Inbox).where(Inbox.key.in_(stale)))
         old = select(Job.id).where(Job.finished_at < now - settings.keep_metrics_days * 86_400)
@@ -117,3 +115,9 @@ def retain(desk: Desk, now: float) -> None:
     notifying.forget(desk, now)
     keeping.sweep(desk, now)
     freeing.sweep(desk)
+
+
+def _keep(unit: Unit, table: type[EventRow | MessageRow], number: int) -> None:
+    """Forget all but the newest rows of a log, not too many at once."""
+    newest, oldest = (unit.session.scalar(select(each)) or 0 for each in (func.max(table.id), func.min(table.id)))
+    unit.session.execute(delete(table).where(table.id <= min(newest - number, oldest + BATCH)))

@@ -5,8 +5,9 @@
         for event in studio.follow():
             print(event.message)
 
-A client finds the studio of FTS_HOME (or FTS_REDIS_URL). Every error is a ValueError (core/errors.py). A call whose
-reply was lost on the way is sent again with the same key, so that it is never done twice.
+A client finds the studio of FTS_HOME (or FTS_REDIS_URL). `program` is what the log of messages says that a command was
+sent with. Every error is a ValueError (core/errors.py). A call whose reply was lost on the way is sent again with the same
+key, so that it is never done twice.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
+from core import sender
 from core.errors import BY_CODE, Unavailable
 from core.messages.base import AsOf, Command, Message, Reply
 from core.queue import wire
@@ -52,9 +54,10 @@ class Answer(Generic[R]):
 class _Studio:
     """What the clients share."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, program: str = "python") -> None:
         self.settings = settings or read()
         self.url, self.ns = self.settings.redis_url, self.settings.namespace
+        self.sender = sender.options(program)
         self.reached = False
 
     def _sends(self, message: Message[Any], key: str | None, timeout: float | None) -> _Sends:
@@ -95,10 +98,9 @@ class _Sends:
 
     def next(self) -> wire.WireMessage:
         """The message as it is sent now. What its sender will have given up on is not run later."""
-        kind = type(self.message)
-        return wire.new_message(
-            kind.__name__, kind.QUEUE, self.payload, key=self.key, expires_at=time.time() + self.left
-        )
+        kind, until = type(self.message), time.time() + self.left
+        told = self.studio.sender if self.key else {}  # what only asks is in no log
+        return wire.new_message(kind.__name__, kind.QUEUE, self.payload, key=self.key, expires_at=until, sender=told)
 
     def failed(self, error: Exception) -> None:
         """Raise Unavailable when it is no use to try again."""
@@ -138,8 +140,8 @@ class _Sends:
 class StudioClient(_Studio):
     """A client for threads: safe to share, one connection a call under way."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings | None = None, program: str = "python") -> None:
+        super().__init__(settings, program)
         self.redis = connect(self.url)
 
     def __enter__(self) -> StudioClient:
@@ -173,7 +175,8 @@ class StudioClient(_Studio):
         key, kind = key or str(uuid4()), type(message)
         payload = message.model_dump(mode="json", exclude_unset=True)
         try:
-            wire.enqueue(self.redis, self.ns, wire.new_message(kind.__name__, kind.QUEUE, payload, key=key))
+            sent = wire.new_message(kind.__name__, kind.QUEUE, payload, key=key, sender=self.sender)
+            wire.enqueue(self.redis, self.ns, sent)
         except away() as error:
             raise self._away(error) from None
         except refused() as error:
@@ -245,8 +248,8 @@ class StudioClient(_Studio):
 class AsyncStudioClient(_Studio):
     """The asyncio twin: `await studio.call(...)`, `async for event in studio.follow()`."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings | None = None, program: str = "python") -> None:
+        super().__init__(settings, program)
         self.redis = connect_async(self.url)
 
     async def __aenter__(self) -> AsyncStudioClient:

@@ -45,6 +45,7 @@ KINDS = (
     "runners",
     "database",
     "notifications",
+    "letters",
 )
 # Every type of the log, with what its data holds. JobX events carry {"status", "attempt"}; the status is the one it led to.
 EVENT_TYPES: dict[str, str] = {
@@ -54,7 +55,7 @@ EVENT_TYPES: dict[str, str] = {
     "DefaultNoted": "a project default was taken without asking the Hub, or left out; data: {name}",
     "DatabaseImported": "a file was imported; data: {inserted, mended, skipped, failed}",
     "JobImported": "a job came with an import; data: {status, attempt, kind, name}",
-    "JobQueued": "a job was accepted, or goes back to the queue; data: {status, attempt, kind, name, reason}",
+    "JobQueued": "a job was accepted, or goes back to the queue; data: {status, attempt, kind, name, reason, priority}",
     "JobAssigned": "a runner got the job under a lease, or several did; data: {status, attempt, runner_id, runners}",
     "JobStarted": "the child runs; data: {status, attempt, runner_id}",
     "JobResumed": "the attempt goes on from a checkpoint; later metrics of earlier attempts are cut; data: {attempt, from_step, path}",
@@ -90,6 +91,9 @@ EVENT_TYPES: dict[str, str] = {
     "RunnerLost": "a runner has said nothing for a lease; data: {host}",
     "RunnerBack": "a lost runner reports again; data: {host}",
     "RunnerDraining": "a runner gives its jobs back and takes no more; data: {host, draining}",
+    "MessageBuried": "a message could not be run and is among the dead letters; data: {queue, reason}",
+    "LetterRequeued": "a dead letter was sent again; data: {name, key}",
+    "LettersDropped": "dead letters were dropped; data: {number}",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -110,6 +110,9 @@ class Settings(BaseSettings):
         description="How long nobody may have asked a comparison before it ends for a job that needs its room.",
     )
     keep_events: int = Field(100_000, description="Newest events kept in the log.")
+    keep_messages: int = Field(
+        100_000, ge=0, description="Newest lines kept in the log of messages: what was sent, and how it was answered."
+    )
     keep_inbox_hours: float = Field(72, description="How long a command's key and reply are remembered.")
     keep_metrics_days: float = Field(365, description="How long the metrics of finished jobs are kept.")
     keep_checkpoints: int = Field(
@@ -216,6 +219,13 @@ class Settings(BaseSettings):
         from core.queue.embedded import url  # late: most readers of settings never need it
 
         return url(self.root)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What is secret here, by value: it is kept out of logs wherever it stands."""
+        given = {name: each.get_secret_value() for name, each in self if isinstance(each, SecretStr)}
+        urls = [given.pop(name) for name in ("external_redis_url", "database_url") if name in given]
+        return [each for each in (*given.values(), *(unquote(urlsplit(url).password or "") for url in urls)) if each]
 
     @property
     def store_url(self) -> str:

@@ -18,6 +18,7 @@ from uuid import uuid4
 import redis
 from pydantic import ValidationError
 
+from core import sender
 from core.errors import BY_CODE, StudioError, Unavailable
 from core.messages.base import Message, Reply
 from core.messages.runners import RegisteredReply, RegisterRunner, ReportProgress, ReportReply
@@ -143,9 +144,8 @@ class Link:
     def _ask(self, message: Message[Any], kind: type[BaseModel], key: str | None = None) -> Any:
         """Send and wait; raise Unavailable without an answer, or the answer's error."""
         payload = message.model_dump(mode="json", exclude_unset=True)
-        wire = new_message(
-            type(message).__name__, message.QUEUE, payload, key=key, expires_at=time.time() + REPLY_SECONDS
-        )
+        until, told = time.time() + REPLY_SECONDS, sender.options("runner") if key else {}
+        wire = new_message(type(message).__name__, message.QUEUE, payload, key=key, expires_at=until, sender=told)
         try:
             found = ask(self._client, self._ns, wire, REPLY_SECONDS)
         except (redis.RedisError, OSError) as error:

@@ -192,7 +192,8 @@ def command_line(name: str, made: dict[str, Any]) -> str:
         return f"fts send {name} --json {shlex.quote(json.dumps(made, ensure_ascii=False))}"
     words = [f"fts {verb.noun} {verb.verb}"]
     for field, value in _flat(made):
-        words += [_word(value)] if field == verb.positional else _options(field, value)
+        many = value if isinstance(value, list) else [value]
+        words += map(_word, many) if field == verb.positional else _options(field, value)
     return " ".join(words)
 
 

@@ -35,7 +35,7 @@ def connect() -> Client:
     """The client of the studio of FTS_HOME or FTS_REDIS_URL."""
     from core.client import StudioClient
 
-    return StudioClient()
+    return StudioClient(program="dashboard")
 
 
 class Studio:

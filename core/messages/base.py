@@ -91,6 +91,7 @@ DOMAINS = (
     "events",
     "jobs",
     "job_verbs",
+    "letters",
     "models",
     "notifications",
     "planning",
@@ -101,6 +102,8 @@ DOMAINS = (
     "results",
     "runners",
     "browsing",
+    "sent",
+    "then",
 )
 
 

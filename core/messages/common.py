@@ -24,6 +24,10 @@ Limit = Annotated[int, Field(ge=1, le=1000, description="At most this many rows.
 NameContains = Annotated[
     str | None, Field(description="Only those whose name contains this text, in upper or lower case.")
 ]
+Moment = Annotated[
+    float | None,
+    Field(ge=0, le=32_503_680_000, json_schema_extra={"x-moment": True}),  # unix seconds, up to the year 3000
+]
 COUNTED = 10_000  # rows that a list counts; one more is told when there are more
 R = TypeVar("R", bound=BaseModel)
 
@@ -154,7 +158,8 @@ def exists(world: World, table: str, id: str | None, what: str) -> Iterator[str]
 def of_model(world: World, adapter: Row | None, base_model_id: str | None) -> Iterator[str]:
     """Complain when an adapter's row belongs to another base model; both are told by their names, as people know them."""
     if adapter is not None and base_model_id and adapter["model_id"] != base_model_id:
-        its, asked = ((world.get("models", id) or {"name": id})["name"] for id in (adapter["model_id"], base_model_id))
+        ids = (adapter["model_id"], base_model_id)  # an imported adapter may have none
+        its, asked = (((id and world.get("models", id)) or {"name": id})["name"] for id in ids)
         yield f"adapter {adapter['name']!r} belongs to model {its!r}, not {asked!r}"
 
 

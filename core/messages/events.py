@@ -9,7 +9,7 @@ from pydantic import Field
 
 from core.events import EVENT_TYPES, KINDS, LEVELS, Event
 from core.messages.base import Query, Value
-from core.messages.common import known
+from core.messages.common import LARGEST_COUNT, Moment, known
 from core.rules import Breach, World, rule
 
 
@@ -19,6 +19,7 @@ class EventsReply(Value):
     events: list[Event]
     oldest: int = 0
     has_more: bool = False
+    has_before: bool = Field(False, description="With `last`: there are earlier ones; `before` the first of these.")
 
 
 class ListEvents(Query[EventsReply]):
@@ -27,6 +28,14 @@ class ListEvents(Query[EventsReply]):
     after: int = Field(0, ge=0, description="The id of the event after which the page begins.")
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
     last: bool = Field(False, description="The newest events instead of the oldest, still in order.")
+    before: int | None = Field(
+        None, ge=0, le=LARGEST_COUNT, description="With `last`: the newest events before this one, to page backwards."
+    )
+    since: Moment = Field(None, description="Only what happened then or later; unix seconds.")
+    until: Moment = Field(None, description="Only what happened before; unix seconds.")
+    contains: str | None = Field(
+        None, max_length=1000, description="Only events whose message, type or ids hold each word of this text."
+    )
     plans: bool = Field(True, description="Also events about plans, which are jobs of seconds that nobody keeps.")
     type: str | None = Field(None, description="Only events of this type.", json_schema_extra=known(EVENT_TYPES))
     level: str | None = Field(None, description="Only events of this level.", json_schema_extra=known(LEVELS))

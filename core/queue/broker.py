@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from dramatiq.brokers.redis import RedisBroker
@@ -16,29 +16,41 @@ from dramatiq.middleware import Middleware
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
+from core.queue import dead
 from core.queue.connect import connect
 from core.queue.consumer import Shelf, StudioConsumer
 
 HEARTBEAT_TIMEOUT = 10_000  # milliseconds
 REPLY_TTL = 600_000  # milliseconds
 QUEUES = ("commands", "runners", "slow")
-DEAD_LETTERS = 10_000  # newest dead letters kept
 
-# Only what is still ours is buried: a worker that was paused may have lost its message to another one.
-_BURY = """
-if redis.call('srem', KEYS[1], ARGV[1]) == 0 then return end
-local raw = redis.call('hget', KEYS[2], ARGV[1]) or ''
-redis.call('hdel', KEYS[2], ARGV[1])
-redis.call('del', KEYS[3])
-redis.call('xadd', KEYS[4], 'MAXLEN', '~', ARGV[2], '*', 'queue', ARGV[3], 'reason', ARGV[4], 'raw', raw)
-"""
+
+class Ear(Protocol):
+    """Who is told of messages that no handler saw; it raises nothing."""
+
+    def refused(self, message: Any, reply: dict[str, Any]) -> None:
+        """The message was answered without being run."""
+
+    def buried(self, id: str, queue: str, reason: str) -> None:
+        """A message became the dead letter `id`."""
+
+
+class _Deaf:
+    """Nobody listens."""
+
+    def refused(self, message: Any, reply: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def buried(self, id: str, queue: str, reason: str) -> None:
+        """Nothing."""
 
 
 class StudioBroker(RedisBroker):  # type: ignore[misc]
-    """A broker on `url`; every key begins with `ns`."""
+    """A broker on `url`; every key begins with `ns`. `ear` is told of what no handler sees."""
 
-    def __init__(self, url: str, ns: str, middleware: list[Middleware]) -> None:
+    def __init__(self, url: str, ns: str, middleware: list[Middleware], ear: Ear | None = None) -> None:
         client = connect(url)
+        self.ear: Ear = ear or _Deaf()
         self.stopping = threading.Event()
         self.shelves: defaultdict[str, Shelf] = defaultdict(Shelf)
         self.replies = RedisBackend(client=client, namespace=f"{ns}-results")
@@ -63,10 +75,11 @@ class StudioBroker(RedisBroker):  # type: ignore[misc]
 
     def bury(self, queue: str, slot: str | bytes, reason: str) -> None:
         """Move a fetched message to the dead letters, with what was sent and why."""
-        ns, name = self.namespace, slot if isinstance(slot, bytes) else slot.encode()
-        keys = [self.acks_key(queue), f"{ns}:{queue}.msgs", self.deliveries_key("").encode() + name, f"{ns}:dead"]
-        text = reason.encode("utf-8", "replace")
-        self.client.eval(_BURY, len(keys), *keys, name, DEAD_LETTERS, queue, text)
+        name = slot if isinstance(slot, bytes) else slot.encode()
+        deliveries = self.deliveries_key("").encode() + name
+        id = dead.bury(self.client, self.namespace, queue, self.acks_key(queue), deliveries, name, reason)
+        if id is not None:
+            self.ear.buried(id, queue, reason)
 
     def refuse(self, message: Any, code: str, text: str, rule: str | None = None) -> None:
         """Store a reply for a message that no handler answers; Results then stores none of its own."""
@@ -74,25 +87,7 @@ class StudioBroker(RedisBroker):  # type: ignore[misc]
         breaches = [{"rule": rule, "field": "", "severity": "ERROR", "message": text}] if rule else []
         reply = {"ok": False, "code": code, "message": text, "breaches": breaches}
         self.replies.store_result(message, reply, REPLY_TTL)
-
-
-def dead_letters(client: redis.Redis, ns: str, limit: int = 100) -> list[dict[str, Any]]:
-    """The newest dead letters first: id, at (unix seconds), queue, reason, raw."""
-    found: Any = client.xrevrange(f"{ns}:dead", count=limit)
-    return [
-        {
-            "id": id.decode(),
-            "at": int(id.split(b"-")[0]) / 1000,
-            **{name.decode(): value for name, value in fields.items()},
-        }
-        for id, fields in found
-    ]
-
-
-def dead_count(client: redis.Redis, ns: str) -> int:
-    """How many dead letters there are."""
-    number: Any = client.xlen(f"{ns}:dead")
-    return int(number)
+        self.ear.refused(message, reply)
 
 
 def depths(client: redis.Redis, ns: str) -> dict[str, int]:

@@ -13,7 +13,12 @@ from typing import Any
 from dramatiq import Message
 from dramatiq.common import q_name
 
-OPTIONS = ("key", "expires_at")  # what a sender may say about its message; the rest is for middleware we don't run
+OPTIONS = (
+    "key",
+    "expires_at",
+    "sender",
+    "program",
+)  # what a sender may say about its message; the rest is for middleware we don't run
 FIELDS = frozenset(Message.__dataclass_fields__)
 SHOWN = 200  # characters of hostile text in a reason
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # One step on the server: either the message is in the queue whole, or it is not; sent again, it is there once.
 _ENQUEUE = "if redis.call('hset',KEYS[2],ARGV[1],ARGV[2])>0 then redis.call('rpush',KEYS[1],ARGV[1]) end"
+
+_NOBODY: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,20 @@ class WireMessage:
 
 
 def new_message(
-    name: str, queue: str, payload: dict[str, Any], *, key: str | None = None, expires_at: float | None = None
+    name: str,
+    queue: str,
+    payload: dict[str, Any],
+    *,
+    key: str | None = None,
+    expires_at: float | None = None,
+    sender: Mapping[str, Any] = _NOBODY,
 ) -> WireMessage:
-    """Encode a message; `expires_at` in unix seconds: what its sender gave up on is not run later."""
+    """Encode a message; `expires_at` in unix seconds: what its sender gave up on is not run later.
+
+    `sender` are the options that say who sends (core/sender.py).
+    """
     id, slot = str(uuid4()), str(uuid4())
-    options: dict[str, Any] = {"redis_message_id": slot}
+    options: dict[str, Any] = {"redis_message_id": slot, **sender}
     if key is not None:
         options["key"] = key
     if expires_at is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import redis
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, false, func, select, update
 from sqlalchemy.orm import Session
 
 from core.events import Event
@@ -16,24 +17,45 @@ from core.store.tables import EventRow, Meta
 from core.types import JobKind
 
 BATCH = 1_000  # events read from the log at once
+SKEW = 600.0  # seconds by which the times of events may differ from the order of their ids
 
 
 def events_after(
-    session: Session, after: int, limit: int = BATCH, *, plans: bool = True, **equal: str | None
+    session: Session, after: int, limit: int = BATCH, *more: Any, plans: bool = True, **equal: str | None
 ) -> list[Event]:
     """Events with an id above `after`, oldest first, each with its predecessor's id in the whole log.
 
-    `equal` are columns and the values asked for (type, level, kind, resource_id); None asks for nothing.
-    Without `plans` what happened to plans is left out.
+    `equal` are columns and the values asked for (type, level, kind, resource_id); None asks for nothing. `more` are
+    conditions on the rows. Without `plans` what happened to plans is left out.
     """
-    query = _only(select(EventRow).where(EventRow.id > after).order_by(EventRow.id).limit(limit), equal, plans)
-    return linked(session, list(session.scalars(query)), contiguous=plans and set(equal.values()) <= {None})
+    query = _only(select(EventRow).where(EventRow.id > after, *more).order_by(EventRow.id).limit(limit), equal, plans)
+    return linked(session, list(session.scalars(query)), contiguous=_is_all(more, equal, plans))
 
 
-def last_events(session: Session, limit: int, *, plans: bool = True, **equal: str | None) -> list[Event]:
+def last_events(session: Session, limit: int, *more: Any, plans: bool = True, **equal: str | None) -> list[Event]:
     """The newest events, oldest first."""
-    query = _only(select(EventRow).order_by(EventRow.id.desc()).limit(limit), equal, plans)
-    return linked(session, list(session.scalars(query))[::-1], contiguous=plans and set(equal.values()) <= {None})
+    query = _only(select(EventRow).where(*more).order_by(EventRow.id.desc()).limit(limit), equal, plans)
+    return linked(session, list(session.scalars(query))[::-1], contiguous=_is_all(more, equal, plans))
+
+
+def between(session: Session, since: float | None, until: float | None) -> Iterator[Any]:
+    """The conditions on rows that happened in that time, which an index on it and the order of ids answer together.
+
+    Transactions end in another order than they begin, so that times lag behind ids now and then, but not by much.
+    """
+    place = select(EventRow.id).limit(1)
+    if since is not None:
+        first = session.scalar(place.where(EventRow.at >= since - SKEW).order_by(EventRow.at, EventRow.id))
+        yield and_(EventRow.at >= since, EventRow.id >= first) if first is not None else false()
+    if until is not None:
+        behind = place.where(EventRow.at > until + SKEW).order_by(EventRow.at, EventRow.id)
+        first = session.scalar(behind)
+        yield EventRow.at < until if first is None else and_(EventRow.at < until, EventRow.id < first)
+
+
+def _is_all(more: tuple[Any, ...], equal: dict[str, str | None], plans: bool) -> bool:
+    """Whether nothing of the log is left out in between."""
+    return plans and not more and set(equal.values()) <= {None}
 
 
 def _only(query: Any, equal: dict[str, str | None], plans: bool) -> Any:

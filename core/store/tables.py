@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, Index, Integer, String, Text, UniqueConstraint, true
+from sqlalchemy import BigInteger, Index, Integer, String, Text, UniqueConstraint, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.base import Base, holds, origin
 from core.store.comparing import Comparison, ComparisonAdapter, ComparisonQuestion
+from core.store.past import EventRow, Inbox, MessageRow
 from core.store.work import Job, JobMember, Metric, Notification, Promotion, Runner
 
 # Whoever needs a table finds it here.
@@ -35,6 +36,7 @@ __all__ = [
     "Inbox",
     "Job",
     "JobMember",
+    "MessageRow",
     "Meta",
     "Metric",
     "Model",
@@ -337,35 +339,6 @@ class Endpoint(Base):
     failures: Mapped[int] = mapped_column(BigInteger, default=0)
     tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     active: Mapped[int] = mapped_column(default=0)
-
-
-class EventRow(Base):
-    """The log of what happened in the domain, and the outbox. Ids count up and are never used twice."""
-
-    __tablename__ = "events"
-
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
-    at: Mapped[float]
-    type: Mapped[str]
-    level: Mapped[str]
-    message: Mapped[str] = mapped_column(Text)
-    kind: Mapped[str]
-    resource_id: Mapped[str]
-    data: Mapped[dict[str, Any]]
-
-    __table_args__ = (Index("ix_events_resource_id", "resource_id", "id"), {"sqlite_autoincrement": True})
-
-
-class Inbox(Base):
-    """What was answered to a command's key: a second delivery gets the same, another payload a conflict."""
-
-    __tablename__ = "inbox"
-
-    key: Mapped[str] = mapped_column(String, primary_key=True)
-    name: Mapped[str]
-    payload_hash: Mapped[str]
-    reply: Mapped[str] = mapped_column(Text)
-    at: Mapped[float] = mapped_column(Double, index=True)
 
 
 class Meta(Base):

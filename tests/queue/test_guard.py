@@ -9,8 +9,7 @@ from typing import Any
 
 import redis
 
-from core.queue import wire
-from core.queue.broker import dead_letters
+from core.queue import dead, wire
 from core.queue.guard import KILLS, REMEMBERED, Shared
 from tests.queue.conftest import Serve, until
 
@@ -48,8 +47,8 @@ def test_a_message_that_was_begun_too_often_is_not_run_and_its_sender_is_told(
     serve()
     reply = wire.ask(client, ns, message, 5)
     assert reply is not None and reply["code"] == "internal" and "died 3 times" in reply["message"]
-    letter = until(lambda: dead_letters(client, ns))[0]
-    assert letter["raw"] == message.data and b"died 3 times" in letter["reason"]
+    letter = until(lambda: dead.newest(client, ns))[0]
+    assert letter.raw == message.data and "died 3 times" in letter.reason
     assert client.llen(f"{ns}:done") == 0
     assert not client.exists(f"{ns}:deliveries:{message.slot}")
 

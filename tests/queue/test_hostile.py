@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from core.queue import wire
-from core.queue.broker import dead_letters
+from core.queue import dead, wire
 from tests.queue.conftest import Serve, until
 
 GOOD = {
@@ -68,8 +67,9 @@ def test_what_cannot_be_read_is_kept_as_it_was_and_delays_nobody(
     begun = time.monotonic()
     assert echoed(client, ns)
     assert time.monotonic() - begun < 1.5
-    until(lambda: len(dead_letters(client, ns)) == 9)
-    assert {letter["raw"] for letter in dead_letters(client, ns)} == {raw}
+    until(lambda: len(dead.newest(client, ns)) == 9)
+    letters = [dead.whole(client, ns, each.id) for each in dead.newest(client, ns)]
+    assert {letter.raw for letter in letters if letter} == {raw}
     until(lambda: client.hlen(f"{ns}:commands.msgs") == 0)  # taken off after the letter is kept
     assert not list(client.scan_iter(f"{ns}:__acks__*"))
 
@@ -107,7 +107,7 @@ def test_a_handler_that_raises_is_answered_for_and_its_message_kept(client: redi
     serve()
     reply = wire.ask(client, ns, wire.new_message("fail", "commands", {}), 5)
     assert reply is not None and reply["code"] == "internal"
-    letter = until(lambda: dead_letters(client, ns))[0]
-    assert b"RuntimeError" in letter["reason"]
-    assert json.loads(letter["raw"])["actor_name"] == "fail"
+    letter = until(lambda: dead.newest(client, ns))[0]
+    assert "RuntimeError" in letter.reason
+    assert json.loads(letter.raw)["actor_name"] == "fail"
     assert echoed(client, ns)

@@ -12,8 +12,7 @@ import dramatiq
 import redis
 from dramatiq.results.backends import RedisBackend
 
-from core.queue import wire
-from core.queue.broker import dead_letters
+from core.queue import dead, wire
 from tests.queue.conftest import Serve, Start, until
 
 
@@ -87,8 +86,8 @@ def test_what_cannot_be_decoded_or_is_unknown_delays_nobody(client: redis.Redis,
     reply = wire.ask(client, ns, wire.new_message("nobody", "commands", {}), 5)
     assert reply is not None and reply["code"] == "refused" and reply["breaches"][0]["rule"] == "MS-104"
     until(lambda: client.llen(f"{ns}:done") == 7)
-    until(lambda: len(dead_letters(client, ns)) == len(bad) + 1)
-    assert {letter["raw"] for letter in dead_letters(client, ns)} >= set(bad)
+    until(lambda: len(dead.newest(client, ns)) == len(bad) + 1)
+    assert {letter.raw for letter in dead.newest(client, ns)} >= set(bad)
     until(lambda: client.hlen(f"{ns}:commands.msgs") == 0)
 
 
@@ -122,7 +121,7 @@ def test_poison_is_buried_after_three_kills_and_its_neighbours_are_done(
     kills = 0
     process = start()
     until_time = time.monotonic() + 80
-    while not dead_letters(client, ns):
+    while not dead.newest(client, ns):
         assert time.monotonic() < until_time
         if process.poll() is not None:
             kills += 1
@@ -132,7 +131,7 @@ def test_poison_is_buried_after_three_kills_and_its_neighbours_are_done(
             process = start()
         time.sleep(0.05)
     assert kills == 3
-    assert len(dead_letters(client, ns)) == 1
+    assert len(dead.newest(client, ns)) == 1
     until(lambda: {int(n) for n in client.lrange(f"{ns}:done", 0, -1)} == set(range(8)))
     key = wire.reply_key(ns, poison)
     assert b"worker died 3 times" in client.lindex(key, 0)

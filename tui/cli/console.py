@@ -83,7 +83,7 @@ def client() -> AbstractContextManager[StudioClient]:
         return there.client()
     from core.client import StudioClient
 
-    return StudioClient()
+    return StudioClient(program="fts")
 
 
 def on_terminal() -> bool:

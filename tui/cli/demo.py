@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         model = _model(using)
         if not up.start(using, Home(using.root)):
             return output.EXIT_UNREACHABLE
-        with StudioClient(using) as client:
+        with StudioClient(using, program="fts") as client:
             ids = resources(client, using, model)
             job = _train(client, ids)
             batch: list[str] = []
@@ -162,7 +162,7 @@ def _in_dashboard(using: Settings, ids: dict[str, str], job: str, batch: list[st
     """The dashboard on the job; the evaluation is asked for behind it when the training has ended."""
 
     def follow() -> None:
-        with StudioClient(using) as client:
+        with StudioClient(using, program="fts") as client:
             while not (state := watch.state(client, job)).status.finished:
                 time.sleep(1)
             if state.status.value == "succeeded":

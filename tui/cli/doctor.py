@@ -116,7 +116,7 @@ def _studio(using: Settings) -> Iterator[Finding]:
         yield "note", "studio", "not up; `fts up` starts it"
         return
     try:
-        with StudioClient(using) as client:
+        with StudioClient(using, program="fts") as client:
             runners = client.call(ListRunners(), timeout=3).runners
     except StudioError as error:
         yield "bad", "studio", str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pydantic.fields import FieldInfo
 from core.messages import Message
 from core.messages.base import Part
 from core.messages.common import choices, meaning
+from core.moments import EXAMPLES, NoMoment, moment
 from core.presets import presets
 from tui.cli import console
 from tui.cli.parsing import offer, refer
@@ -51,10 +53,14 @@ def _options(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Option]
 def _option(name: str, field: FieldInfo, kind: Any, path: tuple[str, ...]) -> Option:
     inner = bare(get_args(kind)[0]) if get_origin(kind) is list else None
     many = inner in (str, int, float)
-    read = _Several(_reader(inner)) if many else _reader(kind)
+    extra = field.json_schema_extra
+    is_moment = isinstance(extra, dict) and "x-moment" in extra
+    read: Callable[[str], Any] = when if is_moment else _Several(_reader(inner)) if many else _reader(kind)
     text = meaning(field)
     if not field.is_required() and field.default not in (None, "", [], {}) and field.default_factory is None:
         text = f"{text} [{field.default}]".strip()
+    if is_moment:
+        text = re.sub(r"[Uu]nix seconds", f"a time such as {EXAMPLES}", text)
     if name in REFERENCES:
         text = f"{text} ({REFERENCES[name][0].help})" if text else REFERENCES[name][0].help
     if many:
@@ -171,6 +177,14 @@ class _Several:
 
 def _switch(text: str) -> bool:
     return text == "true"
+
+
+def when(text: str) -> float:
+    """A time as people type it; unix seconds."""
+    try:
+        return moment(text)
+    except NoMoment as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def seconds(text: str) -> float:

@@ -95,7 +95,7 @@ def _refused(error: ValueError, form: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from tui.cli import clone, compare, plan, scored, serve, up, verbs, watch, web
+    from tui.cli import again, clone, compare, plan, scored, serve, up, verbs, watch, web
     from tui.cli.parsing import Alone, Parser, Version
 
     made = Parser(
@@ -114,6 +114,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add(nouns["job"])
     scored.add(nouns["evaluation"])
     compare.add(nouns["compare"])
+    again.add(nouns["message"])
     serve.add(commands)
     web.add(commands)
     _send(commands)

@@ -48,12 +48,19 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "runner",
     ),
     "evaluation_jobs": ("parent_job_id", "run_number", "combination", "status", "scores", "id", "waiting_for"),
-    "export_jobs": ("model_name", "type", "status", "base_model_name", "adapter_name", "id", "waiting_for"),
+    "export_jobs": ("model_name", "type", "status", "id", "base_model_id", "adapter_id", "waiting_for"),
     "promotions": ("name", "state", "metric", "value", "champion_value", "version", "id", "reason"),
     "endpoints": ("name", "status", "address", "requests", "models", "id", "waiting_for"),
     "comparisons": ("base_model_name", "status", "adapters", "id", "phase", "active_at", "waiting_for"),
     "runners": ("runner", "status", "id", "cpus", "memory", "gpus", "jobs", "free"),
     "events": ("at", "type", "resource_id", "message"),
+    "messages": ("at", "name", "state", "id", "sender", "program", "resource_id", "message"),
+    "letters": ("id", "at", "name", "bytes", "queue", "reason"),
+    "queued": ("place", "name", "kind", "priority", "queued_at", "id"),
+    "held": ("name", "status", "runner", "attempt", "changed_at", "id"),
+    "paused": ("name", "kind", "changed_at", "id"),
+    "ended": ("name", "status", "changed_at", "id", "reason"),
+    "unknown": ("name", "kind", "id"),
     "series": ("name", "points", "first", "last", "lowest", "highest"),
     "resources": ("kind", "name", "id"),
 }
@@ -81,6 +88,8 @@ def show(value: Mapping[str, Any], form: str, *, whole: bool = False) -> None:
 
         _card(_session(value["comparison"]))
         compare.show_session(value)
+    elif "earlier" in value:
+        _then(value)
     elif "ignored_tables" in value:
         _tables(_imported(value))
     else:
@@ -192,6 +201,17 @@ def _imported(value: Mapping[str, Any]) -> dict[str, Any]:
     order = {outcome: place for place, outcome in enumerate(("skipped", "inserted", "mended", "failed"))}
     rows = sorted(value["rows"], key=lambda row: order.get(row["outcome"], len(order)))
     return {"rows": rows, **{name: part for name, part in value.items() if name != "rows"}}
+
+
+def _then(value: Mapping[str, Any]) -> None:
+    """The studio as it was: what stands above the jobs in the dashboard too, and the jobs by their state."""
+    from tui.view.then import PARTS, head
+
+    for line in head(value):
+        say(line)
+    for name in PARTS:
+        if value[name]:
+            _table(name, value[name], heading=True)
 
 
 def _runner(row: dict[str, Any]) -> dict[str, Any]:

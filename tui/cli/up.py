@@ -105,7 +105,7 @@ def _ready(using: Settings, home: Home) -> bool:
     from core.messages.runners import ListRunners
 
     deadline = time.monotonic() + READY_SECONDS
-    with StudioClient(using) as client:
+    with StudioClient(using, program="fts") as client:
         while time.monotonic() < deadline and not _failing(home):
             try:
                 client.call(ListRunners(), timeout=2)
@@ -182,7 +182,7 @@ def _drain(using: Settings) -> None:
     from core.client import StudioClient
     from core.messages.runners import DrainRunner, ListRunners
 
-    with StudioClient(using) as client:
+    with StudioClient(using, program="fts") as client:
         try:
             for runner in client.call(ListRunners(), timeout=5).runners:
                 if runner.status == "online":

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from core.errors import NotFound, Refused, StudioError
 from core.messages import REGISTRY, Command, Message, parse
 from core.rules import check, refusing
+from core.sender import who
 from core.text import plain
 from tui.cli import console, output
 from tui.cli.console import say, warn
-from tui.cli.fields import add_options, options, payload, seconds
+from tui.cli.fields import add_options, options, payload, seconds, when
 from tui.cli.parsing import add_command, add_group, refer
 from tui.cli.references import MODEL, hints, places, resolve
 
@@ -115,6 +116,13 @@ VERBS: tuple[Verb, ...] = (
     Verb("database", "export", "ExportDatabase", "path"),
     Verb("database", "import", "ImportDatabase", "imported_json_path"),
     Verb("event", "list", "ListEvents"),
+    Verb("event", "at", "GetQueueAt", "at"),
+    Verb("message", "list", "ListMessages"),
+    Verb("message", "show", "GetMessage", "id"),
+    Verb("letter", "list", "ListDeadLetters"),
+    Verb("letter", "show", "GetDeadLetter", "id"),
+    Verb("letter", "requeue", "RequeueDeadLetter", "id"),
+    Verb("letter", "drop", "DropDeadLetters", "ids"),
     Verb("notifications", "list", "ListNotifications"),
     Verb("notifications", "retry", "RetryNotifications", "id"),
     Verb("notifications", "test", "TestNotifications"),
@@ -134,7 +142,9 @@ NOUNS = {
     "endpoint": "models behind HTTP",
     "compare": "a model and adapters asked side by side, as they answer",
     "database": "all resources, out to a file and in again",
-    "event": "what happened",
+    "event": "what happened, and how the queue was",
+    "message": "what was sent, and how it was answered",
+    "letter": "dead letters: messages that could not be run",
     "notifications": "what a webhook or a command is told when a job ends",
     "runner": "the daemons that train",
 }
@@ -168,11 +178,14 @@ def _declare(verbs: Any, verb: Verb) -> None:
     parser = add_command(verbs, verb.verb, summary, description=f"{summary} ({verb.message})")
     common(parser, command=issubclass(message, Command))
     if verb.positional:
+        option = next((each for each in options(message) if each.path == (verb.positional,)), None)
+        needed = message.model_fields[verb.positional].is_required()
         action = parser.add_argument(
             f"positional_{verb.positional}",
-            nargs=None if message.model_fields[verb.positional].is_required() else "?",
+            nargs="+" if option and option.many else None if needed else "?",
+            type=option.read if option and option.read is when else str,
             metavar="FILE" if verb.positional.endswith("path") else verb.positional.removesuffix("_id").upper(),
-            help=_meant(verb),
+            help=_meant(verb) or (option.help if option and option.read is when else ""),
         )
         refer(action, places(verb.positional, verb.message))
     if verb.second:
@@ -195,6 +208,9 @@ def _declare(verbs: Any, verb: Verb) -> None:
     if verb.message == "GetEvaluationResults":
         text = "every metric in a table of its own, with intervals and chance"
         parser.add_argument("--all", action="store_true", help=text)
+    if verb.message == "ListMessages":
+        text = "only what you sent from this machine"
+        parser.add_argument("--mine", dest="field_sender", action="store_const", const=who(), help=text)
     if issubclass(message, Command) and verb.verb in ("submit",):
         parser.add_argument("--wait", action="store_true", help="show progress and wait for the end")
     add_options(parser, message, without=(verb.positional, verb.second))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -142,6 +143,10 @@ class ListEvents(Look):
             "after": lambda: pick.of([0, 60, 70, 10**9]),
             "limit": lambda: pick.of([1, 5, 5000]),
             "last": lambda: True,
+            "before": lambda: pick.of([0, 60, 70, 10**9]),
+            "since": lambda: pick.of([0.0, time.time() - 1, time.time() + 60]),
+            "until": lambda: pick.of([0.0, time.time() - 1, time.time() + 60]),
+            "contains": lambda: pick.of(["QUEUED", "was added", "%"]),
         }
         return pick.some(options, 3)
 
@@ -152,11 +157,18 @@ class ListEvents(Look):
     def check(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
         asked = {name: payload[name] for name in ("type", "kind", "resource_id") if payload.get(name) is not None}
         rows = [row for row in seen["events"].values() if all(row[name] == each for name, each in asked.items())]
-        limit = payload.get("limit", 500)
-        after = [row["id"] for row in rows if payload.get("last") or row["id"] > payload.get("after", 0)]
-        wanted = after[-limit:] if payload.get("last") else after[:limit]
+        rows = [row for row in rows if payload.get("since", 0.0) <= row["at"] < payload.get("until", 1e12)]
+        words, last = payload.get("contains", "").lower().split(), payload.get("last", False)
+        rows = [row for row in rows if all(any(word in row[name].lower() for name in SEEN) for word in words)]
+        limit, place = payload.get("limit", 500), payload.get("before", 10**10) if last else payload.get("after", 0)
+        there = [row["id"] for row in rows if (row["id"] < place if last else row["id"] > place)]
+        wanted = there[-limit:] if last else there[:limit]
         assert [row["id"] for row in value["events"]] == wanted, wanted
-        assert value["has_more"] is (not payload.get("last") and len(after) > limit)
+        assert value["has_more"] is (not last and len(there) > limit)
+        assert value["has_before"] is (last and len(there) > limit)
+
+
+SEEN = ("message", "type", "resource_id")  # where words are looked for
 
 
 class OfJob(Look):

@@ -22,6 +22,7 @@ from tests.handlers.machine import (
     comparing,
     editing,
     importing,
+    past,
     planning,
     removing,
     reporting,
@@ -45,6 +46,7 @@ PLAYED = (
     asking,
     editing,
     importing,
+    past,
     planning,
     removing,
     reporting,
@@ -56,7 +58,7 @@ PLAYED = (
 LISTED = {look.table: name for name, look in LOOKS.items() if isinstance(look, List)}
 UNIQUE = {"datasets": "name", "models": "name", "adapters": "name", "prompts": "name", "configs": "content_hash"}
 HUB_NAMES = {"datasets": ("huggingface_name", "config_name"), "models": ("huggingface_model_name",)}
-OURS = frozenset({"events", "inbox", "comparison_adapters", "comparison_questions"})
+OURS = frozenset({"events", "inbox", "messages", "comparison_adapters", "comparison_questions"})
 # How a command comes: mostly once; again with its key; with the key of an earlier one; with a wrong shape.
 DELIVERIES = st.sampled_from(["once"] * 7 + ["twice", "old key", "misshapen"])
 WEATHER = st.tuples(st.sampled_from([(False, False), (True, False), (False, True), (False, False)]), st.booleans())
@@ -222,6 +224,7 @@ class Machine(RuleBasedStateMachine):
         self.model.data |= {id: (row["sha256"], row["revision"]) for id, row in self.seen["datasets"].items()}
         self._compare_rows(before, name)
         self._compare_events(before)
+        self._compare_log()
         keys = self.seen["inbox"].keys() - before["inbox"].keys()
         assert len(keys) == remembered, f"{name}: keys {keys}"
         assert all(self.seen["inbox"][key] == row for key, row in before["inbox"].items())
@@ -245,6 +248,14 @@ class Machine(RuleBasedStateMachine):
         for table, id in self.model.touched:
             if table in self.model.tables and id in self.model.tables[table]:
                 self._compare_row(table, id)
+
+    def _compare_log(self) -> None:
+        """Every command that had a key is in the log of messages, as often as it came."""
+        rows = sorted(self.seen["messages"].values(), key=lambda row: row["id"])
+        told = [(row["key"], row["name"], row["code"], row["attempts"]) for row in rows]
+        assert told == [line[:4] for line in self.studio.log]
+        self.model.log = self.studio.log
+        self.model.history[max(map(int, self.seen["events"]))] = deepcopy(self.seen["jobs"])
 
     def _compare_row(self, table: str, id: str) -> None:
         row, stored = self.model.tables[table][id], self.seen[table][id]
@@ -352,6 +363,14 @@ class Machine(RuleBasedStateMachine):
         if self.changed & {"jobs"}:
             for table in WORK:
                 self._look(LISTED[table], {"limit": 1000})
+            self._look_back()
+        self._look("ListMessages", {"limit": 50, "contains": "add", "state": "done"})
+
+    def _look_back(self) -> None:
+        """The queue as it is, and as it was after some earlier step: another one each time."""
+        seen = sorted(self.model.history)
+        for event in {seen[-1], seen[seen[-1] * 7919 % len(seen)]}:
+            self._look("GetQueueAt", {"event": event, "limit": 1000})
 
     def teardown(self) -> None:
         """Give the connections back."""

@@ -7,6 +7,7 @@ from typing import Any
 
 Row = dict[str, Any]
 Tables = dict[str, dict[str, Row]]
+Sent = tuple[str, str, str, int, Any]  # key, name, code, attempts, payload
 Metrics = dict[tuple[str, str, int], tuple[float, int]]  # (job, name, step) -> value, attempt
 
 # Which columns lead to which table. What goes empties the links to it (D-033).
@@ -63,6 +64,10 @@ class Model:
         ] = {}  # the hash and revision of every dataset that there was
         self.hub_away = self.registry_away = self.cloudera = False
         self.exported: Tables | None = None  # what export.json holds
+        self.log: list[Sent] = []  # the log of messages
+        self.history: dict[int, dict[str, Row]] = {}  # the last event of each step -> the jobs' rows then
+        self.letters: set[str] = set()
+        self.requeued: dict[str, tuple[str | None, str]] = {}  # letter -> how it went out
 
     def begin(self) -> None:
         """Forget what the command before did."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from actors.defaults import settle
 from actors.desk import Desk
 from actors.world import INSPECTORS, RealWorld
 from core.errors import Unavailable
+from core.messages import REGISTRY, Command
 from core.queue import stream
 from core.settings import Settings
 from core.store.session import Store
-from core.store.tables import EVERY_TABLE, EventRow
+from core.store.tables import EVERY_TABLE, EventRow, Inbox
 from tests.handlers.machine.adding import repository
 from tests.handlers.machine.formats import shipped
-from tests.handlers.machine.model import RESOURCES, TABLES, Model, Row, Tables
+from tests.handlers.machine.model import RESOURCES, TABLES, Model, Row, Sent, Tables
+from tests.handlers.machine.past import LETTERS
 from tests.handlers.machine.values import (
     ADAPTERS,
     FILES,
@@ -48,11 +51,29 @@ class Studio:
         self.events: dict[str, Row] = {}
         settle(self.desk)
         self.desk.publish()
+        self.log: list[Sent] = []
+        self.remembered: dict[str, str] = {}
+        for id, (raw, _) in LETTERS.items():
+            client.xadd(f"{settings.namespace}:dead", {"queue": "commands", "reason": "why", "raw": raw}, id=id)
 
     def say(self, name: str, payload: object, key: str | None = None) -> dict[str, Any]:
         """The reply, as it goes over the wire."""
         reply: dict[str, Any] = json.loads(json.dumps(answer(self.desk, name, payload, key)))
+        if key is not None and issubclass(REGISTRY[name], Command):
+            self._note(name, payload, key, reply)
         return reply
+
+    def _note(self, name: str, payload: object, key: str, reply: dict[str, Any]) -> None:
+        """What the log of messages must hold of it: a line, or one more delivery of what was answered before."""
+        whole, code = f"{name} {json.dumps(payload, sort_keys=True)}", reply.get("code") or ""
+        if self.remembered.get(key) == whole:
+            place = next(i for i, line in enumerate(self.log) if line[:3] == (key, name, code))
+            self.log[place] = (key, name, code, self.log[place][3] + 1, payload)
+            return
+        self.log.append((key, name, code, 1, deepcopy(payload)))
+        with self.desk.store.read() as session:
+            if key not in self.remembered and session.get(Inbox, key) is not None:
+                self.remembered[key] = whole
 
     def tables(self) -> Tables:
         """Every row of every table."""
@@ -104,6 +125,7 @@ def _key(table: str, row: Any) -> str:
 def begun(seen: Tables) -> Model:
     """The model of a studio that was settled: what it begins with is taken as given."""
     model = Model({table: {} for table in TABLES}, seen["meta"]["marker"]["value"])
+    model.letters = {*LETTERS}
     for table in RESOURCES:
         for id, row in seen[table].items():
             model.put(table, id, **_known(table, row))
