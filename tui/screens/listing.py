@@ -75,15 +75,13 @@ class ListScreen(JobKeysScreen):
 
     def fetch(self) -> tuple[list[dict[str, Any]], bool]:
         """The rows, and whether there are more."""
-        extra = {"last": True, "plans": False} if self.kind.name == "events" else {}
-        fields: dict[str, Any] = {} if self.kind.name == "runners" else {"limit": self.limit, **extra}
+        fields: dict[str, Any] = {} if self.kind.name == "runners" else {"limit": self.limit}
         self.asked = True
         return self.dashboard.studio.rows(self.kind.message, self.kind.field, **fields)
 
     def got(self, found: tuple[list[Row], bool]) -> None:
-        """Newest events first; the rest as the studio orders them."""
-        rows, self.more = found
-        self.rows = rows[::-1] if self.kind.name == "events" else rows
+        """As the studio orders them."""
+        self.rows, self.more = found
         self.draw()
 
     def draw(self) -> None:
@@ -102,7 +100,7 @@ class ListScreen(JobKeysScreen):
 
     def studio_changed(self, message: StudioChanged) -> None:
         """Something happened to what is shown."""
-        if self.is_mounted and ("*" in self.kind.events or self.kind.events & message.tables):
+        if self.is_mounted and self.kind.events & message.tables:
             self.again()
 
     @property

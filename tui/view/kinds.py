@@ -130,7 +130,6 @@ KINDS: dict[str, Kind] = {
             (
                 Column("status", cells.state),
                 text("model_name", 28, "name"),
-                text("adapter_name", 24, "adapter"),
                 text("type", 14),
                 Column("progress", cells.progress),
                 Column("where", cells.exported_to),
@@ -247,21 +246,6 @@ KINDS: dict[str, Kind] = {
             "No runner has registered.\n\n`fts up` starts one on this machine.",
             live=True,
             name_column=1,
-        ),
-        Kind(
-            "events",
-            "Events",
-            "ListEvents",
-            "events",
-            (
-                Column("at", lambda row: (words.clock(row.get("at")), "dim")),
-                Column("event", cells.event),
-                text("message", 90),
-                Column("about", lambda row: (words.short(row.get("resource_id")), "dim")),
-            ),
-            frozenset({"*"}),
-            "Nothing has happened yet.",
-            name_column=2,
         ),
     )
 }

@@ -68,9 +68,9 @@ PAGES = (
         "Ticketing Agent App",
     ),
     _list("runners", "Runners", "Operations"),
-    _list("events", "Events", "Operations"),
-    _list("messages", "Messages", "Operations", "events"),
-    _list("letters", "Dead Letters", "Operations", "events", "dead-letters"),
+    _screen("events", "Events", "Operations", "tui.screens.events:EventsScreen"),
+    _screen("messages", "Messages", "Operations", "tui.screens.messages:MessagesScreen"),
+    _screen("letters", "Dead Letters", "Operations", "tui.screens.letters:LettersScreen", "", "dead-letters"),
 )
 BY_NAME = {page.name: page for page in PAGES}
 

@@ -110,6 +110,15 @@ def clock(at: float | None) -> str:
     return "" if at is None else time.strftime("%H:%M:%S", time.localtime(at))
 
 
+def moment(at: float | None, now: float | None = None) -> str:
+    """A time of day, with the day when that is another one."""
+    if at is None:
+        return ""
+    then, today = time.localtime(at), time.localtime(now)
+    day = "" if then[:3] == today[:3] else time.strftime("%d %b ", then)
+    return f"{day}{time.strftime('%H:%M:%S', then)}"
+
+
 def starts(at: float | None, now: float | None = None) -> str:
     """When a job might start, to the minute; with the day when that is another one."""
     if at is None:
