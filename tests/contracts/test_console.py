@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from core.errors import NotFound
+from core.settings import settings
 from tests.tui.fake import filled
 from tui import cli
 from tui.cli import console, output
 from tui.cli.fields import as_text
-from tui.cli.main import parser
+from tui.cli.main import main, parser
 
 # What a dashboard never runs: its own beginning, the processes behind it, and the door itself.
 APART = {"main.py", "supervisor.py", "web.py", "demo.py", "console.py", "home.py", "procfile.py"}
@@ -77,3 +78,27 @@ def test_a_dashboard_reads_no_keys_as_a_file_and_one_that_only_looks_no_files(re
     there = console.Inside(lambda text, error: None, 80, lambda: nullcontext(filled()), readonly)  # type: ignore[arg-type]
     with console.inside(there), pytest.raises(argparse.ArgumentTypeError, match="can't read"):
         as_text(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "readonly"), [([], False), (["--readonly"], True), (["up"], False), (["up", "--readonly"], True)]
+)
+def test_a_dashboard_that_only_looks_is_opened_by_an_option(
+    words: list[str], readonly: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[bool] = []
+    monkeypatch.setenv("FTS_REDIS_URL", "redis://nowhere")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("tui.app.run", lambda open_job=None, *, readonly=False: opened.append(readonly) or 0)
+    monkeypatch.setattr("tui.cli.up.start", lambda using, home: True)
+    settings.cache_clear()
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    settings.cache_clear()
+    assert ended.value.code == 0 and opened == [readonly]
+
+
+def test_beside_a_command_it_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--readonly", "job", "list"])
+    assert ended.value.code == 2 and "--readonly is for the dashboard" in capsys.readouterr().err
