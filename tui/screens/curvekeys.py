@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -45,6 +46,10 @@ class CurveKeysScreen(JobKeysScreen):
     def charts(self) -> Charts:
         """The curves."""
         return self.query_one(Charts)
+
+    def ask(self, name: str, fields: dict[str, Any], done: Callable[[Any], None]) -> None:
+        """Ask the studio; what it answers is for this screen alone, as long as it is there."""
+        self.dashboard.ask(name, fields, lambda answer: done(answer) if self.is_mounted else None)
 
     def curves_wanted(self) -> None:
         """A key of the curves was pressed: they are to be seen."""
@@ -101,7 +106,7 @@ class CurveKeysScreen(JobKeysScreen):
             self.charts.run.tracks.refine(answer.value.model_dump(mode="json")["series"], first, last)
             self.charts.redraw()
 
-        self.dashboard.ask("GetJobMetrics", asked, refined)
+        self.ask("GetJobMetrics", asked, refined)
 
     # ─── other jobs ───────────────────────────────────────────────────────────────────────────────
 
@@ -123,7 +128,7 @@ class CurveKeysScreen(JobKeysScreen):
             rows = answer.value.model_dump(mode="json")["fine_tuning_jobs"]
             offer([row for row in rows if row["id"] != self.job_id])
 
-        self.dashboard.ask("ListFineTuningJobs", {"limit": OTHERS}, listed)
+        self.ask("ListFineTuningJobs", {"limit": OTHERS}, listed)
 
     def _beside(self, rows: list[Row] | None) -> None:
         if rows is None:
@@ -150,7 +155,7 @@ class CurveKeysScreen(JobKeysScreen):
             run.tracks.replace(answer.value.model_dump(mode="json")["series"])
             self.charts.redraw()
 
-        self.dashboard.ask("GetJobMetrics", {"id": run.id, "points": POINTS}, drawn)
+        self.ask("GetJobMetrics", {"id": run.id, "points": POINTS}, drawn)
 
 
 def _live(row: Row) -> bool:

@@ -46,6 +46,7 @@ KEYS = {  # what one does with a job in a state
     "pausing": "p resume  c cancel",
 }
 SHORT = 30  # lines of a terminal below which why a job failed gets most of the room
+NO_LOG = "the log begins when a runner has the job"
 LAYOUTS = ("", "-curves", "-pane")
 SMALL = frozenset({"CheckpointSaved", "ResourceChanged", "JobMemoryReduced"})  # what changes neither numbers nor log
 OTHERS = 5  # seconds between looks at other jobs' curves
@@ -127,13 +128,12 @@ class JobScreen(JobVerbsScreen):
     # ─── asking ───────────────────────────────────────────────────────────────────────────────────
 
     def fetch(self) -> dict[str, Any]:
-        """The job and its events, and numbers and log when they are wanted. The numbers first: what comes later is newer."""
+        """The job and its events, and its numbers when they are wanted. Those first: what comes later is newer."""
         found: dict[str, Any] = {"whole": self.whole}
         if self.whole:
             found["metrics"] = self.value("GetJobMetrics", points=POINTS)
         found["job"] = self.value("GetFineTuningJob")["fine_tuning_job"]
         if self.whole:
-            found["log"] = self.value("GetJobLog", limit=PAGE)
             found["names"] = self.view.names or self._names(found["job"])
         found["events"], _ = self.dashboard.studio.rows(
             "ListEvents", "events", resource_id=self.job_id, last=True, limit=500
@@ -175,7 +175,7 @@ class JobScreen(JobVerbsScreen):
             self.whole = self.again_soon
             self.view.names = found["names"]
             self.view.take_metrics(found["metrics"])
-            self.view.log.renew(found["log"]["lines"], page=PAGE)
+            self.reader.renew()
         self.charts.show(self.view.run)
         self.banner.name_it(f"Job {self.view.job.get('adapter_name') or words.short(self.job_id)}")
         self.set_class(bool(self.view.job.get("error")), "-failed")
@@ -250,7 +250,7 @@ class JobScreen(JobVerbsScreen):
     def texts(self) -> list[str]:
         """What the open pane shows."""
         if self.pane == "log":
-            return self.view.log.texts or ["the log begins when a runner has the job"]
+            return self.view.log.texts or [NO_LOG if self.reader.read else "asking for the log …"]
         if self.pane == "found":
             return self.reader.search.lines
         if self.pane == "events":
@@ -291,7 +291,7 @@ class JobScreen(JobVerbsScreen):
     def action_pane(self, name: str) -> None:
         """l, e, o, u, f, P: what the lower pane shows."""
         if name == "printed":
-            self.dashboard.ask("GetJobLog", {"id": self.job_id, "printed": True, "limit": PAGE}, self._printed)
+            self.ask("GetJobLog", {"id": self.job_id, "printed": True, "limit": PAGE}, self._printed)
         self.open(name)
 
     def _printed(self, answer: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.text import plain
+from tui.screens.base import AGAIN
 from tui.view import words
 from tui.view.joblog import JobLog
 
@@ -45,6 +46,7 @@ class LogReader:
         self.screen = screen
         self.search = Search()
         self.busy = False
+        self.read = False  # whether the studio told of the log by now
 
     @property
     def log(self) -> JobLog:
@@ -57,6 +59,23 @@ class LogReader:
         return self.screen.lines if self.screen.pane == "log" else None
 
     # ─── paging ───────────────────────────────────────────────────────────────────────────────────
+
+    def renew(self) -> None:
+        """The newest lines, whoever asked for what before. They come by the slow queue: nothing else waits for them."""
+
+        def came(answer: Any) -> None:
+            if not self.screen.is_mounted:
+                return
+            self.log.renew(answer.value.model_dump(mode="json")["lines"], page=PAGE)
+            self.read = True
+            if self.shown is not None:
+                self.screen.fill(anew=self.shown.following)
+
+        def failed(error: Exception) -> None:
+            if self.screen.is_mounted:
+                self.screen.set_timer(AGAIN, self.renew)
+
+        self.screen.dashboard.ask("GetJobLog", {"id": self.screen.job_id, "limit": PAGE}, came, failed)
 
     def edge(self, *, top: bool) -> None:
         """One came to an end of what is there."""
@@ -106,7 +125,8 @@ class LogReader:
 
         def taken(answer: Any) -> None:
             self.busy = False
-            take(answer.value.model_dump(mode="json"))
+            if self.screen.is_mounted:
+                take(answer.value.model_dump(mode="json"))
 
         def failed(error: Exception) -> None:
             self.busy = False

@@ -35,15 +35,15 @@ class JobLog:
         self.said, self.at_end, self.at_start = [each for line in lines for each in said(line)], at_end, at_start
 
     def renew(self, lines: Sequence[Mapping[str, Any]], *, page: int) -> None:
-        """The newest lines, asked for anew: those that are not here yet follow the others; who reads elsewhere stays there."""
-        if self.said and not self.at_end:
+        """The newest `page` lines, asked for anew, between what is here before and after them; who reads elsewhere stays there."""
+        if not self.at_end or not lines:
             return
-        last = (self.said[-1].attempt, self.said[-1].offset) if self.said else None
-        known = next((at for at, line in enumerate(lines) if (line["attempt"], line["offset"]) == last), None)
-        if known is None:
-            self.replace(lines, at_end=True, at_start=len(lines) < page)
-        else:
-            self.after(lines[known + 1 :], at_end=True)
+        first, last = ((each["attempt"], each["offset"]) for each in (lines[0], lines[-1]))
+        before = [each for each in self.said if (each.attempt, each.offset) < first]
+        after = [each for each in self.said if (each.attempt, each.offset) > last]
+        joined = len(before) < len(self.said) - len(after)  # one line of both: nothing is missing in between
+        self.at_start = self.at_start if joined and before else len(lines) < page
+        self.said = [*(before if joined else []), *(each for line in lines for each in said(line)), *after]
 
     def before(self, lines: Iterable[Mapping[str, Any]], *, at_start: bool) -> list[str]:
         """Earlier lines; those that are new."""

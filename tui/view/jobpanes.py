@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core.text import plain
-from core.types import SYSTEM
+from core.types import SYSTEM, FailureClass
 from tui.view import mending, words
 from tui.view.failure import card, whole
 from tui.view.jobview import JobView
@@ -68,11 +68,13 @@ def failure(view: JobView, happened: Sequence[Mapping[str, Any]], width: int) ->
 
 def ways(job: Mapping[str, Any], happened: Sequence[Mapping[str, Any]]) -> list[str]:
     """What can be done now, each with its key."""
+    other = ("C", "a job like it, with changes of yours")
     made = [("t", mending.again(happened))]
     if mending.checkpoint(happened) is not None:
         made.append(("T", "run it again from the beginning"))
     made += [(str(number), f"a job like it: {mend.text}") for number, mend in enumerate(mending.clones(job), 1)]
-    made.append(("C", "a job like it, with changes of yours"))
+    given = (job.get("error") or {}).get("kind") == FailureClass.user_error  # the same again would only fail again
+    made = [other, *made] if given else [*made, other]
     return ["── what to do now", *(plain(f"  {key}  {text}", limit=300) for key, text in made)]
 
 

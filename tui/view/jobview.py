@@ -16,7 +16,7 @@ from tui.view.tracks import Tracks
 PROGRESS = ("step", "total_steps", "eta_seconds", "tokens_per_second")
 INPUTS = ("base_model_id", "dataset_id", "prompt_id")
 HOW = (
-    "framework_type", "method", "preset", "max_length", "packing", "length_grouped", "loss_on", "chat_template", "train_splits",
+    "num_epochs", "learning_rate", "dataset_fraction", "train_test_split", "framework_type", "method", "preset", "max_length", "packing", "length_grouped", "loss_on", "chat_template", "train_splits",
     "eval_split", "early_stopping_patience", "keep_best", "num_workers", "user_script",
 )  # fmt: skip
 

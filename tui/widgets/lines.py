@@ -22,7 +22,16 @@ from tui.theme import look
 EVERY = 0.25  # seconds between paints of lines that come by themselves
 MOST = 10_000  # lines that are kept while the newest are followed
 HANG = 2  # cells that what a long line goes on with is put in
-SIGNS = {"▲": "wait", "✗": "bad", "✓": "good", "──": "dim", "┊": "dim", "why ": "dim", "next": "bold"}
+SIGNS = {
+    "── failed": "bad",
+    "▲": "wait",
+    "✗": "bad",
+    "✓": "good",
+    "──": "dim",
+    "┊": "dim",
+    "why ": "dim",
+    "next": "bold",
+}
 WIDEST = 100_000  # characters of a row
 CLOCK = 9  # cells of a time of day before a line
 
