@@ -25,8 +25,6 @@ from load import add_jobs, begin, name
 from painting import Watched, down, through, watch
 from terminal import Terminal
 
-from tui.screens.listing import PAGE
-
 JOBS, LIVE, RATE = 1_000, 20, 1_000
 PANES = [("e", "[e events]"), ("l", "[l log]"), ("o", "[o configs]")]
 CURVES = [("m", "m 2/3"), ("m", "m 3/3"), ("m", "m 1/3")]
@@ -123,20 +121,11 @@ def on_jobs(keys: int) -> None:
             terminal.open()
             try:
                 terminal.await_words(name(9))
-                if terminal is ours:
-                    all_rows(terminal)
                 came[what] = watch(terminal, down(keys))
             finally:
                 terminal.close()
     figures(came)
     _targets("jobs", came["jobs"], 50)
-
-
-def all_rows(terminal: Terminal) -> None:
-    """Have the list hold all that it can."""
-    for pages in range(2, JOBS // PAGE + 1):
-        terminal.press("]")
-        terminal.await_words(f"{PAGE * pages}+" if PAGE * pages < JOBS else f"Jobs   {JOBS}")
 
 
 def on_job(keys: int) -> None:

@@ -79,7 +79,7 @@ class Acts:
         def begin() -> None:
             act = Act(name, [Outcome(each, str(uuid4())) for each in many])
             if undo:
-                self.dashboard.remove_later(name, many, lambda: self.send(act, done, quiet))
+                self.dashboard.remove_later(act, lambda: self.send(act, done, quiet))
             else:
                 self.send(act, done, quiet)
 
@@ -102,17 +102,21 @@ class Acts:
         act.over = False
 
         def work() -> None:
-            away: Exception | None = None
-            for each in act.outcomes:
-                if each.answer is not None:
-                    continue
-                each.error = away  # nobody answers: the others would wait for it one by one
-                if away is None:
-                    away = self._send(act.name, each)
-            act.over = True
+            self.send_all(act)
             self.dashboard.from_thread(self._ended, act, done, quiet)
 
         self.dashboard.run_worker(work, thread=True, exit_on_error=False)
+
+    def send_all(self, act: Act) -> None:
+        """Send what has no outcome yet, one after another. Blocks."""
+        away: Exception | None = None
+        for each in act.outcomes:
+            if each.answer is not None:
+                continue
+            each.error = away  # nobody answers: the others would wait for it one by one
+            if away is None:
+                away = self._send(act.name, each)
+        act.over = True
 
     def _send(self, name: str, outcome: Outcome) -> Exception | None:
         """Send one; the error when it is no use to send the others."""

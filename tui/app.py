@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from asyncio import to_thread
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
@@ -23,9 +25,11 @@ from tui.theme import CONTRAST, DARK, THEMES
 from tui.view import pages
 
 if TYPE_CHECKING:
-    from tui.acting import Acts, Outcome
+    from tui.acting import Act, Acts, Outcome
     from tui.commanding import Commanding
     from tui.finding import Found
+    from tui.removing import Removals
+    from tui.view.kinds import Remove
 
 
 class Dashboard(Drawing, Going, Lasting):
@@ -43,6 +47,7 @@ class Dashboard(Drawing, Going, Lasting):
         Binding("question_mark", "help", "these keys", show=False),
         Binding("f1", "help", "these keys", show=False, priority=True),
         Binding("ctrl+b,f2", "nav", "the pages; again: hide them", show=False, priority=True),
+        Binding("u", "undo", "take a removal back", show=False),
     ]
 
     def __init__(
@@ -63,6 +68,7 @@ class Dashboard(Drawing, Going, Lasting):
         self.commands: Commanding | None = None
         self.door = LastDoor()
         self.first_page = page or pages.FIRST
+        self.last_words: list[str] = []  # told on the terminal when the dashboard was left
         self._dress()
 
     def _dress(self) -> None:
@@ -96,8 +102,10 @@ class Dashboard(Drawing, Going, Lasting):
         if self.open_job is not None:
             self.show_job(self.open_job)
 
-    def on_unmount(self) -> None:
-        """Threads end with the app."""
+    async def on_unmount(self) -> None:
+        """What is going goes now, unless others ended the app: a line that is cut removes nothing. Threads end with it."""
+        if "removals" in self.__dict__ and not self.return_code:
+            await to_thread(self.removals.finish)
         self.studio.close()
         if self.commands is not None:
             self.commands.close()
@@ -145,9 +153,41 @@ class Dashboard(Drawing, Going, Lasting):
             self.acts = Acts(self)
         return self.acts
 
-    def remove_later(self, name: str, many: list[dict[str, Any]], send: Callable[[], None]) -> None:
-        """Send what removes."""
-        send()
+    def remove_rows(self, remove: Remove, named: Mapping[str, str], done: Callable[[list[Outcome]], None]) -> None:
+        """Ask whether what has these ids and names is to go; what stands in the way is told first."""
+        self.removals.ask(remove, named, done)
+
+    def remove_later(self, act: Act, send: Callable[[], None]) -> None:
+        """Send what removes after ten seconds, unless it is taken back; at once when the dashboard is left."""
+        self.removals.add(act, send)
+
+    @cached_property
+    def removals(self) -> Removals:
+        """What is going, made when something first is."""
+        from tui.removing import Removals
+
+        return Removals(self)
+
+    def going(self, remove: Remove | None) -> dict[str, int]:
+        """What is going in this way: ids, and the seconds that it can be taken back."""
+        return self.removals.left(remove.message) if remove and "removals" in self.__dict__ else {}
+
+    @property
+    def going_told(self) -> str:
+        """What is going, for a banner."""
+        return self.removals.told if "removals" in self.__dict__ else ""
+
+    def tell_removals(self) -> None:
+        """Screens show what is going."""
+        for screen in self.screen_stack:
+            take = getattr(screen, "removals_changed", None)
+            if take is not None:
+                take()
+
+    def action_undo(self) -> None:
+        """u: take the last removal back."""
+        if not ("removals" in self.__dict__ and self.removals.take_back()):
+            self.say("nothing is going that could be taken back")
 
     def obey(self, command: str) -> None:
         """Do what was typed after `:`: go to a page, or run a command of the CLI."""
@@ -302,4 +342,8 @@ def run(open_job: str | None = None, *, readonly: bool = False) -> int:
     dashboard = Dashboard(open_job, readonly=readonly)
     with prompt(dashboard):
         dashboard.run()
+    for text in dashboard.last_words:
+        from tui.cli.console import warn
+
+        warn(text)
     return dashboard.return_code or 0

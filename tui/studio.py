@@ -95,6 +95,11 @@ class Studio:
         value = self.ask(name, fields, timeout=10).value
         return [row.model_dump(mode="json") for row in getattr(value, field)], bool(getattr(value, "has_more", False))
 
+    def part(self, name: str, field: str, **fields: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """A part of a list as plain data, and what is told of it (core.messages.common.Page)."""
+        value = self.ask(name, fields, timeout=10).value.model_dump(mode="json")
+        return value.pop(field), value
+
     def watch(self) -> None:
         """Follow the studio's events in a thread, until closed."""
         threading.Thread(target=self._watch, name="events", daemon=True).start()

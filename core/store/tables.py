@@ -225,6 +225,8 @@ class FineTuningJob(Base):
     preset: Mapped[str | None]
     trained_model_id: Mapped[str | None] = mapped_column(origin("models.id", use_alter=True), index=True)
 
+    __table_args__ = (Index("ix_fine_tuning_jobs_seen", "id", "adapter_name"),)
+
 
 class EvaluationJob(Base):
     """One combination of an evaluation batch; the batch's state is the row of jobs with id parent_job_id."""

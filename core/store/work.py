@@ -73,7 +73,10 @@ class Job(Base):
         Index("ix_jobs_lane", "status", "shape", "priority", "queued_at", "id"),
         Index("ix_jobs_finished_at", "finished_at"),
         Index("ix_jobs_created_at", "created_at"),
-        Index("ix_jobs_kind", "kind", "created_at", "id"),
+        # What lists of jobs are ordered by, and looked through: without its spec a row is a hundredth of it.
+        Index("ix_jobs_by_name", "kind", "name", "id"),
+        Index("ix_jobs_by_status", "kind", "status", "id"),
+        Index("ix_jobs_seen", "kind", "created_at", "id", "name", "status", "failure_class", "runner_id"),
     )
 
 

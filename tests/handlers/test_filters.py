@@ -307,7 +307,7 @@ def test_an_index_leads_to_any_page_of_jobs(desk: Desk) -> None:
     for name, after in (("ListFineTuningJobs", ids[1]), ("ListEvaluationJobs", evaluations[0])):
         for place in (None, after):
             first, second, *sorting = plans(desk, name, after=place)
-            assert first.startswith("SEARCH jobs USING COVERING INDEX ix_jobs_kind (kind=?"), first
+            assert first.startswith("SEARCH jobs USING COVERING INDEX ix_jobs_seen (kind=?"), first
             assert ("created_at" in first) is (place is not None)
             assert second.startswith("SEARCH ")
             assert sorting in ([], ["USE TEMP B-TREE FOR RIGHT PART OF ORDER BY"]), "only within a batch"

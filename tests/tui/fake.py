@@ -14,6 +14,8 @@ from core.failing import filled as told
 from core.following import Away, Back
 from core.messages.adapters import AdapterMetadata
 from core.messages.base import Message
+from core.messages.checking import Checked, CheckedReply
+from core.messages.common import PagedQuery
 from core.messages.comparing import Answer as VoiceAnswer
 from core.messages.comparing import AskedQuestion, AskedReply, ComparisonMetadata, ComparisonReply, StoppedReply
 from core.messages.datasets import DatasetMetadata
@@ -25,6 +27,7 @@ from core.messages.models import ModelMetadata
 from core.messages.overview import Concern, JobNow, OverviewReply
 from core.messages.planning import Plan, PlanReply
 from core.messages.prompts import PromptMetadata
+from core.messages.removal import RemovedReply
 from core.messages.results import AnswerRow, EvaluationAnswersReply, EvaluationResultsReply
 from core.messages.runners import RunnerMetadata
 from core.rules import Breach, check, refusing
@@ -76,6 +79,7 @@ class FakeStudio:
         self.results: EvaluationResultsReply | None = None
         self.answers: list[AnswerRow] = []
         self.concerns: list[Concern] = []  # beside its failed jobs
+        self.held: dict[str, str] = {}  # what can't be removed, and why
 
     def ask(self, message: Message[Any], *, key: str | None = None, timeout: float | None = None) -> Answer[Any]:
         """Answer from memory."""
@@ -87,11 +91,13 @@ class FakeStudio:
     def _value(self, message: Any) -> Any:
         name = type(message).__name__
         if name in FIELDS:
-            return type(message).REPLY.model_validate(
-                {FIELDS[name]: [row.model_dump() for row in self.rows[FIELDS[name]]]}
-            )
+            return type(message).REPLY.model_validate(part_of(message, self.rows[FIELDS[name]], FIELDS[name]))
         if name == "GetOverview":
             return self.overview()
+        if name == "CheckCommand":
+            return CheckedReply(checked=[self._checked(each["id"]) for each in message.payloads])
+        if name.startswith("Remove"):
+            return self._removed(message.id)
         if name == "GetFineTuningJob":
             return FineTuningJobReply(fine_tuning_job=self.job(message.id))
         if name == "GetComparison":
@@ -185,6 +191,19 @@ class FakeStudio:
             }
         )
 
+    def _checked(self, id: str) -> Checked:
+        """What `held` says of it."""
+        told = [Breach(rule="DS-121", field="id", message=self.held[id])] if id in self.held else []
+        return Checked(refused=bool(told), breaches=told)
+
+    def _removed(self, id: str) -> RemovedReply:
+        if id in self.held:
+            raise Refused.because([Breach(rule="DS-121", field="id", message=self.held[id])])
+        there = any(row.id == id for rows in self.rows.values() for row in rows)
+        for field, rows in self.rows.items():
+            self.rows[field] = [row for row in rows if row.id != id]
+        return RemovedReply(id=id, removed=there)
+
     def _page(self, message: Any) -> EvaluationAnswersReply:
         """The rows that hold the text, backwards unless they come by number."""
         found = [row for row in self.answers if (message.contains or "") in row.prompt]
@@ -267,6 +286,28 @@ class FakeStudio:
         """The queue is there again."""
         self.broken = None
         self.events.put(Back())
+
+
+def part_of(message: Any, rows: list[Any], field: str) -> dict[str, Any]:
+    """A part of a list as the studio answers it; a place is "@" and the id of the row before it, or "<" and that behind."""
+    if not isinstance(message, PagedQuery):
+        return {field: [row.model_dump() for row in rows]}
+    words = (message.contains or "").casefold().split()
+    found = [row for row in rows if all(word in str(row.model_dump(mode="json")).casefold() for word in words)]
+    if message.order:
+        found.sort(key=lambda row: (getattr(row, message.order) is not None, getattr(row, message.order) or 0, row.id))
+    found = found[::-1] if message.descending else found
+    ids = [row.id for row in found]
+    begin, after = 0, message.after or ""
+    if after:
+        at = ids.index(after.lstrip("@<"))  # a test keeps the rows that it pages by
+        begin = at + ((after[0] == "<") if message.descending and after[0] in "@<" else after[0] != "<")
+    shown = found[begin : begin + message.limit]
+    behind, before = ("<", "@") if message.descending else ("@", "<")
+    ends = {"begins": before + shown[0].id, "ends": behind + shown[-1].id} if shown else {}
+    counts = {"total": len(rows), "matching": len(found)} if message.counts else {}
+    more = {"has_more": begin + len(shown) < len(found), "has_before": begin > 0}
+    return {field: [row.model_dump() for row in shown], **more, **ends, **counts}
 
 
 def job(id: str, **fields: Any) -> FineTuningJobMetadata:

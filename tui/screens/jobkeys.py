@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -11,8 +12,12 @@ from core.text import plain
 from tui.screens.base import StudioScreen
 from tui.view.cells import Row
 
+if TYPE_CHECKING:
+    from tui.acting import Outcome
+
 STEP = 10  # of priority, a press
 LOWEST, HIGHEST = -100, 100
+NAMED = 5  # of many that a question names
 
 
 class JobKeysScreen(StudioScreen):
@@ -36,43 +41,58 @@ class JobKeysScreen(StudioScreen):
         """The job that the keys are for; None when there is none."""
         raise NotImplementedError
 
-    def _request(self, message: str, row: Row, question: str = "", **fields: Any) -> None:
-        made = {"id": str(row["id"]), **fields}
-        self.dashboard.act(message, [made], question=question, done=lambda outcomes: self.again())
+    @property
+    def job_rows(self) -> list[Row]:
+        """The jobs that the verbs are for."""
+        return [] if (row := self.job_row) is None else [row]
+
+    def _request(self, message: str, rows: Sequence[Row], verb: str, ask: bool = False, **fields: Any) -> None:
+        """Send a verb for each of the jobs; of several it is asked whether that is meant. `fields` may be functions of a row."""
+        many = [
+            {"id": str(row["id"])} | {name: value(row) if callable(value) else value for name, value in fields.items()}
+            for row in rows
+        ]
+        question = f"{verb.replace('{}', names_of(rows))}?" if ask or len(rows) > 1 else ""
+        self.dashboard.act(message, many, question=question, done=self.acted)
+
+    def acted(self, outcomes: list[Outcome]) -> None:
+        """A verb was sent."""
+        self.again()
 
     def action_cancel(self) -> None:
         """c: ask for the job's end."""
-        if (row := self.job_row) is not None:
-            self._request("CancelJob", row, f"Cancel {_name(row)}?")
+        self._request("CancelJob", self.job_rows, "Cancel {}", ask=True)
 
     def action_pause(self) -> None:
-        """p: pause, or let a paused job go on."""
-        if (row := self.job_row) is not None:
-            self._request("ResumeJob" if row.get("status") in ("paused", "pausing") else "PauseJob", row)
+        """p: pause; when all are paused, let them go on."""
+        rows = self.job_rows
+        running = [row for row in rows if row.get("status") not in ("paused", "pausing")]
+        if running:
+            self._request("PauseJob", running, "Pause {}")
+        else:
+            self._request("ResumeJob", rows, "Let go on {}")
 
     def action_retry(self, from_checkpoint: bool) -> None:
         """t, T: run an ended job again; what it has come to is given up only when that is confirmed."""
-        row = self.job_row
-        if row is None:
-            return
+        rows = self.job_rows
         if from_checkpoint:
-            self._request("RetryJob", row)
+            self._request("RetryJob", rows, "Try again {}")
             return
-        question = (
-            f"Run {_name(row)} again from the beginning? Its curve begins anew, and its checkpoints are not used."
-        )
-        self._request("RetryJob", row, question, from_checkpoint=False)
+        question = "Run {} again from the beginning? The curve begins anew, and checkpoints are not used. Do it"
+        self._request("RetryJob", rows, question, ask=True, from_checkpoint=False)
 
     def action_save(self) -> None:
         """s: a checkpoint now."""
-        if (row := self.job_row) is not None:
-            self._request("CheckpointJob", row)
+        self._request("CheckpointJob", self.job_rows, "Save a checkpoint of {} now")
 
     def action_priority(self, step: int) -> None:
         """+, -: go before others, or behind."""
-        if (row := self.job_row) is not None:
-            priority = max(LOWEST, min(HIGHEST, int(row.get("priority") or 0) + step))
-            self._request("SetJobPriority", row, priority=priority)
+
+        def priority(row: Row) -> int:
+            return max(LOWEST, min(HIGHEST, int(row.get("priority") or 0) + step))
+
+        way = "before" if step > 0 else "behind"
+        self._request("SetJobPriority", self.job_rows, f"Put {{}} {way} others", priority=priority)
 
     def action_clone(self) -> None:
         """C: the form of a job like this one."""
@@ -128,5 +148,16 @@ def adapters_dir() -> str:
     return str(settings().adapters_root)
 
 
-def _name(row: Row) -> str:
-    return plain(row.get("adapter_name") or row.get("name") or row["id"], limit=100)
+def name_of(row: Row) -> str:
+    """What a row is called."""
+    names = (row.get(each) for each in ("adapter_name", "name", "model_name", "description", "host"))
+    return plain(next((each for each in names if each), row["id"]), limit=60)
+
+
+def names_of(rows: Sequence[Row]) -> str:
+    """Whom a question is about: one by its name, of several the first ones and how many there are."""
+    first = ", ".join(name_of(row) for row in rows[:NAMED])
+    if len(rows) == 1:
+        return first
+    more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
+    return f"{len(rows):,}: {first}{more}"

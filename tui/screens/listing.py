@@ -2,55 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
+from core.text import plain
 from tui.pump import StudioChanged
-from tui.screens.jobkeys import JobKeysScreen, row_copies
+from tui.screens.jobkeys import name_of, row_copies
+from tui.screens.marking import MarkingScreen
 from tui.view import kinds
-from tui.view.cells import Row
+from tui.view.cells import Cell, Row
 from tui.view.kinds import JOBS, Kind
 from tui.widgets.banner import Banner
-from tui.widgets.prompt import PromptLine
 from tui.widgets.table import StudioTable
+from tui.window import View, Window
 
-PAGE = 200
-MOST = 1_000  # rows that a table shows
+if TYPE_CHECKING:
+    from tui.acting import Outcome
+
+COUNTED = 10_000  # rows that the studio counts (core.messages.common)
+
 UNFINISHED = {"queued", "assigned", "running", "pausing", "cancel_requested"}  # these change by themselves
 
 
-class ListScreen(JobKeysScreen):
+class ListScreen(MarkingScreen):
     """Rows of one kind; they change under the cursor without moving it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", show=False, priority=True),
         Binding("n", "new", "new", show=False),
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "yaml", show=False),
         Binding("e", "edit", "change name and description; a config: make another like it", show=False),
         Binding("l", "log", "log", show=False),
         Binding("D", "drain", "drain", show=False),
-        Binding("right_square_bracket", "more", "more", show=False),
     ]
 
     def __init__(self, kind: Kind) -> None:
-        super().__init__()
-        self.kind = kind
+        super().__init__(kind)
         self.keys_shown = kind.keys
-        self.rows: list[Row] = []
-        self.wanted = ""
-        self.limit = PAGE
-        self.more = False
         self.asked = False
 
     def compose(self) -> ComposeResult:
         """Banner, table, and what an empty list says."""
         yield Banner(self.kind.title)
-        yield StudioTable([column.title for column in self.kind.columns], "rows", self.kind.name_column)
+        yield self.made_table()
         yield Static(Content(self.kind.empty), id="empty", markup=False)
         yield from self.bottom()
 
@@ -58,44 +57,69 @@ class ListScreen(JobKeysScreen):
         """Ask once the frame is out; live lists again every second while something runs."""
         self.banner.tell("asking the studio …")
         self.call_after_refresh(self.again)
-        if self.kind.live:
-            self.set_interval(1, self._live)
+        self.set_interval(1, self._live)
         self.focus_first()
-
-    def focus_first(self) -> None:
-        """The table."""
-        self.query_one(StudioTable).focus()
 
     def on_screen_resume(self) -> None:
         """Coming back to a list shows it as it is now."""
+        super().on_screen_resume()
         if self.asked:
             self.again()
 
     # ─── rows ─────────────────────────────────────────────────────────────────────────────────────
 
-    def fetch(self) -> tuple[list[dict[str, Any]], bool]:
-        """The rows, and whether there are more."""
-        fields: dict[str, Any] = {} if self.kind.name == "runners" else {"limit": self.limit}
+    def fetch(self) -> tuple[View, str, Window]:
+        """The rows."""
         self.asked = True
-        return self.dashboard.studio.rows(self.kind.message, self.kind.field, **fields)
+        return super().fetch()
 
-    def got(self, found: tuple[list[Row], bool]) -> None:
-        """As the studio orders them."""
-        self.rows, self.more = found
-        self.draw()
+    def draw(self, at: int | None = None) -> None:
+        """Show the rows of the window, those that are going struck through."""
+        going = self.dashboard.going(self.kind.remove)
+        self.seen_again(without=lambda row: self._goes(row, going) is not None)
+        self.table.show([(str(row["id"]), self._cells(row, going)) for row in self.rows], at)
+        empty = self.query_one("#empty", Static)
+        empty.display, self.table.display = not self.rows, bool(self.rows)
+        if not self.rows:
+            empty.update(Content(self._nothing()))
+        self.banner.tell(f"{self._counted()}{self._filter()}{self.marks_told}{self.dashboard.going_told}")
 
-    def draw(self) -> None:
-        """Show the rows that the filter leaves."""
-        shown = [row for row in self.rows if not self.wanted or kinds.matches(self.kind, row, self.wanted)]
-        self.query_one(StudioTable).show([(str(row["id"]), kinds.shown(self.kind, row)) for row in shown])
-        self.query_one("#empty").display = not self.rows
-        self.query_one(StudioTable).display = bool(self.rows)
-        counted = f"{len(shown)} of {len(self.rows)}" if self.wanted else str(len(self.rows))
-        self.banner.tell(counted + ("+   ] more" if self.more else "") + (f"   /{self.wanted}" if self.wanted else ""))
+    def _cells(self, row: Row, going: Mapping[str, int]) -> list[Cell]:
+        cells = self.with_mark(row, kinds.shown(self.kind, row))
+        if (left := self._goes(row, going)) is None:
+            return cells
+        told = 0 if self.kind.name_column else 1
+        return [
+            (f"{text[:1]}goes in {left} s" if told == 0 else f"goes in {left} s", "wait")
+            if index == told
+            else (text, "dim strike")
+            for index, (text, _) in enumerate(cells)
+        ]
+
+    def _goes(self, row: Row, going: Mapping[str, int]) -> int | None:
+        """The seconds until the row goes."""
+        return going.get(str(row[self.kind.remove.id])) if self.kind.remove and going else None
+
+    def _nothing(self) -> str:
+        if self.view.contains:
+            return f"Nothing holds “{plain(self.view.contains, limit=60)}”.\n\nesc shows all again."
+        return self.kind.empty
+
+    def _counted(self) -> str:
+        if self.window.whole:
+            count = f"{len(self.rows):,}"
+            return count if not self.view.contains or self.total is None else f"{count} of {_upto(self.total)}"
+        if self.total is None or self.matching is None:
+            return f"{len(self.rows):,}+"
+        return _upto(self.matching) + (f" of {_upto(self.total)}" if self.view.contains else "")
+
+    def _filter(self) -> str:
+        return f"   /{self.view.contains}" if self.view.contains else ""
 
     def _live(self) -> None:
+        """Once a second: what changes by itself."""
         busy = self.kind.name == "runners" or any(row.get("status") in UNFINISHED for row in self.rows)
-        if busy and self.is_current:
+        if self.kind.live and busy and self.is_current:
             self.again()
 
     def studio_changed(self, message: StudioChanged) -> None:
@@ -103,16 +127,28 @@ class ListScreen(JobKeysScreen):
         if self.is_mounted and self.kind.events & message.tables:
             self.again()
 
+    def removals_changed(self) -> None:
+        """Something is going, or was taken back."""
+        if self.is_mounted and self.asked:
+            self.draw()
+
     @property
-    def row(self) -> Row | None:
-        """The row under the cursor."""
-        key = self.query_one(StudioTable).cursor_key
-        return next((row for row in self.rows if str(row["id"]) == key), None)
+    def job_rows(self) -> list[Row]:
+        """The jobs that the keys are for, on a list of jobs."""
+        return self.targets if self.kind.name in JOBS else []
 
     @property
     def job_row(self) -> Row | None:
         """The job under the cursor, on a list of jobs."""
         return self.row if self.kind.name in JOBS else None
+
+    def acted(self, outcomes: list[Outcome]) -> None:
+        """What was done has its mark no longer; what was not keeps it."""
+        failed = {str(each.fields.get("id")) for each in outcomes if each.error is not None}
+        self.marked_rows = {
+            id: row for id, row in self.marked_rows.items() if {id, str(row.get("parent_job_id"))} & failed
+        }
+        self.again()
 
     def names_taken(self) -> list[Any]:
         """Those of the rows."""
@@ -174,18 +210,11 @@ class ListScreen(JobKeysScreen):
             self.dashboard.show_job(str(row["id"]))
 
     def action_remove(self) -> None:
-        """ctrl+d: remove what the row is about; what depends on it is told by the studio, which refuses then."""
-        row, remove = self.row, self.kind.remove
-        if row is None or remove is None:
-            return
-        name = row.get("name") or row.get("adapter_name") or row.get("description") or row["id"]
-        self.dashboard.act(
-            remove.message,
-            [{"id": str(row[remove.id])}],
-            question=f"Remove the {remove.noun} {name}? {remove.stays}",
-            undo=True,
-            done=lambda outcomes: self.again(),
-        )
+        """ctrl+d: remove what is marked, or the row under the cursor; what stands in the way is told before."""
+        remove, rows = self.kind.remove, self.targets
+        if remove is not None and rows:
+            named = {str(row[remove.id]): name_of(row) for row in rows}
+            self.dashboard.remove_rows(remove, named, self.acted)
 
     def action_drain(self) -> None:
         """D: drain a runner, or let it work again."""
@@ -204,29 +233,6 @@ class ListScreen(JobKeysScreen):
         """The row's id, its name, all of it."""
         return row_copies(self.row)
 
-    def action_more(self) -> None:
-        """]: more rows."""
-        if self.more and self.limit < MOST:
-            self.limit = min(MOST, self.limit + PAGE)
-            self.again()
 
-    def action_filter(self) -> None:
-        """/: only rows that hold what is typed."""
-        self.query_one(PromptLine).open("/", self.wanted, "words that a row must hold")
-
-    def on_prompt_line_typed(self, message: PromptLine.Typed) -> None:
-        """The filter works as it is typed."""
-        self.wanted = message.text
-        self.draw()
-
-    def filtered(self, text: str) -> None:
-        """The filter is settled; escape takes it away."""
-        self.wanted = text
-        self.draw()
-
-    def action_back(self) -> None:
-        """Escape: first the filter goes, then the list."""
-        if self.wanted:
-            self.filtered("")
-        else:
-            super().action_back()
+def _upto(count: int) -> str:
+    return f"{COUNTED:,}+" if count > COUNTED else f"{count:,}"

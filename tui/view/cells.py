@@ -16,15 +16,22 @@ Cell = tuple[str, str]  # text, style
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, and what it shows of a row."""
+    """A column: its title, and what it shows of a row.
+
+    `order` is what the studio orders the list by to have it in the order of this column; with a "-" it runs the other way
+    than what is shown: the youngest was made last. Where room is short columns of a higher `gives` go before others.
+    """
 
     title: str
     show: Callable[[Row], Cell]
+    order: str = ""
+    gives: int = 0
 
 
-def text(field: str, limit: int = 40, title: str | None = None) -> Column:
+def text(field: str, limit: int = 40, title: str | None = None, order: str = "", gives: int = 0) -> Column:
     """A field as it is."""
-    return Column(title or field.replace("_", " "), lambda row: (plain(row.get(field) or "", limit=limit), ""))
+    shown = title or field.replace("_", " ")
+    return Column(shown, lambda row: (plain(row.get(field) or "", limit=limit), ""), order, gives)
 
 
 def state(row: Row) -> Cell:
@@ -48,7 +55,7 @@ def progress(row: Row) -> Cell:
     if row.get("failure_class"):
         return title(str(row["failure_class"])), "dim"
     if share is not None and row.get("stopped_early"):
-        return f"{share:4.0%} stopped early", "dim"
+        return f"{share:.0%} stopped early", "dim"
     return (f"{share:4.0%} {words.bar(share, 8)}", "bar") if share is not None else ("", "")
 
 
@@ -194,5 +201,5 @@ def config(row: Row) -> Cell:
     return plain(row.get("config") or "", limit=80).replace("\n", " "), ""
 
 
-ID = Column("id", short_id)
-AGE = Column("age", age)
+ID = Column("id", short_id, gives=2)
+AGE = Column("age", age, order="-created_at")

@@ -43,8 +43,8 @@ def asked(row: dict[str, Any]) -> Iterator[Fact]:
     yield "description", row.get("model_description"), ""
     form = "merged weights" if row.get("merge", True) else "base and adapter apart"
     yield "form", form if row.get("type") == "model_registry" else None, ""
-    yield "base model", row.get("base_model_id"), "dim"
-    yield "adapter", row.get("adapter_id"), "dim"
+    yield "base model", row.get("base_model_name") or row.get("base_model_id"), ""
+    yield "adapter", row.get("adapter_name") or row.get("adapter_id"), ""
     yield "generation", row.get("generation_config"), "dim"
 
 

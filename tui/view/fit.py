@@ -10,26 +10,31 @@ LEAST = 13  # cells that a column keeps when room is short
 GAP = 2  # cells that a table puts around a column
 
 
-def widths(natural: Sequence[int], room: int, name: int = 0) -> list[int]:
-    """How wide columns of these widths are shown in `room` cells: the widest give way first, then the last ones go (0).
+def widths(natural: Sequence[int], room: int, name: int = 0, gives: Sequence[int] = ()) -> list[int]:
+    """How wide columns of these widths are shown in `room` cells: the widest give way first, then columns go (0).
 
-    The column `name` tells the rows apart: it gives way when nothing else can.
+    Those that `gives` tells a higher number of go first, of equal ones the last. The column `name` tells the rows apart: it
+    gives way when nothing behind it can, and stays.
     """
     fitted = list(natural)
     while fitted and sum(fitted) + GAP * sum(width > 0 for width in fitted) > room:
         widest = max((width, -index) for index, width in enumerate(fitted) if index != name or len(fitted) == 1)
-        last = max(index for index, width in enumerate(fitted) if width)
+        narrow = fitted[name] <= LEAST
+        going = [(gives[index] if gives else 0, index) for index in _going(fitted, name, narrow)]
         if widest[0] > LEAST:
             fitted[-widest[1]] -= 1
-        elif last > name:
-            fitted[last] = 0
-        elif fitted[name] > LEAST:
+        elif going:
+            fitted[max(going)[1]] = 0
+        elif not narrow:
             fitted[name] -= 1
-        elif sum(width > 0 for width in fitted) > 1:
-            fitted[last] = 0
         else:
             break
     return given_back(natural, fitted, room)
+
+
+def _going(fitted: Sequence[int], name: int, narrow: bool) -> list[int]:
+    """The columns that may go: those before the name only when that is as narrow as it gets."""
+    return [index for index, width in enumerate(fitted) if width and index != name and (index > name or narrow)]
 
 
 def given_back(natural: Sequence[int], fitted: list[int], room: int) -> list[int]:

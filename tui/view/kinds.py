@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from tui.view import cells, words
@@ -13,12 +12,16 @@ JOBS = ("jobs", "evaluations", "comparisons", "exports")  # the lists whose rows
 
 @dataclass(frozen=True)
 class Remove:
-    """What ctrl+d asks for a row: the message, what it removes, and what stays. `id` is the field that the message takes."""
+    """What ctrl+d asks for a row: the message, what it removes (and what `many` of them are), and what stays.
+
+    `id` is the field of a row that the message takes.
+    """
 
     message: str
     noun: str
     stays: str
     id: str = "id"
+    many: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,12 @@ KINDS: dict[str, Kind] = {
             "ListFineTuningJobs",
             "fine_tuning_jobs",
             (
-                Column("status", cells.state),
-                text("adapter_name", 24, "adapter"),
+                Column("status", cells.state, "status"),
+                text("adapter_name", 24, "adapter", "adapter_name"),
                 Column("progress", cells.progress),
                 Column("step", cells.steps),
                 Column("loss", cells.loss),
-                Column("left", cells.eta),
+                Column("left", cells.eta, gives=1),
                 AGE,
                 Column("runner", cells.runner),
                 ID,
@@ -78,7 +81,7 @@ KINDS: dict[str, Kind] = {
             "No jobs yet.\n\nn starts one; a job needs a dataset (:datasets), a base model (:models) and a prompt (:prompts).",
             "StartFineTuningJob",
             live=True,
-            remove=Remove("RemoveFineTuningJob", "job", "Its adapter stays."),
+            remove=Remove("RemoveFineTuningJob", "job", "Adapters stay."),
             name_column=1,
         ),
         Kind(
@@ -87,11 +90,11 @@ KINDS: dict[str, Kind] = {
             "ListEvaluationJobs",
             "evaluation_jobs",
             (
-                Column("status", cells.state),
+                Column("status", cells.state, "status"),
                 Column("combination", cells.combination),
                 Column("scores", cells.first_scores),
                 Column("progress", cells.progress),
-                text("rows", 8),
+                text("rows", 8, order="rows"),
                 AGE,
                 Column("batch", lambda row: (words.short(row.get("parent_job_id")), "dim")),
             ),
@@ -99,7 +102,13 @@ KINDS: dict[str, Kind] = {
             "No evaluations yet.\n\nn scores base models and adapters on the same rows.",
             "StartEvaluationJob",
             live=True,
-            remove=Remove("RemoveEvaluationJob", "batch of evaluations", "Its files stay.", "parent_job_id"),
+            remove=Remove(
+                "RemoveEvaluationJob",
+                "batch of evaluations",
+                "Files stay.",
+                "parent_job_id",
+                "batches of evaluations",
+            ),
             name_column=1,
         ),
         Kind(
@@ -108,7 +117,7 @@ KINDS: dict[str, Kind] = {
             "ListComparisons",
             "comparisons",
             (
-                Column("status", cells.state),
+                Column("status", cells.state, "status"),
                 text("base_model_name", 24, "base model"),
                 Column("adapters", cells.adapters),
                 text("phase", 24),
@@ -119,7 +128,7 @@ KINDS: dict[str, Kind] = {
             "No comparisons yet.\n\nn holds a base model and adapters in memory, to be asked side by side.",
             "StartComparison",
             live=True,
-            remove=Remove("RemoveComparison", "comparison", "What was said in it goes with it."),
+            remove=Remove("RemoveComparison", "comparison", "What was said goes too."),
             name_column=2,
         ),
         Kind(
@@ -128,9 +137,10 @@ KINDS: dict[str, Kind] = {
             "ListExportJobs",
             "export_jobs",
             (
-                Column("status", cells.state),
-                text("model_name", 28, "name"),
-                text("type", 14),
+                Column("status", cells.state, "status"),
+                text("model_name", 28, "name", "model_name"),
+                text("adapter_name", 24, "adapter"),
+                text("type", 14, order="type"),
                 Column("progress", cells.progress),
                 Column("where", cells.exported_to),
                 AGE,
@@ -148,11 +158,11 @@ KINDS: dict[str, Kind] = {
             "ListEndpoints",
             "endpoints",
             (
-                Column("status", cells.state),
-                text("name", 24),
+                Column("status", cells.state, "status"),
+                text("name", 24, order="name"),
                 Column("address", cells.address),
-                text("requests", 9),
-                Column("used", cells.used),
+                text("requests", 9, order="requests"),
+                Column("used", cells.used, "-last_used_at"),
                 Column("models", cells.models),
                 ID,
             ),
@@ -160,7 +170,7 @@ KINDS: dict[str, Kind] = {
             "No endpoints yet.\n\nn puts a base model and its adapters behind HTTP; `fts serve` does it from a shell.",
             "StartEndpoint",
             live=True,
-            remove=Remove("RemoveEndpoint", "endpoint that is over", "Its log stays."),
+            remove=Remove("RemoveEndpoint", "endpoint that is over", "Logs stay.", many="endpoints that are over"),
             name_column=1,
         ),
         Kind(
@@ -169,9 +179,9 @@ KINDS: dict[str, Kind] = {
             "ListDatasets",
             "datasets",
             (
-                text("name", 28),
-                text("type", 14),
-                text("rows", 9),
+                text("name", 28, order="name"),
+                text("type", 14, order="type"),
+                text("rows", 9, order="rows"),
                 Column("columns", cells.features),
                 Column("where", cells.place),
                 ID,
@@ -179,47 +189,69 @@ KINDS: dict[str, Kind] = {
             frozenset({"datasets"}),
             "No datasets yet.\n\nn adds a CSV, JSON, JSONL or Parquet file, or a dataset of the Hub.",
             "AddDataset",
-            remove=Remove("RemoveDataset", "dataset", "Its file stays."),
+            remove=Remove("RemoveDataset", "dataset", "Files stay."),
         ),
         Kind(
             "models",
             "Base models",
             "ListModels",
             "models",
-            (text("name", 28), text("type", 14), text("family", 22), Column("where", cells.place), ID),
+            (
+                text("name", 28, order="name"),
+                text("type", 14, order="type"),
+                text("family", 22, order="family"),
+                Column("where", cells.place),
+                ID,
+            ),
             frozenset({"models"}),
             "No base models yet.\n\nn adds a directory of the project, or a model of the Hub.",
             "AddModel",
-            remove=Remove("RemoveModel", "base model", "Its files stay."),
+            remove=Remove("RemoveModel", "base model", "Files stay."),
         ),
         Kind(
             "prompts",
             "Prompts",
             "ListPrompts",
             "prompts",
-            (text("name", 24), cells.of_template("input_template"), cells.of_template("completion_template"), ID),
+            (
+                text("name", 24, order="name"),
+                cells.of_template("input_template"),
+                cells.of_template("completion_template"),
+                ID,
+            ),
             frozenset({"prompts"}),
             "No prompts yet.\n\nn writes one: text with {column} where a row's value goes.",
             "AddPrompt",
-            remove=Remove("RemovePrompt", "prompt", "What was trained with it stays."),
+            remove=Remove("RemovePrompt", "prompt", "What was trained stays."),
         ),
         Kind(
             "adapters",
             "Adapters",
             "ListAdapters",
             "adapters",
-            (text("name", 28), text("type", 12), Column("where", cells.place), AGE, ID),
+            (
+                text("name", 28, order="name"),
+                text("type", 12, order="type"),
+                Column("where", cells.place),
+                AGE,
+                ID,
+            ),
             frozenset({"adapters"}),
             "No adapters yet.\n\nA job makes one (:jobs, then n); n here adds one that exists.",
             "AddAdapter",
-            remove=Remove("RemoveAdapter", "adapter", "Its files stay."),
+            remove=Remove("RemoveAdapter", "adapter", "Files stay."),
         ),
         Kind(
             "configs",
             "Configs",
             "ListConfigs",
             "configs",
-            (text("type", 22), text("description", 26), Column("content", cells.config), ID),
+            (
+                text("type", 22, order="type"),
+                text("description", 26, order="description"),
+                Column("content", cells.config),
+                ID,
+            ),
             frozenset({"configs"}),
             "No configs yet.\n\nn adds training arguments, LoRA, quantisation or generation settings.",
             "AddConfig",
@@ -233,13 +265,13 @@ KINDS: dict[str, Kind] = {
             "runners",
             (
                 Column("status", cells.state),
-                text("host", 24, "runner"),
-                Column("cores", cells.cores),
+                text("host", 24, "runner", "host"),
+                Column("cores", cells.cores, "cpus"),
                 Column("CPU", cells.cpu),
-                Column("memory, GiB", cells.memory_of),
+                Column("memory, GiB", cells.memory_of, "memory"),
                 Column("GPUs", cells.gpus),
                 Column("jobs", lambda row: (str(len(row.get("jobs") or [])), "")),
-                Column("seen", lambda row: (words.age(row.get("last_seen_at")), "dim")),
+                Column("seen", lambda row: (words.age(row.get("last_seen_at")), "dim"), "-last_seen_at"),
                 ID,
             ),
             JOB_EVENTS,
@@ -254,9 +286,3 @@ KINDS: dict[str, Kind] = {
 def shown(kind: Kind, row: Row) -> list[Cell]:
     """A row's cells."""
     return [column.show(row) for column in kind.columns]
-
-
-def matches(kind: Kind, row: Row, wanted: str) -> bool:
-    """Whether a row is left by the filter: all words of it somewhere in the cells."""
-    whole = " ".join(cell for cell, _ in shown(kind, row)).lower() + " " + json.dumps(row.get("id", "")).lower()
-    return all(word in whole for word in wanted.lower().split())
