@@ -89,7 +89,12 @@ def test_a_dashboard_that_only_looks_is_opened_by_an_option(
     opened: list[bool] = []
     monkeypatch.setenv("FTS_REDIS_URL", "redis://nowhere")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("tui.app.run", lambda open_job=None, *, readonly=False: opened.append(readonly) or 0)
+
+    def run(open_job: str | None = None, *, readonly: bool = False) -> int:
+        opened.append(readonly)
+        return 0
+
+    monkeypatch.setattr("tui.app.run", run)
     monkeypatch.setattr("tui.cli.up.start", lambda using, home: True)
     settings.cache_clear()
     with pytest.raises(SystemExit) as ended:

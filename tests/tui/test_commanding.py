@@ -347,3 +347,18 @@ async def test_what_is_typed_faster_than_the_parser_is_made_is_obeyed_in_its_ord
         await pilot.press("escape")
         await typed(pilot, "datasets list -o yaml")
         await until(pilot, lambda: isinstance(app.screen, OutputScreen) and "type: project_csv" in shown(app))
+
+
+async def test_the_line_keeps_the_keys_when_a_screen_asked_for_them_earlier_and_goes_at_a_click_elsewhere() -> None:
+    async with board(filled()).run_test(size=(80, 24)) as pilot:
+        app = await ready(pilot)
+        line = app.screen.query_one(PromptLine)
+        await pilot.press("colon")
+        app.screen.focus_first()  # type: ignore[attr-defined]
+        await pilot.pause()
+        await until(pilot, lambda: app.focused is line)
+        await pilot.press(*"data")
+        await until(pilot, lambda: line.value == "data")
+        line.opened -= 1_000
+        await pilot.click("StudioTable", offset=(5, 2))
+        await until(pilot, lambda: not line.display)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -14,6 +15,7 @@ from core.text import plain
 if TYPE_CHECKING:
     from tui.widgets.commandline import CommandHelp
 
+LATE = 2.0  # seconds in which a focus that was asked for earlier may still come
 WANTED = "a page or a command of fts: jobs, datasets, job cancel …"
 
 
@@ -65,6 +67,7 @@ class PromptLine(Input):
         self.waiting = 0  # a tab that came before what it takes
         self.tabbed = ""  # what it was to complete
         self.entered = False  # and enter behind it
+        self.opened = 0.0
 
     def open(self, mode: str, text: str = "", wanted: str = WANTED, wrong: str = "") -> None:
         """Show the line for a command (`:`) or a filter (`/`); while it is empty it tells what is `wanted`."""
@@ -75,6 +78,7 @@ class PromptLine(Input):
         self.value = text
         self.cursor_position = len(text)
         self.display = True
+        self.opened = time.monotonic()
         self.screen.set_focus(self)  # at once: focus() would let the keys behind `:` go elsewhere
         self.own, self.back, self.waiting, self.entered = None, 0, 0, False
         if mode == ":":
@@ -102,6 +106,15 @@ class PromptLine(Input):
         elif self.mode == ":" and self.display and self.helper is not None and event.value != self.own:
             self.own, self.back = None, 0
             self.helper.look(event.value)
+
+    def on_blur(self) -> None:
+        """Only a click elsewhere puts the line away: a focus that a screen asked for before it was opened comes too late."""
+        if not self.display or not self.screen.is_current or not self.app.app_focus:
+            return
+        if time.monotonic() - self.opened < LATE:
+            self.screen.set_focus(self)
+        else:
+            self._close(None)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter; behind a tab that waits it waits too."""
