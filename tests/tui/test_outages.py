@@ -50,13 +50,6 @@ def test_jobs_while_a_part_is_away(snap_compare: Compare, size: tuple[int, int],
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_job_while_the_queue_is_away(snap_compare: Compare, size: tuple[int, int]) -> None:
-    studio = timeless()
-    dashboard = Dashboard("run", make=lambda: studio, page="jobs")
-    assert snap_compare(dashboard, terminal_size=size, run_before=away(studio, "queue", "691 rows"))
-
-
-@pytest.mark.parametrize("size", SIZES)
 def test_a_studio_that_was_never_there(snap_compare: Compare, size: tuple[int, int]) -> None:
     async def ready(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: "not connected" in shown(pilot.app))
