@@ -168,12 +168,14 @@ class Lasting(App[None]):
         self.pulsing = True
 
         def ask() -> None:
-            from core.errors import Unavailable
+            from core.errors import StudioError, Unavailable
 
             try:
                 self.studio.ask("ListEvents", {"last": True, "limit": 1}, timeout=10)
             except Unavailable as error:
                 told: tuple[Callable[..., None], Any] = self.unreached, (error.part or "store", str(error))
+            except StudioError:  # an answer too: it came late
+                told = self.reached, ()
             except Exception as error:
                 told = self._handle_exception, (error,)
             else:

@@ -32,9 +32,12 @@ from textual_serve.server import Server as Page
 MOST = 16  # dashboards at once
 GRACE = 5.0  # seconds that a dashboard has to end when its browser is gone
 WIDEST, HIGHEST = 1_000, 500  # cells
+# Only its own files, and its own socket: not every browser takes 'self' for that.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; connect-src 'self' ws://{host} wss://{host}; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -42,6 +45,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+NOT_US = "This server is not of that name.\n"
 REFUSED = "This is not for you, or its token is missing: open the address that `fts web` printed.\n"
 
 
@@ -176,18 +180,18 @@ class Web:
     @web.middleware
     async def guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Refuse what is not the owner's browser on our own page; headers for all that is answered."""
+        known = self.door.knows(request.host)
         try:
-            refusal = self._refusal(request)
+            refusal = self._refusal(request) if known else web.Response(status=403, text=NOT_US)
             response: web.StreamResponse = refusal if refusal is not None else await handler(request)
         except web.HTTPException as error:
             response = web.Response(status=error.status, text=f"{error.reason}\n")
         if not response.prepared:
             response.headers.update(HEADERS)
+            response.headers["Content-Security-Policy"] = POLICY.format(host=request.host if known else "")
         return response
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        if not self.door.knows(request.host):
-            return web.Response(status=403, text="This server is not of that name.\n")
         origin = request.headers.get("Origin")
         is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
         if (origin is None and is_socket) or (origin is not None and urlsplit(origin).netloc != request.host):
