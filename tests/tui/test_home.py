@@ -9,12 +9,13 @@ import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
 
+from core.events import Event
 from core.messages.overview import Concern
 from core.messages.runners import Gpu
 from core.text import plain
 from core.types import JobStatus
 from tests.tui.conftest import OPENS_WITH
-from tests.tui.fake import HOSTILE, FakeStudio, filled, job
+from tests.tui.fake import HOSTILE, NOW, FakeStudio, filled, job
 from tests.tui.test_dashboard import SIZES, shown, until
 from tests.tui.test_snapshots import Compare, at, timeless
 from tui.app import Dashboard
@@ -23,6 +24,7 @@ from tui.screens.home import HomeScreen
 from tui.screens.job import JobScreen
 from tui.view import overview
 from tui.widgets.banner import Banner
+from tui.widgets.glance import Glance
 
 
 def app(studio: FakeStudio) -> Dashboard:
@@ -147,6 +149,23 @@ async def test_an_outage_leaves_what_is_shown_and_what_is_true_comes_back(studio
         studio.back()
         await until(pilot, lambda: "adapter-late" in shown(pilot.app))
         assert not pilot.app.screen.query_one(Banner).has_class("away")
+
+
+async def test_where_not_all_has_room_it_scrolls_with_the_cursor_and_only_down() -> None:
+    studio = failing()
+    at = {"at": NOW, "type": "ResourceAdded", "kind": "datasets"}
+    studio.rows["events"] = [
+        Event(id=n, prev=n - 1, message=f"dataset {n} was added {'x' * 99}", **at) for n in range(30)
+    ]
+    async with app(studio).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "says nothing" in shown(pilot.app))
+        left = pilot.app.screen.query_one("#left", Glance)
+        await until(pilot, lambda: left.show_vertical_scrollbar)
+        assert not left.show_horizontal_scrollbar
+        await pilot.press("G")
+        await until(pilot, lambda: "dataset 0 was added" in cursor(pilot))
+        await pilot.press("g")
+        await until(pilot, lambda: "Needs attention" in shown(pilot.app) and "memory ran out" in cursor(pilot))
 
 
 def test_lines_of_every_width_stay_within_it() -> None:

@@ -278,7 +278,11 @@ def events(told: Mapping[str, Any]) -> Section:
     """What happened of late, the newest first."""
     lines = [
         Line(
-            ((words.clock(each["at"]), "dim"), cells.event(each), (plain(each["message"], limit=300), "")),
+            (
+                (words.clock(each["at"]), "dim"),
+                (words.state(each["level"])[0], words.style(each["level"])),
+                (plain(each["message"] or each["type"], limit=300), ""),
+            ),
             _of_event(each),
         )
         for each in reversed(told["events"])
