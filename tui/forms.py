@@ -174,8 +174,17 @@ def by_field(form: list[Field], breaches: list[Breach]) -> dict[str, list[str]]:
     for breach in breaches:
         key = next((field.key for field in form if field.is_meant(breach.field)), "")
         mark = "" if breach.severity.value == "ERROR" else NOTE
-        found.setdefault(key, []).append(f"{mark}{breach.message} ({breach.rule})")
+        found.setdefault(key, []).append(f"{mark}{worded(form, breach.message)} ({breach.rule})")
     return found
+
+
+def worded(form: list[Field], text: str) -> str:
+    """What is said of fields by the names that they have on the wire, with the words that stand before them in the form."""
+    labels = {field.name: field.label for field in form if "_" in field.name}
+    first = next((field for field in form if text.startswith(f"{field.name} ")), None)
+    if first is not None:
+        text = first.label + text.removeprefix(first.name)
+    return re.sub(r"\b[a-z]+(?:_[a-z]+)+\b", lambda found: labels.get(found[0], found[0]), text)
 
 
 def as_code(name: str, made: dict[str, Any]) -> str:

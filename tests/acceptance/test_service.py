@@ -15,8 +15,14 @@ import pytest
 from core.messages.configs import GetConfig
 from core.messages.datasets import ListDatasets
 from core.messages.fine_tuning import ListFineTuningJobs
+from core.messages.jobs import CancelJob
+from core.settings import settings
 from tests.runner.tiny import make_model
+from tests.tui.test_dashboard import shown, until
 from tests.whole import Whole
+from tui.app import Dashboard
+from tui.screens.job import JobScreen
+from tui.widgets.choice import Choice
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRINTED = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "services.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -92,3 +98,39 @@ def test_the_nightly_service_says_what_was_refused(whole: Whole) -> None:
     done = nightly(whole, "nowhere.csv", "--model", "tiny", "--prompt", "act")
     assert done.returncode == 2
     assert "DS-003" in done.stderr
+
+
+async def test_who_has_only_the_dashboard_comes_from_a_file_to_a_running_job_by_keys(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTS_HOME", str(tmp_path))  # what the dashboard keeps, not the studio
+    settings.cache_clear()
+    dashboard = Dashboard(make=lambda: whole.client, page="train")
+
+    async def chosen(field: str) -> None:
+        await until(pilot, lambda: dashboard.screen.query_one(f"#input-{field}", Choice).value)
+
+    try:
+        async with dashboard.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: "Name of the adapter" in shown(dashboard))
+            await until(pilot, lambda: getattr(dashboard.screen, "filled", False))
+            await pilot.press(*"by-keys", "tab", "tab", "ctrl+n", "enter")
+            await pilot.press(*"directory", "enter", "tab", *"models/t")
+            await until(pilot, lambda: "models/tiny/" in shown(dashboard))
+            await pilot.press("tab", "tab", *"keyed", "ctrl+s")
+            await until(pilot, lambda: dashboard.page == "train" and "by-keys" in shown(dashboard))
+            await pilot.press("tab", "ctrl+n", "tab", *"rows.csv")
+            await until(pilot, lambda: "2 columns" in shown(dashboard))
+            await pilot.press("tab", *"keyed-rows", "ctrl+s")
+            await until(pilot, lambda: "by-keys" in shown(dashboard) and "Prompt" in shown(dashboard))
+            await pilot.press("tab", "ctrl+n", "ctrl+g")
+            await until(pilot, lambda: "→" in shown(dashboard))
+            await pilot.press("ctrl+s")
+            await chosen("prompt_id")
+            await until(pilot, lambda: "fits" in shown(dashboard))
+            await pilot.press("ctrl+s")
+            await until(pilot, lambda: isinstance(dashboard.screen, JobScreen))
+            await until(pilot, lambda: whole.job(dashboard.screen.job_id).step > 0)  # type: ignore[attr-defined]
+            whole.client.call(CancelJob(id=dashboard.screen.job_id))  # type: ignore[attr-defined]
+    finally:
+        settings.cache_clear()

@@ -52,13 +52,12 @@ def focused(pilot: Pilot[None]) -> str:
 # ─── the way from nothing to a job ────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("size", [NARROW, (160, 50)])
-async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tells(size: tuple[int, int]) -> None:
+async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tells() -> None:
     studio = FormStudio()
     studio.plan = tickets().plan
     studio.rows["models"] = [ModelMetadata(id="other", type="project", name="of another kind")]
     dashboard = app(studio, "datasets")
-    async with dashboard.run_test(size=size) as pilot:
+    async with dashboard.run_test(size=NARROW) as pilot:
         await here(pilot, "n adds a CSV")
         await pilot.press("n")
         await here(pilot, "^s send")

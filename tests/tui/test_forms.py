@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.rules import Breach
-from tui import forms
+from tui import drafts, forms
+from tui.grouping import GROUPS
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,32 @@ def test_several_ids_are_marked_in_a_list() -> None:
     assert (kinds["adapter_ids"], kinds["base_model_id"]) == ("several", "reference")
     made, wrong = forms.payload(form, {"base_model_id": "m", "adapter_ids": "a b"})
     assert made == {"base_model_id": "m", "adapter_ids": ["a", "b"]} and not wrong
+
+
+def test_fields_are_called_in_breaches_as_they_are_in_the_form() -> None:
+    form = forms.fields("StartFineTuningJob")
+    told = "prompt_id is required; early_stopping_patience needs held-out rows, and some_thing else"
+    assert forms.worded(form, told) == (
+        "Prompt is required; Patience, evaluations needs held-out rows, and some_thing else"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS))
+def test_every_field_of_a_message_has_one_place_in_its_form_and_a_label_of_words(name: str) -> None:
+    form = forms.fields(name)
+    keys = [field.key for field in form]
+    assert len(keys) == len(set(keys))
+    assert all("_" not in field.label and field.label[0].isupper() for field in form)
+    listed = {each for _, names in GROUPS[name] for each in names}
+    assert listed <= {field.name for field in form}, "a group names what is no field"
+
+
+def test_a_draft_that_is_broken_or_too_old_is_none(own_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    drafts.keep("AddModel", {"name": "x\ud800"})
+    assert drafts.kept("AddModel") is not None and drafts.kept("AddModel").values == {"name": "x\ud800"}  # type: ignore[union-attr]
+    for text in ("", "{", "[]", '{"at": "then", "values": {"a": 1}}', '{"at": 1, "values": {"a": 1}}'):
+        drafts.path("AddModel").write_text(text)
+        assert drafts.kept("AddModel") is None
+    drafts.forget("AddModel")
+    drafts.forget("AddModel")
+    assert not drafts.path("AddModel").exists()

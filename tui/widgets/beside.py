@@ -79,6 +79,8 @@ class Beside(VerticalScroll):
             self.nothing()
         elif sound:
             self.waiting = self.set_timer(self.PAUSE, partial(self._due, self.ticket))
+        else:
+            self.unsound(payload)
 
     def _due(self, ticket: int) -> None:
         """The pause is over; a timer that had struck when it was stopped is one too many."""
@@ -114,6 +116,9 @@ class Beside(VerticalScroll):
             self.trouble([each.message for each in breaches] or [str(error)])
 
     # ─── showing ──────────────────────────────────────────────────────────────────────────────────
+
+    def unsound(self, payload: Mapping[str, Any]) -> None:
+        """What the form says can't be asked about: the fields tell why."""
 
     def nothing(self) -> None:
         """There is nothing to ask."""

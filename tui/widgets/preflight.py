@@ -11,6 +11,7 @@ from core.errors import StudioError
 from core.messages.base import faults
 from core.rules import refusing
 from core.text import plain
+from tui import forms
 from tui.view import planned
 from tui.widgets.beside import Beside
 
@@ -51,6 +52,16 @@ class Preflight(Beside):
     def sound(self, payload: Mapping[str, Any]) -> bool:
         """Nothing is planned before the form names what it takes, or while it breaks a rule."""
         return all(payload.get(name) for name in NEEDED) and not refusing(faults("PlanFineTuningJob", payload))
+
+    def unsound(self, payload: Mapping[str, Any]) -> None:
+        """What the plan waits for, once the form has begun to say what is trained."""
+        if not all(payload.get(name) for name in NEEDED):
+            return
+        form = forms.fields("StartFineTuningJob")
+        found = forms.by_field(form, refusing(faults("PlanFineTuningJob", payload)))
+        said = [label for key in found for label in (each.label for each in form if each.key == key)]
+        if said:
+            self._say(f"The plan waits for: {', '.join(said)}")
 
     def give_up(self) -> None:
         """The runner is told to stop as well."""
