@@ -28,6 +28,12 @@ def test_the_labels_of_a_curve_that_hardly_moves_can_be_told_apart() -> None:
     assert [line.split("┤")[0].strip() for line in drawn if "┤" in line] == ["4.843", "4.841", "4.84"]
 
 
+def test_a_constant_that_trembles_by_its_last_digits_is_drawn_level() -> None:
+    drawn = lines([(float(x), 0.003 * (1 + x * 1e-9)) for x in range(100)], height=10)
+    assert [line.split("┤")[0].strip() for line in drawn if "┤" in line] == ["0.0033", "0.003", "0.0027"]
+    assert [at for at, line in enumerate(drawn) if any(ord(char) > 0x2800 for char in line)] == [4]
+
+
 def test_the_axis_tells_its_ends_what_they_count_and_a_note_as_far_as_there_is_room() -> None:
     points = [(1.0, 1.0), (40.0, 2.0)]
     assert lines(points, unit="steps")[-1] == "        └1 ──────────────────── 40 steps"

@@ -16,6 +16,7 @@ Piece = tuple[str, str]  # text and what it is: a line's `what`, "" the frame, "
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 MARGIN = 9  # cells for the labels of the y axis
+LEVEL = 1e-6  # of a number: what it trembles by less than that is of no meaning
 APART = 16  # cells between the marks of a line
 Box = tuple[float, float, float, float]  # left, right, low, high
 Cells = dict[tuple[int, int], int]  # (row, column) -> braille bits
@@ -95,7 +96,8 @@ def _box(lines: Sequence[Line], window: tuple[float, float] | None) -> Box:
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
-    room = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
+    level = high - low <= abs(high) * LEVEL
+    room = (abs(high) * 0.1 or 1.0) if level else (high - low) * 0.05
     return (max(0.0, low - room) if low >= 0 else low - room), high + room
 
 
