@@ -54,7 +54,7 @@ docs: $(READY)
 	$(BIN)/python docs/generate.py
 
 bench: $(READY)
-	@for each in roundtrip progress start overhead dashboard configs listing estimate comparison; do $(BIN)/python benchmarks/$$each.py || exit 1; done
+	@for each in roundtrip progress start overhead dashboard configs listing overview estimate comparison; do $(BIN)/python benchmarks/$$each.py || exit 1; done
 
 pins: $(READY)
 	@(echo "# Exact pins of everything that a studio installs (Python 3.11); made by 'make pins'."; \
