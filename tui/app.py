@@ -328,7 +328,8 @@ class Dashboard(Drawing, Going, Lasting):
         """ctrl+t: dark, light, high contrast."""
         names = list(THEMES)
         self.theme = names[(names.index(self.theme) + 1) % len(names)]
-        remember(theme=self.theme)
+        if not self.readonly:
+            remember(theme=self.theme)
         self.say(f"{THEMES[self.theme][1]} theme")
 
 

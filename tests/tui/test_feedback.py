@@ -95,6 +95,15 @@ async def test_what_was_typed_is_not_lost_by_a_key_and_an_outage_stops_nothing()
         await until(pilot, lambda: "the studio does not answer" in dashboard.clipboard)
 
 
+async def test_a_dashboard_that_only_looks_writes_no_file(tmp_path: Path) -> None:
+    dashboard = Dashboard(make=filled, page="feedback", readonly=True)
+    async with dashboard.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "4 trainings" in shown(dashboard))
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: "writes no files" in shown(dashboard))
+        assert not dashboard.screen.query_one("#prompt", Input).display
+
+
 STATES = {"empty": FakeStudio, "filled": filled, "hostile": lambda: failing(HOSTILE)}
 
 

@@ -131,6 +131,9 @@ class FeedbackScreen(StudioScreen):
 
     def action_write(self) -> None:
         """ctrl+o: ask for the file's name."""
+        if self.dashboard.readonly:
+            self.dashboard.say("this dashboard only looks, and writes no files: ctrl+s copies it", severity="warning")
+            return
         name = time.strftime("feedback-%Y%m%d-%H%M.md")
         self.query_one(PromptLine).open(">", name, "a new file of the project")
 
