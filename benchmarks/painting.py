@@ -20,6 +20,7 @@ from terminal import Chunks, Terminal, screens
 NAME = re.compile(r"adapter-(\d{4})")
 SPACING = (0.1, 0.25)  # seconds between keys, at random: in step with nothing
 REST = 5  # seconds in which nobody types
+LAST = 1.0  # seconds that the last key has
 Shown = Callable[[pyte.Screen], bool]
 
 
@@ -68,16 +69,21 @@ def through(keys: int, steps: Sequence[tuple[str, str]]) -> list[tuple[str, Show
     return [(key, shows(text)) for key, text in itertools.islice(itertools.cycle(steps), keys)]
 
 
-def watch(terminal: Terminal, keys: Sequence[tuple[str, Shown]]) -> Watched:
+def watch(
+    terminal: Terminal,
+    keys: Sequence[tuple[str, Shown]],
+    spacing: tuple[float, float] = SPACING,
+    last: float = LAST,
+) -> Watched:
     """Press the keys, one after another, and see what comes."""
     rest, first = _at_rest(terminal), len(terminal.chunks)
     used, begun, before = terminal.used, time.time(), terminal.resident
     chance = random.Random(7)
     pressed = []
     for key, _ in keys:
-        time.sleep(chance.uniform(*SPACING))
+        time.sleep(chance.uniform(*spacing))
         pressed.append(terminal.press(key))
-    time.sleep(1)
+    time.sleep(last)
     seconds, used, after = time.time() - begun, terminal.used - used, terminal.resident
     took = painted(terminal.chunks, terminal.size, list(zip(pressed, (shown for _, shown in keys), strict=True)))
     return Watched(took, used / seconds, rest, _bytes(terminal, first) / seconds, before, after)

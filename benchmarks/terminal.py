@@ -18,17 +18,26 @@ import pyte
 from common import MIB, stop, until
 
 SIZE = (120, 36)
+TICK = 0.02  # seconds of a slow line that are read at once
+QUESTION = b"\x1b[?2026$p"
 EARLY = 20  # seconds from its start in which it is noted what processor time the program took
 Chunks = Sequence[tuple[float, bytes]]
 
 
 class Terminal:
-    """A Python program on a terminal. What it writes is read in a thread: `chunks` with unix times."""
+    """A Python program on a terminal. What it writes is read in a thread: `chunks` with unix times.
 
-    def __init__(self, command: list[str], environment: dict[str, str], size: tuple[int, int] = SIZE) -> None:
-        self.command, self.size = command, size
+    With `baud` the terminal is at the end of a slow line, which takes so many tenths of bytes a second; what waits for it is
+    held where a kernel or an SSH server would hold it. It answers the question after its modes as it comes to it.
+    """
+
+    def __init__(
+        self, command: list[str], environment: dict[str, str], size: tuple[int, int] = SIZE, baud: int | None = None
+    ) -> None:
+        self.command, self.size, self.baud = command, size, baud
         self.environment = {**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self.chunks: list[tuple[float, bytes]] = []
+        self.tail = b""
         self.used_at: dict[float, float] = {}  # processor seconds that the program had taken at the time of a chunk
         self.reader = threading.Thread(target=self._read)
 
@@ -96,13 +105,22 @@ class Terminal:
     def _read(self) -> None:
         while True:
             try:
-                data = os.read(self.master, 1 << 16)
+                data = os.read(self.master, 1 << 16 if self.baud is None else max(1, int(self.baud / 10 * TICK)))
             except OSError:  # the program is gone
                 return
             now = time.time()
             self.chunks.append((now, data))
+            if self.baud is not None:
+                self._slow(data)
             if now - self.begun < EARLY:
                 self.used_at[now] = self.used
+
+    def _slow(self, data: bytes) -> None:
+        self.tail = (self.tail + data)[-200:]
+        if QUESTION in self.tail:
+            self.tail = self.tail.rpartition(QUESTION)[2]
+            os.write(self.master, b"\x1b[?2026;2$y")
+        time.sleep(len(data) * 10 / (self.baud or 1))
 
 
 def screens(chunks: Chunks, size: tuple[int, int] = SIZE) -> Iterator[tuple[float, pyte.Screen]]:

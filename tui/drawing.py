@@ -11,6 +11,10 @@ from textual._compositor import CompositorUpdate, InlineUpdate
 from textual.app import App
 
 from tui.glass import Glass
+from tui.pace import QUESTION, Pace
+
+CROWDED = 2  # frames that wait for the terminal to take them; Textual would hold 30, and the keys with them
+AGAIN = 0.05  # seconds until the line is looked at again
 
 
 class Drawing(App[None]):
@@ -19,11 +23,41 @@ class Drawing(App[None]):
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
         self.glass = Glass()
+        self.pace = Pace()
         self.cursor_at: Any = None
+        self.waiting = False
 
     def on_mount(self) -> None:
         """Whoever had the terminal meanwhile left on it what they liked."""
         self.app_resume_signal.subscribe(self, lambda app: self.glass.forget())
+
+    def on_terminal_supports_synchronized_output(self) -> None:
+        """The terminal's answer, to Textual's question first, then to ours."""
+        self.pace.answered()
+        if self.waiting:
+            self._draw_held()
+
+    def may_draw(self) -> bool:
+        """Whether the line has room for a frame. If not, what is to be drawn is drawn later, with what else changes."""
+        queue = getattr(getattr(self._driver, "_writer_thread", None), "_queue", None)
+        if self.pace.free and (queue is None or queue.qsize() < CROWDED):
+            return True
+        self._later()
+        return False
+
+    def _later(self) -> None:
+        if not self.waiting:
+            self.waiting = True
+            self.set_timer(AGAIN, self._draw_held)
+
+    def _draw_held(self) -> None:
+        if self.waiting:
+            self.waiting = False
+            screen = self.screen
+            screen._compositor.update_widgets(screen._dirty_widgets)
+            screen._compositor_refresh()
+            if self.glass.owed and self.may_draw():
+                self._send()
 
     def on_resize(self, event: events.Resize) -> None:
         """A terminal of another size arranges anew what it shows, each in its way."""
@@ -40,16 +74,26 @@ class Drawing(App[None]):
             return
         try:
             colours = self.console._color_system or ColorSystem.TRUECOLOR
-            sent = self.glass.paint(renderable, (self.size.width, self.size.height), colours)
+            self.glass.take(renderable, (self.size.width, self.size.height), colours)
+            self._send()
         except Exception as error:  # the frame is lost, the next one is whole
             self.glass.forget()
             self._handle_exception(error)
-            return
-        at = self.screen.outer_size.clamp_offset(self.cursor_position)
-        if sent or at != self.cursor_at:
-            self.cursor_at = self._previous_cursor_position = at
-            self._begin_update()
-            driver.write(f"{sent}{Control.move_to(*at).segment.text}")  # clean: of cells that passed the last door
-            self._end_update()
-            driver.flush()
         self.post_display_hook()
+
+    def _send(self) -> None:
+        """A frame: what differs, or as much of it as the line takes at once."""
+        driver = self._driver
+        sent = self.glass.send(self.pace.room)
+        at = self.screen.outer_size.clamp_offset(self.cursor_position)
+        if driver is None or not (sent or at != self.cursor_at):
+            return
+        self.cursor_at = self._previous_cursor_position = at
+        frame = f"{sent}{Control.move_to(*at).segment.text}"
+        asks = self.pace.send(len(frame.encode(errors="replace")))
+        self._begin_update()
+        driver.write(frame + QUESTION * asks)  # clean: of cells that passed the last door
+        self._end_update()
+        driver.flush()
+        if self.glass.owed:
+            self._later()

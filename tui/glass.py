@@ -7,9 +7,10 @@ whether keys are answered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from rich.cells import cell_len, get_character_cell_size
 from rich.color import ColorSystem
@@ -22,69 +23,110 @@ Piece = tuple[int, int, Strip]  # line, column, what is drawn there
 
 
 class Glass:
-    """Cells of the terminal: what each shows, and in which style. One that is not known is None."""
+    """Cells of the terminal: what each shows and what it is to show, as text and style. One that is not known is None.
+
+    A line of them may be owed for a while: where there is no room for all in one frame, those go first in which styles
+    differ, for a cursor that moves is what somebody waits for.
+    """
 
     def __init__(self) -> None:
         self.size = (0, 0)
         self.texts: list[list[str | None]] = []
         self.styles: list[list[str]] = []
+        self.wanted: list[list[str | None]] = []
+        self.wanted_styles: list[list[str]] = []
+        self.owed: dict[int, None] = {}  # lines, the ones that wait longest first
 
     def forget(self) -> None:
         """The terminal may show anything now."""
         self.size = (0, 0)
 
-    def paint(self, update: CompositorUpdate, size: tuple[int, int], colours: ColorSystem) -> str:
-        """What to send so that the terminal shows the update; empty when it does already."""
+    def take(self, update: CompositorUpdate, size: tuple[int, int], colours: ColorSystem) -> None:
+        """Take in what the terminal is to show."""
         if size != self.size:
             self.size = size
-            self.texts = [[None] * size[0] for _ in range(size[1])]
-            self.styles = [[""] * size[0] for _ in range(size[1])]
-        sent: list[str] = []
-        pen = ""
+            wide, high = size
+            self.texts, self.wanted = _blank(wide, high, None), _blank(wide, high, None)
+            self.styles, self.wanted_styles = [[""] * wide for _ in range(high)], [[""] * wide for _ in range(high)]
+            self.owed = {}
         for y, x, strip in pieces(update):
             if y < size[1]:
-                pen = self._piece(y, x, strip, colours, sent, pen)
+                texts, styles = cells(strip, colours)
+                room = max(0, size[0] - x)
+                end = x + min(len(texts), room)
+                split(self.wanted[y], x, end)
+                self.wanted[y][x:end], self.wanted_styles[y][x:end] = texts[:room], styles[:room]
+                if y not in self.owed and (self.wanted[y] != self.texts[y] or self.wanted_styles[y] != self.styles[y]):
+                    self.owed[y] = None
+
+    def send(self, room: float = math.inf) -> str:
+        """What to send now so that the terminal shows it, about `room` bytes at most; the rest is owed."""
+        sent: list[str] = []
+        pen, size = "", 0
+        for y in sorted(self.owed, key=lambda y: self.wanted_styles[y] == self.styles[y]):
+            if size >= room:
+                break
+            del self.owed[y]
+            begun = len(sent)
+            pen = self._line(y, sent, pen)
+            size += sum(map(len, sent[begun:]))
         if pen:
             sent.append("\x1b[0m")
         return "".join(sent)
 
-    def _piece(self, y: int, x: int, strip: Strip, colours: ColorSystem, sent: list[str], pen: str) -> str:
-        """Compare a piece with what stands there, and send the runs that differ; the style that the terminal is left in."""
-        texts, styles = cells(strip, colours)
-        room = max(0, self.size[0] - x)
-        texts, styles = texts[:room], styles[:room]
-        end = x + len(texts)
-        old_texts, old_styles = self.texts[y][x:end], self.styles[y][x:end]
-        if texts == old_texts and styles == old_styles:
-            return pen
-        self._split(y, x, end)
-        self.texts[y][x:end], self.styles[y][x:end] = texts, styles
+    def paint(self, update: CompositorUpdate, size: tuple[int, int], colours: ColorSystem) -> str:
+        """What to send so that the terminal shows the update; empty when it does already."""
+        self.take(update, size, colours)
+        return self.send()
+
+    def _line(self, y: int, sent: list[str], pen: str) -> str:
+        """Send the runs of a line that differ; the style that the terminal is left in."""
+        texts, styles = self.wanted[y], self.wanted_styles[y]
+        old = zip(self.texts[y], self.styles[y], strict=True)
         differs = [
-            new != old or style != before
-            for new, old, style, before in zip(texts, old_texts, styles, old_styles, strict=True)
+            new != (text, style) for new, (text, style) in zip(zip(texts, styles, strict=True), old, strict=True)
         ]
+        if "" in self.texts[y]:
+            spoil(differs, self.texts[y])
         for first, last in runs(differs, texts):
-            sent.append(f"\x1b[{y + 1};{x + first + 1}H")
+            sent.append(f"\x1b[{y + 1};{first + 1}H")
             for place in range(first, last):
                 if styles[place] != pen:
                     pen = styles[place]
                     sent.append(f"\x1b[0;{pen}m" if pen else "\x1b[0m")
-                sent.append(texts[place] or "")
+                sent.append(" " if texts[place] is None else texts[place] or "")
+        self.texts[y], self.styles[y] = texts[:], styles[:]
         return pen
 
-    def _split(self, y: int, x: int, end: int) -> None:
-        """What is left of a wide text of which a part is painted over is not known any more."""
-        line = self.texts[y]
-        left, right = x, end
-        while left > 0 and line[left] == "":
-            left -= 1
-        line[left:x] = [None] * (x - left)
-        while right < len(line) and line[right] == "":
-            line[right] = None
-            right += 1
+
+def _blank(wide: int, high: int, cell: str | None) -> list[list[str | None]]:
+    return [[cell] * wide for _ in range(high)]
 
 
-def runs(differs: Sequence[bool], texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+def split(line: list[str | None], x: int, end: int) -> None:
+    """What is left of a wide text of which a part is painted over is blank."""
+    left, right = x, end
+    while 0 < left < len(line) and line[left] == "":
+        left -= 1
+    line[left:x] = [" "] * (x - left)
+    while right < len(line) and line[right] == "":
+        line[right] = " "
+        right += 1
+
+
+def spoil(differs: list[bool], shown: Sequence[str | None]) -> None:
+    """A wide text of which a part is painted over is gone from all of its cells."""
+    place = 0
+    while place < len(shown):
+        end = place + 1
+        while end < len(shown) and shown[end] == "":
+            end += 1
+        if end - place > 1 and any(differs[place:end]):
+            differs[place:end] = [True] * (end - place)
+        place = end
+
+
+def runs(differs: Sequence[bool], texts: Sequence[str | None]) -> Iterator[tuple[int, int]]:
     """(first, behind the last) cells of what is to be sent: near ones together, a wide text never without its beginning."""
     first = last = -1
     for place, other in enumerate(differs):
@@ -100,7 +142,7 @@ def runs(differs: Sequence[bool], texts: Sequence[str]) -> Iterator[tuple[int, i
         yield _whole(first, last, texts)
 
 
-def _whole(first: int, last: int, texts: Sequence[str]) -> tuple[int, int]:
+def _whole(first: int, last: int, texts: Sequence[str | None]) -> tuple[int, int]:
     while first > 0 and texts[first] == "":
         first -= 1
     while last < len(texts) and texts[last] == "":
@@ -155,13 +197,27 @@ def spread(text: str) -> list[str]:
     found: list[str] = []
     for odd, part in groupby(text, lambda char: not char.isascii()):
         run = "".join(part)
-        if not odd:
-            found += run
-        elif wide := cell_len(run):
-            found += [run, *[""] * (wide - 1)]
-        elif found:  # marks on the letter before
-            found[-1] += run
+        if odd and found:  # marks on the letter before
+            marks = "".join(takewhile(lambda char: not get_character_cell_size(char), run))
+            found[-1], run = found[-1] + marks, run[len(marks) :]
+        letters = _letters(run) if odd else list(run)
+        if len(letters) != (wide := cell_len(run)):
+            letters = [run, *[""] * (wide - 1)] if wide else []  # joined: an emoji of several
+        found += letters
     wide = cell_len(text)
     if len(found) == wide and "".join(found) == text:
         return found
     return [text, *[""] * (wide - 1)] if wide else []
+
+
+def _letters(run: str) -> list[str]:
+    """One letter after another, marks with theirs."""
+    found: list[str] = []
+    for char in run:
+        wide = get_character_cell_size(char)
+        if wide:
+            found += [char, *[""] * (wide - 1)]
+        elif found:
+            place = max(index for index, letter in enumerate(found) if letter)
+            found[place] += char
+    return found

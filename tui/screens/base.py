@@ -89,6 +89,11 @@ class StudioScreen(Screen[Any]):
 
         return not isinstance(self.focused, Input | TextArea)
 
+    def _compositor_refresh(self) -> None:
+        """Draws nothing while the line to the terminal is busy: what is to be drawn stays so, and goes together."""
+        if not self.is_current or self.dashboard.may_draw():
+            super()._compositor_refresh()
+
     def fetch(self) -> Any:
         """What is shown, asked for in a thread; None when there is nothing to ask."""
 

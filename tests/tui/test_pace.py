@@ -1,0 +1,86 @@
+"""Frames wait for a slow line, and for nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from tui.pace import AWAY, FRAME, LATE, SILENT, SMALL, Pace
+
+
+class Line:
+    """A terminal at the end of a line of `rate` bytes a second, `far` seconds away; frames of `size` bytes, as many as may go."""
+
+    def __init__(self, rate: float, far: float = 0.02) -> None:
+        self.now, self.rate, self.far, self.busy = 0.0, rate, far, 0.0
+        self.pace = Pace(lambda: self.now)
+        self.pace.answered()  # Textual's question at the start
+        self.answers: list[float] = []
+        self.drawn: list[float] = []
+
+    def live(self, seconds: float, size: Callable[[float], float], every: float = 0.1) -> None:
+        """Something changes ten times a second."""
+        begun = self.now
+        for tick in range(round(seconds / every)):
+            due = begun + tick * every
+            while self.answers and self.answers[0] <= due:
+                self.now = self.answers.pop(0)
+                self.pace.answered()
+            self.now = due
+            if self.pace.free:
+                self.drawn.append(self.now)
+                sent = int(size(self.pace.room))
+                self.busy = max(self.busy, self.now) + sent / self.rate
+                if self.pace.send(sent):
+                    self.answers.append(self.busy + self.far)
+
+
+def test_a_terminal_that_answers_nothing_is_never_waited_for() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    for _ in range(100):
+        assert pace.free and pace.room == math.inf
+        pace.send(10_000)
+        now += 1
+
+
+@pytest.mark.parametrize("far", [0.001, 0.02, 0.2])
+def test_on_a_quick_line_every_frame_goes_whole(far: float) -> None:
+    line = Line(10e6, far)
+    line.live(20, lambda room: min(room, 5_000))
+    assert len(line.drawn) >= 199 and line.pace.room == math.inf
+
+
+@pytest.mark.parametrize("rate", [960, 11_520])
+def test_on_a_slow_line_no_more_is_under_way_than_it_takes_in_the_time_of_a_key(rate: float) -> None:
+    line = Line(rate)
+    line.live(10, lambda room: min(room, 2_000))  # until its speed is known
+    behind: list[float] = []
+
+    def size(room: float) -> float:
+        behind.append(line.busy - line.now)
+        return min(room, 2_000)
+
+    line.live(30, size)
+    assert max(behind) <= LATE + FRAME
+    assert SMALL <= line.pace.room <= 2 * rate
+    assert len(behind) >= 50  # it is used, too
+
+
+def test_a_far_terminal_on_a_quick_line_gets_a_frame_for_each_answer_at_least() -> None:
+    line = Line(10e6, far=4 * AWAY)
+    line.live(20, lambda room: min(room, 500))
+    assert len(line.drawn) >= 18
+
+
+def test_a_terminal_that_stops_to_answer_is_not_waited_for_any_more() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    pace.answered()
+    pace.send(1_000)
+    now = 1.0
+    assert not pace.free
+    now = SILENT + 1
+    assert pace.free and pace.room == math.inf
