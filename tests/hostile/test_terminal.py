@@ -38,7 +38,7 @@ def walked(pieces: str, tmp_path: Path, keys: int, size: tuple[int, int]) -> tup
     """What the walk wrote to its terminal, and what it reports."""
     report = tmp_path / f"{pieces}.json"
     command = ["-m", "tests.hostile.walk", pieces, str(keys), str(report)]
-    written = written_by(command, size, FTS_HOME=str(tmp_path / ".app"))
+    written = written_by(command, size, FTS_HOME=str(tmp_path / ".app"), FTS_NOTIFY_TERMINAL="off")
     return written, json.loads(report.read_text())
 
 
