@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from core.text import plain
-from tests.tui.fake import HOSTILE, filled, job
+from tests.tui.fake import HOSTILE, answered, filled, job, session
 from tests.tui.test_dashboard import PATIENCE, shown, until
 from tui import copying
 from tui.app import Dashboard
@@ -144,7 +144,7 @@ async def test_what_no_clipboard_takes_goes_into_a_file_of_its_owner(
 # ─── the bytes ────────────────────────────────────────────────────────────────────────────────────
 
 PROGRAM = """
-from tests.tui.fake import HOSTILE, filled, job
+from tests.tui.fake import HOSTILE, answered, filled, job, session
 from tui.app import Dashboard
 
 studio = filled()
@@ -205,3 +205,22 @@ def test_a_terminal_gets_copies_whole_and_what_stands_between_gets_them_too(betw
         assert [taken(each) for each in re.findall(PLAINLY.decode(), through_screen("".join(strings)))] == texts
     else:
         assert not strings
+
+
+async def test_of_marked_rows_all_ids_are_copied(wrote: list[str]) -> None:
+    async with Dashboard(make=filled, page="jobs").run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        await pilot.press("space", "space", "Y")
+        await until(pilot, lambda: wrote)
+    assert sorted(wrote[0].splitlines()) == ["done", "run"]
+
+
+async def test_a_question_and_its_answers_are_copied_from_a_comparison(wrote: list[str]) -> None:
+    studio = filled()
+    studio.rows["comparisons"], studio.questions = [session()], [answered()]
+    async with Dashboard(make=lambda: studio).run_test(size=(120, 30)) as pilot:
+        pilot.app.show_comparison("c-1")  # type: ignore[attr-defined]
+        await until(pilot, lambda: "where is my parcel" in shown(pilot.app))
+        await pilot.press("escape", "Y")
+        await until(pilot, lambda: wrote)
+    assert "where is my parcel" in wrote[0] and "── tickets-r16\ntrack_parcel" in wrote[0]

@@ -104,6 +104,12 @@ class AnswerScreen(StudioScreen):
         self.first += step
         await self._draw()
 
+    def copies(self) -> list[tuple[str, str]]:
+        """The prompt, and every answer."""
+        row = self.rows[self.at]
+        answers = [(f"what {self.names[id]} answered", str(text)) for id, text in row["answers"].items()]
+        return [("the prompt", str(row["prompt"])), *answers]
+
     def action_scroll(self, lines: int) -> None:
         """j and k."""
         focused = self.focused if isinstance(self.focused, VerticalScroll) else self.query_one("#question")

@@ -254,6 +254,15 @@ class ComparisonScreen(JobKeysScreen):
         fields = {"id": self.session_id}
         self.dashboard.act("EndComparison", [fields], question=question, done=lambda outcomes: self.again())
 
+    def copies(self) -> list[tuple[str, str]]:
+        """What was asked and answered; then the session's id and the rest."""
+        question, session = self.question, self.session
+        if question is None or session is None:
+            return super().copies()
+        said = [f"── {session.voice(voice)}\n{answer.text}" for voice, answer in question.answers.items()]
+        whole = "\n\n".join([str(question.prompt or ""), *said])
+        return [("the question and its answers", whole), *super().copies()]
+
     def action_turn(self, step: int) -> None:
         """[ and ]: another question."""
         numbers = sorted(self.hearing.questions)

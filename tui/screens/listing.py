@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from core.text import plain
+from core.text import counted, plain
 from tui.pump import StudioChanged
 from tui.screens.jobkeys import name_of, row_copies
 from tui.screens.marking import MarkingScreen
@@ -230,8 +231,12 @@ class ListScreen(MarkingScreen):
             self.dashboard.act("DrainRunner", [fields], question=question, done=lambda outcomes: self.again())
 
     def copies(self) -> list[tuple[str, str]]:
-        """The row's id, its name, all of it."""
-        return row_copies(self.row)
+        """The ids of what is marked; else the row's id, its name, all of it."""
+        if not (rows := list(self.marked_rows.values())):
+            return row_copies(self.row)
+        ids = "\n".join(str(row["id"]) for row in rows)
+        whole = json.dumps(rows, indent=2, ensure_ascii=False)
+        return [(counted(len(rows), "id"), ids), (f"{counted(len(rows), 'row')} as JSON", whole)]
 
 
 def _upto(count: int) -> str:
