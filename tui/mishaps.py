@@ -6,6 +6,7 @@ month goes on instead. Every such exception comes by here.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -128,7 +129,9 @@ def of_threads() -> None:
     import threading
 
     def met(hooked: threading.ExceptHookArgs) -> None:
-        if hooked.exc_value is not None and not sys.is_finalizing():
-            written(hooked.exc_value, 0)
+        error = hooked.exc_value
+        gone = isinstance(error, OSError) and error.errno == errno.EIO  # the terminal is, and the app ends
+        if error is not None and not gone and not sys.is_finalizing():
+            written(error, 0)
 
     threading.excepthook = met

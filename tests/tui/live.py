@@ -64,6 +64,7 @@ class Live:
         self.client = StudioClient(self.settings)
         self.steps: dict[str, int] = {}
         self.offsets: dict[str, int] = {}
+        self.unsure: set[str] = set()  # jobs of which something was told without an answer
         self.turn = threading.Lock()  # the load and a test tell of a job one after the other
         self.stop = threading.Event()
         self.load: threading.Thread | None = None
@@ -96,11 +97,16 @@ class Live:
 
     def tell(self, id: str, *records: dict[str, Any]) -> None:
         """Report what a job's child wrote."""
+        if id in self.unsure:  # no answer came: it may have been taken in
+            orders = {each.job_id: each for each in self.ask("ReportProgress", **self.runner).jobs}
+            self.offsets[id] = orders[id].accepted
         begin = self.offsets[id]
         placed = [{**each, "offset": begin + 10 * number} for number, each in enumerate(records, 1)]
         end = begin + 10 * len(placed)
         report = {"job_id": id, "attempt": 1, "offset": begin, "next_offset": end, "records": placed}
+        self.unsure.add(id)
         self.ask("ReportProgress", **self.runner, jobs=[report])
+        self.unsure.discard(id)
         self.offsets[id] = end
 
     def advance(self, id: str, steps: int) -> None:
