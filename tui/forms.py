@@ -180,8 +180,9 @@ def by_field(form: list[Field], breaches: list[Breach]) -> dict[str, list[str]]:
 
 def worded(form: list[Field], text: str) -> str:
     """What is said of fields by the names that they have on the wire, with the words that stand before them in the form."""
+    text = re.sub(r" must be one of [^']*, not ''$", ": choose one", text)
     labels = {field.name: field.label for field in form if "_" in field.name}
-    first = next((field for field in form if text.startswith(f"{field.name} ")), None)
+    first = next((field for field in form if re.match(rf"{field.name}[ :]", text)), None)
     if first is not None:
         text = first.label + text.removeprefix(first.name)
     return re.sub(r"\b[a-z]+(?:_[a-z]+)+\b", lambda found: labels.get(found[0], found[0]), text)

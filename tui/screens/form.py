@@ -186,7 +186,7 @@ class FormScreen(FormKeys):
         """What the field is for, in a place of its own: nothing jumps."""
         field = message.field
         adds = "  ·  ctrl+n adds one" if field.name in ADDED_BY else ""
-        self.hint(f"{field.hint or field.label}  ({field.name}){adds}")
+        self.hint(f"{field.hint}  ({field.name}){adds}".strip())
 
     def on_path_input_found(self, message: PathInput.Found) -> None:
         """The paths that what is typed may become."""

@@ -14,7 +14,9 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from core.text import plain
+from tui.view.fit import cut
 
+ROOM = 66  # cells of a line of the list
 NOTHING = ""  # the value of the line that chooses none
 
 
@@ -67,7 +69,7 @@ class PickerScreen(ModalScreen[str | None]):
         self.left = [(text, value) for text, value in self.options if all(each in text.casefold() for each in words)]
         shown = self.query_one(OptionList)
         shown.clear_options()
-        shown.add_options([Option(Content(plain(text, limit=100))) for text, _ in self.left])
+        shown.add_options([Option(Content(cut(plain(text, limit=200), ROOM))) for text, _ in self.left])
         values = [value for _, value in self.left]
         if values:
             shown.highlighted = values.index(self.value) if self.value in values and not words else 0
