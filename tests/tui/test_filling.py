@@ -14,6 +14,7 @@ from core.messages.models import ModelMetadata
 from core.rules import Breach
 from tests.tui.filling import FormStudio, tickets
 from tests.tui.test_dashboard import shown, until
+from tui import drafts
 from tui.app import Dashboard
 from tui.screens import form
 from tui.screens.form import FormScreen
@@ -321,7 +322,10 @@ async def test_a_dashboard_that_only_looks_sends_no_form() -> None:
         await here(pilot, "^s send")
         await pilot.press("ctrl+s")
         await here(pilot, "--readonly")
-        assert not sent(studio, "AddConfig")
+        dashboard.screen.query_one("#input-description", Input).value = "typed"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
+        assert not sent(studio, "AddConfig") and drafts.kept("AddConfig") is None
 
 
 # ─── what is there ────────────────────────────────────────────────────────────────────────────────

@@ -122,6 +122,6 @@ class FormKeys(StudioScreen):
         if self.has_class("-beside"):
             self.action_beside()
             return
-        if self.fields.touched:
+        if self.fields.touched and not self.dashboard.readonly:
             self.dashboard.say("what was typed is kept: the form offers it when it is opened again")
         super().action_back()
