@@ -124,7 +124,8 @@ async def test_a_new_studio_says_how_to_begin_and_ticks_off_what_is_done() -> No
         studio.rows["datasets"] = filled().rows["datasets"]
         studio.happened("datasets")
         await until(pilot, lambda: "✓  d  add a dataset" in shown(dashboard))
-        await pilot.press("j", "enter")
+        assert "add a base model" in cursor(pilot)
+        await pilot.press("enter")
         await until(pilot, lambda: isinstance(dashboard.screen, FormScreen) and dashboard.page == "import-models")
 
 
@@ -166,6 +167,17 @@ async def test_where_not_all_has_room_it_scrolls_with_the_cursor_and_only_down()
         await until(pilot, lambda: "dataset 0 was added" in cursor(pilot))
         await pilot.press("g")
         await until(pilot, lambda: "Needs attention" in shown(pilot.app) and "memory ran out" in cursor(pilot))
+
+
+async def test_a_concern_of_a_kind_that_is_not_known_here_leads_to_what_happened() -> None:
+    studio = FakeStudio()
+    studio.rows["fine_tuning_jobs"] = [job("done", status=JobStatus.succeeded)]
+    studio.concerns = [Concern(kind="volcanoes", name="etna", text="smokes")]
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "etna" in shown(dashboard))
+        await pilot.press("enter")
+        await until(pilot, lambda: dashboard.page == "events")
 
 
 def test_lines_of_every_width_stay_within_it() -> None:

@@ -14,6 +14,7 @@ from core.text import counted, plain
 from tui.view import cells, words
 from tui.view.cells import Cell
 from tui.view.fit import GAP, cut, widths
+from tui.view.pages import BY_NAME
 
 MANY = 10_000  # what is counted further is told as more than this many
 KINDS = {
@@ -116,9 +117,8 @@ def first_steps(told: Mapping[str, Any]) -> Section:
     for table, text, page, key, takes in STEPS:
         done = bool(counts.get(table))
         mark, meaning = ("✓", "good") if done else ("○", "wait")
-        lines.append(
-            Line(((mark, meaning), (key, "bold"), (text, "dim" if done else ""), (takes, "dim")), Target("page", page))
-        )
+        shown = (mark, meaning), (key, "bold"), (text, "dim" if done else ""), (takes, "dim")
+        lines.append(Line(shown, None if done else Target("page", page)))  # the cursor begins with what is to be done
     demo = "or quit with q and run `fts demo`: all of it, with a small model"
     return Section("First steps", (*lines, Line((("", ""), ("", ""), (demo, "dim")))), name=2)
 
@@ -147,7 +147,9 @@ def _about(concern: Mapping[str, Any]) -> str:
 def _concerning(concern: Mapping[str, Any]) -> Target | None:
     if concern["kind"] == "jobs":
         return Target(concern["job_kind"], concern["id"])
-    return Target("runner", concern["id"]) if concern["kind"] == "runners" else Target("page", concern["kind"])
+    if concern["kind"] == "runners":
+        return Target("runner", concern["id"])
+    return Target("page", concern["kind"] if concern["kind"] in BY_NAME else "events")
 
 
 def running(told: Mapping[str, Any]) -> Section:

@@ -49,14 +49,14 @@ class Glance(ScrollView, can_focus=True):
     def show(self, found: Sequence[Section]) -> None:
         """Show these sections; only lines that changed are drawn again."""
         self.sections = found
-        before, places = self.lines, self._places
+        before, places, was_at = self.lines, self._places, self.cursor
         self.lines = list(drawn(found, max(20, self.size.width)))
         self.virtual_size = Size(self.size.width, len(self.lines))
         keys = [line.key for line in self.lines if line.key]
         if self.cursor not in keys:
             near = places.index(self.cursor) if self.cursor in places else 0
             self.cursor = keys[min(near, len(keys) - 1)] if keys else ""
-        if len(before) != len(self.lines):
+        if len(before) != len(self.lines) or self.cursor != was_at:
             self.refresh()
             return
         for y, (was, now) in enumerate(zip(before, self.lines, strict=True)):
