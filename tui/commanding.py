@@ -81,8 +81,8 @@ class Declined(Exception):
 class Running:
     """One command: what it printed so far, how it ended, and a way to stop waiting for it."""
 
-    def __init__(self, line: str) -> None:
-        self.line = line
+    def __init__(self, line: str, width: int) -> None:
+        self.line, self.width = line, width
         self.lock = threading.Lock()
         self.pieces: list[str] = []
         self.printed = 0
@@ -213,7 +213,8 @@ class Commanding:
 
     def run(self, line: str) -> Running:
         """Run a line; what comes of it is shown by `self.dashboard`, which looks after the Running."""
-        running = Running(line)
+        room = getattr(self.dashboard.screen, "room", self.dashboard.size.width)  # beside the sidebar
+        running = Running(line, max(40, room - 4))
         self.runs = [each for each in self.runs if not each.over] + [running]
         threading.Thread(target=self._run, args=(running,), name=f"command {line[:20]}", daemon=True).start()
         return running
@@ -226,7 +227,7 @@ class Commanding:
     def _run(self, running: Running) -> None:
         there = console.Inside(
             running.write,
-            max(40, self.dashboard.size.width - 4),
+            running.width,
             lambda: cast(AbstractContextManager[StudioClient], nullcontext(Door(self.dashboard, running))),
             self.dashboard.readonly,
         )

@@ -61,10 +61,13 @@ class OutputScreen(StudioScreen):
         """Lines are broken anew."""
         self.query_one(Log).clear()
         self.shown = self.column = 0
+        self.ended = False
         self.look()
 
     def look(self) -> None:
         """Write what is new, a piece at a time; who is at the end stays there while the command runs."""
+        if self.ended:
+            return
         log, running = self.query_one(Log), self.running
         over, text = running.over, running.text
         if log.size.width and len(text) > self.shown:
@@ -80,7 +83,7 @@ class OutputScreen(StudioScreen):
         code = self.running.code
         if not ended:
             self.banner.tell("running …   x stops it" if code is None else "…")
-        elif not self.ended:
+        else:
             self.ended = True
             self.banner.tell("" if not code else "stopped" if code == 130 else f"✗ failed, exit code {code:d}")
 
