@@ -84,8 +84,8 @@ class Drawing(App[None]):
     def _send(self) -> None:
         """A frame: what differs, or as much of it as the line takes at once."""
         driver = self._driver
-        sent = self.glass.send(self.pace.room)
         at = self.screen.outer_size.clamp_offset(self.cursor_position)
+        sent = self.glass.send(self.pace.room, at.y)
         if driver is None or not (sent or at != self.cursor_at):
             return
         self.cursor_at = self._previous_cursor_position = at

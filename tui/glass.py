@@ -25,7 +25,7 @@ Piece = tuple[int, int, Strip]  # line, column, what is drawn there
 class Glass:
     """Cells of the terminal: what each shows and what it is to show, as text and style. One that is not known is None.
 
-    A line of them may be owed for a while: where there is no room for all in one frame, those go first in which styles
+    A line of them may be owed for a while: where there is no room for all in one frame, those go first in which most styles
     differ, for a cursor that moves is what somebody waits for.
     """
 
@@ -59,11 +59,16 @@ class Glass:
                 if y not in self.owed and (self.wanted[y] != self.texts[y] or self.wanted_styles[y] != self.styles[y]):
                     self.owed[y] = None
 
-    def send(self, room: float = math.inf) -> str:
-        """What to send now so that the terminal shows it, about `room` bytes at most; the rest is owed."""
+    def send(self, room: float = math.inf, typed: int = -1) -> str:
+        """What to send now so that the terminal shows it, about `room` bytes at most; the rest is owed.
+
+        Where there is not room for all, the line `typed` goes first, in which somebody types.
+        """
         sent: list[str] = []
         pen, size = "", 0
-        for y in sorted(self.owed, key=lambda y: self.wanted_styles[y] == self.styles[y]):
+        for y in (
+            list(self.owed) if room == math.inf else sorted(self.owed, key=lambda y: (y != typed, -self._moved(y)))
+        ):
             if size >= room:
                 break
             del self.owed[y]
@@ -73,6 +78,10 @@ class Glass:
         if pen:
             sent.append("\x1b[0m")
         return "".join(sent)
+
+    def _moved(self, y: int) -> int:
+        """Cells of a line whose style is to be another one: all of them where a cursor came or left."""
+        return sum(map(str.__ne__, self.wanted_styles[y], self.styles[y]))
 
     def paint(self, update: CompositorUpdate, size: tuple[int, int], colours: ColorSystem) -> str:
         """What to send so that the terminal shows the update; empty when it does already."""
