@@ -25,6 +25,7 @@ from core.messages.runners import Gpu
 from core.rules import Breach
 from core.types import JobStatus
 from tests.tui.fake import HOSTILE, NOW, FakeStudio, failed, filled, job
+from tui import removing
 from tui.app import Dashboard
 from tui.cli.watch import describe
 from tui.forms import PRESET_FIELDS, fields, title
@@ -485,7 +486,7 @@ async def test_what_is_typed_at_once_behind_a_tab_goes_to_the_next_field(studio:
     [("datasets", "tickets", "RemoveDataset", "d1"), ("prompts", "actions", "RemovePrompt", "p1")],
 )
 async def test_what_a_list_shows_is_removed_after_a_yes_that_is_meant(
-    studio: FakeStudio, kind: str, name: str, message: str, id: str
+    studio: FakeStudio, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, message: str, id: str
 ) -> None:
     dashboard = app(studio)
 
@@ -503,7 +504,10 @@ async def test_what_a_list_shows_is_removed_after_a_yes_that_is_meant(
             await pilot.pause()
             assert isinstance(dashboard.screen, ConfirmScreen) == stays
         assert asked() == []
-        await pilot.press("ctrl+d", "y")
+        monkeypatch.setattr(removing, "SECONDS", 0)
+        await pilot.press("ctrl+d")
+        await until(pilot, lambda: isinstance(dashboard.screen, ConfirmScreen))
+        await pilot.press("y")
         await until(pilot, asked)
         assert asked() == [id]
 
@@ -569,7 +573,9 @@ async def test_a_runners_memory_is_whole_in_a_narrow_terminal(studio: FakeStudio
 async def test_help_lists_the_keys_of_the_screen(studio: FakeStudio) -> None:
     async with app(studio).run_test(size=(80, 24)) as pilot:
         await pilot.press("question_mark")
-        await until(pilot, lambda: "describe" in shown(pilot.app) and ":  command" in shown(pilot.app))
+        await until(pilot, lambda: "describe" in shown(pilot.app) and "order by status" in shown(pilot.app))
+        await pilot.press("G")
+        await until(pilot, lambda: "Everywhere" in shown(pilot.app) and ":          command" in shown(pilot.app))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, ListScreen))
 

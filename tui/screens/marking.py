@@ -21,7 +21,7 @@ class MarkingScreen(PagedScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "mark", show=False),
-        Binding("asterisk", "mark_all", "mark all, or none", show=False),
+        Binding("asterisk", "mark_all", "mark all, or none", show=False, key_display="*"),
     ]
 
     def __init__(self, kind: Kind) -> None:

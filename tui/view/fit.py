@@ -13,15 +13,17 @@ GAP = 2  # cells that a table puts around a column
 def widths(natural: Sequence[int], room: int, name: int = 0, gives: Sequence[int] = ()) -> list[int]:
     """How wide columns of these widths are shown in `room` cells: the widest give way first, then columns go (0).
 
-    Those that `gives` tells a higher number of go first, of equal ones the last. The column `name` tells the rows apart: it
-    gives way when nothing behind it can, and stays.
+    Those that `gives` tells a number of go before any is cut, the highest first, of equal ones the last. The column `name`
+    tells the rows apart: it gives way when nothing behind it can, and stays.
     """
     fitted = list(natural)
     while fitted and sum(fitted) + GAP * sum(width > 0 for width in fitted) > room:
         widest = max((width, -index) for index, width in enumerate(fitted) if index != name or len(fitted) == 1)
         narrow = fitted[name] <= LEAST
         going = [(gives[index] if gives else 0, index) for index in _going(fitted, name, narrow)]
-        if widest[0] > LEAST:
+        if going and max(going)[0]:
+            fitted[max(going)[1]] = 0
+        elif widest[0] > LEAST:
             fitted[-widest[1]] -= 1
         elif going:
             fitted[max(going)[1]] = 0

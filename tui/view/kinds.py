@@ -74,7 +74,7 @@ KINDS: dict[str, Kind] = {
                 Column("loss", cells.loss),
                 Column("left", cells.eta, gives=1),
                 AGE,
-                Column("runner", cells.runner),
+                Column("runner", cells.runner, gives=1),
                 ID,
             ),
             JOB_EVENTS,
