@@ -50,7 +50,7 @@ def _pairs(models: list[Mapping[str, Any]], adapters: list[Mapping[str, Any]]) -
     """Every base model, and below it its adapters, as (what is shown, "model:adapter")."""
     made: list[Option] = []
     for model in models:
-        made.append((f"{model['name']}  (the base model)", f"{model['id']}:"))
+        made.append((f"{model['name']}  (base)", f"{model['id']}:"))
         made += [
             (f"{model['name']} + {each['name']}", f"{model['id']}:{each['id']}")
             for each in adapters

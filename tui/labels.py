@@ -179,6 +179,10 @@ HINTS: dict[tuple[str, str], str] = {  # where the message's own description say
     ("StartFineTuningJob", "dataset_id"): "The rows that are learned.",
     (
         "StartFineTuningJob",
+        "prompt_id",
+    ): "Makes text of the rows; conversations with the model's chat template need none.",
+    (
+        "StartFineTuningJob",
         "training_arguments_config_id",
     ): "Batch size, learning rate, schedule; the default is the shipped one.",
     ("StartFineTuningJob", "lora_config_id"): "Rank, alpha and which layers; the default is the shipped one.",

@@ -187,8 +187,10 @@ async def test_what_is_chosen_of_several_has_a_mark_of_its_own() -> None:
     async with dashboard.run_test(size=NARROW) as pilot:
         await here(pilot, "[ ] SmolLM2 + tickets-lora")
         await pilot.press("space")
-        await here(pilot, "[x] SmolLM2  (the base model)")
+        await here(pilot, "[x] SmolLM2  (base)")
         assert "[ ] SmolLM2 + tickets-lora" in shown(dashboard)
+        await pilot.press("pagedown")
+        assert focused(pilot) == "input-generation_config"
         area = dashboard.screen.query_one("#input-metrics", TextArea)
         area.text = "mine.py\n\n  other.py "
         await pilot.press("ctrl+s")

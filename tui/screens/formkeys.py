@@ -58,7 +58,8 @@ class FormKeys(StudioScreen):
         if action in ("next_field", "previous_field"):
             return not isinstance(self.focused, PromptLine)
         if action == "group":
-            return not isinstance(self.focused, OptionList | TextArea)
+            long = isinstance(self.focused, OptionList) and self.focused.option_count > self.focused.size.height
+            return not long and not isinstance(self.focused, TextArea)
         return super().check_action(action, parameters)
 
     def action_next_field(self) -> None:
