@@ -27,7 +27,7 @@ from tui.cli.watch import wait_for
 from tui.forms import fields
 
 # What only programs say to the studio; people have better ways, and `fts send` for the rest.
-PROGRAMS = {"RegisterRunner", "ReportProgress"}
+PROGRAMS = {"RegisterRunner", "ReportProgress", "CheckCommand"}
 OTHER_WAYS = {
     "GetJobLog": "job logs",
     "PlanFineTuningJob": "job plan",
