@@ -1,4 +1,4 @@
-"""What a webhook and a command are told when a job ends: at least once, whoever dies meanwhile, and never anything secret."""
+"""What a webhook and a command are told when a job ends (D-221): at least once, whoever dies meanwhile, and never anything secret."""
 
 from __future__ import annotations
 

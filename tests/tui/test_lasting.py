@@ -1,4 +1,4 @@
-"""What goes wrong inside the dashboard, and outages, never close it."""
+"""What goes wrong inside the dashboard (D-222), and outages (D-223), never close it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines that break: a dashboard over SSH that is cut again and again, terminals that go, servers that die under it."""
+"""Lines that break: a dashboard over SSH that is cut again and again, terminals that go (D-224), servers that die under it."""
 
 from __future__ import annotations
 
