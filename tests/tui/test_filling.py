@@ -191,6 +191,8 @@ async def test_what_is_chosen_of_several_has_a_mark_of_its_own() -> None:
         assert "[ ] SmolLM2 + tickets-lora" in shown(dashboard)
         await pilot.press("pagedown")
         assert focused(pilot) == "input-generation_config"
+        dashboard.screen.query_one("#input-selected_features").focus()
+        await here(pilot, "tickets has: instruction, intent")
         area = dashboard.screen.query_one("#input-metrics", TextArea)
         area.text = "mine.py\n\n  other.py "
         await pilot.press("ctrl+s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from textual.app import ComposeResult
@@ -32,6 +33,7 @@ from tui.widgets.pathinput import SHOWN, PathInput
 
 AFTER_TYPING = 0.3  # seconds
 BESIDE = 130  # columns beside the sidebar from which on there is room beside the form
+OF_DATASET = {"selected_features", "train_splits", "eval_split"}  # fields that name something of the dataset
 SOON = 2.0  # seconds until what is typed is kept as a draft
 
 
@@ -187,6 +189,18 @@ class FormScreen(FormKeys):
         field = message.field
         adds = "  ·  ctrl+n adds one" if field.name in ADDED_BY else ""
         self.hint(f"{field.hint}  ({field.name}){adds}".strip())
+        dataset = self.fields.by_name("dataset_id")
+        if field.name in OF_DATASET and dataset is not None and dataset.value:
+            known = partial(self._tell_of_dataset, field)
+            self.dashboard.ask("GetDataset", {"id": dataset.value}, known, lambda error: None)
+
+    def _tell_of_dataset(self, field: forms.Field, answer: Any) -> None:
+        """What there is to name in a field, of the dataset that is chosen."""
+        row = answer.value.dataset
+        names = row.features if field.name == "selected_features" else list(row.splits or {})
+        if self.is_mounted and names and self.fields.current is self.fields.boxes[field.key]:
+            told = plain(", ".join(names), limit=200)
+            self.hint(f"{field.hint}  {plain(row.name, limit=40)} has: {told}")
 
     def on_path_input_found(self, message: PathInput.Found) -> None:
         """The paths that what is typed may become."""
