@@ -1,4 +1,4 @@
-"""Walking through a list page by page while rows come, go and change: what was there all the time is met once."""
+"""Walking through a list page by page while rows come, go and change: what was there all the time is met once (D-204)."""
 
 from __future__ import annotations
 

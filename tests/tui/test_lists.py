@@ -1,4 +1,4 @@
-"""Lists as their user meets them: of any length, ordered, filtered, marked, acted on, and removals taken back."""
+"""Lists as their user meets them: of any length, ordered, filtered, marked, acted on, and removals taken back (D-205)."""
 
 from __future__ import annotations
 
