@@ -19,6 +19,7 @@ from tests.tui.test_snapshots import Compare, utc
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
 from tui.screens.picking import PickScreen
+from tui.widgets.charts import shares
 
 __all__ = ["utc"]
 PANES = {"l": "log", "e": "events", "o": "configs", "u": "numbers", "P": "printed"}
@@ -127,12 +128,36 @@ async def test_other_jobs_are_chosen_to_stand_beside_and_taken_away_again(studio
         await pilot.press("O")
         await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen) and "adapter-bad" in shown(pilot.app))
         await pilot.press(*"done", "space", "enter")
-        await until(pilot, lambda: "▲ adapter-done" in shown(pilot.app) and "● this job" in shown(pilot.app))
+        await until(pilot, lambda: "▲ adapter-done" in shown(pilot.app) and "● this 0." in shown(pilot.app))
         assert [run.id for run in screen.charts.look.others] == ["done"]
         await pilot.press("O")
         await until(pilot, lambda: "◉ ✓ succeeded" in shown(pilot.app))
         await pilot.press("space", "enter")
         await until(pilot, lambda: "adapter-done" not in shown(pilot.app) and not screen.charts.look.others)
+
+
+async def test_an_old_job_among_many_is_found_by_its_name_and_stays_chosen(studio: FakeStudio) -> None:
+    for number in range(150):
+        studio.rows["fine_tuning_jobs"].append(job(f"old{number:03}", created_at=None))
+    async with app(studio, "run").run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("O")
+        await until(pilot, lambda: "adapter-old000" in shown(pilot.app))
+        await pilot.press(*"old149")
+        await until(pilot, lambda: "○ ● running" in shown(pilot.app) and "adapter-old149" in shown(pilot.app))
+        await pilot.press("space", "enter")
+        await until(pilot, lambda: "▲ adapter-old149" in shown(pilot.app))
+        await pilot.press("O")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen) and "adapter-done" in shown(pilot.app))
+        await pilot.press("space", "enter")
+        await until(pilot, lambda: "-done 0." in shown(pilot.app) and "old149 0." in shown(pilot.app))
+        assert [run.id for run in screen.charts.look.others] == ["done", "old149"]
+
+
+def test_names_that_have_no_room_keep_their_ends_and_short_ones_give_theirs() -> None:
+    assert shares(["this", "tickets-long-1", "tickets-long-2"], 24) == ["this", "…ts-long-1", "…ts-long-2"]
+    assert shares(["a", "b"], 10) == ["a", "b"]
+    assert [len(name) for name in shares(["長" * 9, "abc" * 9], 3)] == [1, 2]
 
 
 async def test_the_mouse_chooses_a_chart_reads_it_and_zooms(studio: FakeStudio) -> None:

@@ -16,7 +16,7 @@ from tui.view.tracks import POINTS, Tracks
 from tui.widgets.charts import Charts
 
 CURVES = Binding.Group("Curves")
-OTHERS = 200  # jobs that are offered to stand beside
+OTHERS = 100  # jobs that are offered at once
 
 
 class CurveKeysScreen(JobKeysScreen):
@@ -41,6 +41,10 @@ class CurveKeysScreen(JobKeysScreen):
         Binding("O", "overlay", "other jobs beside it", show=False, group=CURVES),
     ]
     job_id = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside: list[Row] = []  # the jobs whose curves stand beside
 
     @property
     def charts(self) -> Charts:
@@ -112,27 +116,30 @@ class CurveKeysScreen(JobKeysScreen):
 
     def action_overlay(self) -> None:
         """O: choose jobs whose curves stand beside."""
+        self.pick(f"Curves of up to {MOST} other jobs beside this one", MOST, self.beside, self._beside)
+
+    def pick(self, title: str, most: int, marked: list[Row], then: Callable[[list[Row] | None], None]) -> None:
+        """Choose other jobs, newest first."""
         from tui.screens.picking import PickScreen
 
+        def search(text: str, found: Callable[[list[Row]], None]) -> None:
+            def listed(answer: Any) -> None:
+                rows = answer.value.model_dump(mode="json")["fine_tuning_jobs"]
+                found([row for row in rows if row["id"] != self.job_id])
+
+            self.ask("ListFineTuningJobs", {"limit": OTHERS, "contains": text or None}, listed)
+
         def offer(rows: list[Row]) -> None:
-            shown = [run.id for run in self.charts.look.others]
-            title = f"Curves of up to {MOST} other jobs beside this one"
-            self.app.push_screen(PickScreen(title, rows, MOST, shown), self._beside)
+            ids = [str(row["id"]) for row in marked]
+            older = [row for row in marked if row["id"] not in {each["id"] for each in rows}]
+            self.app.push_screen(PickScreen(title, [*rows, *older], most, ids, search), then)
 
-        self.offered(offer)
-
-    def offered(self, offer: Any) -> None:
-        """Hand the other jobs to `offer`, newest first."""
-
-        def listed(answer: Any) -> None:
-            rows = answer.value.model_dump(mode="json")["fine_tuning_jobs"]
-            offer([row for row in rows if row["id"] != self.job_id])
-
-        self.ask("ListFineTuningJobs", {"limit": OTHERS}, listed)
+        search("", offer)
 
     def _beside(self, rows: list[Row] | None) -> None:
         if rows is None:
             return
+        self.beside = rows
         self.curves_wanted()
         kept = {run.id: run for run in self.charts.look.others}
         names = [plain(row.get("adapter_name") or row["id"], limit=40) for row in rows]

@@ -48,17 +48,13 @@ class JobVerbsScreen(CurveKeysScreen):
 
     def action_diff(self) -> None:
         """D: the configs beside another job's."""
-        from tui.screens.picking import PickScreen
 
         def beside(rows: list[Row] | None) -> None:
             if rows:
                 self.other = rows[0]
                 self.compared()
 
-        def offer(rows: list[Row]) -> None:
-            self.app.push_screen(PickScreen("How this job's settings differ from those of", rows, 1, []), beside)
-
-        self.offered(offer)
+        self.pick("How this job's settings differ from those of", 1, [], beside)
 
     def action_mend(self, number: int) -> None:
         """1 to 4: the form of a job like this one, with what the failure asks for changed."""

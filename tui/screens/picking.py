@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.text import Text
@@ -10,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from core.text import plain
@@ -17,7 +19,8 @@ from tui.theme import painted
 from tui.view import words
 from tui.view.cells import Row
 
-MOST = 500  # jobs that are offered
+AFTER = 0.2  # seconds after the last letter in which all jobs are searched for it
+Search = Callable[[str, Callable[[list[Row]], None]], None]  # a text, and who is given the jobs that hold it
 
 
 class Wanted(Input):
@@ -43,8 +46,11 @@ class PickScreen(ModalScreen[list[Row] | None]):
         Binding("ctrl+c", "app.quit", "quit"),
     ]
 
-    def __init__(self, title: str, rows: list[Row], most: int, marked: list[str]) -> None:
+    def __init__(self, title: str, rows: list[Row], most: int, marked: list[str], search: Search) -> None:
+        """`rows` are the newest ones; what is typed is searched for among all."""
         super().__init__()
+        self.search = search
+        self.waiting: Timer | None = None
         self.heading, self.rows, self.most = plain(title), rows, most
         self.marked = list(marked)
         self.had = bool(marked)
@@ -75,9 +81,20 @@ class PickScreen(ModalScreen[list[Row] | None]):
         return [row for row in self.rows if all(word in _told(row).lower() for word in wanted)]
 
     def on_input_changed(self) -> None:
-        """The list narrows as one types."""
+        """The list narrows as one types; older jobs that hold the text come a moment later."""
         self.at = 0
         self._draw()
+        if self.waiting is not None:
+            self.waiting.stop()
+        if text := self.query_one(Wanted).value.strip():
+            self.waiting = self.set_timer(AFTER, lambda: self.search(text, self._more))
+
+    def _more(self, rows: list[Row]) -> None:
+        """Jobs that were found: those that are not here yet come last, they are older."""
+        known = {row["id"] for row in self.rows}
+        self.rows += [row for row in rows if row["id"] not in known]
+        if self.is_mounted:
+            self._draw()
 
     def _draw(self) -> None:
         rows = self.shown

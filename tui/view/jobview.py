@@ -81,7 +81,7 @@ class JobView:
     @property
     def run(self) -> Run:
         """The job's numbers, to be drawn."""
-        return Run("this job", self.tracks, self.tracks.epoch or epochs_of_a_step(self.job))
+        return Run("this", self.tracks, self.tracks.epoch or epochs_of_a_step(self.job))
 
     def takes(self) -> tuple[str, str]:
         """What the job takes of its host, and how busy its GPUs are."""

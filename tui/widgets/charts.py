@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual import events
 from textual.message import Message
@@ -265,13 +265,26 @@ def _places(
     return made
 
 
+def shares(names: Sequence[str], room: int) -> list[str]:
+    """The names in so much room, a fair share of it each; of one that is too long the end stays, by which they differ."""
+    given: dict[int, str] = {}
+    for left, at in enumerate(sorted(range(len(names)), key=lambda index: cell_len(names[index]))):
+        share = max(1, room // (len(names) - left))
+        name = names[at]
+        given[at] = name if cell_len(name) <= share else f"…{set_cell_size(name[::-1], share - 1)[::-1]}"
+        room -= cell_len(given[at])
+    return [given[at] for at in range(len(names))]
+
+
 def _title(panel: Panel, width: int, before: str) -> list[Piece]:
-    """What is drawn, with its numbers."""
+    """What is drawn, with its numbers; where all names have no room each gets a share of it, since a mark tells nothing alone."""
     pieces: list[Piece] = [(text, "bold") for text in (before, f"{panel.title}  " if panel.title else "") if text]
-    for value in panel.values:
-        mark = f"{value.mark} " if value.mark else ""
-        pieces.append((f"{mark}{value.name} ", value.what))
-        pieces.append((f"{words.number(value.y) or '–'}  ", "bold"))
+    told = [(f"{value.mark} " if value.mark else "", f" {words.number(value.y) or '–'}") for value in panel.values]
+    gaps = 2 * max(0, len(told) - 1)
+    room = width - gaps - sum(cell_len(text) for text, _ in pieces) - sum(cell_len(a + b) for a, b in told)
+    names = shares([value.name for value in panel.values], room)
+    for at, (value, (mark, number)) in enumerate(zip(panel.values, told, strict=True)):
+        pieces += [(f"{'  ' if at else ''}{mark}{names[at]}", value.what), (number, "bold")]
     kept: list[Piece] = []
     for text, what in pieces:
         left = width - sum(cell_len(each) for each, _ in kept)
