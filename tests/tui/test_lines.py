@@ -56,6 +56,11 @@ async def go_to_jobs(line: Line) -> None:
     await line.until(lambda text: "job-1" in text)
 
 
+def bells(terminal: Terminal) -> int:
+    """How often the terminal rang: a bell inside an escape sequence ends that."""
+    return re.sub(rb"\x1b\][^\x07]*\x07", b"", terminal.got).count(b"\a")
+
+
 async def cut_again_and_again(live: Live, times: int) -> None:
     rng = random.Random(6)
     server = Server(live)
@@ -81,6 +86,11 @@ async def cut_again_and_again(live: Live, times: int) -> None:
         await last.until(lambda text: seen(text) == expected)
         assert {value.split()[0] for value in expected.values()} == {"succeeded", "running"} and len(expected) == 4
         assert int(expected["job-2"].split()[1].split("/")[0]) == live.steps[ids[1]] > 0
+        assert b"\a" not in last.terminal.got.replace(b"\x1b]22;default\x07", b""), (
+            "what ended before it came rings no bell"
+        )
+        await asyncio.to_thread(live.end, ids[1])
+        await last.until(lambda text: bells(last.terminal) == 1 and "job-2 succeeded" in text)
         await last.cut()
         await asyncio.to_thread(until, lambda: not live.dashboards(), 20, "no dashboard is left")
         ended = [await asyncio.to_thread(program.process.wait, 20) for program in server.programs]
