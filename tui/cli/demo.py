@@ -31,6 +31,7 @@ DEMO = CONFIGS / "demo"
 MODEL = "SmolLM2-135M-Instruct"
 ADAPTER = "demo-tickets"
 SIDE_BY_SIDE = 6  # rows shown at the end
+ENDED = 128  # a code above is a dashboard's that a signal ended
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -170,7 +171,8 @@ def _in_dashboard(using: Settings, ids: dict[str, str], job: str, batch: list[st
 
     behind = threading.Thread(target=follow, daemon=True)
     behind.start()
-    up.open_dashboard(job)
+    if (code := up.open_dashboard(job)) > ENDED:
+        sys.exit(code)
     if not behind.is_alive():
         behind.join()
 
