@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import pytest
 from sqlalchemy import func, insert, select, update
 
 from actors.desk import Desk
@@ -143,17 +142,16 @@ def test_the_newest_events_come_last(desk: Desk) -> None:
     assert overview(desk, events=0)["events"] == []
 
 
-@pytest.mark.parametrize("status", ["queued", "failed"])
-def test_a_crowd_is_counted_up_to_a_bound_and_told_in_part(desk: Desk, status: str) -> None:
+def test_a_crowd_is_counted_up_to_a_bound_and_told_in_part(desk: Desk) -> None:
     now = time.time()
-    ends = {"finished_at": now} if status == "failed" else {}
+    rows = [a_job(f"{number:05}") for number in range(10_050)]
+    rows += [a_job(f"f{number}", status="failed", finished_at=now - number) for number in range(1_050)]
     with desk.store.write() as unit:
-        unit.session.execute(insert(Job), [a_job(f"{number:05}", status=status, **ends) for number in range(10_050)])
-        rows = [{"id": f"{number:05}", "adapter_name": f"{number}"} for number in range(10_050)]
-        unit.session.execute(insert(FineTuningJob), rows)
+        unit.session.execute(insert(Dataset), [{"id": row["id"], "name": row["id"]} for row in rows])
+        for waiting in (True, False):
+            unit.session.execute(insert(Job), [row for row in rows if (row["status"] == "queued") is waiting])
     told = overview(desk)
-    assert told["resources"]["fine_tuning_jobs"] == 10_001
-    if status == "queued":
-        assert counted(desk) == {("fine_tuning", "queued"): 10_001} and len(told["waiting"]) == 5
-    else:
-        assert counted(desk, "ended") == {("fine_tuning", "failed"): 1_000} and len(told["concerns"]) == 20
+    assert told["resources"]["datasets"] == 10_001
+    assert counted(desk) == {("fine_tuning", "queued"): 10_001} and len(told["waiting"]) == 5
+    assert counted(desk, "ended") == {("fine_tuning", "failed"): 1_000}
+    assert [each["id"] for each in told["concerns"]] == [f"f{number}" for number in range(20)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
 from core.settings import settings
 from tests.tui.fake import HOSTILE, FakeStudio, filled
 from tests.tui.test_dashboard import SIZES, shown, until
 from tests.tui.test_home import failing
-from tests.tui.test_snapshots import Compare, at
+from tests.tui.test_snapshots import Compare
 from tui.app import Dashboard
 from tui.screens.feedback import FeedbackScreen
 from tui.view import feedback
@@ -116,12 +117,12 @@ def test_feedback(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, size: 
     monkeypatch.setattr(FeedbackScreen, "colours", "truecolor")
     studio = STATES[state]()
 
-    async def ready(pilot: object) -> None:
-        await at("trainings")(pilot)
+    async def ready(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: "trainings" in shown(dashboard))
         dashboard.screen.query_one("#title", Input).cursor_blink = False
         dashboard.screen.query_one("#title", Input).value = HOSTILE if state == "hostile" else "lists are slow"
         dashboard.screen.query_one("#text", TextArea).text = HOSTILE if state == "hostile" else "I pressed G."
-        await pilot.pause(0.5)  # type: ignore[attr-defined]
+        await pilot.pause(0.5)
 
     dashboard = app(studio)
     assert snap_compare(dashboard, terminal_size=size, run_before=ready)

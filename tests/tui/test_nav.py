@@ -57,12 +57,6 @@ def test_words_find_pages_lists_before_forms() -> None:
     assert found == {"data": "datasets", "evaluations": "runs", "train": "train", "xyz": None, "": None}
 
 
-@pytest.mark.parametrize("page", [page.name for page in PAGES])
-async def test_every_page_opens_by_its_name_and_is_marked(studio: FakeStudio, page: str) -> None:
-    async with Dashboard(make=lambda: studio, page=page).run_test(size=(160, 50)) as pilot:
-        await until(pilot, lambda: f"▌ {pages.BY_NAME[page].short}" in shown(pilot.app))
-
-
 async def test_every_page_is_a_click_away_and_leaves_the_screens_keys_alone(studio: FakeStudio) -> None:
     app = Dashboard(make=lambda: studio)
     async with app.run_test(size=(160, 50)) as pilot:
@@ -74,10 +68,9 @@ async def test_every_page_is_a_click_away_and_leaves_the_screens_keys_alone(stud
         assert isinstance(app.focused, StudioTable)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
-async def test_every_page_is_reached_by_keys_alone(studio: FakeStudio, size: tuple[int, int]) -> None:
+async def test_every_page_is_reached_by_keys_alone(studio: FakeStudio) -> None:
     app = Dashboard(make=lambda: studio, page=PAGES[-1].name)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         for page in PAGES:
             await until(pilot, lambda: isinstance(app.screen, StudioScreen) and app.screen.is_mounted)
             await pilot.press("ctrl+b", "j")
