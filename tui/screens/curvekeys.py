@@ -55,6 +55,9 @@ class CurveKeysScreen(JobKeysScreen):
         """Ask the studio; what it answers is for this screen alone, as long as it is there."""
         self.dashboard.ask(name, fields, lambda answer: done(answer) if self.is_mounted else None)
 
+    def placed(self) -> None:
+        """Other jobs stand beside, or no longer."""
+
     def curves_wanted(self) -> None:
         """A key of the curves was pressed: they are to be seen."""
 
@@ -148,6 +151,7 @@ class CurveKeysScreen(JobKeysScreen):
             for row, name in zip(rows, names, strict=True)
         ]
         self.charts.beside(runs)
+        self.placed()
         for run in runs:
             self._fetch_run(run)
 

@@ -228,7 +228,7 @@ class JobScreen(JobVerbsScreen):
         if keys != self.keys_told:
             self.keys_told = keys
             self.query_one("#keys", Static).update(Content(plain(f"{self.keys_shown}  {keys}")), layout=False)
-        self.query_one(Facts).show(self.view.facts(), limit=60)
+        self.query_one(Facts).show([*self.charts.legend(), *self.view.facts()], limit=60)
 
     def _head(self) -> None:
         if self.view.job and self.is_active:
@@ -321,6 +321,10 @@ class JobScreen(JobVerbsScreen):
         self.remove_class(*LAYOUTS[1:])
         self.set_class(True, LAYOUTS[(LAYOUTS.index(here) + 1) % len(LAYOUTS)] or "-both")
         self.call_after_refresh(self.fill)
+
+    def placed(self) -> None:
+        """Other jobs stand beside, or no longer."""
+        self._draw()
 
     def curves_wanted(self) -> None:
         """The curves come back when the pane has all the room."""

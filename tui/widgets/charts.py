@@ -14,7 +14,7 @@ from textual.widget import Widget
 from core.text import plain
 from tui.theme import look
 from tui.view import words
-from tui.view.chart import SMOOTH, Look, Panel, Run
+from tui.view.chart import MARKS, SMOOTH, Look, Panel, Run
 from tui.view.fit import cut
 from tui.view.plot import MARGIN, Piece, plot
 from tui.view.tracks import Tracks
@@ -31,6 +31,7 @@ MEANINGS = {
     "raw": "dim",
     "cursor": "bold",
 }
+SHORTEST = 6  # cells of a name that tell anything
 FINER = 0.2  # seconds after which a stretch that is still looked at is asked for
 
 
@@ -143,6 +144,11 @@ class Charts(Widget):
         ]
         more = len(names) > len(self.places)
         return "  ".join(filter(None, told)) or (f"m {names.index(look.chosen) + 1}/{len(names)}" if more else "")
+
+    def legend(self) -> list[tuple[str, object, str]]:
+        """Which mark is whose, while other jobs stand beside, as facts (widgets/facts.py)."""
+        names = [self.run.name, *(run.name for run in self.look.others)] if self.look.others else []
+        return [("" if at else "curves", f"{MARKS[at]} {name}", MEANINGS[str(at)]) for at, name in enumerate(names)]
 
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -283,8 +289,10 @@ def _title(panel: Panel, width: int, before: str) -> list[Piece]:
     gaps = 2 * max(0, len(told) - 1)
     room = width - gaps - sum(cell_len(text) for text, _ in pieces) - sum(cell_len(a + b) for a, b in told)
     names = shares([value.name for value in panel.values], room)
+    if panel.title and room < SHORTEST * len(names):  # a legend tells them beside the charts
+        names = [""] * len(names)
     for at, (value, (mark, number)) in enumerate(zip(panel.values, told, strict=True)):
-        pieces += [(f"{'  ' if at else ''}{mark}{names[at]}", value.what), (number, "bold")]
+        pieces += [(f"{'  ' if at else ''}{mark}{names[at]}".rstrip(), value.what), (number, "bold")]
     kept: list[Piece] = []
     for text, what in pieces:
         left = width - sum(cell_len(each) for each, _ in kept)
