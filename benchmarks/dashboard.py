@@ -1,6 +1,6 @@
 """What the dashboard costs, against bare Textual apps in the same run; and what the actors' process does.
 
-    python benchmarks/dashboard.py [--rounds 10] [--keys 60] [--only opening|jobs|job|slow]
+    python benchmarks/dashboard.py [--rounds 10] [--keys 60] [--only opening|jobs|job|slow|soak] [--minutes 60]
 
 Everything runs on pseudo-terminals of 120 x 36.
 Opening: a bare app (one Static) and the dashboard on a studio with 1,000 jobs, in turn: seconds, and processor seconds, from the
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from painting import Watched, down, through, watch
 from terminal import Terminal
 
 JOBS, LIVE, RATE = 1_000, 20, 1_000
+TURNS = 40  # of a soak, between the list and a job
 BAUDS = {115_200: 500, 9_600: 3_000}  # and the milliseconds that a key may take there
 PANES = [("e", "[e events]"), ("l", "[l log]"), ("o", "[o configs]")]
 CURVES = [("m", "m 2/3"), ("m", "m 3/3"), ("m", "m 1/3")]
@@ -130,6 +132,32 @@ def on_jobs(keys: int) -> None:
     _targets("jobs", came["jobs"], 50)
 
 
+def soak(minutes: float) -> None:
+    """The list and a job's screen in turn, for long: memory must not grow."""
+    with studio() as running:
+        begin(running, jobs=JOBS, live=LIVE, rate=RATE)
+        heading(f"a soak of {minutes:g} minutes, {RATE:,} records/s")
+        terminal = Terminal(["-m", "tui"], running.environment)
+        terminal.open()
+        try:
+            terminal.await_words("Home")
+            held: list[float] = []
+            until = time.monotonic() + 60 * minutes
+            while time.monotonic() < until or len(held) < 4:
+                terminal.press(":jobs\r")
+                time.sleep(minutes * 60 / TURNS / 2)
+                terminal.press("\r")
+                time.sleep(minutes * 60 / TURNS / 2)
+                held.append(terminal.resident)
+                terminal.chunks.clear()
+        finally:
+            terminal.close()
+    half = len(held) // 2
+    table(["turns", "MiB first", "MiB at half", "MiB at the end"], [[len(held), held[0], held[half], held[-1]]])
+    target("soak: MiB", held[-1], at_most=80)
+    target("soak: MiB more in the second half", held[-1] - held[half], at_most=2)
+
+
 def on_slow_line(keys: int) -> None:
     """The list of jobs at the end of a slow line, on a small terminal: keys a second or two apart."""
     with studio() as running:
@@ -205,8 +233,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--keys", type=int, default=60, help="on each screen")
-    parser.add_argument("--only", choices=("opening", "jobs", "job", "slow"))
+    parser.add_argument("--only", choices=("opening", "jobs", "job", "slow", "soak"))
+    parser.add_argument("--minutes", type=float, default=60, help="of a soak, which is made when it alone is asked for")
     given = parser.parse_args()
+    if given.only == "soak":
+        soak(given.minutes)
     if given.only in (None, "opening"):
         with studio() as running:
             actors(running, 4)
