@@ -27,7 +27,7 @@ class EventsScreen(LogScreen):
         Binding("T", "time", "the studio at a time that you type", show=False),
     ]
     heading = "Events"
-    empty = "Nothing has happened yet, or nothing that fits: esc takes the filter away."
+    empty = "Nothing has happened yet, or nothing that fits: esc takes the filter away, L the level."
     hint = "words  type:JobFailed  level:error  about:jobs  id:…  since:2h  until:03:10"
     keys_shown = "enter open  t then  T at a time  / narrow  L level  F follow  ? help"
     columns = (
@@ -36,7 +36,8 @@ class EventsScreen(LogScreen):
         text("message", 200),
         Column("about", lambda row: (words.short(row.get("resource_id")), "dim")),
     )
-    name_column = 2
+    wide_only = frozenset({"about"})
+    name_column = 1
     names: ClassVar[Mapping[str, str]] = {
         "type": "type",
         "level": "level",

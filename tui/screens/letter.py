@@ -88,7 +88,8 @@ class LetterScreen(StudioScreen):
     def _begins(self) -> str:
         """What the editor begins with: the message's fields, laid out."""
         payload = self.letter.get("payload")
-        return json.dumps({} if payload is None else payload, indent=2, ensure_ascii=False)
+        text = json.dumps({} if payload is None else payload, indent=2, ensure_ascii=False)
+        return "".join(char if char == "\n" or plain(char) == char else json.dumps(char)[1:-1] for char in text)
 
     def fetch(self) -> dict[str, Any] | None:
         """All of it; once, since letters don't change."""

@@ -157,11 +157,13 @@ class LogScreen(StudioScreen):
         table.show_as([column.title for column in shown], lines)
         self.query_one("#empty").display = not self.rows
         table.display = bool(self.rows)
+        if self.rows and self.focused is None:  # it was hidden, and lost it
+            self.focus_first()
         self.banner.tell(self.told())
 
     def on_resize(self) -> None:
         """Another width has room for other columns."""
-        if self.asked:
+        if self.as_of:
             self.draw()
 
     def told(self) -> str:

@@ -26,6 +26,8 @@ def state(row: Row) -> Cell:
 
 def sender(row: Row) -> Cell:
     """Who sent it."""
+    if row.get("program") == "runner":
+        return "a runner", "dim"
     if row.get("sender") == who():
         return "you", ""
     return plain(row.get("sender") or "another service", limit=32), "dim"
@@ -60,7 +62,7 @@ class MessagesScreen(LogScreen):
         Column("tries", lambda row: (words.number(row["attempts"]) if row.get("attempts", 1) > 1 else "", "wait")),
         Column("took", lambda row: (f"{1000 * float(row.get('seconds') or 0):.0f} ms", "dim")),
     )
-    wide_only = frozenset({"from", "with", "took"})
+    wide_only = frozenset({"from", "with", "tries", "took"})
     name_column = 2
     names: ClassVar[Mapping[str, str]] = {
         "name": "name",

@@ -52,13 +52,13 @@ def head(then: Mapping[str, Any], now: float | None = None) -> Iterator[str]:
     if event is None:
         yield f"{told(then['at'], now)}: the log tells nothing of this time"
     else:
-        yield f"{words.moment(event['at'], now)} {plain(event['type'], limit=30)}: {plain(event['message'], limit=200)}"
+        yield f"{told(event['at'], now)} {plain(event['type'], limit=30)}: {plain(event['message'], limit=200)}"
     counts = {name: number for name, number in (then.get("counts") or {}).items() if number}
     shown = [f"{int(number):,} {plain(name, limit=20).replace('_', ' ')}" for name, number in counts.items()]
     yield "   ".join([*shown, *_runners(then)]) or "no jobs then"
     if not then.get("complete", True):
         began = then.get("oldest_at")
-        since = f" begins {words.moment(began, now)}" if began else " is empty"
+        since = f" begins {told(began, now)}" if began else " is empty"
         unknown = counts.get("unknown", 0)
         missing = f"; what {counted(unknown, 'job')} did then is not in it any more" if unknown else ""
         yield f"▲ the log{since}{missing}"

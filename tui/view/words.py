@@ -111,12 +111,11 @@ def clock(at: float | None) -> str:
 
 
 def moment(at: float | None, now: float | None = None) -> str:
-    """A time of day, with the day when that is another one."""
+    """A time of day, to the second when that is today, else with its day: no wider than a column that is cut."""
     if at is None:
         return ""
-    then, today = time.localtime(at), time.localtime(now)
-    day = "" if then[:3] == today[:3] else time.strftime("%d %b ", then)
-    return f"{day}{time.strftime('%H:%M:%S', then)}"
+    then = time.localtime(at)
+    return time.strftime("%H:%M:%S" if then[:3] == time.localtime(now)[:3] else "%d %b %H:%M", then)
 
 
 def starts(at: float | None, now: float | None = None) -> str:

@@ -1,0 +1,324 @@
+"""What was: events and the way back to any moment, messages sent again, dead letters mended, sent and dropped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+from core.errors import Unavailable
+from core.sender import who
+from tests.tui.fake import job
+from tests.tui.past import CONFIG, NOW, PastStudio, event, filled, hostile, letter, sent
+from tests.tui.test_dashboard import shown, until
+from tui.app import Dashboard
+from tui.screens import logbook
+from tui.widgets.prompt import PromptLine
+
+SIZES = [(80, 24), (160, 50)]
+Ready = Callable[[Pilot[None]], Any]
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+def asked(studio: PastStudio, name: str) -> list[dict[str, Any]]:
+    return [each.model_dump(exclude_unset=True) for each in studio.asked if type(each).__name__ == name]
+
+
+async def typed(pilot: Pilot[None], text: str) -> None:
+    """Type into the line at the bottom."""
+    line = pilot.app.screen.query_one(PromptLine)
+    await until(pilot, lambda: line.display)
+    line.value = text
+    await pilot.press("enter")
+
+
+def opened(studio: PastStudio, page: str, size: tuple[int, int] = (80, 24)) -> Any:
+    return Dashboard(make=lambda: studio, page=page).run_test(size=size, notifications=True)
+
+
+# ─── events, and the studio then ──────────────────────────────────────────────────────────────────
+
+
+async def test_the_log_is_walked_back_to_its_beginning_and_keeps_no_more_rows_than_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logbook, "PAGE", 50)
+    monkeypatch.setattr("tui.screens.events.PAGE", 50)
+    monkeypatch.setattr(logbook, "MOST", 100)
+    studio = PastStudio()
+    studio.happened = [event(id) for id in range(1, 231)]
+    async with opened(studio, "events") as pilot:
+        await until(pilot, lambda: "event 230" in shown(pilot.app))
+        screen: Any = pilot.app.screen
+        for _ in range(10):
+            if screen.rows[-1]["id"] == 1:
+                break
+            oldest = screen.rows[-1]["id"]
+            await pilot.press("G")
+            await until(pilot, lambda before=oldest: screen.rows[-1]["id"] < before)
+        await pilot.press("G")
+        await until(pilot, lambda: "event 1 " in shown(pilot.app) and "event 2 " in shown(pilot.app))
+        assert len(screen.rows) == 100 and "g newer ones" in shown(pilot.app)
+        await pilot.press("g")
+        await until(pilot, lambda: "event 230" in shown(pilot.app))
+
+
+async def test_what_is_typed_narrows_the_log_on_the_studios_side() -> None:
+    studio = filled()
+    async with opened(studio, "events") as pilot:
+        await until(pilot, lambda: "event 4" in shown(pilot.app))
+        await pilot.press("slash")
+        await typed(pilot, "memory level:err about:jobs")
+        await until(pilot, lambda: "event 4" not in shown(pilot.app) and "memory ran out" in shown(pilot.app))
+        last = asked(studio, "ListEvents")[-1]
+        assert (last["contains"], last["level"], last["kind"]) == ("memory", "error", "jobs")
+        await pilot.press("escape")
+        await until(pilot, lambda: "event 4" in shown(pilot.app))
+        await pilot.press("slash")
+        await typed(pilot, "level:fatal")
+        await until(pilot, lambda: "there is no level fatal" in shown(pilot.app))
+        await pilot.press("L")
+        await until(pilot, lambda: "errors only" in shown(pilot.app) and "event 4" not in shown(pilot.app))
+
+
+async def test_from_an_event_one_goes_to_what_it_is_about_or_to_how_the_studio_was() -> None:
+    studio = filled()
+    studio.rows["fine_tuning_jobs"] = [job("run")]
+    async with opened(studio, "events") as pilot:
+        await until(pilot, lambda: "memory ran out" in shown(pilot.app))
+        await pilot.press("t")
+        await until(pilot, lambda: "tickets-4" in shown(pilot.app))
+        text = shown(pilot.app)
+        assert "● running" in text and "gpu1" in text and "after 1" in text and "▸" in text and "gpu2 ✗ lost" in text
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: asked(studio, "GetQueueAt")[-1].get("event") == 4)
+        await until(pilot, lambda: "event 4" in shown(pilot.app))
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: type(pilot.app.screen).__name__ == "JobScreen")
+
+
+async def test_a_time_is_typed_as_people_say_it_and_stepped_by_minutes() -> None:
+    studio = filled()
+    async with opened(studio, "events") as pilot:
+        await until(pilot, lambda: "memory ran out" in shown(pilot.app))
+        await pilot.press("T")
+        await typed(pilot, "whenever")
+        await until(pilot, lambda: "is no time" in shown(pilot.app))
+        await pilot.press("T")
+        await typed(pilot, str(int(NOW)))
+        await until(pilot, lambda: "tickets-4" in shown(pilot.app))
+        await pilot.press("left_curly_bracket")
+        await until(pilot, lambda: asked(studio, "GetQueueAt")[-1].get("at") == NOW - 60)
+
+
+# ─── messages ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_message_is_read_and_sent_again_with_a_key_of_its_own_after_a_look() -> None:
+    studio = filled()
+    studio.sent = [sent(1)]
+    async with opened(studio, "messages") as pilot:
+        await until(pilot, lambda: "AddConfig" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "What was answered" in shown(pilot.app))
+        assert "key-1" in shown(pilot.app) and "12 ms" in shown(pilot.app)
+        await pilot.press("s")
+        await until(pilot, lambda: "It was done then" in shown(pilot.app))
+        assert asked(studio, "AddConfig") == []
+        await pilot.press("y")
+        await until(pilot, lambda: asked(studio, "AddConfig") == [CONFIG])
+
+
+async def test_what_the_log_keeps_no_secret_of_is_not_sent_without_it() -> None:
+    studio = filled()
+    async with opened(studio, "messages") as pilot:
+        await until(pilot, lambda: "StartEndpoint" in shown(pilot.app))
+        await pilot.press("s")
+        await until(pilot, lambda: "its secrets are not in the log" in shown(pilot.app))
+        assert asked(studio, "StartEndpoint") == []
+
+
+async def test_ones_own_messages_are_told_from_everybodys() -> None:
+    studio = filled()
+    async with opened(studio, "messages", (160, 50)) as pilot:
+        await until(pilot, lambda: "ci@build" in shown(pilot.app))
+        await pilot.press("m")
+        await until(pilot, lambda: "ci@build" not in shown(pilot.app) and "mine" in shown(pilot.app))
+        assert asked(studio, "ListMessages")[-1]["sender"] == who()
+
+
+# ─── dead letters ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_marked_letters_are_dropped_after_one_question() -> None:
+    studio = filled()
+    async with opened(studio, "letters") as pilot:
+        await until(pilot, lambda: "not readable" in shown(pilot.app))
+        await pilot.press("space", "space")
+        await until(pilot, lambda: "2 marked" in shown(pilot.app))
+        await pilot.press("ctrl+d")
+        await until(pilot, lambda: "Drop 2 dead letters" in shown(pilot.app))
+        await pilot.press("y")
+        await until(pilot, lambda: asked(studio, "DropDeadLetters") == [{"ids": ["3-0", "2-0"]}])
+        await until(pilot, lambda: "not readable" not in shown(pilot.app))
+
+
+async def test_a_letter_is_mended_under_a_check_and_sent() -> None:
+    studio = filled()
+    async with opened(studio, "letters") as pilot:
+        await until(pilot, lambda: "AddDataset" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "maria@gpu1" in shown(pilot.app))
+        await pilot.press("e")
+        await until(pilot, lambda: "DS-001" in shown(pilot.app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "it would only die again" in shown(pilot.app))
+        editor = pilot.app.screen.query_one(TextArea)
+        editor.text = '{"type": "huggingface", '
+        await until(pilot, lambda: "it is not JSON" in shown(pilot.app))
+        editor.text = '{"type": "huggingface", "name": "r", "huggingface_name": "org/rows"}'
+        await until(pilot, lambda: "nothing is wrong with it" in shown(pilot.app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "instead of the letter" in shown(pilot.app))
+        await pilot.press("y")
+        wanted = {"id": "3-0", "payload": {"type": "huggingface", "name": "r", "huggingface_name": "org/rows"}}
+        await until(pilot, lambda: asked(studio, "RequeueDeadLetter") == [wanted])
+        await until(pilot, lambda: type(pilot.app.screen).__name__ == "LettersScreen")
+
+
+async def test_what_is_no_message_is_made_one_by_name_and_fields() -> None:
+    studio = filled()
+    studio.letters = studio.letters[1:2]
+    async with opened(studio, "letters") as pilot:
+        await until(pilot, lambda: "not readable" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "not json" in shown(pilot.app))
+        await pilot.press("e")
+        await until(pilot, lambda: "give the message's name above" in shown(pilot.app))
+        pilot.app.screen.query_one("#name", Input).value = "ListConfigs"
+        await until(pilot, lambda: "nothing is wrong with it" in shown(pilot.app))
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: type(pilot.app.screen).__name__ == "LettersScreen")
+
+
+async def test_what_was_typed_is_not_lost_by_a_key() -> None:
+    studio = filled()
+    async with opened(studio, "letters") as pilot:
+        await until(pilot, lambda: "AddDataset" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "maria@gpu1" in shown(pilot.app))
+        await pilot.press("e")
+        await until(pilot, lambda: "DS-001" in shown(pilot.app))
+        pilot.app.screen.query_one(TextArea).text = "{}"
+        await pilot.press("escape")
+        await pilot.press("escape")
+        await until(pilot, lambda: "What was typed is lost" in shown(pilot.app))
+        await pilot.press("n", "e")
+        await until(pilot, lambda: pilot.app.screen.query_one(TextArea).text == "{}")
+
+
+async def test_a_letter_that_was_answered_says_so_before_it_goes() -> None:
+    studio = PastStudio()
+    studio.letters = [filled().letters[0]]
+    async with opened(studio, "letters") as pilot:
+        await until(pilot, lambda: "AddConfig" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "was answered before it died" in shown(pilot.app))
+        await pilot.press("s")
+        await until(pilot, lambda: "nothing is done twice" in shown(pilot.app))
+        await pilot.press("y")
+        await until(pilot, lambda: asked(studio, "RequeueDeadLetter") == [{"id": "1-0"}])
+        await until(pilot, lambda: "No dead letters" in shown(pilot.app))
+
+
+async def test_live_letters_leave_the_cursor_where_it_is() -> None:
+    studio = filled()
+    async with opened(studio, "letters") as pilot:
+        await until(pilot, lambda: "not readable" in shown(pilot.app))
+        await pilot.press("j")
+        screen: Any = pilot.app.screen
+        before = screen.row["id"]
+        studio.letters.append(letter(9, name="AddPrompt"))
+        screen.again()
+        await until(pilot, lambda: "AddPrompt" in shown(pilot.app))
+        assert screen.row["id"] == before
+
+
+# ─── what they look like ──────────────────────────────────────────────────────────────────────────
+
+SCREENS: dict[str, tuple[str, tuple[str, ...], str]] = {  # page, keys from there, the screen's name
+    "events": ("events", (), "EventsScreen"),
+    "then": ("events", ("t",), "ThenScreen"),
+    "messages": ("messages", (), "MessagesScreen"),
+    "message": ("messages", ("enter",), "MessageScreen"),
+    "letters": ("letters", (), "LettersScreen"),
+    "letter": ("letters", ("enter",), "LetterScreen"),
+    "editor": ("letters", ("enter", "e"), "LetterScreen"),
+}
+
+
+def at(keys: tuple[str, ...], name: str) -> Ready:
+    """Open a screen, and wait until nothing moves."""
+
+    async def ready(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: getattr(pilot.app.screen, "as_of", 0) or not pilot.app.screen.asking)  # type: ignore[attr-defined]
+        await until(pilot, lambda: getattr(pilot.app.screen, "rows", [1]))
+        for key in keys:
+            await pilot.press(key)
+            await until(pilot, lambda: type(pilot.app.screen).__name__ == name)
+            await until(pilot, lambda: getattr(pilot.app.screen, "as_of", 1))
+        for field in pilot.app.screen.query(Input):
+            field.cursor_blink = False
+        for editor in pilot.app.screen.query(TextArea):
+            editor.cursor_blink = False
+        await pilot.pause(0.3)
+
+    return ready
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["small", "large"])
+@pytest.mark.parametrize("made", [filled, hostile])
+@pytest.mark.parametrize("name", SCREENS)
+def test_screens(snap_compare: Any, name: str, made: Callable[[], PastStudio], size: tuple[int, int]) -> None:
+    page, keys, screen = SCREENS[name]
+    assert snap_compare(Dashboard(make=made, page=page), terminal_size=size, run_before=at(keys, screen))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["small", "large"])
+@pytest.mark.parametrize("page", ["events", "messages", "letters"])
+@pytest.mark.parametrize("state", ["empty", "failing"])
+def test_screens_without_rows(snap_compare: Any, page: str, state: str, size: tuple[int, int]) -> None:
+    studio = PastStudio()
+    studio.broken = Unavailable("no server answers at redis://h:1") if state == "failing" else None
+
+    async def ready(pilot: Pilot[None]) -> None:
+        wanted = "▲" if state == "failing" else "0 rows" if page != "letters" else "No dead letters"
+        await until(pilot, lambda: wanted in shown(pilot.app))
+        await pilot.pause(0.2)
+
+    assert snap_compare(Dashboard(make=lambda: studio, page=page), terminal_size=size, run_before=ready)
+
+
+async def test_what_an_editor_can_not_show_is_edited_as_json_writes_it_and_stays_what_it_was() -> None:
+    studio = PastStudio()
+    payload = {"type": "lora_config", "config": "a\x85b\u202ec\U000e0001d\x1b]0;x\x07", "description": "größe 漢字"}
+    studio.letters = [letter(1, payload=payload)]
+    async with opened(studio, "letters") as pilot:
+        await until(pilot, lambda: "AddConfig" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "maria@gpu1" in shown(pilot.app))
+        await pilot.press("e")
+        editor = await until(pilot, lambda: pilot.app.screen.query_one(TextArea))
+        await until(pilot, lambda: editor.text)
+        assert json.loads(editor.text) == payload and "größe 漢字" in editor.text
+        assert not getattr(pilot.app.screen, "unsaved")  # noqa: B009  # what it began with is nothing that was typed
