@@ -91,7 +91,7 @@ class ListScreen(MarkingScreen):
             return cells
         told = 0 if self.kind.name_column else 1
         return [
-            (f"{text[:1]}goes in {left} s" if told == 0 else f"goes in {left} s", "wait")
+            (f"{text[:1]}goes in {left}s" if told == 0 else f"goes in {left}s", "wait")
             if index == told
             else (text, "dim strike")
             for index, (text, _) in enumerate(cells)
