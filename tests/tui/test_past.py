@@ -281,7 +281,7 @@ def at(keys: tuple[str, ...], name: str) -> Ready:
             field.cursor_blink = False
         for editor in pilot.app.screen.query(TextArea):
             editor.cursor_blink = False
-        await pilot.pause(0.3)
+        await pilot.pause(0.1)
 
     return ready
 
@@ -304,7 +304,7 @@ def test_screens_without_rows(snap_compare: Any, page: str, state: str, size: tu
     async def ready(pilot: Pilot[None]) -> None:
         wanted = "▲" if state == "failing" else "0 rows" if page != "letters" else "No dead letters"
         await until(pilot, lambda: wanted in shown(pilot.app))
-        await pilot.pause(0.2)
+        await pilot.pause(0.1)
 
     assert snap_compare(Dashboard(make=lambda: studio, page=page), terminal_size=size, run_before=ready)
 
