@@ -56,18 +56,18 @@ def on_datasets(studio: FakeStudio, **options: Any) -> Dashboard:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_long_list_is_walked_to_its_end_and_back_with_few_rows_in_memory(size: tuple[int, int]) -> None:
-    studio = many(550)
+    studio = many(420)
     async with app(studio).run_test(size=size) as pilot:
         await until(pilot, lambda: "name-0000" in shown(pilot.app))
         seen = set(map(int, list(table(pilot).lines)[: table(pilot).lines_shown]))
-        while max(seen) < 549:
+        while max(seen) < 419:
             key = str(table(pilot).cursor_key)
             await pilot.press("pagedown")
-            await until(pilot, lambda: table(pilot).cursor_key != key or table(pilot).cursor_key == "0549")  # noqa: B023
+            await until(pilot, lambda: table(pilot).cursor_key != key or table(pilot).cursor_key == "0419")  # noqa: B023
             assert len(table(pilot).lines) == table(pilot).row_count <= MOST
             first = int(table(pilot).scroll_y)
             seen |= set(map(int, list(table(pilot).lines)[first : first + table(pilot).lines_shown]))
-        assert seen == set(range(550)), "a row was never in view"
+        assert seen == set(range(420)), "a row was never in view"
         while table(pilot).cursor_key != "0000":
             key = str(table(pilot).cursor_key)
             await pilot.press("pageup")

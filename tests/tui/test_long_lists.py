@@ -38,7 +38,9 @@ def fill(desk: Desk, count: int) -> None:
             unit.session.execute(insert(Job), jobs)
 
 
-@pytest.mark.parametrize(("count", "pages"), [(700, 10), pytest.param(100_000, 200, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    ("count", "pages"), [(700, 10), pytest.param(100_000, 200, marks=[pytest.mark.nightly, pytest.mark.timeout(1_200)])]
+)
 async def test_a_list_of_many_rows_is_gone_through_with_few_in_memory(desk: Desk, count: int, pages: int) -> None:
     fill(desk, count)
     client: Any = Direct(desk)
