@@ -194,7 +194,8 @@ class Dashboard(Drawing, Going, Lasting):
         word = command.strip().lower()
         if not word:
             return
-        self.commanding.history.add(command)
+        if not self.readonly:
+            self.commanding.history.add(command)
         page = None if self.commanding.knows(word) else pages.find(word)
         if word in ("q", "quit", "q!"):
             self.exit()

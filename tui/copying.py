@@ -63,6 +63,9 @@ def copy(app: Dashboard, text: str, what: str = "") -> None:
 def _into_a_file(app: Dashboard, text: str, told: str) -> None:
     from core.settings import settings
 
+    if app.readonly:
+        app.say(f"no clipboard takes {told} here, and a dashboard that only looks writes no file", severity="warning")
+        return
     try:
         path = kept(text, settings().root)
     except OSError as error:

@@ -136,6 +136,15 @@ async def test_what_no_clipboard_takes_goes_into_a_file_of_its_owner(
             await until(pilot, lambda: "no clipboard takes a log here" in shown(pilot.app))
     finally:
         settings.cache_clear()
+    looking = tmp_path / "looking"
+    monkeypatch.setenv("FTS_HOME", str(looking))
+    settings.cache_clear()
+    async with Dashboard(make=filled, readonly=True).run_test(size=(160, 30), notifications=True) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        pilot.app.copy("x" * (copying.MOST + 1), "a log")  # type: ignore[attr-defined]
+        await until(pilot, lambda: "writes no file" in shown(pilot.app))
+    settings.cache_clear()
+    assert not (looking / "copied.txt").exists()
     file = tmp_path / "home" / "copied.txt"
     assert not wrote and file.stat().st_size == copying.MOST + 1 and file.stat().st_mode & 0o077 == 0
     assert kept("short", tmp_path / "home") == file and file.read_text() == "short"
