@@ -136,7 +136,8 @@ class Beside(VerticalScroll):
 
     def _draw(self) -> None:
         dark = self.app.current_theme.dark
-        self.query_one("#told", Static).update(Text("\n").join(drawn(line, dark=dark) for line in self.lines))
+        for box in self.query("#told").results(Static):  # none while the form is coming or going
+            box.update(Text("\n").join(drawn(line, dark=dark) for line in self.lines))
 
 
 def drawn(line: Line, *, dark: bool) -> Text:
