@@ -21,9 +21,11 @@ from actors import (
     exporting,
     fine_tuning,
     models,
+    notifying,
     promoting,
     prompts,
     runners,
+    sent,
 )
 from actors.desk import Desk
 from actors.pages import Shelf
@@ -47,6 +49,8 @@ SHELVES: dict[str, Shelf] = {
     "ListPromotions": promoting.SHELF,
     "ListEndpoints": endpoints.SHELF,
     "ListRunners": runners.SHELF,
+    "ListMessages": sent.SHELF,
+    "ListNotifications": notifying.SHELF,
 }
 
 
