@@ -79,7 +79,7 @@ class FormScreen(FormKeys):
     def on_mount(self) -> None:
         """The lists that fields choose from come after the frame."""
         self.focus_first()
-        self.draft = None if self.dashboard.readonly else drafts.kept(self.message)
+        self.draft = drafts.kept(self.message) if self.keeps else None
         if self.draft is not None:
             ago = words.age(self.draft.at)
             what = counted(len(self.draft.values), "field")
@@ -224,7 +224,7 @@ class FormScreen(FormKeys):
 
     def keep(self) -> None:
         """Keep what was typed; not while it is sent, and not once it was."""
-        if self.sending is None and self.fields.touched and not self.dashboard.readonly:
+        if self.sending is None and self.fields.touched and self.keeps:
             drafts.keep(self.message, self.typed())
 
     def action_draft(self) -> None:

@@ -40,6 +40,11 @@ class FormKeys(StudioScreen):
     beside: Beside | None
     adding = ""  # the field that is to choose what the form above this one adds
 
+    @property
+    def keeps(self) -> bool:
+        """Whether drafts are kept: not of a form about one resource, which the next one's must not begin with."""
+        return not (self.dashboard.readonly or self.message.startswith("Edit"))
+
     def added(self, id: str) -> None:
         """The form above has added this: it is chosen."""
         box = self.fields.boxes.get(self.adding)
@@ -123,6 +128,6 @@ class FormKeys(StudioScreen):
         if self.has_class("-beside"):
             self.action_beside()
             return
-        if self.fields.touched and not self.dashboard.readonly:
+        if self.fields.touched and self.keeps:
             self.dashboard.say("what was typed is kept: the form offers it when it is opened again")
         super().action_back()
