@@ -24,6 +24,7 @@ SHOWN = ("f1", "rougeL", "bleu", "chrf", "loss", "new_tokens")
 class AnswerScreen(StudioScreen):
     """Shows one row, and goes on to the next ones."""
 
+    CSS_PATH = "../styles/results.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "row(1)", "next row", show=False),
         Binding("p", "row(-1)", "row before", show=False),

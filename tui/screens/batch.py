@@ -28,6 +28,7 @@ Found = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any] | None]
 class BatchScreen(JobKeysScreen):
     """Follows one batch. Its rows are asked for again when something was scored, or when others are wanted."""
 
+    CSS_PATH = "../styles/results.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "metric(1)", "next metric", show=False),
         Binding("M", "metric(-1)", "metric before", show=False),

@@ -33,6 +33,7 @@ QUESTIONS = 50  # of a session that can be looked at again
 class ComparisonScreen(JobKeysScreen):
     """Follows one session, and asks it."""
 
+    CSS_PATH = "../styles/talking.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "type", "type a prompt", show=False),
         Binding("n", "draw", "a random row", show=False),

@@ -24,6 +24,7 @@ LINES = 500  # of the log
 class ExportScreen(JobKeysScreen):
     """Follows one export."""
 
+    CSS_PATH = "../styles/results.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "yaml", show=False),

@@ -32,6 +32,7 @@ ANSWER = json.dumps({"do_sample": False, "max_new_tokens": 12})  # an action's n
 class TicketingScreen(StudioScreen):
     """Asks the newest session that has an adapter. The tickets are the session's questions: nothing is lost with the screen."""
 
+    CSS_PATH = "../styles/talking.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "type", "type a ticket", show=False),
         Binding("n", "draw", "a ticket of the demo", show=False),
