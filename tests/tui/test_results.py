@@ -221,7 +221,7 @@ async def test_two_adapters_are_compared_from_the_job_to_the_row_that_tells_them
         await until(pilot, lambda: "adapter-done" in shown(pilot.app))
         await pilot.press("v")
         await until(pilot, lambda: "tickets-a1" in shown(pilot.app) and "actions" in shown(pilot.app))
-        await pilot.press("down", "down", "space", "ctrl+s")
+        await pilot.press("down", "space", "ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, BatchScreen) and "No answers yet" in shown(pilot.app))
         (sent,) = [each for each in studio.asked if type(each).__name__ == "StartEvaluationJob"]
         assert [pair.adapter_id for pair in sent.model_adapter_combinations] == [None, "a2", "a1"]  # type: ignore[attr-defined]
