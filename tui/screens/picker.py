@@ -65,8 +65,10 @@ class PickerScreen(ModalScreen[str | None]):
         self._show()
 
     def _show(self) -> None:
-        words = self.text.casefold().split()
-        self.left = [(text, value) for text, value in self.options if all(each in text.casefold() for each in words)]
+        typed = self.text.casefold().strip()
+        words = typed.split()
+        found = [(text, value) for text, value in self.options if all(each in text.casefold() for each in words)]
+        self.left = sorted(found, key=lambda each: _away(typed, each[0].casefold())) if words else found
         shown = self.query_one(OptionList)
         shown.clear_options()
         shown.add_options([Option(Content(cut(plain(text, limit=200), ROOM))) for text, _ in self.left])
@@ -89,3 +91,8 @@ class PickerScreen(ModalScreen[str | None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A click."""
         self.dismiss(self.left[event.option_index][1])
+
+
+def _away(typed: str, text: str) -> int:
+    """What is called just so comes first, then what begins so: enter takes the first line."""
+    return 0 if text == typed else 1 if text.startswith(typed) else 2

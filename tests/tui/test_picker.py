@@ -1,0 +1,28 @@
+"""The list that a field opens to choose from."""
+
+from __future__ import annotations
+
+import pytest
+from textual.app import App
+from textual.widgets import OptionList
+
+from tests.tui.test_dashboard import until
+from tui.screens.picker import PickerScreen
+
+NAMED = [("Support tickets", "seed"), ("my tickets of May", "may"), ("tickets-2", "second"), ("tickets", "mine")]
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"), [("tickets", "mine"), ("TICK", "second"), ("may", "may"), ("support", "seed")]
+)
+async def test_enter_takes_what_is_called_just_so_before_what_only_has_the_word_in_it(typed: str, taken: str) -> None:
+    answers: list[str | None] = []
+    app = App[None]()
+    async with app.run_test() as pilot:
+        picker = PickerScreen(NAMED, "seed")
+        app.push_screen(picker, answers.append)
+        await until(pilot, lambda: [each.option_count for each in picker.query(OptionList)] == [len(NAMED)])
+        await pilot.press(*typed)
+        await until(pilot, lambda: picker.text == typed)
+        await pilot.press("enter")
+        await until(pilot, lambda: answers == [taken])
