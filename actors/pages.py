@@ -155,7 +155,8 @@ class _Way:
 
     def at(self, id: str, field: str, *, behind: bool) -> Place:
         """The place at the row of that id, whether the filters leave it or not; raises Refused."""
-        query = _only(self.shelf.query.where(self.shelf.id == id), self.part, *(key.column for key in self.keys))
+        its = self.shelf.id.type.python_type(id)  # PostgreSQL compares no number with a text
+        query = _only(self.shelf.query.where(self.shelf.id == its), self.part, *(key.column for key in self.keys))
         row = self.session.execute(query).one_or_none()
         if row is None:
             raise nowhere(field, f"there is no {self.shelf.what} with id {id!r} to go on from")

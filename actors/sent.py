@@ -45,7 +45,8 @@ def list_messages(message: ListMessages, session: Session, world: RealWorld) -> 
     """A page of the log, newest first."""
     for field in ("after", "around"):
         place = getattr(message, field)
-        if place is not None and not place.startswith(SIGN) and _number(place) is None:
+        is_place = field == "after" and place is not None and place.startswith(SIGN)
+        if place is not None and not is_place and _number(place) is None:
             raise nowhere(field, f"there is no message with id {place!r} to go on from")
     told = page(session, SHELF, message, _filtered(message))
     return MessagesReply(messages=[SentMessage(**_fields(row)) for row in told.rows], **told.told)
@@ -101,7 +102,7 @@ def get_message(message: GetMessage, session: Session, world: RealWorld) -> Mess
     if kept is not None and not row.code:
         reply = masked(json.loads(kept.reply).get("value"), world.desk.secrets)
     details = {
-        "payload": None if row.payload is None else json.loads(row.payload),
+        "payload": None if row.payload is None else masked(json.loads(row.payload), world.desk.secrets),
         "bytes": row.bytes,
         "breaches": row.breaches,
         "reply": reply,

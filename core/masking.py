@@ -12,11 +12,17 @@ from typing import Any
 
 MASK = "••••••"
 LEAST = 6  # characters of a secret that is looked for by value: shorter ones would blank out ordinary words
+DEEPEST = 100  # values in one another that are shown: no message of ours has as many, and no reply can carry many more
 _NAME = r"(?:[a-z0-9]+[_-])*(?:token|passwd|password|passphrase|secret|credentials?|authorization|api[_-]?key|(?:access|private|secret|auth)[_-]?key|key_sha256)"
 _TOKENS = re.compile(r"(?i)(?:^|[_-])(?:bos|eos|pad|unk|cls|sep|mask|image|end|start|prompt|answer|stop)[_-]token$")
 _NAMED = re.compile(rf"(?i)^{_NAME}$")
 _IN_TEXT = re.compile(
     rf"(?i)(?P<name>(?<![a-z0-9_-]){_NAME})(?P<sign>[\"']?\s*[:=]\s*[\"']?)(?P<value>[^\s\"',;&}}\]]+)"
+)
+# In quotes a value may hold anything, as a passphrase its spaces; in JSON within JSON the quotes are escaped.
+_QUOTED = re.compile(
+    rf"(?is)(?P<name>(?<![a-z0-9_-]){_NAME})(?P<sign>\\*[\"']?\s*[:=]\s*(?P<end>\\*[\"']))"
+    r"(?P<value>(?:(?!(?<!\\)(?P=end)).)+)"
 )
 _LOOKS = re.compile(
     r"\bhf_[A-Za-z0-9]{8,}|\bfts-[A-Za-z0-9_-]{20,}|\bsk-[A-Za-z0-9_-]{16,}|\bgh[a-z]_[A-Za-z0-9]{16,}|\bgithub_pat_\w{16,}"
@@ -36,7 +42,7 @@ def suspect(text: str, known: Iterable[str] = ()) -> bool:
 
 
 def masked(value: Any, known: Iterable[str] = ()) -> Any:
-    """A JSON value without secrets; `known` are texts that are secrets wherever they stand."""
+    """A JSON value without secrets; `known` are texts that are secrets wherever they stand. What lies too deep is left out."""
     return _masked(value, [each for each in known if len(each) >= LEAST])
 
 
@@ -45,28 +51,30 @@ def masked_text(text: str, known: Iterable[str] = ()) -> str:
     for each in known:
         if len(each) >= LEAST:
             text = text.replace(each, MASK)
-    return _IN_TEXT.sub(_named, _LOOKS.sub(MASK, text))
+    return _IN_TEXT.sub(_named, _LOOKS.sub(MASK, _QUOTED.sub(_named, text)))
 
 
 def _named(found: re.Match[str]) -> str:
     value = found["value"]
-    if _TOKENS.search(found["name"]) or value.lower() in ("true", "false", "null", "none", "~") or MASK in value:
+    if _TOKENS.search(found["name"]) or value.lower() in ("true", "false", "null", "none", "~") or value == MASK:
         return found[0]
     return f"{found['name']}{found['sign']}{MASK}"
 
 
-def _masked(value: Any, known: list[str]) -> Any:
+def _masked(value: Any, known: list[str], depth: int = DEEPEST) -> Any:
     if isinstance(value, str):
         return masked_text(value, known)
+    if isinstance(value, Mapping | list | tuple) and not depth:
+        return "…"
     if isinstance(value, Mapping):
-        return {masked_text(str(name), known): _of(str(name), each, known) for name, each in value.items()}
-    return [_masked(each, known) for each in value] if isinstance(value, list | tuple) else value
+        return {masked_text(str(name), known): _of(str(name), each, known, depth - 1) for name, each in value.items()}
+    return [_masked(each, known, depth - 1) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _of(name: str, value: Any, known: list[str]) -> Any:
+def _of(name: str, value: Any, known: list[str], depth: int) -> Any:
     if isinstance(value, str) and value and _NAMED.match(name) and not _TOKENS.search(name):
         return MASK
-    return _masked(value, known)
+    return _masked(value, known, depth)
 
 
 def unmasked(edited: Any, original: Any, known: Iterable[str] = ()) -> Any:

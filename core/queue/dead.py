@@ -118,8 +118,8 @@ def bury(
 
 
 def is_id(text: str) -> bool:
-    """Whether a letter could have this id, be it there or not."""
-    return _ID.fullmatch(text) is not None
+    """Whether a letter could have this id, be it there or not; nothing lies before 0-0, and Valkey takes no such question."""
+    return _ID.fullmatch(text) is not None and text.strip("0-") != ""
 
 
 def count(client: redis.Redis, ns: str) -> int:

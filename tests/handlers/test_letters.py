@@ -188,6 +188,28 @@ def test_secrets_are_masked_where_a_letter_is_shown_and_whole_where_it_goes_out(
     assert queued(desk)[0]["kwargs"]["payload"] == payload
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_secret_with_spaces_is_masked_whole_wherever_a_letter_is_shown(desk: Desk) -> None:
+    inner = json.dumps({"passphrase": 'correct "horse" battery', "r": 8})
+    id = add(desk, {"type": "lora_config", "config": inner, "password": "canary, staple} hf_abcdefgh12 wagon"})
+    told = json.dumps([show(desk, id), answer(desk, "ListDeadLetters", {})])
+    assert not [word for word in ("horse", "battery", "staple", "wagon") if word in told]
+    assert "lora_config" in told and '\\"r\\": 8' in json.dumps(show(desk, id)["payload"])
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_letter_of_any_depth_is_shown_and_no_place_among_them_is_a_fault(desk: Desk) -> None:
+    for depth in (110, 300, 900):
+        nested = "[" * depth + "]" * depth
+        id = raw(desk, f'{{"actor_name": "AddConfig", "kwargs": {{"payload": {{"a": {nested}}}}}}}'.encode())
+        assert json.dumps(show(desk, id)["payload"]).count("[") < depth
+        refused = requeue(desk, id, f"k{depth}")
+        assert refused["code"] == "refused", refused
+    for after in ("0-0", "00-000"):
+        (breach,) = answer(desk, "ListDeadLetters", {"after": after})["breaches"]
+        assert (breach["rule"], breach["field"]) == ("MS-105", "after")
+
+
 def test_an_unchanged_secret_comes_back_in_an_edited_letter(desk: Desk) -> None:
     payload = {"type": "huggingface", "huggingface_name": "org/rows", "description": f"token={TOKEN}"}
     id = add(desk, payload, "AddDataset")

@@ -71,6 +71,26 @@ def test_a_second_delivery_is_counted_and_not_told_twice(desk: Desk) -> None:
     assert lines(desk, key="again")[0]["attempts"] == 3
 
 
+def test_a_page_begins_after_an_id_or_lies_around_one_on_any_database(desk: Desk) -> None:
+    for key in "abc":
+        answer(desk, "CancelJob", {"id": "gone"}, key, sent())
+    ids = [each["id"] for each in lines(desk)]
+    assert [each["id"] for each in lines(desk, after=ids[0])] == ids[1:]
+    assert [each["id"] for each in lines(desk, around=ids[1], limit=3)] == ids
+    for place in ({"around": "@W10="}, {"after": "0"}, {"around": "0"}):
+        assert answer(desk, "ListMessages", place)["breaches"][0]["rule"] == "MS-105"
+
+
+def test_a_refused_payload_of_any_depth_is_shown(desk: Desk) -> None:
+    for depth in (110, 300):
+        nested: Any = 1
+        for _ in range(depth):
+            nested = {"a": nested}
+        answer(desk, "AddConfig", {"deep": nested}, f"k{depth}", sent())
+        [told] = lines(desk, key=f"k{depth}")
+        assert "…" in json.dumps(line(desk, told["id"])["payload"], ensure_ascii=False)
+
+
 def test_a_second_delivery_of_what_is_slow_is_counted_too(desk: Desk) -> None:
     (desk.settings.roots[0] / "t.csv").write_text("a\n1\n")
     payload = {"type": "project_csv", "name": "t", "location": "t.csv"}
