@@ -195,7 +195,7 @@ def told(name: str, answer: Any) -> str:
     """What came of one message, in the reply's own words."""
     value = answer.value.model_dump(mode="json")
     about = [words.state(str(value["status"]))] if value.get("status") else []
-    if value.get("priority") is not None:
+    if value.get("priority") is not None and name == "SetJobPriority":
         about.append(f"priority {value['priority']}")
     if value.get("removed") is False:
         about.append("there was nothing to remove")

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
+from core.client import Answer
 from core.messages.adapters import AdapterMetadata
+from core.messages.jobs import JobStateReply
 from core.types import JobStatus
 from tests.tui.fake import FakeStudio, failed, filled, job
 from tests.tui.test_dashboard import app, shown, until
+from tui.acting import told as outcome
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
 
@@ -51,6 +54,22 @@ async def test_a_paused_job_goes_on_by_the_key_that_paused_it() -> None:
         await until(pilot, lambda: "paused" in shown(pilot.app))
         await pilot.press("p")
         await until(pilot, lambda: studio.job("run").status is JobStatus.queued)
+
+
+async def test_a_job_that_was_cancelled_before_a_runner_had_it_promises_no_log_and_tells_no_priority() -> None:
+    studio = FakeStudio()
+    studio.rows["fine_tuning_jobs"] = [job("run", status=JobStatus.queued, runner=None, runner_id=None)]
+    async with app(studio, "run").run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "the log begins when a runner has the job" in shown(pilot.app))
+        await pilot.press("c", "y")
+        await until(pilot, lambda: "no runner had it: there is no log" in shown(pilot.app))
+        assert "priority" not in told_of("CancelJob", 0) and "priority 10" in told_of("SetJobPriority", 10)
+
+
+def told_of(name: str, priority: int) -> str:
+    """What the dashboard says of a verb's answer."""
+    reply = JobStateReply(id="run", status=JobStatus.queued, priority=priority)
+    return outcome(name, Answer(reply, [], None))
 
 
 async def test_to_begin_anew_is_asked_about_first(studio_failed: FakeStudio) -> None:

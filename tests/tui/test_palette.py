@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 from core.errors import Unavailable
 from core.settings import settings
@@ -95,6 +95,22 @@ async def test_without_a_studio_pages_and_commands_are_found_all_the_same() -> N
         studio.broken = Unavailable("no studio answers")
         await pilot.press("ctrl+k", *"job sub")
         await until(pilot, lambda: "job submit" in shown(pilot.app))
+
+
+async def test_enter_takes_the_best_fit_though_it_came_after_what_fits_less() -> None:
+    async with board(filled()).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "adapter-run" in shown(pilot.app))
+        await pilot.press("ctrl+k", *"late")
+        screen = pilot.app.screen
+        assert isinstance(screen, PaletteScreen)
+        screen.known = []
+        screen._add([Found("command", "job of a late hour", "", lambda: None)])
+        screen._add([Found("job", "late", "running", lambda: None)])
+        listed = screen.query_one(OptionList)
+        assert [each.text for each in screen.found] == ["late", "job of a late hour"] and listed.highlighted == 0
+        await pilot.press("down")
+        screen._add([Found("job", "late", "the second", lambda: None)])
+        assert listed.highlighted is not None and screen.found[listed.highlighted].text == "job of a late hour"
 
 
 async def test_an_entry_is_chosen_by_a_click() -> None:

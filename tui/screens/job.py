@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.text import plain
+from core.types import JobStatus
 from tui.pump import JobRecords, StudioChanged
 from tui.screens.joblogs import PAGE, LogReader
 from tui.screens.jobverbs import JobVerbsScreen
@@ -47,6 +48,7 @@ KEYS = {  # what one does with a job in a state
 }
 SHORT = 30  # lines of a terminal below which why a job failed gets most of the room
 NO_LOG = "the log begins when a runner has the job"
+NEVER = "no runner had it: there is no log"
 LAYOUTS = ("", "-curves", "-pane")
 SMALL = frozenset({"CheckpointSaved", "ResourceChanged", "JobMemoryReduced"})  # what changes neither numbers nor log
 OTHERS = 5  # seconds between looks at other jobs' curves
@@ -250,7 +252,7 @@ class JobScreen(JobVerbsScreen):
     def texts(self) -> list[str]:
         """What the open pane shows."""
         if self.pane == "log":
-            return self.view.log.texts or [NO_LOG if self.reader.read else "asking for the log …"]
+            return self.view.log.texts or [self._no_log() if self.reader.read else "asking for the log …"]
         if self.pane == "found":
             return self.reader.search.lines
         if self.pane == "events":
@@ -267,6 +269,11 @@ class JobScreen(JobVerbsScreen):
         if self.pane == "failure":
             return jobpanes.failure(self.view, self.happened, self.lines.size.width - 3)
         return self.view.configs()
+
+    def _no_log(self) -> str:
+        """Why there is none; of a job that is over nothing more is to come."""
+        status = self.view.job.get("status")
+        return NEVER if status and JobStatus(status).finished else NO_LOG
 
     def open(self, name: str) -> None:
         """Show a pane: what grows at its end, the rest at its beginning. One that is open stays as it is."""

@@ -44,6 +44,7 @@ class PaletteScreen(ModalScreen[Found]):
         self.dashboard = dashboard
         self.known = [*finding.keys(dashboard, dashboard.screen), *finding.places(dashboard)]
         self.found: list[Found] = []
+        self.moved = False  # by hand, since the last letter
 
     def compose(self) -> ComposeResult:
         """The line and the list."""
@@ -67,10 +68,11 @@ class PaletteScreen(ModalScreen[Found]):
     def _add(self, found: list[Found]) -> None:
         if self.is_mounted:
             self.known += found
-            self._draw(keep=True)
+            self._draw(keep=self.moved)  # else the best fit, whichever came first: that is what enter is to take
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Other things fit."""
+        self.moved = False
         self._draw()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -93,6 +95,7 @@ class PaletteScreen(ModalScreen[Found]):
     def action_move(self, by: int) -> None:
         """Up and down."""
         listed = self.query_one(OptionList)
+        self.moved = True
         if self.found:
             listed.highlighted = max(0, min(len(self.found) - 1, (listed.highlighted or 0) + by))
 
