@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from actors.directories import keep_inside
 from actors.handlers import handles
 from actors.looking import Look, short
 from actors.rowfiles import rows_of, saved_rows
@@ -74,7 +75,7 @@ def _rows(message: PreviewDataset, world: RealWorld) -> RowsReply:
     path = _shipped(row) or world.path(str((row or {}).get("location") or message.location or ""))
     known = dict((row or {}).get("splits") or {})
     if kind == DatasetType.project:
-        return _of_directory(message, path, known, row)
+        return _of_directory(message, path, known, row, world)
     suffix = FILES[DatasetType(kind)]
     if not path.is_file():
         raise BadFile(f"{path} does not exist as a file")
@@ -90,7 +91,9 @@ def _shipped(row: Row | None) -> Path | None:
     return path if row and path.is_relative_to(CONFIGS) else None
 
 
-def _of_directory(message: PreviewDataset, path: Path, known: dict[str, int | None], row: Row | None) -> RowsReply:
+def _of_directory(
+    message: PreviewDataset, path: Path, known: dict[str, int | None], row: Row | None, world: RealWorld
+) -> RowsReply:
     if not path.is_dir():
         raise BadFile(f"{path} does not exist as a directory")
     try:
@@ -101,6 +104,7 @@ def _of_directory(message: PreviewDataset, path: Path, known: dict[str, int | No
         known = {name: known.get(name) for name in files}
         split = _split(message, known)
         return _reply(message, list(_page(rows_of(files[split], message.after), message)), split, known, row)
+    keep_inside(path, world.path)
     known, _ = saved_rows(path, "", 0, 0)
     split = _split(message, known)
     _, rows = saved_rows(path, split, message.after, message.limit + 1)

@@ -41,7 +41,7 @@ def _inspect(message: AddDataset, world: RealWorld) -> dict[str, Any]:
         )
     path = world.path(message.location or "")
     if message.type == DatasetType.project:
-        return directory_facts(path)
+        return directory_facts(path, world.path)
     suffix = FILES[DatasetType(message.type)]
     if path.suffix.lower() != suffix:  # a link may be called otherwise than the file that it leads to
         raise BadFile(f"{message.location} leads to {path.name}, which is no {suffix} file")

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from actors.desk import Desk
 from actors.notifying import said
 from actors.posting import NotTold, post
+from core.masking import masked
 from core.settings import Settings
 from core.store.tables import Notification
 from core.types import NotificationState as S
@@ -63,10 +64,11 @@ def deliver(desk: Desk, now: float, stop: threading.Event) -> int:
         query = select(Notification.id, Notification.target).where(*due).order_by(Notification.next_at).limit(AT_ONCE)
         rows = list(session.execute(query))
     held: set[str] = set()
+    began = time.monotonic()
     for tried, (id, target) in enumerate(rows):
         if stop.is_set():
             return tried
-        if target not in held and not _deliver(desk, id, now, stop):
+        if target not in held and not _deliver(desk, id, now + time.monotonic() - began, stop):
             held.add(target)
     return len(rows)
 
@@ -77,7 +79,7 @@ def _deliver(desk: Desk, id: str, now: float, stop: threading.Event) -> bool:
     if row is None:
         return True
     try:
-        tell(desk.settings, row.target, row.body, stop)
+        _tell(desk.settings, row, stop)
     except NotTold as error:
         if not stop.is_set():  # else it was not told because we end: the claim lapses, and the next one of us tells it
             _failed(desk, row, str(error), now + time.monotonic() - began)
@@ -121,6 +123,17 @@ def _failed(desk: Desk, row: Notification, reason: str, now: float) -> None:
             text = f"{row.target}: {reason}; {what}"
             said(unit, row, type, text, level="warning", tries=row.tries, reason=reason)
     desk.publish()
+
+
+def _tell(settings: Settings, row: Notification, stop: threading.Event) -> None:
+    """Tell it without what is secret in it, which a job's failure may hold. Whatever goes wrong is told of this one: it is put
+    off and given up as others are, and stops none of them."""
+    try:
+        tell(settings, row.target, masked(row.body, settings.secrets), stop)
+    except NotTold:
+        raise
+    except Exception as error:  # its text may hold the URL
+        raise NotTold(f"it can't be told ({type(error).__name__})") from None
 
 
 def tell(settings: Settings, target: str, body: dict[str, Any], stop: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ from actors.tables import BadFile, FileFacts, inspect_file
 from core.splits import TRAIN, NoFiles, digest, files_by_split, is_saved
 
 
-def directory_facts(path: Path) -> dict[str, Any]:
-    """Columns, rows of each split, first rows, and a SHA-256 over all files; raises ValueError with what is wrong."""
+def directory_facts(path: Path, inside: Callable[[str], Path]) -> dict[str, Any]:
+    """Columns, rows of each split, first rows, and a SHA-256 over all files; raises ValueError with what is wrong.
+
+    `inside` raises it for a path that may not be read.
+    """
     if not path.is_dir():
         raise ValueError(f"{path} does not exist as a directory")
     try:
@@ -21,8 +25,16 @@ def directory_facts(path: Path) -> dict[str, Any]:
     if facts is None:
         from actors.hub import loaded_facts
 
+        keep_inside(path, inside)
         facts = loaded_facts(path)
     return {**facts, "location": str(path), "sha256": digest(path)}
+
+
+def keep_inside(path: Path, inside: Callable[[str], Path]) -> None:
+    """Let `inside` refuse every link below the directory that leads to where nobody may read: `datasets` follows links."""
+    for each in path.rglob("*"):
+        if each.is_symlink():
+            inside(each.as_posix())
 
 
 def _of_files(path: Path, splits: dict[str, list[Path]]) -> dict[str, Any]:

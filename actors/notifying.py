@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from actors.desk import Desk
@@ -14,6 +14,7 @@ from actors.pages import Shelf, by, equal, found, page
 from actors.places import Key
 from actors.world import RealWorld, as_dict
 from core.errors import Conflict, Refused
+from core.masking import masked_text
 from core.messages.notifications import (
     ListNotifications,
     NotificationMetadata,
@@ -63,7 +64,7 @@ def _add(unit: Unit, target: str, type: str, text: str, job: Job | None) -> str:
 
 def _text(job: Job) -> str:
     error = (job.error or {}).get("message") if job.status == JobStatus.failed else None
-    return plain(f"{job.name} {job.status}" + (f": {error}" if error else ""), limit=300)
+    return plain(masked_text(f"{job.name} {job.status}" + (f": {error}" if error else "")), limit=300)
 
 
 def _facts(job: Job) -> dict[str, Any]:
@@ -82,16 +83,19 @@ def _facts(job: Job) -> dict[str, Any]:
     )
     error = {name: (job.error or {}).get(name) for name in ("kind", "message", "hint")} if job.error else None
     if error is not None:
-        error["message"] = str(error["message"])[:LONGEST]
+        error["message"] = masked_text(str(error["message"])[: 2 * LONGEST])[:LONGEST]  # half a secret looks like none
     metrics = {name: value for name, value in (job.last_metrics or {}).items() if isinstance(value, int | float)}
     return {**{name: getattr(job, name) for name in names}, "metrics": metrics, "error": error}
 
 
 def forget(desk: Desk, now: float) -> None:
     """Forget what was told, or given up, long ago."""
-    old = Notification.created_at < now - desk.settings.keep_notifications_days * 86_400
+    bound = now - desk.settings.keep_notifications_days * 86_400
+    over = or_(
+        Notification.state != S.waiting.value, Notification.give_up_at < bound
+    )  # some wait for what is set no more
     with desk.store.read() as session:
-        query = select(Notification.id).where(old, Notification.state != S.waiting.value).limit(BATCH)
+        query = select(Notification.id).where(Notification.created_at < bound, over).limit(BATCH)
         ids = list(session.scalars(query))
     if ids:
         with desk.store.write() as unit:

@@ -48,6 +48,24 @@ def test_rows_are_shown_before_a_file_is_added_and_from_any_place_in_it(desk: De
     assert pages[0]["columns"] == ["text", "n"] and pages[0]["split"] == "train"
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_link_in_a_directory_shows_nothing_from_outside_the_project(
+    desk: Desk, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "train.csv"
+    outside.write_text("text\nnobody's business\n")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "train.csv").symlink_to(outside)
+    asked = {"type": "project", "location": "linked"}
+    for reply in (answer(desk, "PreviewDataset", asked), answer(desk, "AddDataset", {**asked, "name": "x"}, "k")):
+        assert "is outside the allowed directories" in reply["message"], reply
+        assert "business" not in json.dumps(reply)
+    (tmp_path / "linked" / "train.csv").unlink()
+    write(tmp_path, "elsewhere/train.csv", ROWS)
+    (tmp_path / "linked" / "train.csv").symlink_to(tmp_path / "elsewhere" / "train.csv")
+    assert seen(desk, **asked)["rows"][0]["text"] == "row 0"
+
+
 def test_a_registered_dataset_is_paged_by_its_splits_and_says_how_many_there_are(desk: Desk, tmp_path: Path) -> None:
     for name, rows in (("train-0.csv", ROWS[:15]), ("train-1.jsonl", ROWS[15:20]), ("test.csv", ROWS[20:])):
         write(tmp_path / "data", name, [{**row, "n": str(row["n"])} for row in rows])

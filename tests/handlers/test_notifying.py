@@ -229,6 +229,66 @@ def test_who_knows_and_plans_are_not_told_and_a_studio_that_tells_nobody_keeps_n
 
 
 @ON_ONE
+def test_what_a_failure_says_of_secrets_leaves_the_studio_masked(desk: Desk, hook: Hook, tmp_path: Path) -> None:
+    token, own = "hf_" + "Canary1234567890", "canary of the studio"
+    desk.settings = desk.settings.model_copy(update={"hub_token": SecretStr(own)})
+    wrong = {"kind": "Error", "message": f"401 for {token}, 'password': 'canary horse', {own}", "hint": own}
+    ended(desk, outcome="failed", error=wrong)
+    deliver(desk, time.time(), NEVER)
+    outside = hook.got[0][1].decode() + json.dumps(told(tmp_path))
+    assert "401 for" in outside
+    assert not [secret for secret in (token, "horse", own) if secret in outside]
+    assert token not in json.dumps(say(desk, "ListNotifications")) + json.dumps(
+        [row.body for row in rows(desk).values()]
+    )
+
+
+@ON_ONE
+def test_one_that_can_not_be_told_at_all_is_put_off_as_others_are_and_stops_none(desk: Desk, hook: Hook) -> None:
+    ended(desk)
+    with desk.store.write() as unit:
+        row = unit.session.query(Notification).filter_by(target="command").one()
+        job = {**row.body["job"], "name": "\ud800"}  # no environment holds half a character
+        row.body = {**row.body, "job": job}
+        row.next_at -= 1
+    deliver(desk, now := time.time(), NEVER)
+    assert rows(desk)["webhook"].state == "sent" and len(hook.got) == 1
+    waiting = rows(desk)["command"]
+    assert waiting.error == "it can't be told (UnicodeEncodeError)" and 4 < waiting.next_at - now < 30
+    assert "NotificationDelayed" in log(desk)
+
+
+@ON_ONE
+def test_what_takes_long_holds_no_claim_of_the_next_that_has_run_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        ended(desk, f"job-{number}")
+    clock = [0.0]
+    held = []
+    monkeypatch.setattr("actors.delivering.time.monotonic", lambda: clock[0])
+
+    def slow(settings: object, target: str, body: dict[str, Any], stop: object) -> None:
+        with desk.store.read() as session:
+            held.append(session.get(Notification, body["id"]).next_at - (began + clock[0]))  # type: ignore[union-attr]
+        clock[0] += 50.0
+
+    monkeypatch.setattr(delivering, "tell", slow)
+    deliver(desk, began := time.time(), NEVER)
+    assert held == pytest.approx([CLAIMED] * 4), "each is claimed from when it is begun"
+
+
+@ON_ONE
+def test_what_nobody_tells_any_more_is_forgotten_too(desk: Desk) -> None:
+    ended(desk)
+    desk.store.targets = ()
+    notifying.forget(desk, (now := time.time()) + 30.5 * 86_400)
+    assert len(rows(desk)) == 2, "it waits until it would be given up"
+    notifying.forget(desk, now + 32 * 86_400)
+    assert rows(desk) == {}
+
+
+@ON_ONE
 def test_a_try_is_told_to_all(desk: Desk, hook: Hook, tmp_path: Path) -> None:
     assert len(say(desk, "TestNotifications")["ids"]) == 2
     deliver(desk, time.time(), NEVER)
