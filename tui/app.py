@@ -187,7 +187,7 @@ class Dashboard(Drawing, Going, Lasting):
     def action_undo(self) -> None:
         """u: take the last removal back."""
         if not ("removals" in self.__dict__ and self.removals.take_back()):
-            self.say("nothing is going that could be taken back")
+            self.say("nothing to take back: u undoes a removal while its seconds run")
 
     def obey(self, command: str) -> None:
         """Do what was typed after `:`: go to a page, or run a command of the CLI."""

@@ -253,7 +253,7 @@ async def test_a_removal_waits_and_is_taken_back() -> None:
         await pilot.press("u")
         await until(pilot, lambda: "goes in" not in shown(pilot.app))
         await pilot.press("u")
-        await until(pilot, lambda: "nothing is going" in shown(pilot.app))
+        await until(pilot, lambda: "nothing to take back" in shown(pilot.app))
     assert sent(studio, "RemoveDataset") == []
 
 
