@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -15,6 +17,9 @@ from textual.pilot import Pilot
 
 from actors import handlers
 from actors.desk import Desk
+from core.client import Answer
+from core.errors import Unavailable
+from core.messages.base import Message
 from core.messages.database import ImportDatabaseReply, RowOutcome, TableOutcome
 from core.settings import Settings
 from core.store.session import Store
@@ -115,6 +120,101 @@ async def test_strict_imports_nothing_when_a_row_fails(studios: Callable[[str], 
         await until(pilot, lambda: "nothing was done" in shown(pilot.app) and "DB-106" in shown(pilot.app))
     with studio.desk.store.read() as session:
         assert session.scalars(select(Dataset)).all() == []
+
+
+class Slow(Direct):
+    """Answers nothing about a file whose name begins with slow before it is let go; `fails` is what it says then."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.free, self.came = threading.Event(), threading.Event()
+        self.fails: Exception | None = None
+
+    def ask(self, message: Message[Any], *, key: str | None = None, timeout: float | None = None) -> Answer[Any]:
+        """As Direct does, in time."""
+        if not str(getattr(message, "imported_json_path", "")).startswith("slow") or self.free.is_set():
+            return super().ask(message, key=key, timeout=timeout)
+        self.came.set()
+        assert self.free.wait(60)
+        if self.fails is not None:
+            raise self.fails
+        return super().ask(message, key=key, timeout=timeout)
+
+
+def prompts(*names: str) -> str:
+    """A file that brings prompts."""
+    return json.dumps({"prompts": {"data": [{"id": name, "type": "in_place", "name": name, "prompt_template": "{a}", "input_template": "{a}", "completion_template": "{a}"} for name in names]}})  # fmt: skip
+
+
+async def test_what_is_shown_is_of_the_file_that_would_be_imported(
+    studios: Callable[[str], Direct], tmp_path: Path
+) -> None:
+    (tmp_path / "slow.json").write_text(prompts("one", "two", "three"))
+    (tmp_path / "fast.json").write_text(prompts("four"))
+    studio = Slow(studios("s").desk)
+    async with Dashboard(make=lambda: studio).run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await typed(pilot, "i", "slow.json")
+        await until(pilot, studio.came.is_set)
+        await typed(pilot, "i", "fast.json")
+        await until(pilot, lambda: "fast.json would bring: 1 " in shown(pilot.app))
+        studio.free.set()
+        await until(pilot, lambda: all(act.over for act in pilot.app.acting.made))  # type: ignore[attr-defined]
+        await pilot.pause()
+        assert "fast.json would bring: 1 " in shown(pilot.app)
+    studio.close()
+
+
+async def test_strict_that_comes_while_a_file_is_read_is_what_the_preview_tells_of(
+    studios: Callable[[str], Direct], tmp_path: Path
+) -> None:
+    (tmp_path / "slow.json").write_text(prompts("one"))
+    studio = Slow(studios("s").desk)
+    async with Dashboard(make=lambda: studio).run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await typed(pilot, "i", "slow.json")
+        await until(pilot, studio.came.is_set)
+        await pilot.press("s")
+        studio.free.set()
+        await until(pilot, lambda: "would bring" in shown(pilot.app))
+        imports = [each for each in studio.asked if type(each).__name__ == "ImportDatabase"]
+        await until(pilot, lambda: any(each.strict for each in imports))  # type: ignore[attr-defined]
+    studio.close()
+
+
+@pytest.mark.parametrize("fails", [None, Unavailable("no answer within 600 s")])
+async def test_an_import_whose_page_was_left_is_told_of(
+    studios: Callable[[str], Direct], tmp_path: Path, fails: Exception | None
+) -> None:
+    (tmp_path / "slow.json").write_text(prompts("one"))
+    studio = Slow(studios("s").desk)
+    studio.free.set()
+    async with Dashboard(make=lambda: studio).run_test(size=(120, 40), notifications=True) as pilot:
+        await opened(pilot)
+        await typed(pilot, "i", "slow.json")
+        await until(pilot, lambda: "would bring" in shown(pilot.app))
+        studio.free.clear()
+        studio.fails = fails
+        await pilot.press("I")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+        await pilot.press("y")
+        await until(pilot, studio.came.is_set)
+        await pilot.press("colon", *"prompts", "enter")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, DatabaseScreen))
+        studio.free.set()
+        told = "slow.json is imported" if fails is None else "it may be done all the same"
+        await until(pilot, lambda: told in " ".join(shown(pilot.app).split()))
+        assert "nothing was done" not in shown(pilot.app)
+    studio.close()
+
+
+async def test_a_dashboard_that_only_looks_asks_for_no_file(studios: Callable[[str], Direct]) -> None:
+    studio = studios("s")
+    async with Dashboard(make=lambda: studio, readonly=True).run_test(size=(120, 40), notifications=True) as pilot:
+        await opened(pilot)
+        await pilot.press("i")
+        await until(pilot, lambda: "only looks" in shown(pilot.app))
+        assert pilot.app.focused is None or pilot.app.focused.id != "path"
 
 
 def reply(*, hostile: bool = False, preview: bool = True) -> ImportDatabaseReply:

@@ -40,6 +40,7 @@ class DatabaseScreen(StudioScreen):
         super().__init__()
         self.told: dict[str, Any] = {}
         self.path, self.asked_for = "", "in"
+        self.looking: dict[str, Any] = {}  # the preview that is under way
         self.strict = self.guide = False
 
     def compose(self) -> ComposeResult:
@@ -65,6 +66,9 @@ class DatabaseScreen(StudioScreen):
 
     def action_file(self, way: str) -> None:
         """x, i: ask for the file's name."""
+        if self.dashboard.readonly:
+            self.dashboard.complain(self.dashboard.studio.refusal())
+            return
         self.asked_for = way
         line = self.query_one(PathInput)
         line.value = WANTED if way == "out" else self.path
@@ -121,7 +125,7 @@ class DatabaseScreen(StudioScreen):
                 self._refused(error)
 
         fields = {"path": path, "overwrite": overwrite, "guide_columns": self.guide}
-        self.dashboard.ask("ExportDatabase", fields, lambda answer: self._say(moved.written(answer.value)), failed)
+        self.dashboard.ask("ExportDatabase", fields, lambda answer: self._tell(moved.written(answer.value)), failed)
 
     # ─── in ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -132,15 +136,27 @@ class DatabaseScreen(StudioScreen):
 
     def _send(self, *, preview: bool, question: str = "") -> None:
         fields = {"imported_json_path": self.path, "preview": preview, "strict": self.strict}
+        if preview:
+            self.looking = fields
         self.dashboard.act("ImportDatabase", [fields], question=question, done=self._came, quiet=True)
 
     def _came(self, outcomes: list[Outcome]) -> None:
+        """What is shown is of the file that was named last: what I takes in must be what was looked at."""
         outcome = outcomes[0]
+        if outcome.fields["preview"]:
+            if outcome.fields is not self.looking or not self.is_attached:
+                return
+            self.looking = {}
+        path = str(outcome.fields["imported_json_path"])
         if outcome.error is not None:
             self._refused(outcome.error)
-        elif self.is_mounted:
-            self.told = outcome.answer.value.model_dump(mode="json")
+            return
+        told = outcome.answer.value.model_dump(mode="json")
+        if self.is_attached:
+            self.told, self.path = told, path
             self._draw()
+        else:
+            self._tell(moved.headline(told, path))
 
     def action_take(self) -> None:
         """I: import what the preview shows."""
@@ -153,8 +169,8 @@ class DatabaseScreen(StudioScreen):
         """s: import all rows or none."""
         self.strict = not self.strict
         self._draw()
-        if self.told.get("preview"):
-            self._read(self.path)
+        if self.looking or self.told.get("preview"):
+            self._read(str(self.looking.get("imported_json_path", self.path)))
 
     def action_guide(self) -> None:
         """u: export what the guide's studio reads, or everything."""
@@ -164,15 +180,21 @@ class DatabaseScreen(StudioScreen):
     # ─── drawing ──────────────────────────────────────────────────────────────────────────────────
 
     def _say(self, text: str) -> None:
-        if self.is_mounted:
+        if self.is_attached:
             self.told = {}
             self._draw()
             if text:
                 self.query_one("#headline", Static).update(Content(plain(text, limit=2_000, lines=True)))
 
+    def _tell(self, text: str) -> None:
+        """Say it here, or wherever whoever asked for it has gone."""
+        if self.is_attached:
+            self._say(text)
+        else:
+            self.dashboard.say(text)
+
     def _refused(self, error: Exception) -> None:
-        if self.is_mounted:
-            self._say(moved.refused(error))
+        self._tell(moved.refused(error))
 
     def _draw(self) -> None:
         self.query_one("#headline", Static).update(

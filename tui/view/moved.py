@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.errors import StudioError
+from core.errors import StudioError, Unavailable
 from core.rules import Breach
 from core.text import counted, plain
 from tui.view import words
@@ -37,10 +37,11 @@ def written(value: Any) -> str:
 
 
 def refused(error: Exception) -> str:
-    """Why nothing was done, every reason."""
+    """Why nothing was done, every reason; without an answer nobody knows whether it was."""
     breaches = error.breaches if isinstance(error, StudioError) else []
     lines = [f"  {each.message} ({each.rule})" for each in breaches] or [f"  {error}"]
-    return "\n".join(["✗ nothing was done", *lines])
+    known = not isinstance(error, Unavailable)
+    return "\n".join(["✗ nothing was done" if known else "? no answer came: it may be done all the same", *lines])
 
 
 def _sum(told: Mapping[str, Any], name: str) -> int:
