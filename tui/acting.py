@@ -127,6 +127,20 @@ class Acts:
             return error if isinstance(error, Unavailable) else None
         return None
 
+    def finish(self) -> None:
+        """Wait for what is being sent to many: it would end in the middle with the dashboard. Blocks."""
+        for act in [each for each in self.made if not each.over and len(each.outcomes) > 1]:
+            while not act.over:
+                time.sleep(0.05)
+            self.regret(act.name, act.failed)
+
+    def regret(self, name: str, failed: list[Outcome]) -> None:
+        """Tell on the terminal, once the dashboard is left, what was not done."""
+        for each in failed:
+            why = each.error or "the studio does not answer"
+            text = f"{spoken(name)} {each.fields.get('id', '')} was not done: {why}"
+            self.dashboard.last_words.append(plain(text, limit=300))
+
     def perform(self, message: Message[Any], key: str | None = None, timeout: float | None = None) -> Any:
         """Send one from a thread that waits for the answer, as the command line does. Raises core.errors."""
         if self.dashboard.readonly:

@@ -104,8 +104,11 @@ class Dashboard(Drawing, Going, Lasting):
 
     async def on_unmount(self) -> None:
         """What is going goes now, unless others ended the app: a line that is cut removes nothing. Threads end with it."""
-        if "removals" in self.__dict__ and not self.return_code:
+        left = self.return_code == 0  # by its user: a browser that is gone gives no code at all
+        if "removals" in self.__dict__ and left:
             await to_thread(self.removals.finish)
+        if self.acts is not None and left:
+            await to_thread(self.acts.finish)
         self.studio.close()
         if self.commands is not None:
             self.commands.close()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.text import counted, plain
-from tui.acting import spoken
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -131,10 +130,7 @@ class Removals:
                 self.dashboard.acting.send_all(each.act)
             failed = each.act.outcomes if away else each.act.failed
             away = away or any(outcome.unknown for outcome in failed)
-            for outcome in failed:
-                why = outcome.error or "the studio does not answer"
-                text = f"{spoken(each.act.name)} {outcome.fields['id']} was not done: {why}"
-                self.dashboard.last_words.append(plain(text, limit=300))
+            self.dashboard.acting.regret(each.act.name, failed)
 
 
 def _question(remove: Remove, names: list[str]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
+import time
 from typing import Any
 
 import pytest
+from textual.messages import ExitApp
 from textual.pilot import Pilot
 
-from core.errors import Unavailable
+from core.errors import Refused, Unavailable
 from core.messages.datasets import DatasetMetadata
 from core.types import JobStatus
 from tests.tui.fake import FakeStudio, filled, job
@@ -285,6 +288,7 @@ async def test_what_stands_in_the_way_is_told_before_the_seconds_begin() -> None
         assert "Remove the dataset free?" in said and "used can't be removed" in said
         await pilot.press("y")
         await until(pilot, lambda: "goes in" in shown(pilot.app))
+        await pilot.press("q")
     assert [each.id for each in sent(studio, "RemoveDataset")] == ["id-free"]
 
 
@@ -305,6 +309,64 @@ async def test_a_dashboard_that_others_end_removes_nothing() -> None:
         await until(pilot, lambda: "one" in shown(pilot.app))
         await remove(pilot)
         pilot.app.exit(return_code=128 + signal.SIGHUP)
+    assert sent(studio, "RemoveDataset") == []
+
+
+async def test_a_dashboard_whose_browser_is_gone_removes_nothing() -> None:
+    studio = datasets("one")
+    async with on_datasets(studio).run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "one" in shown(pilot.app))
+        await remove(pilot)
+        pilot.app.post_message(ExitApp())  # what Textual's driver for browsers makes of it
+    assert sent(studio, "RemoveDataset") == []
+
+
+async def test_leaving_in_the_middle_of_a_removal_waits_for_the_rest_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removing, "SECONDS", 1)
+    studio = datasets("one", "two", "three")
+    begun, left, answer = threading.Event(), threading.Event(), studio.ask
+
+    def slow(message: Any, **more: Any) -> Any:
+        if type(message).__name__ != "RemoveDataset":
+            return answer(message, **more)
+        begun.set()
+        assert left.wait(60)
+        if message.id == "id-three":
+            raise Refused("it is used")
+        time.sleep(0.2)
+        return answer(message, **more)
+
+    monkeypatch.setattr(studio, "ask", slow)
+    dashboard = on_datasets(studio)
+    async with dashboard.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "three" in shown(pilot.app))
+        await pilot.press("space", "space", "space")
+        await remove(pilot)
+        await until(pilot, begun.is_set)
+        left.set()
+        await pilot.press("q")
+    assert [each.id for each in sent(studio, "RemoveDataset")] == ["id-one", "id-two"]
+    assert dashboard.last_words == ["remove dataset id-three was not done: it is used"]
+
+
+@pytest.mark.parametrize("place", ["database", "job"])
+async def test_a_removal_is_taken_back_where_u_means_something_else(place: str) -> None:
+    studio = datasets("one")
+    studio.rows["fine_tuning_jobs"] = [job("j1")]
+    async with on_datasets(studio).run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "one" in shown(pilot.app))
+        await remove(pilot)
+        if place == "job":
+            pilot.app.show_job("j1")  # type: ignore[attr-defined]
+        else:
+            await pilot.press("colon", *place, "enter")
+        await until(pilot, lambda: type(pilot.app.screen).__name__ in ("DatabaseScreen", "JobScreen"))
+        await pilot.press("u")
+        await until(pilot, lambda: "taken back: 1 removal" in shown(pilot.app))
+        await pilot.press("u")
+        await pilot.pause()
+        assert "nothing is going" not in shown(pilot.app)
+        await pilot.press("q")
     assert sent(studio, "RemoveDataset") == []
 
 

@@ -21,6 +21,7 @@ from tui.widgets.prompt import PromptLine
 from tui.widgets.topbar import Menu, TopBar
 
 AGAIN = 2.0  # seconds until a question that failed is asked again, at first
+TAKEN = {("guide", ()), ("pane", ("numbers",))}  # what u does on some screens while nothing is going
 NEXT = 5.0  # seconds in which Y once more copies the next thing
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ class StudioScreen(Screen[Any]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`:` and `/` come before everything, so that what is typed at once behind them reaches their line, but are
-        letters like others where text is typed."""
+        letters like others where text is typed; u takes a removal back wherever one is by then."""
+        if (action, parameters) in TAKEN:
+            return not self.dashboard.going_told
         if action not in ("command", "filter"):
             return True
         from textual.widgets import TextArea  # late: its editor is a quarter of what the first frame imports
