@@ -14,7 +14,7 @@ from pathlib import Path
 from sys import float_info
 from typing import Any, NamedTuple
 
-from core.errors import Refused
+from core.errors import NotFound, Refused
 from core.messages.results import AnswerRow, GetEvaluationAnswers
 from core.paths import PathRefused, inside
 from core.rules import Breach
@@ -104,7 +104,10 @@ def _wanted(
 ) -> dict[int, dict[str, Mark]]:
     """The rows that the filters leave."""
     if asked.row is not None:
-        found = {asked.row: found[asked.row]} if asked.row in found else {}
+        if asked.row not in found:
+            those = f"its rows are numbered from {min(found)} to {max(found)}" if found else "none is answered yet"
+            raise NotFound(f"no row {asked.row} of this batch has an answer: {those}")
+        found = {asked.row: found[asked.row]}
     if asked.contains:
         holding = {number for file in files for number in _holding(file, asked.contains.casefold())}
         found = {number: marks for number, marks in found.items() if number in holding}

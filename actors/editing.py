@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from actors import adapters, configs, datasets, evaluation, fine_tuning, models, prompts
 from actors.handlers import handles
+from actors.naming import named
 from actors.pages import found, locked
 from actors.waiting import Board
 from actors.world import RealWorld
@@ -93,7 +94,7 @@ def edit_evaluation_job(message: EditEvaluationJob, unit: Unit, world: RealWorld
     batch = select(EvaluationJob).where(EvaluationJob.parent_job_id == job.id).order_by(EvaluationJob.run_number)
     board = Board(unit.session, world.desk.settings)
     rows = [evaluation.metadata(row, job, board) for row in unit.session.scalars(batch)]
-    return EvaluationBatchReply(parent_job_id=job.id, evaluation_jobs=evaluation.named(unit.session, rows))
+    return EvaluationBatchReply(parent_job_id=job.id, evaluation_jobs=named(unit.session, rows))
 
 
 def _change(unit: Unit, row: Any, what: str, *, description: str | None, name: str | None = None) -> None:

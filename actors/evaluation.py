@@ -14,6 +14,7 @@ from actors import freezing
 from actors.handlers import handles
 from actors.jobs import of_request, submit
 from actors.lineage import Lineage, same_rows
+from actors.naming import named
 from actors.pages import JOB_SEEN, Shelf, by, containing, equal, found, page
 from actors.places import Key
 from actors.waiting import Board, state
@@ -264,17 +265,3 @@ def metadata(row: EvaluationJob, job: Job | None, board: Board | None = None) ->
     if made.status == JobStatus.queued and job is not None and JobStatus(job.status).held:
         made.status = JobStatus.assigned
     return made
-
-
-def named(session: Session, shown: list[EvaluationJobMetadata]) -> list[EvaluationJobMetadata]:
-    """The same, with the names that models and adapters have now."""
-    models, adapters = ({getattr(each, field) for each in shown} for field in ("base_model_id", "adapter_id"))
-    names: dict[str, str] = {}
-    for table, ids in ((Model, models - {None}), (Adapter, adapters - {None})):
-        if ids:
-            found = session.execute(select(table.id, table.name).where(table.id.in_(ids)))
-            names |= {id: name or id for id, name in found}
-    for each in shown:
-        each.base_model_name = names.get(each.base_model_id or "")
-        each.adapter_name = names.get(each.adapter_id or "")
-    return shown

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, defer
 from actors import freezing, lineage, registry
 from actors.handlers import handles
 from actors.jobs import of_request, submit
+from actors.naming import named
 from actors.pages import JOB_SEEN, Shelf, by, equal, found, page
 from actors.places import Key
 from actors.waiting import Board, state
@@ -75,7 +76,7 @@ def export_model(message: ExportModel, unit: Unit, world: RealWorld) -> ExportMo
     job = of_request(message, spec)
     unit.session.add(row)
     submit(world.desk, unit, job)
-    answered = metadata(row, job, Board(unit.session, world.desk.settings))
+    answered = metadata(unit.session, row, job, Board(unit.session, world.desk.settings))
     return ExportModelReply(base_model_id=message.base_model_id, adapter_id=message.adapter_id, export_job=answered)
 
 
@@ -161,7 +162,8 @@ def finish(unit: Unit, job: Job, summary: dict[str, Any]) -> None:
 def get_export_job(message: GetExportJob, session: Session, world: RealWorld) -> ExportJobReply:
     """One export."""
     row = found(session, ExportJob, message.id, "export")
-    return ExportJobReply(export_job=metadata(row, session.get_one(Job, row.id), Board(session, world.desk.settings)))
+    job, board = session.get_one(Job, row.id), Board(session, world.desk.settings)
+    return ExportJobReply(export_job=metadata(session, row, job, board))
 
 
 SHELF = Shelf(
@@ -187,9 +189,14 @@ def list_export_jobs(message: ListExportJobs, session: Session, world: RealWorld
     )
     part = page(session, SHELF, message, query)
     board = Board(session, world.desk.settings)
-    return ExportJobsReply(export_jobs=[metadata(row, job, board) for row, job in part.rows], **part.told)
+    shown = [_metadata(row, job, board) for row, job in part.rows]
+    return ExportJobsReply(export_jobs=named(session, shown), **part.told)
 
 
-def metadata(row: ExportJob, job: Job, board: Board) -> ExportJobMetadata:
+def metadata(session: Session, row: ExportJob, job: Job, board: Board) -> ExportJobMetadata:
     """The request and its state as they are answered."""
+    return named(session, [_metadata(row, job, board)])[0]
+
+
+def _metadata(row: ExportJob, job: Job, board: Board) -> ExportJobMetadata:
     return ExportJobMetadata.model_validate({**as_dict(row), **state(job, board)})

@@ -9,8 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from actors.answers import read_answers
-from actors.evaluation import metadata, named
+from actors.evaluation import metadata
 from actors.handlers import handles
+from actors.naming import named
 from actors.world import RealWorld
 from core.errors import NotFound, Refused
 from core.events import Statistic

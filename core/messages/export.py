@@ -21,7 +21,9 @@ class ExportJobMetadata(JobState):
     id: str
     type: str
     base_model_id: str | None = None
+    base_model_name: str | None = Field(None, description="Its name now; none when it was removed.")
     adapter_id: str | None = None
+    adapter_name: str | None = Field(None, description="Its name now; none when it was removed.")
     model_name: str
     model_description: str | None = None
     artifact_location: str | None = None

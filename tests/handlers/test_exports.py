@@ -54,6 +54,7 @@ def test_exports_are_listed_newest_first_and_filtered(desk: Desk) -> None:
     say(desk, "CancelJob", id=ids[1])
     first = say(desk, "ListExportJobs", limit=2)
     assert [each["id"] for each in first["export_jobs"]] == [ids[2], ids[1]] and first["has_more"]
+    assert all(each["base_model_name"] and each["adapter_name"] for each in first["export_jobs"])  # no ids alone
     assert [each["id"] for each in say(desk, "ListExportJobs", after=ids[1])["export_jobs"]] == [ids[0]]
     assert [each["id"] for each in say(desk, "ListExportJobs", status="cancelled")["export_jobs"]] == [ids[1]]
     assert say(desk, "ListExportJobs", adapter_id="ha")["export_jobs"] == []

@@ -136,8 +136,10 @@ def test_rows_come_by_number_worst_best_or_most_unlike_first(batch: Batch) -> No
     assert told["rows"][0]["scores"] == {batch.one: {"exact_match": 0.0, "f1": 0.0, "loss": 1.0}}
 
 
-def test_rows_are_found_by_number_by_text_and_where_right_and_wrong_differ(batch: Batch) -> None:
-    assert batch.order(row=2) == [2] and batch.order(row=9) == []
+def test_rows_are_found_by_number_by_text_and_where_right_and_wrong_differ(desk: Desk, batch: Batch) -> None:
+    assert batch.order(row=2) == [2]
+    missing = answer(desk, "GetEvaluationAnswers", {"parent_job_id": batch.id, "row": 9}, None)
+    assert missing["code"] == "not_found" and "from 0 to 2" in missing["message"]
     assert batch.order(contains="üNVER") == [2] and batch.order(contains="TICKET 1") == [1]
     assert batch.order(differing=True) == [1]
     row = batch.rows(row=1)["rows"][0]

@@ -48,7 +48,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "runner",
     ),
     "evaluation_jobs": ("parent_job_id", "run_number", "combination", "status", "scores", "id", "waiting_for"),
-    "export_jobs": ("model_name", "type", "status", "id", "base_model_id", "adapter_id", "waiting_for"),
+    "export_jobs": ("model_name", "type", "status", "base_model_name", "adapter_name", "id", "waiting_for"),
     "promotions": ("name", "state", "metric", "value", "champion_value", "version", "id", "reason"),
     "endpoints": ("name", "status", "address", "requests", "models", "id", "waiting_for"),
     "comparisons": ("base_model_name", "status", "adapters", "id", "phase", "active_at", "waiting_for"),
