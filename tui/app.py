@@ -41,7 +41,7 @@ class Dashboard(Drawing, Going, Lasting):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "back; from a page, quit", show=False),
         Binding("ctrl+c", "interrupt", "copy what is marked, else quit", show=False, priority=True),
-        Binding("ctrl+t", "theme", "dark, light or high contrast", show=False),
+        Binding("ctrl+t", "theme", "theme: dark, light, high contrast", show=False),
         Binding("ctrl+k", "palette", "everything by its name", show=False, priority=True),
         Binding("A", "acts", "what I did", show=False),
         Binding("question_mark", "help", "these keys", show=False),
