@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from textual.widgets import Input
@@ -52,6 +54,38 @@ async def test_endpoints_are_listed_and_opened_with_the_line_that_calls_them() -
         )
         await pilot.press("c")
         assert dashboard.clipboard == curl(endpoint("one").model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("meanwhile", ["left", "help"])
+async def test_a_form_that_is_left_or_covered_while_it_is_sent_closes_no_other_screen_and_shows_its_key(
+    meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = studio_of()
+    answer, free = studio.ask, threading.Event()
+
+    def slow(message: Any, **more: Any) -> Any:
+        assert not isinstance(message, StartEndpoint) or free.wait(60)
+        return answer(message, **more)
+
+    monkeypatch.setattr(studio, "ask", slow)
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        dashboard.obey("endpoints")
+        await until(pilot, lambda: "No endpoints yet" in shown(dashboard))
+        stack = len(dashboard.screen_stack)
+        await pilot.press("n")
+        await until(pilot, lambda: "^s send" in shown(dashboard))
+        form, model = dashboard.screen, studio.rows["models"][0].id
+        await until(pilot, lambda: form.query_one("#input-base_model_id", Choice).value == model)
+        form.query_one("#input-name", Input).value = "support"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "sending" in shown(dashboard))
+        await pilot.press("escape" if meanwhile == "left" else "f1")
+        await until(pilot, lambda: dashboard.screen is not form)
+        free.set()
+        await until(pilot, lambda: isinstance(dashboard.screen, EndpointScreen) and "key  fts-" in shown(dashboard))
+        assert len(dashboard.screen_stack) == stack + 1 and form not in dashboard.screen_stack
 
 
 async def test_the_key_is_shown_once_after_the_start() -> None:

@@ -276,16 +276,17 @@ class FormScreen(FormKeys):
             self.fields.touched.clear()
         elif not outcome.unknown:
             self.sent = None
-        if not self.is_mounted:
-            return
         if outcome.error is None:
             self._done(outcome.answer)
+        elif not self.is_attached:
+            self.dashboard.complain(outcome.error)
         else:
             self._not_done(outcome.error, unknown=outcome.unknown)
 
     def _done(self, answer: Any) -> None:
         notes = "; ".join(breach.message for breach in answer.breaches)
-        self.app.pop_screen()
+        while self in self.app.screen_stack:  # it may have been left meanwhile, or help may lie over it
+            self.app.pop_screen()
         below = self.app.screen
         if isinstance(below, FormKeys) and below.adding:
             below.added(made_id(answer.value))
