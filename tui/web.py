@@ -20,7 +20,6 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp_jinja2
 import jinja2
@@ -194,7 +193,8 @@ class Web:
     def _refusal(self, request: web.Request) -> web.Response | None:
         origin = request.headers.get("Origin")
         is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
-        if (origin is None and is_socket) or (origin is not None and urlsplit(origin).netloc != request.host):
+        ours = [f"{scheme}://{request.host}" for scheme in ("http", "https")]
+        if (origin is None and is_socket) or (origin is not None and origin not in ours):
             return web.Response(status=403, text="Another page's request.\n")
         if request.path == "/" and "token" in request.query:
             return self._first(request)
