@@ -6,7 +6,7 @@ import pytest
 from textual.app import App
 from textual.widgets import OptionList
 
-from tests.tui.test_dashboard import until
+from tests.tui.test_dashboard import shown, until
 from tui.screens.picker import PickerScreen
 
 NAMED = [("Support tickets", "seed"), ("my tickets of May", "may"), ("tickets-2", "second"), ("tickets", "mine")]
@@ -26,3 +26,15 @@ async def test_enter_takes_what_is_called_just_so_before_what_only_has_the_word_
         await until(pilot, lambda: picker.text == typed)
         await pilot.press("enter")
         await until(pilot, lambda: answers == [taken])
+
+
+async def test_of_what_nothing_is_called_enter_takes_nothing_and_does_not_say_that_it_would() -> None:
+    answers: list[str | None] = []
+    app = App[None]()
+    async with app.run_test() as pilot:
+        picker = PickerScreen(NAMED, "seed")
+        app.push_screen(picker, answers.append)
+        await until(pilot, lambda: "enter takes it" in shown(app))
+        await pilot.press(*"512", "enter")
+        await until(pilot, lambda: "0 of 4   esc leaves" in shown(app))
+        assert answers == []
