@@ -68,6 +68,11 @@ class StudioScreen(Screen[Any]):
         return self.query_one("#nav")  # type: ignore[return-value]
 
     @property
+    def there(self) -> bool:
+        """Whether it has its widgets and is open; Textual's `is_mounted` stays true of what was closed."""
+        return self.is_mounted and self.is_attached
+
+    @property
     def room(self) -> int:
         """Cells from left to right that the sidebar leaves."""
         return self.app.size.width - (WIDE if self.dashboard.nav_beside else 0)
@@ -151,7 +156,7 @@ class StudioScreen(Screen[Any]):
 
     def in_app(self, do: Any, *values: Any) -> None:
         """Call from a thread; nothing when the screen has gone."""
-        if self.app.is_running and self.is_mounted:
+        if self.app.is_running and self.there:
             self.app.call_from_thread(do, *values)
 
     def action_again(self) -> None:
@@ -223,7 +228,7 @@ class StudioScreen(Screen[Any]):
 
     def lost(self) -> None:
         """Say what of the studio is away."""
-        if self.is_mounted:
+        if self.there:
             self.banner.outage(self.dashboard.connection.told(self.banner.size.width - 2, self.as_of))
 
     @on(Resize)
@@ -234,6 +239,6 @@ class StudioScreen(Screen[Any]):
 
     def restored(self, message: Restored) -> None:
         """It is back: show what is true now."""
-        if self.is_mounted:
+        if self.there:
             self.banner.outage("")
             self.again()

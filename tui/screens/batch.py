@@ -181,7 +181,7 @@ class BatchScreen(JobKeysScreen):
 
     def studio_changed(self, message: StudioChanged) -> None:
         """A combination began or ended."""
-        if self.is_mounted and message.tables & {"jobs", "evaluation_jobs"}:
+        if self.there and message.tables & {"jobs", "evaluation_jobs"}:
             self.again()
 
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────

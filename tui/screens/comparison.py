@@ -106,7 +106,7 @@ class ComparisonScreen(JobKeysScreen):
 
     def job_records(self, message: JobRecords) -> None:
         """Pieces of answers; when one is missing, or something else happened, all is asked for."""
-        if message.job_id != self.session_id or not self.is_mounted or self.session is None:
+        if message.job_id != self.session_id or not self.there or self.session is None:
             return
         changed = self.hearing.take(message.entries)
         phases = {each.get("type") for entry in message.entries for each in entry.get("records", ())}
@@ -117,7 +117,7 @@ class ComparisonScreen(JobKeysScreen):
 
     def studio_changed(self, message: StudioChanged) -> None:
         """The session began, ended, or waits."""
-        if self.is_mounted and any(event.get("resource_id") == self.session_id for event in message.events):
+        if self.there and any(event.get("resource_id") == self.session_id for event in message.events):
             self.again()
 
     # ─── drawing ──────────────────────────────────────────────────────────────────────────────────
@@ -213,7 +213,7 @@ class ComparisonScreen(JobKeysScreen):
     def _asked(self, outcome: Outcome, fields: dict[str, Any]) -> None:
         if outcome.error is not None:
             self.dashboard.complain(outcome.error)
-        if outcome.error is not None or self.session is None or not self.is_mounted:
+        if outcome.error is not None or self.session is None or not self.there:
             return
         number, everyone = outcome.answer.value.number, compared.voices(self.session, None)
         if number not in self.hearing.questions:

@@ -53,7 +53,7 @@ class CurveKeysScreen(JobKeysScreen):
 
     def ask(self, name: str, fields: dict[str, Any], done: Callable[[Any], None]) -> None:
         """Ask the studio; what it answers is for this screen alone, as long as it is there."""
-        self.dashboard.ask(name, fields, lambda answer: done(answer) if self.is_mounted else None)
+        self.dashboard.ask(name, fields, lambda answer: done(answer) if self.there else None)
 
     def placed(self) -> None:
         """Other jobs stand beside, or no longer."""

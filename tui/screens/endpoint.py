@@ -71,7 +71,7 @@ class EndpointScreen(StudioScreen):
 
     def studio_changed(self, message: StudioChanged) -> None:
         """It was assigned, serves, or ended."""
-        if self.is_mounted and "jobs" in message.tables:
+        if self.there and "jobs" in message.tables:
             self.again()
 
     def fetch(self) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class ExportScreen(JobKeysScreen):
 
     def studio_changed(self, message: StudioChanged) -> None:
         """Something happened to it."""
-        if self.is_mounted and any(event.get("resource_id") == self.export for event in message.events):
+        if self.there and any(event.get("resource_id") == self.export for event in message.events):
             self.again()
 
     @property

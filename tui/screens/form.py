@@ -127,7 +127,7 @@ class FormScreen(FormKeys):
         def got(answer: Any) -> None:
             """A machine without GPUs trains on its CPU."""
             most = max((len(runner.gpus) for runner in answer.value.runners), default=0)
-            if most == 0 and self.is_mounted:
+            if most == 0 and self.there:
                 self.fields.begin(key, "0")
 
         self.dashboard.ask("ListRunners", {}, got, lambda error: None)
@@ -198,7 +198,7 @@ class FormScreen(FormKeys):
         """What there is to name in a field, of the dataset that is chosen."""
         row = answer.value.dataset
         names = row.features if field.name == "selected_features" else list(row.splits or {})
-        if self.is_mounted and names and self.fields.current is self.fields.boxes[field.key]:
+        if self.there and names and self.fields.current is self.fields.boxes[field.key]:
             told = plain(", ".join(names), limit=200)
             self.hint(f"{field.hint}  {plain(row.name, limit=40)} has: {told}")
 

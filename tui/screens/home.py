@@ -116,7 +116,7 @@ class HomeScreen(StudioScreen):
 
     def studio_changed(self, message: StudioChanged) -> None:
         """Something happened: look again, soon."""
-        if self.is_mounted and self.soon is None:
+        if self.there and self.soon is None:
             self.soon = self.set_timer(SOON, self._look)
 
     def _look(self) -> None:

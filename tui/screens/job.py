@@ -196,7 +196,7 @@ class JobScreen(JobVerbsScreen):
 
     def job_records(self, message: JobRecords) -> None:
         """New records of the job: draw what changed; when some are missing, ask."""
-        if message.job_id != self.job_id or not self.is_mounted or not self.view.job:
+        if message.job_id != self.job_id or not self.there or not self.view.job:
             return
         new: list[str] = []
         for entry in message.entries:
@@ -218,7 +218,7 @@ class JobScreen(JobVerbsScreen):
     def studio_changed(self, message: StudioChanged) -> None:
         """Something happened to the job: its state is asked for again, and the rest when that may have changed too."""
         own = [event for event in message.events if event.get("resource_id") == self.job_id]
-        if own and self.is_mounted:
+        if own and self.there:
             self.whole = self.whole or any(event.get("type") not in SMALL for event in own)
             super().again()
 

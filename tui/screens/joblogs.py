@@ -64,7 +64,7 @@ class LogReader:
         """The newest lines, whoever asked for what before. They come by the slow queue: nothing else waits for them."""
 
         def came(answer: Any) -> None:
-            if not self.screen.is_mounted:
+            if not self.screen.there:
                 return
             self.log.renew(answer.value.model_dump(mode="json")["lines"], page=PAGE)
             self.read = True
@@ -72,7 +72,7 @@ class LogReader:
                 self.screen.fill(anew=self.shown.following)
 
         def failed(error: Exception) -> None:
-            if self.screen.is_mounted:
+            if self.screen.there:
                 self.screen.set_timer(AGAIN, self.renew)
 
         self.screen.dashboard.ask("GetJobLog", {"id": self.screen.job_id, "limit": PAGE}, came, failed)
@@ -125,7 +125,7 @@ class LogReader:
 
         def taken(answer: Any) -> None:
             self.busy = False
-            if self.screen.is_mounted:
+            if self.screen.there:
                 take(answer.value.model_dump(mode="json"))
 
         def failed(error: Exception) -> None:

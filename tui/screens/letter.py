@@ -77,7 +77,7 @@ class LetterScreen(StudioScreen):
     @property
     def unsaved(self) -> bool:  # type: ignore[override]
         """What was typed would be lost with the screen."""
-        return self.is_mounted and bool(self.letter) and self.typed not in ("", self._begins)
+        return self.there and bool(self.letter) and self.typed not in ("", self._begins)
 
     @property
     def typed(self) -> str:

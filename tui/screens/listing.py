@@ -125,12 +125,12 @@ class ListScreen(MarkingScreen):
 
     def studio_changed(self, message: StudioChanged) -> None:
         """Something happened to what is shown."""
-        if self.is_mounted and self.kind.events & message.tables:
+        if self.there and self.kind.events & message.tables:
             self.again()
 
     def removals_changed(self) -> None:
         """Something is going, or was taken back."""
-        if self.is_mounted and self.asked:
+        if self.there and self.asked:
             self.draw()
 
     @property

@@ -174,7 +174,7 @@ class LogScreen(StudioScreen):
 
     def studio_changed(self, message: StudioChanged) -> None:
         """Something happened."""
-        if self.is_mounted and self.asked and not self.slid:
+        if self.there and self.asked and not self.slid:
             self.again()
 
     @property

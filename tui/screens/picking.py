@@ -93,7 +93,7 @@ class PickScreen(ModalScreen[list[Row] | None]):
         """Jobs that were found: those that are not here yet come last, they are older."""
         known = {row["id"] for row in self.rows}
         self.rows += [row for row in rows if row["id"] not in known]
-        if self.is_mounted:
+        if self.is_attached:
             self._draw()
 
     def _draw(self) -> None:

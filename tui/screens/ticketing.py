@@ -104,7 +104,7 @@ class TicketingScreen(StudioScreen):
 
     def job_records(self, message: JobRecords) -> None:
         """Pieces of answers; when one is missing, or something else happened, all is asked for."""
-        if self.session is None or message.job_id != self.session.id or not self.is_mounted:
+        if self.session is None or message.job_id != self.session.id or not self.there:
             return
         changed = self.hearing.take(message.entries)
         phases = {each.get("type") for entry in message.entries for each in entry.get("records", ())}
@@ -115,7 +115,7 @@ class TicketingScreen(StudioScreen):
 
     def studio_changed(self, message: StudioChanged) -> None:
         """A session began or ended."""
-        if self.is_mounted and "jobs" in message.tables:
+        if self.there and "jobs" in message.tables:
             self.again()
 
     # ─── drawing ──────────────────────────────────────────────────────────────────────────────────
@@ -165,12 +165,12 @@ class TicketingScreen(StudioScreen):
     def _sent(self, outcome: Outcome, ticket: str) -> None:
         if outcome.error is not None:
             self._refused(ticket, outcome.error)
-        elif self.is_mounted:
+        elif self.there:
             self.again()
 
     def _refused(self, ticket: str, error: Exception) -> None:
         """What was typed is not lost."""
-        if self.is_mounted and not self.query_one(AskArea).text:
+        if self.there and not self.query_one(AskArea).text:
             self.query_one(AskArea).text = ticket
         self.dashboard.complain(error)
 

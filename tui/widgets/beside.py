@@ -103,7 +103,7 @@ class Beside(VerticalScroll):
         self.dashboard.ask(name, fields, got, failed)
 
     def _answered(self, ticket: int, answer: Any) -> None:
-        if ticket == self.ticket and self.is_mounted:
+        if ticket == self.ticket and self.is_attached:
             self.got(answer.value)
 
     def got(self, value: Any) -> None:
@@ -111,7 +111,7 @@ class Beside(VerticalScroll):
 
     def failed(self, ticket: int, error: Exception) -> None:
         """Tell why there is nothing to see."""
-        if ticket == self.ticket and self.is_mounted:
+        if ticket == self.ticket and self.is_attached:
             breaches = error.breaches if isinstance(error, StudioError) else []
             self.trouble([each.message for each in breaches] or [str(error)])
 

@@ -94,7 +94,7 @@ class Preflight(Beside):
 
     def _got(self, ticket: int, answer: Any, *, first: bool = False) -> None:
         reply = answer.value
-        if ticket != self.ticket or not self.is_mounted:
+        if ticket != self.ticket or not self.is_attached:
             if first:
                 self._cancel(reply.id)  # it was given up before it had an id
             return
