@@ -13,6 +13,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 from sqlalchemy import select
+from textual.events import Key
 from textual.pilot import Pilot
 
 from actors import handlers
@@ -20,7 +21,7 @@ from actors.desk import Desk
 from core.client import Answer
 from core.errors import Unavailable
 from core.messages.base import Message
-from core.messages.database import ImportDatabaseReply, RowOutcome, TableOutcome
+from core.messages.database import ImportDatabase, ImportDatabaseReply, RowOutcome, TableOutcome
 from core.settings import Settings
 from core.store.session import Store
 from core.store.tables import Dataset, Prompt
@@ -215,6 +216,23 @@ async def test_a_dashboard_that_only_looks_asks_for_no_file(studios: Callable[[s
         await pilot.press("i")
         await until(pilot, lambda: "only looks" in shown(pilot.app))
         assert pilot.app.focused is None or pilot.app.focused.id != "path"
+
+
+async def test_tab_and_enter_typed_before_the_candidates_come_wait_for_them(
+    studios: Callable[[str], Direct], tmp_path: Path
+) -> None:
+    (tmp_path / "export.json").write_text("{")
+    studio = studios("s")
+    dashboard = Dashboard(make=lambda: studio)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("i")
+        await until(pilot, lambda: dashboard.focused is not None and dashboard.focused.id == "path")
+        for key in ("ctrl+u", *"exp", "tab", "enter"):
+            dashboard.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: "nothing was done" in shown(dashboard))
+        (asked,) = [each for each in studio.asked if isinstance(each, ImportDatabase)]
+        assert asked.imported_json_path == "export.json"
 
 
 def reply(*, hostile: bool = False, preview: bool = True) -> ImportDatabaseReply:

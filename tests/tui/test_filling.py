@@ -22,6 +22,7 @@ from tui.screens.job import JobScreen
 from tui.screens.listing import ListScreen
 from tui.widgets.beside import Beside
 from tui.widgets.choice import Choice
+from tui.widgets.line import Line
 from tui.widgets.preflight import Preflight
 
 NARROW = (80, 24)
@@ -179,6 +180,18 @@ async def test_letters_typed_at_once_all_reach_the_list_that_the_first_one_opens
         await here(pilot, "1 of 3   enter takes it")
         await pilot.press("enter")
         await until(pilot, lambda: dashboard.screen.query_one("#input-base_model_id", Choice).value == "m2")
+
+
+async def test_editing_keys_and_letters_typed_at_once_take_effect_in_their_order() -> None:
+    dashboard = app(tickets(), "import-datasets")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        name = dashboard.screen.query_one("#input-name", Line)
+        name.focus()
+        name.value = "what was there"
+        await until(pilot, lambda: name.has_focus)
+        for key in ("end", "ctrl+u", *"smollm", "home", "x"):
+            dashboard.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: name.value == "xsmollm")
 
 
 async def test_what_is_chosen_of_several_has_a_mark_of_its_own() -> None:

@@ -22,6 +22,16 @@ WANTED = "export.json"  # the name that an export is offered
 ASKED = {"out": "write to ", "in": "read from "}
 
 
+class FileLine(PathInput):
+    """The line for a file's name: tab completes it, also before the candidates have come."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "complete", "complete a file's name", show=False)]
+
+    def action_complete(self) -> None:
+        """Tab."""
+        self.take_soon()
+
+
 class DatabaseScreen(StudioScreen):
     """`told` is what an import did or would do; while it is a preview, I takes the file in."""
 
@@ -31,7 +41,6 @@ class DatabaseScreen(StudioScreen):
         Binding("i", "file('in')", "read a file, and see what it would bring", show=False),
         Binding("I", "take", "import what is shown", show=False),
         Binding("s", "strict", "strict: all rows or none", show=False),
-        Binding("tab", "complete", "complete a file's name", show=False, priority=True),
         Binding("u", "guide", "export the guide's columns alone", show=False),
     ]
     keys_shown = "x export  i read a file  I import it  s strict  u columns  ? help"
@@ -49,7 +58,7 @@ class DatabaseScreen(StudioScreen):
         yield Static(Content(moved.EMPTY), id="headline", markup=False)
         yield StudioTable(moved.TABLES, "tables")
         yield StudioTable(moved.ROWS, "rows", name_column=4)
-        path = PathInput("ImportDatabase", "", "path")
+        path = FileLine("ImportDatabase", "", "path")
         path.display = False
         yield path
         yield from self.bottom()
@@ -76,14 +85,6 @@ class DatabaseScreen(StudioScreen):
         line.border_title = ASKED[way]
         line.display = True
         self.set_focus(line)
-
-    def action_complete(self) -> None:
-        """Tab: take what is suggested, or go on."""
-        line = self.query_one(PathInput)
-        if line.has_focus and line.suggested:
-            line.take()
-        elif not line.has_focus:
-            self.focus_next()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Its name is settled."""

@@ -32,7 +32,7 @@ def only_there(breaches: Sequence[Breach]) -> bool:
 
 def written(value: Any) -> str:
     """What an export wrote."""
-    rows = ", ".join(f"{words.table(name)} {count:,}" for name, count in value.rows.items() if count)
+    rows = ", ".join(f"{words.table(name)} {count:,}" for name, count in value.rows.items() if count and name != "jobs")
     return f"✓ {value.path} holds everything: {value.bytes:,} bytes\n  {rows or 'no rows: the studio is empty'}"
 
 

@@ -20,6 +20,7 @@ from tui import labels
 from tui.forms import Field
 from tui.view import words
 from tui.widgets.choice import Choice, Option
+from tui.widgets.line import Line
 from tui.widgets.pathinput import PathInput
 
 MARKED, UNMARKED = "[x] ", "[ ] "
@@ -78,7 +79,7 @@ class FieldBox(Vertical):
             return TextArea(written(self.field, value), id=id, tab_behavior="focus", compact=True, classes=kind)
         if kind == "path":
             return PathInput(self.message, written(self.field, value), id=id)
-        return Input(written(self.field, value), placeholder=self.unchosen, id=id, compact=True)
+        return Line(written(self.field, value), placeholder=self.unchosen, id=id, compact=True)
 
     def _options(self, value: Any) -> tuple[list[Option], str | None]:
         field = self.field

@@ -7,7 +7,8 @@ from typing import Any
 
 from textual.message import Message
 from textual.suggester import Suggester
-from textual.widgets import Input
+
+from tui.widgets.line import Line
 
 SUFFIXES = {  # what is chosen beside a path -> how the file's name ends
     "project_csv": [".csv"],
@@ -32,12 +33,14 @@ class Candidates(Suggester):
         found = await asyncio.to_thread(self.owner.look, value)
         if value != self.owner.value:
             return None  # typed on meanwhile: the next answer is on its way
-        self.owner.found = found
+        self.owner.found, self.owner.looked = found, value
         self.owner.post_message(PathInput.Found(self.owner, found))
-        return next((each for each in found if each.startswith(value) and each != value), None)
+        first = next((each for each in found if each.startswith(value) and each != value), None)
+        self.owner.call_later(self.owner.late, value)
+        return first
 
 
-class PathInput(Input):
+class PathInput(Line):
     """Tab, or the right arrow at the end, takes what is suggested; a directory's end is a slash."""
 
     class Found(Message):
@@ -56,6 +59,9 @@ class PathInput(Input):
         super().__init__(value, id=id, compact=True)
         self.found: list[str] = []
         self.suffixes = OF.get(message, ["/"])
+        self.looked = value  # what the candidates are of
+        self.early: str | None = None  # what stood there when tab came before them
+        self.entered = False  # and whether enter followed
         self.suggester = Candidates(self)
 
     def look(self, value: str) -> list[str]:
@@ -76,11 +82,34 @@ class PathInput(Input):
         """Whether something waits to be taken."""
         return bool(self._suggestion) and self._suggestion != self.value and self.cursor_position == len(self.value)
 
+    def take_soon(self) -> None:
+        """Take what is suggested, as soon as that is known."""
+        if self.suggested:
+            self.take()
+        elif self.looked != self.value:
+            self.early, self.entered = self.value, False
+
+    async def late(self, value: str) -> None:
+        """The candidates of a text have come: do what was typed before them."""
+        if self.early != value or self.value != value:
+            return
+        self.early = None
+        self.take()
+        if self.entered:
+            await self.action_submit()
+
+    async def action_submit(self) -> None:
+        """Enter: after the tab that waits for candidates."""
+        if self.early == self.value:
+            self.entered = True
+        else:
+            await super().action_submit()
+
     def take(self) -> None:
         """Take what is suggested: as far as all candidates agree, else the first one."""
         whole = [each for each in self.found if each.startswith(self.value)]
         agreed = _agreed(whole)
-        self.value = agreed if len(agreed) > len(self.value) else self._suggestion
+        self.value = agreed if len(agreed) > len(self.value) else self._suggestion or self.value
         self.cursor_position = len(self.value)
 
     def on_focus(self) -> None:
