@@ -116,10 +116,11 @@ class Terminal:
                 self.used_at[now] = self.used
 
     def _slow(self, data: bytes) -> None:
-        self.tail = (self.tail + data)[-200:]
-        if QUESTION in self.tail:
+        self.tail += data
+        if QUESTION in self.tail:  # looked for in all of it: what was cut away before held one now and then
             self.tail = self.tail.rpartition(QUESTION)[2]
             os.write(self.master, b"\x1b[?2026;2$y")
+        self.tail = self.tail[-len(QUESTION) :]
         time.sleep(len(data) * 10 / (self.baud or 1))
 
 
