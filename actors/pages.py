@@ -191,10 +191,12 @@ def _counted(session: Session, query: Select[Any], shelf: Shelf) -> int:
 
 def _holding(query: Select[Any], text: str | None, columns: Sequence[Any]) -> Select[Any]:
     """The rows that have each word of the text in one of the columns, in upper or lower case."""
+    if not (wanted := (text or "").split()):
+        return query  # the usual case: what would be looked through need not be put together
     whole: Any = func.coalesce(columns[0], "")
     for column in columns[1:]:
         whole = whole + " " + func.coalesce(column, "")
-    return query.where(*(whole.icontains(word, autoescape=True) for word in (text or "").split()))
+    return query.where(*(whole.icontains(word, autoescape=True) for word in wanted))
 
 
 def nowhere(field: str, text: str) -> Refused:
