@@ -20,7 +20,7 @@ from tui.screens.jobverbs import JobVerbsScreen
 from tui.theme import painted
 from tui.view import jobpanes, words
 from tui.view.cells import Row
-from tui.view.jobview import INPUTS
+from tui.view.jobview import INPUTS, JobView
 from tui.view.tracks import POINTS
 from tui.widgets.banner import Banner
 from tui.widgets.charts import Charts
@@ -109,8 +109,9 @@ class JobScreen(JobVerbsScreen):
         self.set_interval(OTHERS, self.refresh_others)
 
     def on_unmount(self) -> None:
-        """Stop following."""
+        """Stop following, and let go of what is large: the screen itself goes when the collector comes by, which may be late."""
         self.stop.set()
+        self.view = JobView()
 
     def on_resize(self) -> None:
         """What is fitted to the width is fitted again."""

@@ -66,6 +66,10 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
         self.coming: list[str] = []
         self.pending, self.painted_at = False, 0.0
 
+    def on_unmount(self) -> None:
+        """Let go of the text: widgets go when the collector comes by, which may be late."""
+        self.lines, self.rows, self.coming = [], [], []
+
     # ─── text ─────────────────────────────────────────────────────────────────────────────────────
 
     def show(self, lines: Sequence[str], *, end: bool = False) -> None:
