@@ -21,6 +21,7 @@ from tui.pump import JobRecords, StudioChanged
 from tui.remembered import recall, remember
 from tui.screens.base import StudioScreen
 from tui.studio import Client, Studio, connect
+from tui.sweeping import Sweeping
 from tui.theme import CONTRAST, DARK, THEMES
 from tui.view import pages
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tui.view.kinds import Remove
 
 
-class Dashboard(Drawing, Going, Lasting):
+class Dashboard(Drawing, Going, Sweeping, Lasting):
     """The app: one list at the bottom of the stack, what is opened from it above."""
 
     CSS_PATH = "studio.tcss"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import subprocess
@@ -13,13 +14,17 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from tests.tui.fake import filled, job
 from tests.tui.test_dashboard import until
+from tui import sweeping
 from tui.app import Dashboard
 from tui.pump import JobRecords
 from tui.screens.job import JobScreen
 from tui.screens.listing import ListScreen
+from tui.widgets.charts import Charts
+from tui.widgets.table import StudioTable
 
 ROOT = Path(__file__).resolve().parents[2]
 FILLING = 3  # rounds in which caches fill, which hold so much and no more
@@ -82,6 +87,46 @@ async def test_a_list_that_is_told_anew_again_and_again_leaves_nothing_behind() 
             dashboard.screen.again()  # type: ignore[attr-defined]
 
         await _flat(pilot, turn, 40)
+
+
+async def test_screens_that_are_opened_and_closed_again_and_again_leave_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Left to themselves they went only now and then: Textual's signals and caches hold the widgets of closed screens."""
+    studio = filled()
+    studio.rows["fine_tuning_jobs"] = [job("run", step=3), *(job(str(number)) for number in range(40))]
+    dashboard = Dashboard(make=lambda: studio, page="jobs")
+    async with dashboard.run_test(size=(120, 36)) as pilot:
+        for _ in range(6):
+            dashboard.go("jobs")
+            await until(pilot, lambda: isinstance(dashboard.screen, ListScreen) and dashboard.screen.rows)
+            dashboard.show_job("run")
+            await until(pilot, lambda: isinstance(dashboard.screen, JobScreen) and dashboard.screen.following)
+        dashboard.go("models")
+        monkeypatch.setattr(sweeping, "SOON", 0.2)
+
+        def swept() -> bool:
+            forget_limits()
+            dashboard.sweep_soon()
+            return not left(dashboard.screen)
+
+        await until(pilot, swept)
+
+
+def forget_limits() -> None:
+    """What half a minute does: limits of waiting that is over are due, and hold no widget any more."""
+    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    scheduled[:] = [each for each in scheduled if not each.cancelled()]
+
+
+def left(open_now: Screen[Any]) -> list[Any]:
+    """Screens, tables and curves of closed ones that are in memory; the collector is not asked for it."""
+    return [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, JobScreen | ListScreen | Charts | StudioTable)
+        and each not in open_now.walk_children(with_self=True)
+    ]
 
 
 @pytest.mark.nightly

@@ -77,6 +77,10 @@ class StudioScreen(Screen[Any]):
         """Cells from left to right that the sidebar leaves."""
         return self.app.size.width - (WIDE if self.dashboard.nav_beside else 0)
 
+    def on_unmount(self) -> None:
+        """What it leaves is swept up."""
+        self.dashboard.sweep_soon()
+
     def bottom(self) -> list[Any]:
         """The widgets around what a screen shows: the sidebar, the line of keys, the one that one types into."""
         bar = TopBar()

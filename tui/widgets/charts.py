@@ -86,6 +86,10 @@ class Charts(Widget):
         """Another theme paints other colours."""
         self.app.theme_changed_signal.subscribe(self, lambda theme: self.redraw())
 
+    def on_unmount(self) -> None:
+        """Textual's signals keep what subscribed for good: its callback holds it."""
+        self.app.theme_changed_signal.unsubscribe(self)
+
     def render_line(self, y: int) -> Strip:
         """A line of the charts; all are made when the first is asked for."""
         if not self.strips:

@@ -108,6 +108,10 @@ class StudioTable(DataTable[Text]):
         """Another theme paints other colours."""
         self.app.theme_changed_signal.subscribe(self, lambda theme: self.on_resize())
 
+    def on_unmount(self) -> None:
+        """Textual's signals keep what subscribed for good: its callback holds it."""
+        self.app.theme_changed_signal.unsubscribe(self)
+
     # ─── drawing ──────────────────────────────────────────────────────────────────────────────────
 
     def _fit(self, wanted: dict[str, list[Cell]]) -> bool:
