@@ -10,7 +10,7 @@ from textual.app import App
 from textual.timer import Timer
 
 SOON = 3.0  # seconds from a screen's closing: what is closed meanwhile is swept with it
-LATE = 35.0  # seconds from the last one's: Textual waits for widgets with a time limit of 30 s, which holds them after all
+LATE = 35.0  # seconds from the last one's: limits of waiting that were called off hold widgets for 30 s all the same
 
 
 class Sweeping(App[None]):

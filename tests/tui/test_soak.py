@@ -27,7 +27,7 @@ from tui.widgets.charts import Charts
 from tui.widgets.table import StudioTable
 
 ROOT = Path(__file__).resolve().parents[2]
-FILLING = 3  # rounds in which caches fill, which hold so much and no more
+FILLING = 6  # rounds in which caches fill, which hold so much and no more
 MORE = 0.015  # of the memory's blocks may be more after one further round
 
 
