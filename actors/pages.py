@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, String, and_, case, collate, func, literal, or_, select, true
@@ -33,9 +34,9 @@ def locked(session: Session, model: type[Base], id: str) -> Any:
     return session.get(model, id, with_for_update=True, populate_existing=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shelf:
-    """A list: the rows that there are, what they can be ordered by, and what a text is looked for in.
+    """A list, made once: the rows that there are, what they can be ordered by, and what a text is looked for in.
 
     `query` selects the entities of a row, `id` names it, `own` is the list's own order before ids decide. A column of
     `orders` has the name that it has in the reply. `options` are for the reading of whole rows.
@@ -100,16 +101,14 @@ def page(
     return Found(_whole(session, shelf, [values[-1] for _, values in places]), told)
 
 
-class _Way:
-    """The order in which a list is gone through, in parts: what is `first`, and in it what has no value to be ordered by."""
+class _Order:
+    """An order of a list, in parts: what is `first`, and in it what has no value to be ordered by."""
 
-    def __init__(
-        self, session: Session, shelf: Shelf, order: str | None, first: ColumnElement[bool] | None = None
-    ) -> None:
-        self.session, self.shelf, self.order = session, shelf, order or ""
+    def __init__(self, shelf: Shelf, order: str | None, first: ColumnElement[bool] | None, *, sqlite: bool) -> None:
+        self.shelf = shelf
         keys = shelf.own if order is None else (Key(shelf.orders[order]),)
         nullable = getattr(keys[0].column, "nullable", True)
-        value = _sorted(session, keys[0].column)
+        value = _sorted(keys[0].column) if sqlite else keys[0].column
         self.keys = (Key(value, keys[0].down), *keys[1:], Key(shelf.id, keys[-1].down))
         known = [value.is_(None), value.is_not(None)] if nullable else [true()]
         is_first = literal(1) if first is None else case((first, 1), else_=0)
@@ -117,27 +116,53 @@ class _Way:
         self.parts = [and_(half, part) for half in halves for part in known]
         self.part = (1 - is_first) * len(known) + (case((value.is_(None), 0), else_=1) if nullable else 0)
         self.unknown = {number for number in range(len(self.parts)) if nullable and number % 2 == 0}
+        self._whole: dict[tuple[int, bool], Select[Any]] = {}
+
+    def of_part(self, number: int) -> tuple[Key, ...]:
+        """The keys that tell the rows of a part apart."""
+        return self.keys[1:] if number in self.unknown else self.keys
+
+    def walked(self, query: Select[Any], number: int, backwards: bool) -> Select[Any]:
+        """The keys of a part's rows in their order; put together once for the list without a filter."""
+        whole = query is self.shelf.query
+        if whole and (made := self._whole.get((number, backwards))) is not None:
+            return made
+        order = [key.column.desc() if key.down is not backwards else key.column.asc() for key in self.of_part(number)]
+        made = _only(query.where(self.parts[number]), *(key.column for key in self.keys)).order_by(*order)
+        if whole:
+            self._whole[number, backwards] = made
+        return made
+
+
+_ordered = lru_cache(maxsize=256)(_Order)
+
+
+class _Way:
+    """The order in which a list is gone through."""
+
+    def __init__(
+        self, session: Session, shelf: Shelf, order: str | None, first: ColumnElement[bool] | None = None
+    ) -> None:
+        self.session, self.shelf, self.order = session, shelf, order or ""
+        sqlite = session.get_bind().dialect.name == "sqlite"
+        self.by = (_ordered if first is None else _Order)(shelf, order, first, sqlite=sqlite)
 
     def walk(
         self, query: Select[Any], start: Place | None, backwards: bool, limit: int
     ) -> list[tuple[int, tuple[Any, ...]]]:
         """(part, values of the keys, of which the id is the last) of at most `limit` rows from `start` on."""
         found: list[tuple[int, tuple[Any, ...]]] = []
-        numbers = range(len(self.parts))
+        numbers = range(len(self.by.parts))
         for number in reversed(numbers) if backwards else numbers:
             if len(found) == limit or (start and (number > start.part if backwards else number < start.part)):
                 continue
-            here = query.where(self.parts[number])
-            keys = self.keys[1:] if number in self.unknown else self.keys
+            here = self.by.walked(query, number, backwards)
             if start is not None and number == start.part:
-                values = start.values[len(self.keys) - len(keys) :]
+                keys = self.by.of_part(number)
+                values = start.values[len(self.by.keys) - len(keys) :]
                 ahead = beyond(keys, values, backwards=backwards, with_it=start.behind is backwards)
                 here = here.where(true() if ahead is None else ahead)
-            order = [key.column.desc() if key.down is not backwards else key.column.asc() for key in keys]
-            rows = self.session.execute(
-                _only(here, *(key.column for key in self.keys)).order_by(*order).limit(limit - len(found))
-            )
-            found += [(number, tuple(row)) for row in rows]
+            found += [(number, tuple(row)) for row in self.session.execute(here.limit(limit - len(found)))]
         return found
 
     def told(self, row: tuple[int, tuple[Any, ...]], *, behind: bool) -> str:
@@ -148,7 +173,7 @@ class _Way:
         """The place that is meant by an id or what was told of a place; raises Refused."""
         if not text.startswith(SIGN):
             return self.at(text, "after", behind=behind)
-        place = read(text, self.order, self.keys, len(self.parts))
+        place = read(text, self.order, self.by.keys, len(self.by.parts))
         if place is None:
             raise nowhere("after", "it is no place of this list in this order: begin without `after`")
         return place
@@ -156,7 +181,8 @@ class _Way:
     def at(self, id: str, field: str, *, behind: bool) -> Place:
         """The place at the row of that id, whether the filters leave it or not; raises Refused."""
         its = self.shelf.id.type.python_type(id)  # PostgreSQL compares no number with a text
-        query = _only(self.shelf.query.where(self.shelf.id == its), self.part, *(key.column for key in self.keys))
+        columns = (key.column for key in self.by.keys)
+        query = _only(self.shelf.query.where(self.shelf.id == its), self.by.part, *columns)
         row = self.session.execute(query).one_or_none()
         if row is None:
             raise nowhere(field, f"there is no {self.shelf.what} with id {id!r} to go on from")
@@ -167,11 +193,9 @@ def _only(query: Select[Any], *columns: Any) -> Select[Any]:
     return query.with_only_columns(*columns, maintain_column_froms=True)
 
 
-def _sorted(session: Session, column: Any) -> Any:
-    """A column as people sort: capitals don't come before all small letters."""
-    if session.get_bind().dialect.name == "sqlite" and isinstance(column.type, String):
-        return collate(column, "NOCASE")
-    return column
+def _sorted(column: Any) -> Any:
+    """A column as people sort, in SQLite: capitals don't come before all small letters."""
+    return collate(column, "NOCASE") if isinstance(column.type, String) else column
 
 
 def _whole(session: Session, shelf: Shelf, ids: list[Any]) -> list[Any]:
@@ -220,4 +244,5 @@ def containing(query: Any, text: str | None, *columns: Any) -> Any:
 
 def equal(query: Any, *pairs: tuple[Any, Any]) -> Any:
     """The rows whose columns have the values given as (column, value); None asks for nothing."""
-    return query.where(*(column == value for column, value in pairs if value is not None))
+    asked = [column == value for column, value in pairs if value is not None]
+    return query.where(*asked) if asked else query
