@@ -68,13 +68,20 @@ def find(settings: Settings, text: str) -> Version:
     """
     id, _, run = text.strip().partition("/")
     if settings.cdsw_project_id is not None and cml.is_id(id):
-        found = cml.registered(cml.client(), settings.cdsw_project_id, id, run or None)
+        found = _of_cloudera(settings, id, run or None)
         with asking(settings, id):
             artifacts = _artifacts(settings, found.artifacts)
         source = safe_url(found.artifacts)
         return Version(found.model_id, found.run_id, source, found.run_id, found.experiment_id, artifacts)
     with asking(settings, text.strip()):
         return _of_mlflow(settings, *parsed(text))
+
+
+def _of_cloudera(settings: Settings, id: str, run: str | None) -> cml.Registered:
+    try:
+        return cml.connect(settings).registered(id, run)
+    except (cml.Away, cml.Declined) as error:
+        raise Unavailable(f"{error}; send this again") from None
 
 
 def parsed(text: str) -> tuple[str, int | None, str | None]:

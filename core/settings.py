@@ -8,7 +8,8 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.settings_cml import Workbench
 
 SCHEMES = ("unix://", "redis://", "rediss://")
 
@@ -17,10 +18,8 @@ class BadSettings(ValueError):
     """Settings that can't be read; tells each by the variable that holds it."""
 
 
-class Settings(BaseSettings):
+class Settings(Workbench):
     """The studio's settings, read from the environment once a process; secrets are never printed."""
-
-    model_config = SettingsConfigDict(env_prefix="FTS_", extra="ignore", populate_by_name=True)
 
     home: Path = Field(Path(".app"), description="The studio's own directory: store, artifacts, logs, embedded Valkey.")
     project: Path = Field(Path(), description="The directory that relative paths of users start from.")
@@ -166,11 +165,6 @@ class Settings(BaseSettings):
         None,
         validation_alias=AliasChoices("FTS_MLFLOW_REGISTRY_URI", "MLFLOW_REGISTRY_URI"),
         description="MLflow's model registry, when it is not beside the tracking store.",
-    )
-    cdsw_project_id: str | None = Field(
-        None,
-        validation_alias=AliasChoices("CDSW_PROJECT_ID"),
-        description="Cloudera ML's own: the project that the studio runs in there.",
     )
 
     @field_validator("external_redis_url")

@@ -140,7 +140,8 @@ def settings() -> str:
         "| variable | default | meaning |",
         "|---|---|---|",
     ]
-    for name, field in Settings.model_fields.items():
+    inherited = {name for each in Settings.__mro__[1:] for name in getattr(each, "model_fields", {})}
+    for name, field in sorted(Settings.model_fields.items(), key=lambda each: each[0] in inherited):
         alias = field.validation_alias
         names = [str(each) for each in getattr(alias, "choices", [])] or [f"FTS_{name.upper()}"]
         default = "" if field.default is None or field.default_factory is not None else str(field.default)

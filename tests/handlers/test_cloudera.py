@@ -9,10 +9,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from actors.answering import answer
 from actors.desk import Desk
-from core import cml
+from core import cml, cml_asking
 from tests.handlers.work import say
 from tests.registries import ADAPTER, PLAIN, Registry
 
@@ -36,7 +37,7 @@ class Client:
         self.root, self.asked, self.fails = root, [], 0
         self.models = {MODEL: ["run-5", "run-1"], LORA: ["run-4"], FOREIGN: ["run-9"]}
 
-    def get_registered_model(self, model_id: str) -> Any:
+    def get_registered_model(self, model_id: str, **_: Any) -> Any:
         if self.fails or model_id not in self.models:
             raise ApiException(self.fails or 404)
         versions = [
@@ -48,7 +49,7 @@ class Client:
         return SimpleNamespace(model_id=model_id, name="tiny", model_versions=versions)
 
     def list_experiment_runs(
-        self, project_id: str, experiment_id: str, *, page_size: int, page_token: str = "0"
+        self, project_id: str, experiment_id: str, *, page_size: int, page_token: str = "0", **_: Any
     ) -> Any:
         self.asked.append((project_id, experiment_id, page_token))
         start = int(page_token)
@@ -66,9 +67,14 @@ def api(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
             (tmp_path / "experiments" / run / "model" / name).write_text(text)
     made = Client(tmp_path / "experiments")
     sdk = ModuleType("cmlapi")
-    sdk.default_client = lambda: made  # type: ignore[attr-defined]
+    sdk.default_client = lambda url, key: made  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cmlapi", sdk)
     desk.settings.cdsw_project_id = "project"
+    desk.settings.cdsw_api_url, desk.settings.cdsw_apiv2_key = (
+        "http://workbench/api/v1",
+        SecretStr("key-of-the-workbench"),
+    )
+    monkeypatch.setattr(cml_asking, "PATIENCE", 0.0)
     return made
 
 
@@ -123,11 +129,9 @@ def test_an_api_that_does_not_serve_is_unavailable(desk: Desk, api: Client) -> N
 def test_without_the_sdk_or_its_key_the_reply_says_what_is_missing(
     desk: Desk, api: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_key() -> Any:
-        raise ValueError("CDSW_APIV2_KEY is not set")
-
-    sys.modules["cmlapi"].default_client = no_key  # type: ignore[attr-defined]
-    assert "CDSW_APIV2_KEY must be set" in asked(desk, MODEL)["message"]
+    monkeypatch.setattr(desk.settings, "cdsw_apiv2_key", None)
+    reply = asked(desk, MODEL)
+    assert reply["code"] == "unavailable" and "(missing: CDSW_APIV2_KEY)" in reply["message"]
     monkeypatch.setitem(sys.modules, "cmlapi", None)
     reply = asked(desk, MODEL)
     assert reply["code"] == "unavailable" and "cmlapi) is not installed here: `pip install" in reply["message"]
