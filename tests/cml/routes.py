@@ -1,0 +1,61 @@
+"""Which request is which call: verb, path, the method that answers it."""
+
+from __future__ import annotations
+
+ID = r"([^/:]+)"
+PROJECT = f"/api/v2/projects/{ID}"
+JOB = f"{PROJECT}/jobs/{ID}"
+MODEL = f"{PROJECT}/models/{ID}"
+BUILD = f"{MODEL}/builds/{ID}"
+DEPLOYMENT = f"{BUILD}/deployments/{ID}"
+EXPERIMENT = f"{PROJECT}/experiments/{ID}"
+RUN = f"{EXPERIMENT}/runs/{ID}"
+APPLICATION = f"{PROJECT}/applications/{ID}"
+ROUTES = (
+    ("GET", PROJECT, "get_project"),
+    ("PATCH", PROJECT, "update_project"),
+    ("GET", f"{PROJECT}/jobs", "list_jobs"),
+    ("POST", f"{PROJECT}/jobs", "create_job"),
+    ("GET", JOB, "get_job"),
+    ("PATCH", JOB, "update_job"),
+    ("DELETE", JOB, "delete_job"),
+    ("GET", f"{JOB}/runs", "list_job_runs"),
+    ("POST", f"{JOB}/runs", "create_job_run"),
+    ("GET", f"{JOB}/runs/{ID}", "get_job_run"),
+    ("POST", f"{JOB}/runs/{ID}:stop", "stop_job_run"),
+    ("GET", f"{PROJECT}/models", "list_models"),
+    ("POST", f"{PROJECT}/models", "create_model"),
+    ("GET", MODEL, "get_model"),
+    ("PATCH", MODEL, "update_model"),
+    ("DELETE", MODEL, "delete_model"),
+    ("GET", f"{MODEL}/builds", "list_model_builds"),
+    ("POST", f"{MODEL}/builds", "create_model_build"),
+    ("GET", BUILD, "get_model_build"),
+    ("GET", f"{BUILD}/deployments", "list_model_deployments"),
+    ("POST", f"{BUILD}/deployments", "create_model_deployment"),
+    ("GET", DEPLOYMENT, "get_model_deployment"),
+    ("POST", f"{DEPLOYMENT}:stop", "stop_model_deployment"),
+    ("POST", f"{DEPLOYMENT}:restart", "restart_model_deployment"),
+    ("GET", f"{PROJECT}/applications", "list_applications"),
+    ("POST", f"{PROJECT}/applications", "create_application"),
+    ("GET", APPLICATION, "get_application"),
+    ("PATCH", APPLICATION, "update_application"),
+    ("POST", f"{APPLICATION}:restart", "restart_application"),
+    ("POST", f"{APPLICATION}:stop", "stop_application"),
+    ("GET", "/api/v2/runtimes", "list_runtimes"),
+    ("GET", "/api/v2/nodelabels", "list_all_accelerator_node_labels"),
+    ("GET", "/api/v2/registry/models", "list_registered_models"),
+    ("POST", "/api/v2/registry/models", "create_registered_model"),
+    ("GET", f"/api/v2/registry/models/{ID}", "get_registered_model"),
+    ("GET", f"{PROJECT}/experiments", "list_experiments"),
+    ("POST", f"{PROJECT}/experiments", "create_experiment"),
+    ("GET", EXPERIMENT, "get_experiment"),
+    ("GET", f"{EXPERIMENT}/runs", "list_experiment_runs"),
+    ("POST", f"{EXPERIMENT}/runs", "create_experiment_run"),
+    ("GET", RUN, "get_experiment_run"),
+    ("GET", f"{RUN}/metrics/([^/]+)", "get_experiment_run_metrics"),
+    ("POST", f"{RUN}:logbatch", "log_experiment_run_batch"),
+    ("GET", f"/api/v1/projects/{ID}/{ID}/jobs", "v1_jobs"),
+    ("GET", f"/api/v1/users/{ID}/resources-usage", "v1_usage"),
+    ("GET", "/api/v1/site/config/?", "v1_site"),
+)
