@@ -94,14 +94,16 @@ class Found(NamedTuple):
     position: dict[str, Any]
 
 
-def newest(attempt_dir: Path, identity: Identity, tell: Tell, needed: tuple[str, ...] = NEEDED) -> Found | None:
+def newest(
+    attempt_dir: Path, identity: Identity, tell: Tell, needed: tuple[str, ...] = NEEDED, *, own: bool = False
+) -> Found | None:
     """The newest checkpoint of this job's attempts before this one whose manifest holds; None when there is none.
 
-    `needed` are beginnings of names: each must be that of a file.
+    `needed` are beginnings of names: each must be that of a file. `own`: those of this attempt count too.
 
     Raises JobError when one holds but is of other data or configuration: going on would be silently wrong.
     """
-    for path in _earlier(attempt_dir):
+    for path in _earlier(attempt_dir, own=own):
         try:
             manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
             found, saved = Found(path, int(manifest["step"]), manifest["position"]), dict(manifest["identity"])
@@ -116,10 +118,10 @@ def newest(attempt_dir: Path, identity: Identity, tell: Tell, needed: tuple[str,
     return None
 
 
-def _earlier(attempt_dir: Path) -> Iterator[Path]:
+def _earlier(attempt_dir: Path, *, own: bool) -> Iterator[Path]:
     """Checkpoints of earlier attempts, by step, newest first; of equal steps the newer attempt's first."""
-    attempts = earlier_attempts(attempt_dir)
-    found = [path for attempt in attempts for path in _checkpoints(attempt_dir.parent / str(attempt) / "checkpoints")]
+    attempts = [*([attempt_dir.name] if own else []), *map(str, earlier_attempts(attempt_dir))]
+    found = [path for attempt in attempts for path in _checkpoints(attempt_dir.parent / attempt / "checkpoints")]
     yield from sorted(found, key=_step, reverse=True)
 
 

@@ -38,6 +38,8 @@ class Context:
     control: dict[str, Any] = field(default_factory=dict)
     team: Team = field(default_factory=Team)
     saves: int = 0  # checkpoints that were asked for and are under way or saved
+    part: int | None = None  # of the attempt, when this is a pod
+    again: bool = False  # the attempt was begun before: Cloudera has started its pod anew
 
     @property
     def root(self) -> Path:
@@ -48,6 +50,11 @@ class Context:
     def attempt(self) -> int:
         """The attempt's number."""
         return int(self.directory.name)
+
+    @property
+    def files(self) -> Files:
+        """Where it reads and writes."""
+        return Files(self.directory, self.part)
 
     def relative(self, path: Path) -> str:
         """A path as records name it: below the artifacts root when it lies there, else absolute."""
@@ -73,15 +80,18 @@ class Context:
         return set(self.control.get("cancelled", []))
 
 
-def run(attempt_dir: Path, token: str | None, place: dict[str, Any] | None = None) -> int:
-    """Run the attempt's job, or with a `place` this runner's part of it, in this process; return its exit code.
+def run(attempt_dir: Path, token: str | None, place: dict[str, Any] | None = None, part: int | None = None) -> int:
+    """Run the attempt's job, or with a `place` this runner's share of it, in this process; return its exit code.
+
+    In a pod it is `part` of the attempt, which has its own spool.
 
     Whatever happens is told in the spool, unless it is that a worker was killed: then this process dies alike.
     """
-    files = Files(attempt_dir)
+    files = Files(attempt_dir, part)
     for left in attempt_dir.parent.glob("*/reserve"):  # of attempts that were killed
         Reserve(left).release()
-    context = Context(attempt_dir, Spool(files.spool), token)
+    again = part is not None and files.spool_size() > 0
+    context = Context(attempt_dir, Spool(files.spool), token, part=part, again=again)
     try:
         finished = _do(json.loads(files.spec.read_text(encoding="utf-8")), context, place)
     except WorkerLost as lost:

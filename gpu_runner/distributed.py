@@ -8,7 +8,6 @@ the studio gives the job out again, from its last checkpoint.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -24,11 +23,11 @@ from gpu_runner.child import Context
 from gpu_runner.failures import Cancelled, JobError, Paused, WorkerLost, failure_of
 from gpu_runner.last_words import LastWords
 from gpu_runner.meeting import Meeting, Place, Stopped, name_the_way
+from gpu_runner.processes import die_with_parent
 from gpu_runner.spool import Silent, Spool
 from gpu_runner.team import Ranks
 
 LOST = 75  # exit code of a worker that misses another one
-PR_SET_PDEATHSIG = 1  # prctl(2)
 # How torch's backends tell that another worker, or the one that holds the store, is gone.
 MISSING = (
     "connection closed by peer",
@@ -59,7 +58,11 @@ def run(spec: FineTuningSpec, context: Context, place: Place) -> Finished:
         local_world_size=place.workers,
         rdzv_handler=Meeting(place, context),
         entrypoint=work,
-        args=(Part(spec, place.main_directory(context.directory), context.token, words),),
+        args=(
+            Part(
+                spec, place.main_directory(context.directory), context.files.spool, context.again, context.token, words
+            ),
+        ),
         max_restarts=0,
         monitor_interval=0.1,
     )
@@ -95,6 +98,8 @@ class Part:
 
     spec: FineTuningSpec
     directory: Path
+    spool: Path
+    again: bool
     token: str | None
     words: LastWords
 
@@ -104,7 +109,7 @@ def work(part: Part) -> dict[str, Any] | None:
     _die_with_the_agent()
     rank = int(os.environ["RANK"])
     try:
-        finished = _train(part.spec, _join(part.spec, part.directory, part.token, rank))
+        finished = _train(part.spec, _join(part, rank))
         return finished.model_dump(mode="json") if rank == 0 else None
     except BaseException as error:
         _leave(rank, error, part.words)
@@ -121,11 +126,12 @@ def _train(spec: FineTuningSpec, context: Context) -> Finished:
         return Finished(at=time.time(), outcome="paused")
 
 
-def _join(spec: FineTuningSpec, directory: Path, token: str | None, rank: int) -> Context:
+def _join(part: Part, rank: int) -> Context:
     """Meet the other workers. Raises JobError when they are more or fewer than the job has."""
     import torch
     import torch.distributed as dist
 
+    spec = part.spec
     threads = spec.resources.cpus
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)))
     torch.set_num_threads(threads)
@@ -141,8 +147,8 @@ def _join(spec: FineTuningSpec, directory: Path, token: str | None, rank: int) -
     team = Ranks()
     if team.world != spec.resources.workers:
         raise JobError(f"{team.world} workers have met, but the job has {spec.resources.workers}", kind="bug")
-    spool = Spool(directory / "events.jsonl") if rank == 0 else Silent()
-    return Context(directory, spool, token, team=team)
+    spool = Spool(part.spool) if rank == 0 else Silent()
+    return Context(part.directory, spool, part.token, team=team, again=part.again)
 
 
 def _leave(rank: int, error: BaseException, words: LastWords) -> NoReturn:
@@ -167,7 +173,6 @@ def misses_another(error: BaseException) -> bool:
 
 def _die_with_the_agent() -> None:
     """A worker must not outlive the process that holds the attempt's lock; SIGTERM and SIGINT mean what they mean."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)

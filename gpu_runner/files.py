@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,17 @@ from gpu_runner.shared import make_directory
 
 @dataclass(frozen=True)
 class Child:
-    """Who runs an attempt: `child.json`, the first thing that a job's process writes."""
+    """Who runs an attempt: `child.json`, the first thing that a job's process writes; of a pod's part `pod.json`.
+
+    A pid means something on its host alone: who looks from elsewhere goes by `host`, and by what Cloudera calls the pod.
+    """
 
     pid: int
     started: str
     runner_id: str
     gpus: tuple[str, ...] = ()
+    host: str = ""
+    engine: str = ""
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -40,21 +45,26 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 class Files:
-    """The paths of an attempt, `<artifacts root>/jobs/<job>/<attempt>`, and what is done with them."""
+    """The paths of an attempt, `<artifacts root>/jobs/<job>/<attempt>`, and what is done with them.
 
-    def __init__(self, directory: Path) -> None:
+    A pod runs a `part` of it: what it writes beside results lies in parts/<part>, for two hosts must not append to one
+    file of a network's file system.
+    """
+
+    def __init__(self, directory: Path, part: int | None = None) -> None:
         self.directory = directory
+        self.own = own = directory if part is None else directory / "parts" / str(part)
         self.spec = directory / "spec.json"
-        self.spool = directory / "events.jsonl"
-        self.log = directory / "log.txt"
-        self.exit = directory / "exit.json"
+        self.spool = own / "events.jsonl"
+        self.log = own / "log.txt"
+        self.exit = own / "exit.json"
         self.control = directory / "control.json"
         self.asked = directory / "asked.json"
         self.fresh = directory / "fresh"
         self.starved = directory / "starved"
         self.reserve = directory / "reserve"
-        self.lock = directory / "lock"
-        self._child = directory / "child.json"
+        self.lock = own / "lock"
+        self._child = own / ("child.json" if part is None else "pod.json")
 
     @property
     def root(self) -> Path:
@@ -63,21 +73,19 @@ class Files:
 
     def make(self) -> None:
         """Make the directory, when the artifacts are there. Raises OSError."""
-        make_directory(self.root, self.directory)
+        make_directory(self.root, self.own)
 
     def child(self) -> Child | None:
         """Who runs or ran the attempt; None before it began."""
         found = read_json(self._child)
         if found is None:
             return None
-        return Child(int(found["pid"]), str(found["started"]), str(found["runner_id"]), tuple(found["gpus"]))
+        told = {name: str(found.get(name, "")) for name in ("started", "runner_id", "host", "engine")}
+        return Child(pid=int(found["pid"]), gpus=tuple(found["gpus"]), **told)
 
     def write_child(self, child: Child) -> None:
         """Say who runs the attempt."""
-        write_json(
-            self._child,
-            {"pid": child.pid, "started": child.started, "runner_id": child.runner_id, "gpus": list(child.gpus)},
-        )
+        write_json(self._child, asdict(child))
 
     def forget_child(self) -> None:
         """Take back who runs the attempt: it is to be started again."""

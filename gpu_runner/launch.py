@@ -10,6 +10,7 @@ import io
 import json
 import os
 import signal
+import socket
 import sys
 import traceback
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,7 @@ SECRETS = (
     "FTS_REDIS_URL",
     "FTS_DATABASE_URL",
     "CDSW_APIV2_KEY",
+    "CDSW_API_KEY",
 )
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -42,8 +44,14 @@ class Launch:
     gpus: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     place: dict[str, Any] | None = None  # among the runners of the job, when there are several (meeting.Place)
+    part: int | None = None  # of the attempt, when it runs in pods
     lock_fd: int = -1
     token_fd: int = -1
+
+    @property
+    def files(self) -> Files:
+        """Where it reads and writes."""
+        return Files(Path(self.attempt_dir), self.part)
 
     def to_json(self) -> str:
         """The launch as one line."""
@@ -67,18 +75,19 @@ def cold_command(launch: Launch) -> list[str]:
 
 
 def enter(launch: Launch) -> None:
-    """Make this process the job's: session, streams, signals, environment, and `child.json`. Raises OSError."""
+    """Make this process the job's: session, streams, signals, environment, and who it is. Raises OSError."""
     if os.getsid(0) != os.getpid():
         os.setsid()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    files = Files(Path(launch.attempt_dir))
+    files = launch.files
     _redirect(files.log)
     faulthandler.enable(2)  # a crash in native code leaves its stack in the log
     os.environ.update(launch.env)
     os.environ.update(dict.fromkeys(THREADS, str(launch.cpus)))
-    files.write_child(Child(os.getpid(), started_at(os.getpid()), launch.runner_id, launch.gpus))
+    host, engine = socket.gethostname(), os.environ.get("CDSW_ENGINE_ID", "")
+    files.write_child(Child(os.getpid(), started_at(os.getpid()), launch.runner_id, launch.gpus, host, engine))
 
 
 def run(launch: Launch) -> NoReturn:
@@ -87,7 +96,7 @@ def run(launch: Launch) -> NoReturn:
     try:
         from gpu_runner.child import run as run_job  # late: the daemon imports this module and must not pay for it
 
-        code = run_job(Path(launch.attempt_dir), read_token(launch.token_fd), launch.place)
+        code = run_job(Path(launch.attempt_dir), read_token(launch.token_fd), launch.place, launch.part)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -139,9 +148,8 @@ def _printer(descriptor: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def main() -> NoReturn:
-    """Start the job that the command line tells, cold."""
-    launch = Launch.from_json(sys.argv[1])
+def begin(launch: Launch) -> NoReturn:
+    """Start the job in this process, which has imported nothing for it yet. Raises OSError."""
     for descriptor in (launch.lock_fd, launch.token_fd):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)  # programs that the job starts must not hold them
@@ -149,6 +157,11 @@ def main() -> NoReturn:
     if not bnb.needed(read_json(Path(launch.attempt_dir) / "spec.json") or {}):
         bnb.keep_out()
     run(launch)
+
+
+def main() -> NoReturn:
+    """Start the job that the command line tells, cold."""
+    begin(Launch.from_json(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from core.spec import FineTuningSpec
 from core.types import Method
 from gpu_runner import checkpoint
 from gpu_runner.child import Context
-from gpu_runner.files import Files
 from gpu_runner.holding import Writing, with_room
 from gpu_runner.reserve import Reserve
 from gpu_runner.team import Team
@@ -37,7 +36,7 @@ def save(model: Any, tokenizer: Any, spec: FineTuningSpec, context: Context) -> 
         shutil.rmtree(final, ignore_errors=True)
         files.update(checkpoint.publish(draft, final))
 
-    Reserve(Files(context.directory).reserve).release()  # no checkpoint comes any more
+    Reserve(context.files.reserve).release()  # no checkpoint comes any more
     final.parent.mkdir(parents=True, exist_ok=True)
     needed = sum(
         each.numel() * each.element_size() for each in model.parameters() if kind == "model" or each.requires_grad

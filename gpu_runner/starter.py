@@ -124,7 +124,7 @@ class Starter:
     def start(self, launch: Launch, lock: int, token: str | None, *, cold: bool = False) -> str:
         """Start a child that inherits the descriptor `lock`; return "warm" or "cold". Raises OSError."""
         self._codes.pop(launch.attempt_dir, None)
-        pipe = _pipe_with(token) if token is not None else None
+        pipe = pipe_with(token) if token is not None else None
         try:
             descriptors = [lock] if pipe is None else [lock, pipe]
             if not cold and self.warm is not None and self.warm.ready and self.warm.fork(launch, descriptors):
@@ -165,7 +165,7 @@ class Starter:
         )  # fmt: skip
 
 
-def _pipe_with(token: str) -> int:
+def pipe_with(token: str) -> int:
     """The reading end of a pipe that holds `token` and ends after it."""
     reading, writing = os.pipe()
     with os.fdopen(writing, "w", encoding="utf-8") as pipe:

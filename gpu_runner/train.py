@@ -311,13 +311,15 @@ def _total_steps(trainer: StudioTrainer) -> int:
 def _resume(context: Context, trainer: StudioTrainer) -> Path | None:
     """Where to go on from. An attempt that finds nothing begins anew, and says so: what was drawn before is cut."""
     found = context.team.share(
-        checkpoint.newest(context.directory, trainer.identity, context.spool.warn) if context.team.first else None
+        checkpoint.newest(context.directory, trainer.identity, context.spool.warn, own=context.again)
+        if context.team.first
+        else None
     )
     trainer.begin_after(context.directory, found)
     if found is not None:
         trainer.best.restore(found.path)
         context.spool.write("resumed", from_step=found.step, path=context.relative(found.path))
         return found.path
-    if context.attempt > 1:
+    if context.attempt > 1 or context.again:
         context.spool.write("resumed", from_step=0, path="")
     return None

@@ -15,7 +15,6 @@ from core.spec import FineTuningSpec
 from gpu_runner import checkpoint, head
 from gpu_runner.best import Best
 from gpu_runner.child import Context
-from gpu_runner.files import Files
 from gpu_runner.holding import Writing, with_room
 from gpu_runner.memory_policy import FrugalTrainer
 from gpu_runner.methods import in_full_precision
@@ -103,7 +102,7 @@ class StudioTrainer(FrugalTrainer):
     @property
     def reserve(self) -> Reserve:
         """The room that is kept for the next checkpoint."""
-        return Reserve(Files(self.context.directory).reserve)
+        return Reserve(self.context.files.reserve)
 
     def _bytes(self) -> int:
         """About what a checkpoint takes: as much as one before, else trained weights, two moments of each in fp32, and the rest."""

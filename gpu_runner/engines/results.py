@@ -16,11 +16,11 @@ Resumed = checkpoint.Found | None
 
 
 def newest(context: Context, identity: checkpoint.Identity, needed: tuple[str, ...] = ()) -> Resumed:
-    """The newest sealed checkpoint of earlier attempts, told in the spool. Raises JobError when it is of other inputs."""
-    found = checkpoint.newest(context.directory, identity, context.spool.warn, needed)
+    """The newest sealed checkpoint of the attempts so far, told in the spool. Raises JobError when it is of other inputs."""
+    found = checkpoint.newest(context.directory, identity, context.spool.warn, needed, own=context.again)
     if found is not None:
         context.spool.write("resumed", from_step=found.step, path=context.relative(found.path))
-    elif context.attempt > 1:
+    elif context.attempt > 1 or context.again:
         context.spool.write("resumed", from_step=0, path="")
     return found
 

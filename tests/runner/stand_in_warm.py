@@ -15,7 +15,7 @@ from typing import Any
 from gpu_runner import child, warm
 
 
-def run(attempt_dir: Path, token: str | None, place: object = None) -> int:
+def run(attempt_dir: Path, token: str | None, place: object = None, part: object = None) -> int:
     """A job: a forward and backward pass through LoRA, quantised when asked, and what this process is."""
     import torch
     from peft import LoraConfig, get_peft_model
