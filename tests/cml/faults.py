@@ -32,13 +32,21 @@ class Refused(Exception):
         return {"error": self.message, "code": CODES.get(self.status, 2), "message": self.message, "details": []}
 
 
+class Page(Exception):
+    """The answer is a page of something that stands before the API."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+
 class Cut(Exception):
     """The connection ends without an answer."""
 
 
 @dataclass
 class Fault:
-    """`where` is searched in "VERB /path"; `kind`: answer (with `status`), slow, never, reset (nothing was done), lost (it was)."""
+    """`where` is searched in "VERB /path"; `kind`: answer or page (with `status`), slow, never, reset (nothing was done), lost (it was)."""
 
     kind: str
     where: str
@@ -84,6 +92,8 @@ class Faults:
         """What happens before the work is done."""
         if fault.kind == "answer":
             raise Refused(fault.status, f"a fault was asked for: {fault.status}", fault.retry_after)
+        if fault.kind == "page":
+            raise Page(fault.status)
         if fault.kind in {"slow", "never"}:
             self.healed.wait(None if fault.kind == "never" else fault.seconds)
         if fault.kind in {"never", "reset"}:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,10 @@ def base() -> dict[str, str]:
 
 
 def sdk_path() -> tuple[str, ...]:
-    """Where the thin client is, unless the real SDK can be imported: every pod of Cloudera's has that."""
-    return () if real_sdk() else (str(HERE / "sdk"),)
-
-
-def real_sdk() -> bool:
-    """Whether Cloudera's own SDK is installed."""
-    from importlib.util import find_spec
-
+    """Where the SDK is that every pod of Cloudera's has: the real one when it can be imported, else the thin client."""
     found = find_spec("cmlapi")
-    return found is not None and not str(found.origin).startswith(str(HERE))
+    thin = HERE / "sdk"
+    return (str(Path(found.origin).parents[1] if found and found.origin else thin),)
 
 
 def start(words: list[str], environment: dict[str, str], cwd: Path, directory: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.cml import pods
 from tests.cml.cloud import Cloud, Row
-from tests.cml.faults import Cut, Fault, Faults, Refused
+from tests.cml.faults import Cut, Fault, Faults, Page, Refused
 from tests.cml.jobs import ACTIVE, Jobs
 from tests.cml.models import Models
 from tests.cml.others import Others
@@ -110,6 +110,10 @@ class StandIn:
     def fail(self, status: int = 500, times: float = 1, where: str = "", retry_after: float | None = None) -> None:
         """Answer with an error, the next `times` that `where` is asked; nothing is done."""
         self.faults.add(Fault("answer", where, times, status, retry_after=retry_after))
+
+    def page(self, status: int = 200, times: float = 1, where: str = "") -> None:
+        """Answer with a page of HTML, as a gateway before the API may; nothing is done."""
+        self.faults.add(Fault("page", where, times, status))
 
     def slow(self, seconds: float, times: float = 1, where: str = "") -> None:
         """Answer, but late."""
@@ -272,6 +276,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, standin.answer(received))
         except Refused as refused:
             self._send(refused.status, refused.body(), refused.retry_after)
+        except Page as page:
+            self._send(page.status, "<html>It is someone else who answers.</html>")
         except Exception as error:
             if not isinstance(error, Cut):
                 standin.broken.append(traceback.format_exc())
@@ -282,9 +288,10 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_DELETE = do
 
     def _send(self, status: int, body: Any, retry_after: float | None = None) -> None:
-        data = json.dumps(body).encode()
+        html = isinstance(body, str)
+        data = (body if html else json.dumps(body)).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/html" if html else "application/json")
         self.send_header("Content-Length", str(len(data)))
         if retry_after is not None:
             self.send_header("Retry-After", f"{retry_after:g}")

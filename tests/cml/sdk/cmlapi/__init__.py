@@ -10,6 +10,7 @@ import json
 import os
 from datetime import datetime
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode, urlparse
 
@@ -95,7 +96,11 @@ class CMLServiceApi:
             "Accept": "application/json",
             "Content-Type": "application/json",
         }
-        self.pool = urllib3.PoolManager(maxsize=4)
+        # Where the SDK keeps its pool of connections, and threads for calls that are not waited for.
+        pool = SimpleNamespace(close=lambda: None)
+        self.api_client = SimpleNamespace(
+            rest_client=SimpleNamespace(pool_manager=urllib3.PoolManager(maxsize=4)), pool=pool, last_response=None
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name not in CALLS:
@@ -123,10 +128,15 @@ class CMLServiceApi:
             timeout = urllib3.Timeout(connect=limit[0], read=limit[1])
         url = self.host + path + ("?" + urlencode(query) if query else "")
         sent = None if verb == "GET" else json.dumps(body)
-        answer = self.pool.request(verb, url, body=sent, headers=self.headers, timeout=timeout)
+        manager = self.api_client.rest_client.pool_manager
+        answer = manager.request(verb, url, body=sent, headers=self.headers, timeout=timeout)
         if not 200 <= answer.status <= 299:
             raise ApiException(http_resp=answer)
-        return json.loads(answer.data)
+        self.api_client.last_response = SimpleNamespace(status=answer.status, data=answer.data.decode())
+        try:
+            return json.loads(answer.data)
+        except ValueError:
+            return {}  # a gateway's page: the SDK makes an object of it that knows nothing
 
 
 def _filled(path: str, values: dict[str, Any]) -> str:
