@@ -22,7 +22,8 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          adapter/  answers-<child>.jsonl  results.json  results.csv
                          serving.json    where an endpoint listens: the next attempt listens there too, when it can
                          parts/<k>/      of what runs in pods (gpu_runner/cml): each part's own events.jsonl, log.txt, exit.json,
-                                         lock, and pod.json
+                                         lock, and pod.json; of an evaluation whose combinations run apart part.json,
+                                         {"alone": the combination that it is}
     trained/<job>.rows                   which rows a training learned, as fingerprints (gpu_runner/fingerprints.py)
 
 The adapter, or the model, of a fine-tuning job is written to `out_dir/<job>/<attempt>`, so that a stale attempt can't touch an accepted one.

@@ -47,12 +47,16 @@ def keep_results(
     return written
 
 
-def scored_before(directory: Path) -> dict[str, Told]:
-    """What attempts before that of `directory` scored, by the combination's job id; the answers are still there."""
+def scored_before(directory: Path, *, parts: bool = False) -> dict[str, Told]:
+    """What attempts before that of `directory` scored, by the combination's job id; the answers are still there.
+
+    With `parts` also what parts said that was compared with nothing yet: it has `marks` instead of `statistics`.
+    """
     found: dict[str, Told] = {}
     for number in reversed(earlier_attempts(directory)):
         files = Files(directory.parent / str(number))
-        found |= scored_in(files.spool, files.root)
+        for spool in [*(files.directory.glob("parts/*/events.jsonl") if parts else ()), files.spool]:
+            found |= scored_in(spool, files.root)
     return found
 
 
