@@ -204,7 +204,7 @@ def lost(
 
 
 def of_request(message: Any, spec: Any, *, engine: str | None = None) -> Job:
-    """A new job of one worker that does what `spec` says with the resources that the message asks for; `submit` queues it.
+    """A new job of one worker that does what `spec` says; `submit` queues it.
 
     It waits for a runner that offers `engine`, by default the one called like its kind.
     """
@@ -215,9 +215,9 @@ def of_request(message: Any, spec: Any, *, engine: str | None = None) -> Job:
         engine=engine or spec.kind.value,
         spec=spec.model_dump(mode="json"),
         priority=message.priority,
-        cpus=message.num_cpu,
-        gpus=message.num_gpu,
-        memory=message.num_memory,
+        cpus=spec.resources.cpus,
+        gpus=spec.resources.gpus,
+        memory=spec.resources.memory,
         workers=1,
         attempt=0,
         accepted=0,

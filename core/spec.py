@@ -307,12 +307,14 @@ class EndpointSpec(Sealed):
     name: str
     model: ModelSource
     adapters: list[AdapterSource] = []
-    engine: Literal[EndpointEngine.studio, EndpointEngine.vllm] = EndpointEngine.studio
+    engine: Literal[EndpointEngine.studio, EndpointEngine.vllm, EndpointEngine.cml_model] = EndpointEngine.studio
+    description: str = Field("", description="What a model of Cloudera ML tells of itself.")
     host: str = Field("127.0.0.1", description="The address of the runner's host that it listens at.")
     port: int = Field(0, description="0: any that is free; the same again in later attempts, when it is free then.")
     key_sha256: str | None = Field(
         None, description="Of the key that callers must give; None: nobody is asked for one."
     )
+    auth: bool = Field(True, description="Whether Cloudera ML asks callers who they are, where it has the endpoint.")
     idle_seconds: int = Field(0, description="It ends when nobody has asked for so long; 0: never.")
     max_concurrency: int = Field(8, description="Requests that are answered at once; more are told to come later.")
     generation: dict[str, Any]
