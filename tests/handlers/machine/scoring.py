@@ -203,7 +203,6 @@ class ExportModel(Play):
             "type": lambda: pick.of(["model_registry", "merged"], ["cml_model", "zip", ""]),
             "generation_config": lambda: either(pick, "generation_config"),
             "model_description": lambda: "told",
-            "auth": lambda: pick.of([True], [False]),
             "priority": lambda: pick.of([-100, 5, 100]),
         }
         return payload | resources(pick) | pick.some(options, 3)
@@ -228,7 +227,6 @@ class ExportModel(Play):
             "EX-106": not fit_name(kind, payload["model_name"].strip()),
             "EX-109": kind == "cml_model",
             "EX-112": kind == "cml_model" and (not name.isprintable() or len(name) > 255 or bool(served)),
-            "EX-113": kind != "cml_model" and payload.get("auth") is False,
             "EX-104": any(wrong_resources(payload).values()),
             "EX-105": given_configs(model, payload, {"generation_config": "generation_config"}),
         }
