@@ -220,9 +220,18 @@ class Cloudera(Asking):
     # The project
 
     def environment(self) -> dict[str, str]:
-        """The project's environment variables, secrets among them. Raises ValueError when they can't be read."""
+        """The project's environment variables, secrets among them. Raises Declined when they are not told.
+
+        Whoever takes "not told" for "none" would remove them all with his next write.
+        """
         found = self.ask("the project's environment", "get_project", self.project)
-        return shapes.mapping(found.environment)
+        self.made(found)
+        try:
+            if found.environment is not None:
+                return shapes.mapping(found.environment)
+        except ValueError:
+            pass
+        raise Declined(f"Cloudera's API does not tell the variables of the project {self.project}")
 
     def set_environment(self, changes: Mapping[str, str | None]) -> bool:
         """Set variables of the project, or remove those that become None; whether there was anything to change.
