@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from actors import notifying, questions
 from actors.desk import Desk
-from actors.hosts import label_in
 from actors.pages import locked
 from actors.scheduling import Shape, shape_of
+from core import labels
 from core.errors import NotFound
 from core.events import Failure
 from core.failing import filled, known
@@ -261,10 +261,10 @@ def wake_for(desk: Desk, unit: Unit, shape: Shape) -> bool:
     )
     fullest = (Runner.free_gpus, Runner.free_cpus, Runner.free_memory, Runner.id)
     columns = (Runner.id, Runner.engines, Runner.labels)
-    for id, engines, labels in unit.session.execute(
+    for id, engines, own in unit.session.execute(
         select(*columns).where(*with_room).order_by(*fullest).limit(LOOKED_AT)
     ):
-        if shape.engine in engines and shape.label in {None, label_in(labels)}:
+        if shape.engine in engines and labels.serves(labels.told(own), shape.label):
             desk.wake(unit, id)
             return True
     return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from core import labels
 from core.memory import estimate
 from core.shapes import Shape
 from core.tuning import Tuning
@@ -44,7 +45,7 @@ def places(runners: Iterable[Mapping[str, Any]], gpus: int, label: int, workers:
     for row in runners:
         if not row.get("trusted", True) or "legacy" not in (row.get("engines") or ()):
             continue
-        if label >= 0 and (row.get("labels") or {}).get("gpu_label_id") != str(label):
+        if not labels.serves(labels.told(row.get("labels")), str(label) if label >= 0 else None):
             continue
         if not gpus:
             memory = float(row["memory"])

@@ -92,7 +92,8 @@ class Settings(Workbench):
         None, description="Where other runners reach this one, for jobs that several do together; found without it."
     )
     runner_labels: dict[str, str] = Field(
-        default_factory=dict, description='What this runner is for (JSON), as {"gpu_label_id": "3"}.'
+        default_factory=dict,
+        description='What this runner is for (JSON), as {"gpu_label_id": "3"}; "any": every label, "only:3": no job without it.',
     )
     runner_cpus: int | None = Field(None, description="CPU cores that this runner lends to jobs; all without it.")
     runner_memory: float | None = Field(None, description="GiB that this runner lends to jobs; all without it.")
