@@ -18,6 +18,7 @@ from core import cml_shapes as shapes
 from core.cml_asking import Asking, Away, Declined, Missing
 from core.cml_shapes import (
     Accelerator,
+    ApplicationSeen,
     BuildSeen,
     DeploymentSeen,
     JobSeen,
@@ -33,7 +34,7 @@ from core.settings import Settings
 from core.text import plain
 
 __all__ = [
-    "Accelerator", "Away", "BuildSeen", "Cloudera", "Declined", "DeploymentSeen", "JobSeen", "Missing", "ModelSeen",
+    "Accelerator", "ApplicationSeen", "Away", "BuildSeen", "Cloudera", "Declined", "DeploymentSeen", "JobSeen", "Missing", "ModelSeen",
     "NewBuild", "NewJob", "Registered", "RunSeen", "RunState", "Template", "connect", "is_id",
 ]  # fmt: skip
 SETTLED = 1.0  # seconds after which whoever read the project's variables before we wrote them has written too
@@ -253,6 +254,11 @@ class Cloudera(Asking):
             body = {"environment": json.dumps(wanted)}
             self.ask("the project's environment to be set", "update_project", body, self.project, again=False)
         raise Away(f"another program sets the project's variables {', '.join(changes)} back again and again")
+
+    def applications(self) -> list[ApplicationSeen]:
+        """The project's applications, the oldest first."""
+        found = self.pages("the project's applications", "list_applications", "applications", self.project)
+        return [shapes.application_seen(each) for each in sorted(found, key=shapes.age)]
 
     def accelerators(self) -> list[Accelerator]:
         """The labels of nodes with GPUs; empty where the workbench has none."""

@@ -164,6 +164,19 @@ class DeploymentSeen(NamedTuple):
     created_at: datetime | None
 
 
+class ApplicationSeen(NamedTuple):
+    """An application of the project. `public`: Cloudera lets everybody in, whoever it is."""
+
+    id: str
+    name: str
+    script: str
+    subdomain: str
+    status: str
+    public: bool
+    runtime: str | None
+    created_at: datetime | None
+
+
 class Accelerator(NamedTuple):
     """A label of nodes with GPUs: how many they have, how many are taken, how many one workload may have."""
 
@@ -214,6 +227,13 @@ def build_seen(build: Any) -> BuildSeen:
 def deployment_seen(made: Any) -> DeploymentSeen:
     """A deployment as it was answered."""
     return DeploymentSeen(made.id, made.build_id or "", str(made.status or "").lower(), made.created_at)
+
+
+def application_seen(made: Any) -> ApplicationSeen:
+    """An application as it was answered; its status in lower case, without what all of them begin with."""
+    status = str(made.status or "").removeprefix("APPLICATION_").lower()
+    told = (made.id, made.name or "", made.script or "", made.subdomain or "", status)
+    return ApplicationSeen(*told, bool(made.bypass_authentication), made.runtime_identifier or None, made.created_at)
 
 
 def accelerator(label: Any) -> Accelerator:

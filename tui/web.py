@@ -28,6 +28,8 @@ from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 from textual_serve.server import Server as Page
 
+from tui.web_proxy import Proxy, Right
+
 MOST = 16  # dashboards at once
 GRACE = 5.0  # seconds that a dashboard has to end when its browser is gone
 WIDEST, HIGHEST = 1_000, 500  # cells
@@ -46,7 +48,10 @@ HEADERS = {
 }
 NOT_US = "This server is not of that name.\n"
 REFUSED = "This is not for you, or its token is missing: open the address that `fts web` printed.\n"
-
+UNKNOWN = (
+    "Cloudera ML does not say that you are a member of this project, or can't be believed: open this address with ?token= and\n"
+    "the token of FTS_WEB_TOKEN, or the one that logs/web.log tells in the studio's directory (.app of the project).\n"
+)
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:@/\[\]\s]+)(?::\d+)?")
 
@@ -136,12 +141,16 @@ class Session(AppService):
 
 
 class Web:
-    """The server. `token` is what lets in; empty: a new one is made."""
+    """The server. `token` is what lets in; empty: a new one is made. `proxy` stands before it, and may let in too."""
 
-    def __init__(self, host: str, port: int, token: str = "", *, readonly: bool = False) -> None:
+    def __init__(
+        self, host: str, port: int, token: str = "", *, readonly: bool = False, proxy: Proxy | None = None
+    ) -> None:
         self.door = Door(host, token or secrets.token_urlsafe(32), port)
         self.command = [sys.executable, "-m", "tui", *(["--readonly"] if readonly else [])]
         self.sessions: dict[Session, web.WebSocketResponse] = {}
+        self.proxy = proxy
+        self.by_proxy: set[web.WebSocketResponse] = set()  # those that the proxy alone let in
         self.page = Page("", host=host, port=port, title="Fine Tuning Studio")
         self.downloads = DownloadManager()
 
@@ -168,9 +177,17 @@ class Web:
         site = web.TCPSite(self.runner, self.door.host, self.door.port)
         await site.start()
         self.door.port = self.runner.addresses[0][1]
+        if self.proxy is not None:
+            self.watching = asyncio.create_task(self.proxy.watch(self._withdrawn))
+
+    async def _withdrawn(self) -> None:
+        """The proxy is no longer believed: whoever came by it alone goes."""
+        await asyncio.gather(*(each.close() for each in list(self.by_proxy)), return_exceptions=True)
 
     async def end(self) -> None:
         """Stop listening, and end every dashboard."""
+        if self.proxy is not None:
+            self.watching.cancel()
         await self.runner.cleanup()
 
     async def _close(self, app: web.Application) -> None:
@@ -179,7 +196,7 @@ class Web:
     @web.middleware
     async def guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Refuse what is not the owner's browser on our own page; headers for all that is answered."""
-        known = self.door.knows(request.host)
+        known = self.door.knows(request.host) or (self.proxy is not None and self.proxy.knows(request.host))
         try:
             refusal = self._refusal(request) if known else web.Response(status=403, text=NOT_US)
             response: web.StreamResponse = refusal if refusal is not None else await handler(request)
@@ -187,18 +204,36 @@ class Web:
             response = web.Response(status=error.status, text=f"{error.reason}\n")
         if not response.prepared:
             response.headers.update(HEADERS)
-            response.headers["Content-Security-Policy"] = POLICY.format(host=request.host if known else "")
+            response.headers["Content-Security-Policy"] = POLICY.format(host=self.seen_as(request) if known else "")
         return response
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         origin = request.headers.get("Origin")
         is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
-        ours = [f"{scheme}://{request.host}" for scheme in ("http", "https")]
+        ours = [f"{scheme}://{host}" for scheme in ("http", "https") for host in (request.host, self.seen_as(request))]
         if (origin is None and is_socket) or (origin is not None and origin not in ours):
             return web.Response(status=403, text="Another page's request.\n")
         if request.path == "/" and "token" in request.query:
             return self._first(request)
-        return None if self.door.takes(request) else web.Response(status=401, text=REFUSED)
+        if self.right(request) is not Right.none:
+            return None
+        return web.Response(status=401, text=UNKNOWN if self.proxy else REFUSED)
+
+    def right(self, request: web.Request) -> Right:
+        """What who comes may do: everything with the cookie, else what the proxy says."""
+        if self.door.takes(request):
+            return Right.all
+        return self.proxy.right(request) if self.proxy else Right.none
+
+    def seen_as(self, request: web.Request) -> str:
+        """The host that the browser asked: a proxy may have put another name."""
+        proxy = self.proxy
+        return (proxy.host if proxy and proxy.brought(request) else None) or request.host
+
+    def secure(self, request: web.Request) -> bool:
+        """Whether the browser came by TLS, which only a proxy before us can have."""
+        by_proxy = self.proxy is not None and self.proxy.brought(request) and self.proxy.secure
+        return by_proxy or request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
 
     def _first(self, request: web.Request) -> web.Response:
         """The visit with the token: it goes into a cookie, and out of the address."""
@@ -206,7 +241,7 @@ class Web:
             return web.Response(status=401, text=REFUSED)
         response = web.Response(status=303, headers={"Location": "/"})
         response.set_cookie(
-            self.door.cookie, self.door.proof, httponly=True, samesite="Strict", path="/", secure=secure(request)
+            self.door.cookie, self.door.proof, httponly=True, samesite="Strict", path="/", secure=self.secure(request)
         )
         return response
 
@@ -214,7 +249,7 @@ class Web:
         """The page with the terminal."""
         context = {
             "font_size": 16,
-            "app_websocket_url": f"{'wss' if secure(request) else 'ws'}://{request.host}/ws",
+            "app_websocket_url": f"{'wss' if self.secure(request) else 'ws'}://{self.seen_as(request)}/ws",
             "config": {"static": {"url": "/static/"}},
             "application": {"name": self.page.title},
         }
@@ -230,14 +265,18 @@ class Web:
         async def closing() -> None:
             await browser.close()
 
+        cookie = self.door.takes(request)
+        looks = self.right(request) is Right.look and "--readonly" not in self.command
         session = Session(
-            json.dumps(self.command),
+            json.dumps([*self.command, *(["--readonly"] if looks else [])]),
             write_bytes=browser.send_bytes,
             write_str=browser.send_str,
             close=closing,
             download_manager=self.downloads,
         )
         self.sessions[session] = browser
+        if not cookie:
+            self.by_proxy.add(browser)
         try:
             await session.start(
                 cells(request.query.get("width"), 80, WIDEST), cells(request.query.get("height"), 24, HIGHEST)
@@ -248,6 +287,7 @@ class Web:
         finally:
             await session.end()
             del self.sessions[session]
+            self.by_proxy.discard(browser)
             await browser.close()
         return browser
 
@@ -276,11 +316,6 @@ def cells(given: object, otherwise: int, most: int) -> int:
         return max(1, min(most, int(str(given))))
     except ValueError:
         return otherwise
-
-
-def secure(request: web.Request) -> bool:
-    """Whether the browser came by TLS, which only a proxy before us can have."""
-    return request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
 
 
 def taken_token() -> str:

@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from core.settings import settings
 from core.text import plain
 from tui.cli.parsing import add_command
 
@@ -26,11 +27,15 @@ EXPOSED = (
 def add(commands: Any) -> None:
     """Declare the command."""
     made = add_command(commands, "web", "the dashboard in a browser, behind a token")
-    made.add_argument("--port", type=int, default=PORT, help=f"where to listen; {PORT} without it, 0: any that is free")
+    made.add_argument("--port", type=int, help=f"where to listen; {PORT} without it, 0: any that is free")
     made.add_argument(
         "--host", default="127.0.0.1", help="the address to listen on; others than loopback need --expose"
     )
     made.add_argument("--expose", action="store_true", help="listen where other machines reach it")
+    made.add_argument(
+        "--cloudera", action="store_true",
+        help="behind Cloudera ML, on CDSW_APP_PORT: it says who comes, and members of the project need no token",
+    )  # fmt: skip
     made.add_argument("--readonly", action="store_true", help="a dashboard that changes nothing")
     made.set_defaults(run=run)
 
@@ -39,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM. Exit code 2 for what can't be meant, 1 when the port is taken."""
     try:
         from tui.web import Web, is_loopback, taken_token
+        from tui.web_proxy import Proxy
     except ImportError:
         print(MISSING, file=sys.stderr)
         return 1
@@ -47,13 +53,20 @@ def run(arguments: argparse.Namespace) -> int:
         told = f"{plain(host, limit=200)} is no address of loopback: other machines would reach it; --expose if you mean it"
         print(told, file=sys.stderr)
         return 2
+    if arguments.cloudera and not is_loopback(host):
+        told = "--cloudera listens on loopback only: whoever reached it past Cloudera ML could say that he is anybody"
+        print(told, file=sys.stderr)
+        return 2
     if given and len(given) < SHORTEST:
         print(f"FTS_WEB_TOKEN has fewer than {SHORTEST} characters: it could be guessed", file=sys.stderr)
         return 2
-    if not 0 <= arguments.port < 65_536:
-        print("--port is a number from 0 to 65535", file=sys.stderr)
+    using = settings()
+    port = arguments.port if arguments.port is not None else (using.cdsw_app_port if arguments.cloudera else PORT)
+    if port is None or not 0 <= port < 65_536:
+        print("--port is a number from 0 to 65535; with --cloudera CDSW_APP_PORT tells it", file=sys.stderr)
         return 2
-    return asyncio.run(_serve(Web(host, arguments.port, given, readonly=arguments.readonly), bool(given)))
+    proxy = Proxy(using) if arguments.cloudera else None
+    return asyncio.run(_serve(Web(host, port, given, readonly=arguments.readonly, proxy=proxy), bool(given)))
 
 
 async def _serve(made: Web, given: bool) -> int:
