@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import redis
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from actors.lookout import Lookout
 from core.queue import stream
 from core.settings import Settings
 from core.store.eventlog import publish_new, publish_own
@@ -28,6 +30,7 @@ class Desk:
     store: Store
     redis: redis.Redis
     away: Callable[[str], None] = field(default=lambda text: None)  # told when a best-effort step failed
+    lookouts: dict[str, Lookout[Any]] = field(default_factory=dict)  # what others tell, by what it is
 
     @cached_property
     def secrets(self) -> list[str]:

@@ -42,6 +42,7 @@ DOMAINS = (
     "removal",
     "checking",
     "editing",
+    "workbench",
 )
 H = TypeVar("H", bound=Handler)
 

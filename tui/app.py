@@ -23,10 +23,11 @@ from tui.screens.base import StudioScreen
 from tui.studio import Client, Studio, connect
 from tui.sweeping import Sweeping
 from tui.theme import CONTRAST, DARK, THEMES
-from tui.view import pages
+from tui.view import navigation, pages
 
 if TYPE_CHECKING:
     from tui.acting import Act, Acts, Outcome
+    from tui.bench import Bench
     from tui.commanding import Commanding
     from tui.finding import Found
     from tui.removing import Removals
@@ -100,8 +101,22 @@ class Dashboard(Drawing, Going, Sweeping, Lasting):
 
     def _begin(self) -> None:
         self.studio.watch()
+        if navigation.in_workbench():
+            self.bench.begin()
         if self.open_job is not None:
             self.show_job(self.open_job)
+
+    @cached_property
+    def bench(self) -> Bench:
+        """The workbench of Cloudera ML, made when something is first to be known of it."""
+        from tui.bench import Bench
+
+        return Bench(self)
+
+    @property
+    def bench_told(self) -> dict[str, Any] | None:
+        """What is known of the workbench; None where nothing was asked, as outside of one."""
+        return self.bench.told if "bench" in self.__dict__ else None
 
     async def on_unmount(self) -> None:
         """What is going goes now, unless others ended the app: a line that is cut removes nothing. Threads end with it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rich.color import ColorSystem
@@ -12,6 +13,7 @@ from textual.app import App
 
 from tui.glass import Glass
 from tui.pace import QUESTION, Pace
+from tui.view.links import known
 
 CROWDED = 2  # frames that wait for the terminal to take them; Textual would hold 30, and the keys with them
 AGAIN = 0.05  # seconds until the line is looked at again
@@ -22,7 +24,7 @@ class Drawing(App[None]):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self.glass = Glass()
+        self.glass = Glass(links=known(os.environ))
         self.pace = Pace()
         self.cursor_at: Any = None
         self.waiting = False

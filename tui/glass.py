@@ -18,7 +18,10 @@ from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
+from tui.view.links import turned
+
 GAP = 4  # cells that are the same between two that are not: sent again, as moving costs as much
+LINK = "\0"  # between a style and where its text leads to
 Piece = tuple[int, int, Strip]  # line, column, what is drawn there
 
 
@@ -29,7 +32,9 @@ class Glass:
     differ, for a cursor that moves is what somebody waits for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, links: bool = True) -> None:
+        """`links`: whether the terminal may be sent any."""
+        self.links = links
         self.size = (0, 0)
         self.texts: list[list[str | None]] = []
         self.styles: list[list[str]] = []
@@ -51,7 +56,7 @@ class Glass:
             self.owed = {}
         for y, x, strip in pieces(update):
             if y < size[1]:
-                texts, styles = cells(strip, colours)
+                texts, styles = cells(strip, colours, links=self.links)
                 room = max(0, size[0] - x)
                 end = x + min(len(texts), room)
                 split(self.wanted[y], x, end)
@@ -76,7 +81,7 @@ class Glass:
             pen = self._line(y, sent, pen)
             size += sum(map(len, sent[begun:]))
         if pen:
-            sent.append("\x1b[0m")
+            sent.append(drawn_as(pen, ""))
         return "".join(sent)
 
     def _moved(self, y: int) -> int:
@@ -101,11 +106,17 @@ class Glass:
             sent.append(f"\x1b[{y + 1};{first + 1}H")
             for place in range(first, last):
                 if styles[place] != pen:
+                    sent.append(drawn_as(pen, styles[place]))
                     pen = styles[place]
-                    sent.append(f"\x1b[0;{pen}m" if pen else "\x1b[0m")
                 sent.append(" " if texts[place] is None else texts[place] or "")
         self.texts[y], self.styles[y] = texts[:], styles[:]
         return pen
+
+
+def drawn_as(before: str, now: str) -> str:
+    """What makes the terminal draw in the style `now`, after it drew in `before`."""
+    codes, _, page = now.partition(LINK)
+    return (f"\x1b[0;{codes}m" if codes else "\x1b[0m") + turned(before.partition(LINK)[2], page)
 
 
 def _blank(wide: int, high: int, cell: str | None) -> list[list[str | None]]:
@@ -176,8 +187,11 @@ def pieces(update: CompositorUpdate) -> Iterator[Piece]:
                 yield y, x, found if whole else found.crop(0, min(end, right) - x)
 
 
-def cells(strip: Strip, colours: ColorSystem) -> tuple[list[str], list[str]]:
-    """(texts, styles) of each cell; a text whose letters are not one cell each stands in its first, the rest are empty."""
+def cells(strip: Strip, colours: ColorSystem, *, links: bool = True) -> tuple[list[str], list[str]]:
+    """(texts, styles) of each cell; a text whose letters are not one cell each stands in its first, the rest are empty.
+
+    The style of what leads to a page ends in LINK and its address, unless there are to be no links.
+    """
     texts: list[str] = []
     styles: list[str] = []
     for segment in strip:
@@ -186,7 +200,9 @@ def cells(strip: Strip, colours: ColorSystem) -> tuple[list[str], list[str]]:
             continue
         letters = list(text) if text.isascii() else spread(text)
         texts += letters
-        styles += [_codes(style, colours)] * len(letters)
+        codes = _codes(style, colours)
+        page = style._link if links and style is not None else None
+        styles += [f"{codes}{LINK}{page}" if page else codes] * len(letters)
     return texts, styles
 
 

@@ -104,6 +104,7 @@ DOMAINS = (
     "browsing",
     "sent",
     "then",
+    "workbench",
 )
 
 

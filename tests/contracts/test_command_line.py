@@ -34,6 +34,7 @@ OTHER_WAYS = {
     "GetPlan": "job plan",
     "AskComparison": "compare ask",
     "GetOverview": "overview",
+    "GetWorkbench": "workbench",
 }
 
 

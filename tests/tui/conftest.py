@@ -16,7 +16,7 @@ OPENS_WITH = pages.FIRST
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FTS_HOME", str(tmp_path / "no-studio"))
-    for name in ("IS_COMPOSABLE", "NO_COLOR"):
+    for name in ("IS_COMPOSABLE", "NO_COLOR", "PROJECT_OWNER", "CDSW_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CDSW_PROJECT_OWNER", "ada")
     monkeypatch.setenv("CDSW_DOMAIN", "studio.example")

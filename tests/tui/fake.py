@@ -30,6 +30,7 @@ from core.messages.prompts import PromptMetadata
 from core.messages.removal import RemovedReply
 from core.messages.results import AnswerRow, EvaluationAnswersReply, EvaluationResultsReply
 from core.messages.runners import RunnerMetadata
+from core.messages.workbench import WorkbenchReply
 from core.rules import Breach, check, refusing
 from core.spec import Exported
 from core.types import JobStatus
@@ -79,6 +80,7 @@ class FakeStudio:
         self.results: EvaluationResultsReply | None = None
         self.answers: list[AnswerRow] = []
         self.concerns: list[Concern] = []  # beside its failed jobs
+        self.workbench = WorkbenchReply(on=False)
         self.held: dict[str, str] = {}  # what can't be removed, and why
 
     def ask(self, message: Message[Any], *, key: str | None = None, timeout: float | None = None) -> Answer[Any]:
@@ -94,6 +96,8 @@ class FakeStudio:
             return type(message).REPLY.model_validate(part_of(message, self.rows[FIELDS[name]], FIELDS[name]))
         if name == "GetOverview":
             return self.overview()
+        if name == "GetWorkbench":
+            return self.workbench
         if name == "CheckCommand":
             return CheckedReply(checked=[self._checked(each["id"]) for each in message.payloads])
         if name.startswith("Remove"):

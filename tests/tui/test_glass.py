@@ -27,7 +27,18 @@ from tui.glass import Glass, spread
 
 WIDE, HIGH = 24, 4
 TEXTS = st.text("ab 12─●⠿長語é", min_size=1, max_size=12) | st.just("e\u0301n\u0300") | st.just("長い名前")
-STYLES = st.sampled_from([None, "bold", "#ff0000", "#00ff00 on #101010", "reverse", "dim italic"])
+STYLES = st.sampled_from(
+    [
+        None,
+        "bold",
+        "#ff0000",
+        "#00ff00 on #101010",
+        "reverse",
+        "dim italic",
+        "link https://a.example",
+        "bold link https://b.example/c",
+    ]
+)
 LINE = st.lists(st.tuples(TEXTS, STYLES), min_size=1, max_size=5)
 CONSOLE = Console(color_system="truecolor", force_terminal=True)
 
@@ -114,3 +125,22 @@ async def test_a_terminal_that_was_resized_or_given_back_is_drawn_whole() -> Non
                 await waiting
             await until(pilot, lambda: dashboard.glass.size == (0, 0))
         assert not dashboard.screen.query(Input).filter(".unknown")
+
+
+def test_a_link_is_begun_and_ended_where_its_text_is_and_sent_again_when_it_leads_elsewhere() -> None:
+    glass, size = Glass(), (WIDE, HIGH)
+    lines = [
+        [("see ", None), ("the page", "bold link https://a.example"), (" now", None)],
+        *[[("", None)]] * (HIGH - 1),
+    ]
+    sent = glass.paint(layout([strip(line) for line in lines]), size, ColorSystem.TRUECOLOR)
+    begun, ended = "\x1b]8;;https://a.example\x1b\\", "\x1b]8;;\x1b\\"
+    assert f"{begun}the page" in sent and sent.count(begun) == sent.count(ended) == 1
+    assert sent.index(ended) > sent.index("the page") and not glass.paint(
+        layout([strip(line) for line in lines]), size, ColorSystem.TRUECOLOR
+    )
+    lines[0][1] = ("the page", "bold link https://b.example")
+    again = glass.paint(layout([strip(line) for line in lines]), size, ColorSystem.TRUECOLOR)
+    assert "]8;;https://b.example" in again and again.endswith(ended) and "see" not in again
+    bare = Glass(links=False)
+    assert "]8;" not in bare.paint(layout([strip(line) for line in lines]), size, ColorSystem.TRUECOLOR)

@@ -160,6 +160,15 @@ def _tools(commands: Any) -> None:
     )
     glance.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how it is shown")
     glance.set_defaults(run=_lazily("overview"))
+    bench = add_command(
+        commands, "workbench", "Cloudera ML around the studio: its load, accelerators, pages (GetWorkbench)"
+    )
+    bench.add_argument(
+        "--jobs", nargs="+", default=[], metavar="ID", help="ids of Cloudera's jobs whose pages are wanted"
+    )
+    bench.add_argument("--experiments", nargs="+", default=[], metavar="NAME", help="MLflow's, likewise")
+    bench.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how it is shown")
+    bench.set_defaults(run=_lazily("workbench"))
     demo = add_command(commands, "demo", "the main job, end to end, with a real small model")
     demo.add_argument("--plain", action="store_true", help="progress as lines, even on a terminal")
     demo.set_defaults(run=_lazily("demo"))

@@ -230,6 +230,11 @@ class StudioScreen(Screen[Any]):
     def focus_first(self) -> None:
         """Put the focus where the keys work."""
 
+    def bench_told(self) -> None:
+        """More is known of the workbench: its load stands in the sidebar."""
+        if self.there:
+            self.nav.refresh()
+
     def lost(self) -> None:
         """Say what of the studio is away."""
         if self.there:

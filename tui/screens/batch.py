@@ -115,6 +115,7 @@ class BatchScreen(JobKeysScreen):
             if first and self.rows:
                 self.focus_first()
         self.draw()
+        self._pages()
 
     def _take(self, before: list[dict[str, Any]], page: dict[str, Any]) -> None:
         self.rows, self.total, self.more = [*before, *page["rows"]], page["total"], page["has_more"]
@@ -249,7 +250,24 @@ class BatchScreen(JobKeysScreen):
 
     def action_about(self) -> None:
         """i: what was done otherwise, where the results are, what the words mean."""
-        self.dashboard.show_text(f"Evaluation {words.short(self.parent_job)}", results.about(self.told))
+        text = results.about(self.told, self._pages())
+        self.dashboard.show_text(f"Evaluation {words.short(self.parent_job)}", text)
+
+    def _pages(self) -> list[str]:
+        """Where the batch is to be seen in Cloudera ML, as far as that is known; what is not is asked for."""
+        ids = [job.get("cml_job_id") for job in self.jobs]
+        if not any(ids) and self.dashboard.bench_told is None:
+            return []
+        bench, experiment = self.dashboard.bench, self.told.get("mlflow_experiment")
+        bench.want(ids, [experiment])
+        names = scores.short_names(self.told["results"])
+        lines = [
+            f"{names.get(str(job['id']), job['id'])}: job {id}  {bench.job(id)}".rstrip()
+            for job, id in zip(self.jobs, ids, strict=True)
+            if id
+        ]
+        page = bench.experiment(experiment)
+        return [*lines, *([f"the experiment  {page}"] if page else [])]
 
     def action_log(self) -> None:
         """l: what the batch's process said."""

@@ -18,6 +18,7 @@ from tui.screens.listing import UNFINISHED
 from tui.view import words
 from tui.view.calling import curl, reach
 from tui.view.failure import card
+from tui.view.links import link
 from tui.widgets.banner import Banner
 from tui.widgets.facts import Facts
 
@@ -84,10 +85,22 @@ class EndpointScreen(StudioScreen):
         """Draw it."""
         self.row = found
         self.banner.tell(plain(found["name"], limit=60))
-        self.query_one(Facts).show(_facts(found), limit=3000)
+        self.query_one(Facts).show([*_facts(found), *self._pages()], limit=3000)
         line = plain(curl(found, self.key), limit=2000)
         text = f"\n{f'call it {reach(found)}'.rstrip()}:\n\n{line}" if line else ""
         self.query_one("#call", Static).update(Content(text))
+
+    def _pages(self) -> Iterator[Fact]:
+        """Where it is to be seen in Cloudera ML, when it is a model there."""
+        if self.row.get("engine") == "cml_model":
+            page = self.dashboard.bench.models()
+            yield "page", page, link(page)
+
+    def bench_told(self) -> None:
+        """Its page may be known now."""
+        super().bench_told()
+        if self.there and self.row:
+            self.got(self.row)
 
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
 

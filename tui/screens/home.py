@@ -20,7 +20,7 @@ from tui.widgets.glance import Glance
 TWO = 110  # columns from which on the sections stand in two columns
 OFTEN, SELDOM = 2.0, 10.0  # seconds between looks while something runs, and while nothing does
 SOON = 0.5  # seconds that what happens is waited for, to be shown together
-RIGHT = {"Resources", "Events"}  # where there are two columns
+RIGHT = {"Resources", "Events", "Cloudera ML"}  # where there are two columns
 
 
 class HomeScreen(StudioScreen):
@@ -96,11 +96,28 @@ class HomeScreen(StudioScreen):
         """The sections, in their columns."""
         if self.told is None:
             return
-        found = overview.sections(self.told, compact=0 if self.two else self.room)
+        found = [
+            *overview.sections(self.told, compact=0 if self.two else self.room),
+            *self._workbench(),
+        ]
         left, right = self._shared(found)
         self.query_one("#left", Glance).show(left)
         self.query_one("#right", Glance).show(right)
         self.banner.tell(overview.summary(self.told))
+
+    def _workbench(self) -> list[Section]:
+        """How busy the workbench of Cloudera ML is, where there is one."""
+        if (told := self.dashboard.bench_told) is None:
+            return []
+        from tui.view.workbench import section
+
+        return [found] if (found := section(told)).lines else []
+
+    def bench_told(self) -> None:
+        """More is known of the workbench."""
+        super().bench_told()
+        if self.there:
+            self.draw()
 
     def _shared(self, found: list[Section]) -> tuple[list[Section], list[Section]]:
         if not self.two:
@@ -148,8 +165,15 @@ class HomeScreen(StudioScreen):
             "export": self.dashboard.show_export,
             "endpoint": self.dashboard.show_endpoint,
             "runner": self._runner,
+            "workbench": self._about_workbench,
         }
         show.get(target.kind, self.dashboard.go)(target.id)
+
+    def _about_workbench(self, id: str) -> None:
+        from tui.view.workbench import described
+
+        if (told := self.dashboard.bench_told) is not None:
+            self.dashboard.show_text("Cloudera ML", "\n".join(described(told)))
 
     def _runner(self, id: str) -> None:
         from tui.view.describe import described

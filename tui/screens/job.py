@@ -174,6 +174,7 @@ class JobScreen(JobVerbsScreen):
         first, failed = not self.view.job, bool(self.view.job.get("error"))
         self.view.take_job(found["job"])
         self.happened = found["events"]
+        self.link()
         if found["whole"]:
             self.whole = self.again_soon
             self.view.names = found["names"]
@@ -192,6 +193,11 @@ class JobScreen(JobVerbsScreen):
         if not self.following:
             self.following = True
             self.dashboard.studio.watch_job(self.job_id, found["metrics"]["records_id"], self.stop)
+
+    def linked(self) -> None:
+        """Its pages are known."""
+        self._draw()
+        self.fill()
 
     # ─── following ────────────────────────────────────────────────────────────────────────────────
 

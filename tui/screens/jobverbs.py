@@ -39,6 +39,26 @@ class JobVerbsScreen(CurveKeysScreen):
         """The job, once it is known."""
         return self.view.job or None
 
+    def link(self) -> None:
+        """Where the job is to be seen in Cloudera ML."""
+        if self.view.job.get("cml_job_id") or self.dashboard.bench_told is not None:
+            self.view.pages = self.dashboard.bench.of_job(self.view.job, self.job_id)
+
+    def bench_told(self) -> None:
+        """Its pages may be known now."""
+        super().bench_told()
+        if self.there and self.view.job:
+            self.link()
+            self.linked()
+
+    def linked(self) -> None:
+        """Its pages are known."""
+
+    def copies(self) -> list[tuple[str, str]]:
+        """The job, then its pages."""
+        pages = [(f"the address of its {name} in Cloudera ML", page) for name, page in self.view.pages.items()]
+        return [*super().copies(), *pages]
+
     def names_taken(self) -> list[Any]:
         """Its own."""
         return [self.view.job.get("adapter_name")]

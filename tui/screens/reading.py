@@ -7,11 +7,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.content import Content
+from textual.content import Content, Span
+from textual.style import Style
 from textual.widgets import Static
 
 from core.text import plain
 from tui.screens.base import StudioScreen
+from tui.view.links import addresses
 from tui.widgets.banner import Banner
 
 
@@ -35,7 +37,7 @@ class ReadingScreen(StudioScreen):
         """The text."""
         yield Banner(self.heading)
         with VerticalScroll():
-            yield Static(Content(plain(self.text, limit=1_000_000, lines=True)), id="text", markup=False)
+            yield Static(_linked(self.text), id="text", markup=False)
         yield from self.bottom()
 
     def on_mount(self) -> None:
@@ -61,3 +63,9 @@ class ReadingScreen(StudioScreen):
     def action_bottom(self) -> None:
         """G."""
         self.query_one(VerticalScroll).scroll_end(animate=False)
+
+
+def _linked(text: str) -> Content:
+    """The text; what of it are addresses leads there."""
+    shown = plain(text, limit=1_000_000, lines=True)
+    return Content(shown, [Span(begin, end, Style(link=page)) for begin, end, page in addresses(shown)])

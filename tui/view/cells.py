@@ -137,15 +137,28 @@ def cores(row: Row) -> Cell:
     return f"{taken:g}/{row.get('cpus', 0)}", ""
 
 
+def is_quota(row: Row) -> bool:
+    """Whether what a runner has is what it may take of a workbench, and no machine of its own."""
+    return row.get("kind") == "cml"
+
+
+def taken(row: Row, name: str) -> float:
+    """What jobs occupy of a runner's `name`, by what it says is free."""
+    have = float(len(row.get("gpus") or []) if name == "gpus" else row.get(name) or 0)
+    return max(0.0, have - float((row.get("free") or {}).get(name, have)))
+
+
 def cpu(row: Row) -> Cell:
-    """How busy the processor is."""
+    """How busy the processor is; in Cloudera ML there are many, and none of them is told of."""
+    if is_quota(row):
+        return "quota", "dim"
     told = _amounts(row.get("telemetry"))
     return f"{told['cpu_percent']:.0f}%" if "cpu_percent" in told else "", ""
 
 
 def memory_of(row: Row) -> Cell:
     """Memory taken of all."""
-    used = _amounts(row.get("telemetry")).get("memory_used", 0)
+    used = taken(row, "memory") if is_quota(row) else _amounts(row.get("telemetry")).get("memory_used", 0)
     return f"{used:.1f}/{row.get('memory', 0):.1f}", ""  # the unit is the title's: it may not be cut
 
 
@@ -165,6 +178,9 @@ def _amounts(told: object) -> dict[str, float]:
 
 def gpus(row: Row) -> Cell:
     """The GPUs, and how busy they are."""
+    if is_quota(row):
+        count = len(row.get("gpus") or [])
+        return (f"{taken(row, 'gpus'):g}/{count} of Cloudera ML", "") if count else ("none", "dim")
     told = (row.get("telemetry") or {}).get("gpus")
     busy = {each.get("index"): each for each in map(_amounts, told if isinstance(told, list) else ())}
     shown = [

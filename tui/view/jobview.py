@@ -10,7 +10,9 @@ from core.text import plain
 from core.types import SYSTEM
 from tui.view import words
 from tui.view.chart import Run
+from tui.view.fit import cut
 from tui.view.joblog import JobLog
+from tui.view.links import link
 from tui.view.tracks import Tracks
 
 PROGRESS = ("step", "total_steps", "eta_seconds", "tokens_per_second")
@@ -29,6 +31,7 @@ class JobView:
     tracks: Tracks = field(default_factory=Tracks)
     log: JobLog = field(default_factory=JobLog)
     names: dict[str, str] = field(default_factory=dict)  # what base model, dataset and prompt are called, by field
+    pages: dict[str, str] = field(default_factory=dict)  # in Cloudera ML, by what they are of
     attempt: int = 0
     offset: int = 0
 
@@ -142,6 +145,7 @@ class JobView:
             *([("takes", host, ""), ("GPUs", gpus, "")] if job.get("status") == "running" else []),
             *((name.removesuffix("_id").replace("base_", ""), self.names.get(name), "") for name in INPUTS),
             ("runner", job.get("runner"), ""),
+            ("CML job", cut(plain(job.get("cml_job_id") or ""), 15), link(self.pages.get("job"))),
             ("adapter", words.short(job.get("adapter_id")), ""),
             ("id", words.short(job.get("id")), "dim"),
         ]
@@ -153,7 +157,8 @@ class JobView:
         inputs = {name.removesuffix("_id"): self.names.get(name) or self.job.get(name) for name in INPUTS}
         how = {name: self.job[name] for name in HOW if self.job.get(name) not in (None, False)}
         names = ("training_arguments_config", "lora_config", "model_bnb_config", "adapter_bnb_config")
-        text = described(inputs | how | {name: self.job.get(name) for name in names})
+        away = {f"{name} in Cloudera ML": page for name, page in self.pages.items()}
+        text = described(inputs | how | away | {name: self.job.get(name) for name in names})
         return text.splitlines() or ["nothing is known of its configs"]
 
 

@@ -13,12 +13,18 @@ from core.text import plain
 from tui.view.pages import Page, sections
 
 WIDE = 26  # cells of the sidebar
+OWNERS = ("PROJECT_OWNER", "CDSW_PROJECT_OWNER", "CDSW_USERNAME")
 SHOWN_FROM = 120  # columns from which on it is there by itself
 
 
 def composable(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the pages stand in a bar on top, as where the guide's studio is a part of another page."""
     return bool(environment.get("IS_COMPOSABLE"))
+
+
+def in_workbench(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this program runs in a workbench of Cloudera ML."""
+    return bool(environment.get("CDSW_PROJECT_ID"))
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def groups() -> list[tuple[str, list[Page]]]:
 
 def footer(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Whose studio it is and where: the project's owner and Cloudera's domain, else user, host and the studio's directory."""
-    owner = environment.get("CDSW_PROJECT_OWNER") or environment.get("CDSW_USERNAME")
+    owner = next((found for name in OWNERS if (found := environment.get(name))), None)
     domain = environment.get("CDSW_DOMAIN")
     if owner or domain:
         return [plain(text, limit=WIDE * 2) for text in (owner, domain) if text]

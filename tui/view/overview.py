@@ -220,7 +220,8 @@ def _runner(runner: Mapping[str, Any], now: float) -> Line:
     if runner["status"] == "lost":
         seen = words.age(runner["last_seen_at"], now)
         return Line((*head, (f"not seen for {seen}" if seen else "not seen", "bad")), target)
-    taken, memory = runner["cpus"] - runner["free"].get("cpus", 0), usage.get("memory_used")
+    memory = cells.taken(runner, "memory") if cells.is_quota(runner) else usage.get("memory_used")
+    taken = runner["cpus"] - runner["free"].get("cpus", 0)
     held = "" if memory is None else f"{memory:.0f}/"
     return Line(
         (
@@ -244,6 +245,8 @@ def _gpus(runner: Mapping[str, Any]) -> Cell:
     count = len(runner["gpus"])
     if not count:
         return "no GPU", "dim"
+    if cells.is_quota(runner):
+        return f"{cells.taken(runner, 'gpus'):g}/{counted(count, 'GPU')} of Cloudera ML", "bar"
     return (_load(counted(count, "GPU"), sum(known) / count / 100) if known else counted(count, "GPU")), "bar"
 
 

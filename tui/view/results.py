@@ -136,8 +136,11 @@ def compared(results: Sequence[Row], wanted: str | None) -> list[str]:
     return [id for id in (baseline, other) if id is not None]
 
 
-def about(told: Row) -> str:
-    """What else is to be known of a batch: what was done otherwise, where its results are, what the words mean."""
+def about(told: Row, pages: Sequence[str] = ()) -> str:
+    """What else is to be known of a batch: what was done otherwise, where its results are, what the words mean.
+
+    `pages` are lines that tell where it is to be seen in Cloudera ML.
+    """
     failed = [f"{each['combination']}: {each['error']}" for each in told["results"] if each.get("error")]
     parts = {
         "dataset": told.get("dataset") or "",
@@ -145,6 +148,7 @@ def about(told: Row) -> str:
         "failed": "\n".join(failed),
         "files": "\n".join(told["files"]),
         "MLflow": "\n".join(filter(None, (told.get("mlflow_uri"), told.get("mlflow_experiment")))),
+        "Cloudera ML": "\n".join(pages),
         "what the words mean": scores.LEGEND,
     }
     return "\n\n".join(f"── {name}\n{plain(text, limit=20_000, lines=True)}" for name, text in parts.items() if text)

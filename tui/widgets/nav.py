@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
@@ -13,6 +14,7 @@ from textual.widget import Widget
 from core.text import plain
 from tui.view import navigation
 from tui.view.fit import cut, cut_left
+from tui.view.links import link
 from tui.view.navigation import SHOWN_FROM, WIDE, Entry
 from tui.view.pages import Page
 
@@ -47,7 +49,7 @@ class Nav(Widget):
         self.at: Page | None = None  # under the cursor, while it has the focus
         self.back: Widget | None = None  # what had the focus before
         self.first = 0  # line of the column that stands on top
-        self.foot = navigation.footer()
+        self.owner = navigation.footer()
 
     @property
     def dashboard(self) -> Dashboard:
@@ -58,6 +60,18 @@ class Nav(Widget):
     def over(self) -> bool:
         """Whether it lies over the screen."""
         return self.has_class("over")
+
+    @property
+    def foot(self) -> list[str]:
+        """The lines at the bottom: whose studio it is, and how busy its workbench, where no page gives way for that."""
+        told = self.dashboard.bench_told
+        if told is None:
+            return self.owner
+        from tui.view.workbench import load
+
+        lines = [*self.owner, *load(told)]
+        roomy = self.screen.size.height - HEAD - len(lines) >= len(navigation.column(apart=False))
+        return lines if roomy else self.owner
 
     @property
     def columns(self) -> list[list[Entry]]:
@@ -81,10 +95,17 @@ class Nav(Widget):
         width = self.size.width
         if y < HEAD:
             return self._strip([(" Fine Tuning Studio", "nav--title", width)])
-        if y >= self.size.height - len(self.foot):
-            text = self.foot[y - self.size.height + len(self.foot)]
-            return self._strip([(f" {cut_left(text, width - 2)}", "nav--foot", width)])
+        foot = self.foot
+        if y >= self.size.height - len(foot):
+            return self._foot(foot[y - self.size.height + len(foot)], width)
         return self._strip([self._cell(entries, y - HEAD) for entries in self.columns])
+
+    def _foot(self, text: str, width: int) -> Strip:
+        """A line at the bottom; the domain leads to the workbench's page of the project."""
+        strip = self._strip([(f" {cut_left(text, width - 2)}", "nav--foot", width)])
+        told = self.dashboard.bench_told or {}
+        page = link(told.get("project") if text == told.get("domain") else "")
+        return strip.apply_style(Style.parse(page)) if page else strip
 
     def _cell(self, entries: list[Entry], y: int) -> tuple[str, str, int]:
         more = len(entries) > self.room

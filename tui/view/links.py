@@ -1,0 +1,38 @@
+"""Text that leads to a page: terminals that know OSC 8 open it at a click, and all others show the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+ADDRESS = re.compile(r"https?://[!-~]{1,2000}")  # nothing that a terminal would obey, and nothing that ends the escape
+BEHIND = ".,;:!?'\")]}>"  # what ends a sentence or a quotation, and no address
+MOST = 500  # of one text
+BARE = ("linux", "dumb", "")  # consoles without a mouse's click
+_OFF = "\x1b]8;;\x1b\\"
+
+
+def link(page: object) -> str:
+    """The style of text that leads to a page; empty where that is no address."""
+    return f"link {page}" if isinstance(page, str) and ADDRESS.fullmatch(page) else ""
+
+
+def addresses(text: str) -> Iterator[tuple[int, int, str]]:
+    """(begin, end, address) of the first addresses in a text, without the punctuation behind them."""
+    for found in islice(ADDRESS.finditer(text), MOST):
+        page = found[0].rstrip(BEHIND)
+        yield found.start(), found.start() + len(page), page
+
+
+def known(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal may be sent links. Most that do not know them leave them out; GNU screen would drop them all."""
+    term = environ.get("TERM", "")
+    return term not in BARE and not (term.startswith("screen") and environ.get("STY"))
+
+
+def turned(before: str, now: str) -> str:
+    """What makes a terminal link to `now` from here on, after it linked to `before`; empty: nowhere."""
+    if before == now:
+        return ""
+    return f"\x1b]8;;{now}\x1b\\" if now and ADDRESS.fullmatch(now) else _OFF
