@@ -125,10 +125,12 @@ def _suffix(message: PreviewDataset, world: World) -> Iterator[str]:
     "dataset_id",
     need=Need.store,
     passes=[Example(_REGISTERED, _STORED)],
-    fails=[Example(_REGISTERED, _FOUND)],
+    fails=[Example(_REGISTERED, _FOUND), Example({"dataset_id": ""}, _STORED)],
 )
 def _registered(message: PreviewDataset, world: World) -> Iterator[str]:
     """dataset_id must exist when it is given"""
+    if message.dataset_id is not None:
+        yield from filled(message.dataset_id, "dataset_id")
     yield from exists(world, "datasets", message.dataset_id, "dataset")
 
 
