@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from actors import exporting, holding, lineage, planning, questions, results, seams
 from actors.desk import Desk
@@ -25,6 +25,7 @@ from core.events import (
     MemoryRanOut,
     Metrics,
     Phase,
+    Placed,
     Progress,
     Rendezvous,
     Resumed,
@@ -38,7 +39,7 @@ from core.events import (
 )
 from core.messages.runners import JobReport
 from core.store.session import Unit
-from core.store.tables import Endpoint, EvaluationJob, Job, Metric
+from core.store.tables import Endpoint, EvaluationJob, FineTuningJob, Job, Metric
 from core.types import SYSTEM, FailureClass, JobKind, JobStatus
 
 S = JobStatus
@@ -213,6 +214,20 @@ class Intake:
         """The first of several runners listens."""
         self.listens_at = record.address
 
+    def placed(self, record: Placed) -> None:
+        """It is run elsewhere; what it is called there is written into the rows that people look at."""
+        session, job = self.unit.session, self.job
+        child = session.get(EvaluationJob, record.job_id) if record.job_id else None
+        if record.job_id and (child is None or child.parent_job_id != job.id):
+            return
+        batch = select(EvaluationJob).where(EvaluationJob.parent_job_id == job.id)
+        rows = [child] if child else [session.get(FineTuningJob, job.id), *session.scalars(batch)]
+        for row in filter(None, rows):
+            row.cml_job_id = record.job
+        told = record.model_dump(include={"where", "job", "name", "url"}) | {"attempt": job.attempt}
+        about = ("evaluation_jobs", child.id) if child else ("jobs", job.id)
+        self.unit.emit("JobPlaced", *about, f"{job.name} is job {record.job} of Cloudera ML", **told)
+
     def serving(self, record: Serving) -> None:
         """An endpoint can be called."""
         if (row := self._endpoint()) is None:
@@ -287,6 +302,7 @@ _TAKES: dict[type, Callable[[Intake, Any], None]] = {
     Artifact: Intake.artifact,
     Scored: Intake.scored,
     Rendezvous: Intake.rendezvous,
+    Placed: Intake.placed,
     Drawn: Intake.drawn,
     Said: Intake.said,
     Serving: Intake.serving,

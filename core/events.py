@@ -57,6 +57,7 @@ EVENT_TYPES: dict[str, str] = {
     "JobImported": "a job came with an import; data: {status, attempt, kind, name}",
     "JobQueued": "a job was accepted, or goes back to the queue; data: {status, attempt, kind, name, reason, priority}",
     "JobAssigned": "a runner got the job under a lease, or several did; data: {status, attempt, runner_id, runners}",
+    "JobPlaced": "the job is run as a job of Cloudera ML's; data: {attempt, where, job, name, url}",
     "JobStarted": "the child runs; data: {status, attempt, runner_id}",
     "JobResumed": "the attempt goes on from a checkpoint; later metrics of earlier attempts are cut; data: {attempt, from_step, path}",
     "CheckpointSaved": "a checkpoint exists; data: {attempt, step, path}",
@@ -257,6 +258,17 @@ class Scored(Record):
     error: str | None = None
 
 
+class Placed(Record):
+    """The attempt, or one combination of an evaluation, is run elsewhere: as a job of Cloudera ML's. Told before it is started."""
+
+    type: Literal["placed"] = "placed"
+    where: Literal["cml"] = "cml"
+    job: str = Field(description="The id of the job there.")
+    name: str = Field(description="What it is called there.")
+    url: str | None = Field(None, description="Its page.")
+    job_id: str | None = Field(None, description="The evaluation job that it is of; None: the whole job.")
+
+
 class Drawn(Record):
     """A row was drawn for a question of a comparison that named none. `row` counts in what is drawn from, from 0 on."""
 
@@ -357,6 +369,7 @@ AnyRecord = Annotated[
     | Artifact
     | Scored
     | Rendezvous
+    | Placed
     | Serving
     | Served
     | Drawn

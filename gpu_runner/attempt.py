@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import shutil
@@ -26,6 +27,7 @@ from gpu_runner.files import Child, Files, read_json, write_json
 from gpu_runner.processes import end_leftovers, is_running, signal_group
 from gpu_runner.reserve import Reserve
 from gpu_runner.room import Held
+from gpu_runner.shared import is_away
 from gpu_runner.usage import Means
 
 log = logging.getLogger(__name__)
@@ -64,12 +66,14 @@ class Attempt:
         self.computing = False  # its spool tells of a step
         self.finished = False  # its spool's last record was read
         self.ending = False  # that record was accepted: the child may take its time to leave
+        self.not_before = 0.0  # monotonic time before which it gets no other child
         self.missing = 0  # how often it was found dead without an exit code
         self.since = 0.0  # monotonic time of the order to cancel, or of `ending`
         self.signalled = 0
         self.usage = Means()  # what it takes of this host
         self.met = False  # whether an earlier daemon began it was looked up
         self.short: Short | None = None  # why it can't be begun: there is no room for its files, or they are away
+        self._replaced: Child | None = None  # a dead one, whose name is still written
         self._look_at = 0.0  # monotonic time from which room is looked for again
         self.unwritten: dict[str, Any] | None = None  # the failure that its spool had no room for
         self._size = -1
@@ -133,15 +137,16 @@ class Attempt:
         free = shutil.disk_usage(root).free
         return self._is_short(None if free >= NEEDED else Short(needed=NEEDED, free=free))
 
-    def found_no_room(self, now: float) -> bool:
-        """Its files could not be written, whatever the disk says: that is tried again later; tell whether it is new."""
-        self._look_at = now + AGAIN
-        return self._is_short(Short(needed=NEEDED, free=0))
-
-    def found_away(self, now: float, why: str) -> bool:
-        """Its files can't be reached for now; tell whether it is new."""
-        self._look_at = now + SOON
-        return self._is_short(Short(needed=0, free=0, away=why))
+    def has_no_files(self, artifacts: Path, error: OSError, now: float) -> bool:
+        """Its files can't be written: they have no room or are away, which passes, or it ends of it; whether that is news."""
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:  # whatever the disk says
+            self._look_at = now + AGAIN
+            return self._is_short(Short(needed=NEEDED, free=0))
+        if why := is_away(artifacts, self.files.directory, error):
+            self._look_at = now + SOON
+            return self._is_short(Short(needed=0, free=0, away=why))
+        self.fail(FailureClass.bug, f"the job can't be started: {error}", "The runner's log tells more.")
+        return True
 
     def _is_short(self, short: Short | None) -> bool:
         before, self.short = self.short, short
@@ -172,6 +177,17 @@ class Attempt:
         except ValidationError as error:
             log.warning("%s: %s", self, error)  # it runs all the same; only what it occupies is unknown
 
+    def begin_again(self, not_before: float) -> None:
+        """Its child is dead, and it is to get another one, from that monotonic time on. What it holds stays its own."""
+        self._replaced, self.child = self.child or self.files.child(), None
+        self.stage, self.not_before, self.since = Stage.waiting, not_before, time.monotonic()
+        self.missing = self.signalled = 0
+
+    def _find_child(self) -> Child | None:
+        """The child, once it has said who it is: until then the file may still name the one before it."""
+        found = self.child or self.files.child()
+        return None if found == self._replaced else found
+
     def grown(self) -> bool:
         """Whether its spool has changed since this was last asked."""
         size = self.files.spool_size()
@@ -186,7 +202,7 @@ class Attempt:
         with contextlib.suppress(OSError):  # what a file system that is away can't tell, its pid does
             if not self.files.locked():
                 return False
-        self.child = self.child or self.files.child()
+        self.child = self._find_child()
         return self.child is None or is_running(self.child.pid, self.child.started)
 
     def die(self, code: int | None, *, starving: bool = False) -> None:
@@ -207,7 +223,7 @@ class Attempt:
 
     def kill(self, number: signal.Signals) -> None:
         """Signal the child's group; nothing when there is none, or the pid is another process now."""
-        self.child = self.child or self.files.child()
+        self.child = self._find_child()
         if self.child is not None:
             signal_group(self.child.pid, self.child.started, number)
 

@@ -1,11 +1,12 @@
 """The runner of this host: it starts jobs, watches them, tells the studio what they do, and does what the reply says.
 
-`python -m gpu_runner.daemon`. The studio's reply to a report is the whole truth about which attempts are this runner's.
+`python -m gpu_runner.daemon`; with `--backend cml` what it starts has jobs run at Cloudera's. The studio's reply to a report is the whole truth about which attempts are this runner's.
 Jobs live without the daemon: SIGTERM lets go of them, and the next daemon adopts what it finds.
 """
 
 from __future__ import annotations
 
+import argparse
 import errno
 import logging
 import os
@@ -16,6 +17,7 @@ import time
 
 from pydantic import ValidationError
 
+from core.errors import Unavailable
 from core.messages.runners import JobOrder, ReportProgress, ReportReply, Usage
 from core.paths import PathRefused, inside
 from core.settings import settings
@@ -26,11 +28,12 @@ from gpu_runner.identity import AlreadyRunning, Identity
 from gpu_runner.launch import Launch
 from gpu_runner.link import Link, Registration
 from gpu_runner.measuring import Measuring
-from gpu_runner.offering import Terms, offer, terms_of, trains
+from gpu_runner.offering import Terms
 from gpu_runner.report import job_reports
 from gpu_runner.reserve import Reserve
-from gpu_runner.shared import away, is_away, read_marker, sees
-from gpu_runner.starter import WARM_COMMAND, Starter
+from gpu_runner.setup import setup_of
+from gpu_runner.shared import away, read_marker, sees
+from gpu_runner.starter import Starter
 from gpu_runner.trackers import Trackers
 from gpu_runner.watch import Watch
 
@@ -58,8 +61,9 @@ class Daemon:
         self._news = True
         self._next_regular = 0.0
         self._sent = 0.0
+        self._heard = False  # which jobs are this runner's
         self._patrolled = 0.0
-        self._measuring = Measuring(terms.telemetry)
+        self._measuring = Measuring(terms.telemetry, elsewhere=terms.backend.elsewhere)
         self._told: dict[tuple[str, int], list[Usage]] = {}  # in the report that was sent last
 
     def adopt(self, runner_id: str) -> None:
@@ -174,6 +178,7 @@ class Daemon:
         for key, order in listed.items():
             if key not in self.leaving:
                 self._obey(order, now)
+        self._heard = True
 
     def _release(self, key: tuple[str, int], now: float) -> None:
         """An attempt is not ours any more: its child goes, by itself when it has told its end, else at once."""
@@ -181,8 +186,8 @@ class Daemon:
         if attempt.finished:
             attempt.ending, attempt.since = True, now
         elif attempt.stage is Stage.running:
-            log.warning("%s: not this runner's any more, killed", attempt)
-            attempt.kill(signal.SIGKILL)
+            log.warning("%s: not this runner's any more, ended", attempt)
+            self.terms.backend.take_away(attempt)
 
     def _obey(self, order: JobOrder, now: float) -> None:
         key = (order.job_id, order.attempt)
@@ -213,7 +218,7 @@ class Daemon:
                 "The runner may be older than the studio: restart its daemon, then run the job again.",
             )
         except OSError as error:
-            self._no_files(attempt, error, now)
+            self._news |= attempt.has_no_files(self.terms.artifacts, error, now)
 
     def _meet(self, order: JobOrder) -> Attempt | None:
         """An attempt this daemon does not hold: new, or begun by an earlier daemon, which its files tell."""
@@ -245,7 +250,7 @@ class Daemon:
 
     def _begin(self, attempt: Attempt, order: Order, now: float) -> None:
         """Start the child, when there is a specification, room, and no order against it. Raises OSError."""
-        if order is not Order.run:
+        if order is not Order.run and not self.terms.backend.must_end(attempt):
             attempt.finish("paused" if order is Order.pause else "cancelled")
             self._news = True
             return
@@ -253,10 +258,12 @@ class Daemon:
         self._news |= attempt.look_for_room(self.terms.artifacts, now)
         if attempt.spec is None or attempt.waits_for_others or attempt.short is not None:
             return
-        if not attempt.cold_next and self.starter.worth_waiting(now):
+        held = [*self.attempts.values(), *self.leaving.values()]
+        waits = not attempt.cold_next and self.starter.worth_waiting(now)
+        if waits or not self.terms.backend.may_begin(attempt, held, now):
             return
-        others = [each.held for each in (*self.attempts.values(), *self.leaving.values()) if each is not attempt]
-        gpus = self.terms.room.bind(attempt.spec.resources.gpus * attempt.workers, others)
+        others = [each.held for each in held if each is not attempt]
+        gpus = attempt.gpus or self.terms.room.bind(attempt.spec.resources.gpus * attempt.workers, others)
         lock = attempt.files.take_lock() if gpus is not None else None
         if gpus is not None and lock is None:
             attempt.met = False  # someone runs it, of whom nothing was to be seen before
@@ -286,16 +293,6 @@ class Daemon:
         token = self.terms.token() if attempt.spec.needs_token else None
         return self.starter.start(launch, lock, token, cold=attempt.cold_next)
 
-    def _no_files(self, attempt: Attempt, error: OSError, now: float) -> None:
-        """A job whose files can't be written has no room or they are away, which passes, or something else, which doesn't."""
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            self._news |= attempt.found_no_room(now)
-        elif why := is_away(self.terms.artifacts, attempt.files.directory, error):
-            self._news |= attempt.found_away(now, why)
-        else:
-            self._news = True
-            attempt.fail(FailureClass.bug, f"the job can't be started: {error}", "The runner's log tells more.")
-
     def _look_for_exits(self) -> None:
         for attempt in (*self.attempts.values(), *self.leaving.values()):
             if attempt.stage is Stage.running:
@@ -316,6 +313,9 @@ class Daemon:
             attempt.files.forget_child()
             attempt.child, attempt.stage, attempt.cold_next = None, Stage.waiting, True
             return
+        if self.terms.backend.again(attempt, time.monotonic()):
+            log.warning("%s: its child is gone (%s) and is started again", attempt, code)
+            return
         attempt.die(code, starving=self._measuring.starving)
         log.info("%s: ended, exit code %s", attempt, attempt.exit_code)
 
@@ -328,7 +328,7 @@ class Daemon:
                 continue
             attempt.escalate(now, self.terms.patience)
             if (attempt.job_id, attempt.number) in self.leaving and not attempt.ending:
-                attempt.kill(signal.SIGKILL)  # again: it may only now have said who it is
+                self.terms.backend.take_away(attempt)  # again: it may only now have said who it is
             attempt.missing = 0 if attempt.alive() else attempt.missing + 1
             if attempt.missing > MISSES and not self._hidden(attempt):
                 self._bury(attempt, None)
@@ -338,7 +338,25 @@ class Daemon:
         for attempt in self.attempts.values():
             if attempt.stage is Stage.waiting:
                 self._try_again(attempt, now)
+        self._end_what_is_left(now)
         self._track(now)
+
+    def _end_what_is_left(self, now: float) -> None:
+        """Start children for attempts that are nobody's, to end what they have elsewhere."""
+        registration = self.link.registration
+        if registration is None or not self._heard:
+            return
+        for attempt in self.terms.backend.left(registration.runner_id, {*self.attempts, *self.leaving}, now):
+            if (lock := attempt.files.take_lock()) is None:
+                continue  # someone does it already
+            log.warning("%s: nobody's, and not over: it is ended", attempt)
+            try:
+                launch = Launch(str(attempt.files.directory), registration.runner_id)
+                self.starter.start(launch, lock, None, cold=True)
+            finally:
+                os.close(lock)
+            attempt.stage = Stage.running
+            self.leaving[attempt.job_id, attempt.number] = attempt
 
     def _try_again(self, attempt: Attempt, now: float) -> None:
         try:
@@ -346,7 +364,7 @@ class Daemon:
             if attempt.stage is Stage.waiting:
                 self._begin(attempt, Order.pause if self.draining else attempt.order, now)
         except OSError as error:
-            self._no_files(attempt, error, now)
+            self._news |= attempt.has_no_files(self.terms.artifacts, error, now)
 
     def _track(self, now: float) -> None:
         if self.trackers is None:
@@ -358,16 +376,19 @@ class Daemon:
 
 
 def main() -> None:
-    """Run the daemon of this host for the studio of FTS_HOME or FTS_REDIS_URL."""
+    """Run a daemon for the studio of FTS_HOME or FTS_REDIS_URL: of this host, or of a quota of Cloudera ML's."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    parser = argparse.ArgumentParser(prog="python -m gpu_runner.daemon", description=main.__doc__)
+    parser.add_argument("--backend", choices=("local", "cml"), default="local", help="where jobs are run")
     using = settings()
     try:
-        identity = Identity(using.root, using.runner_name)
-    except AlreadyRunning as error:
+        setup = setup_of(using, parser.parse_args().backend)
+        identity = Identity(using.root, setup.name)
+    except (AlreadyRunning, Unavailable) as error:
         sys.exit(str(error))
-    bell, terms = threading.Event(), terms_of(using)
-    link = Link(using.redis_url, using.namespace, lambda: offer(using, identity, terms.room), identity.keep, bell.set)
-    daemon = Daemon(terms, link, Starter(bell.set, WARM_COMMAND if trains() else None), bell)
+    bell, terms = threading.Event(), setup.terms
+    link = Link(using.redis_url, using.namespace, lambda: setup.offer(identity), identity.keep, bell.set)
+    daemon = Daemon(terms, link, setup.starter(bell.set), bell)
     if identity.runner_id:
         daemon.adopt(identity.runner_id)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -45,6 +45,17 @@ class Identity:
         os.close(self._lock)
 
 
+def is_held(home: Path, runner_id: str) -> bool:
+    """Whether a daemon of the studio of FTS_HOME lives that is this runner."""
+    for file in (home / "runner").glob("*.json"):
+        if (read_json(file) or {}).get("runner_id") == runner_id:
+            try:
+                os.close(_hold(file.with_suffix(".lock")))
+            except AlreadyRunning:
+                return True
+    return False
+
+
 def _hold(path: Path) -> int:
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:

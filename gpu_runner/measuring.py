@@ -14,10 +14,11 @@ MEASURE = 1.0  # seconds between measurements
 
 
 class Measuring:
-    """The newest measurements. `ask` tells of the host."""
+    """The newest measurements. `ask` tells of the host; of jobs nothing is measured when they are `elsewhere`."""
 
-    def __init__(self, ask: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, ask: Callable[[], dict[str, Any]], *, elsewhere: bool = False) -> None:
         self.telemetry: dict[str, Any] = {}
+        self._elsewhere = elsewhere
         self._ask, self._sampler = ask, Sampler()
         self._measured = -MEASURE
         self._oom_kills = (limits.oom_kills(),) * 3  # when it was measured, and before: a death is seen later
@@ -33,6 +34,8 @@ class Measuring:
             return
         self._measured, self.telemetry = now, self._ask()
         self._oom_kills = (*self._oom_kills[1:], limits.oom_kills())
+        if self._elsewhere:
+            return
         running = {each.child.pid: each for each in attempts if each.stage is Stage.running and each.child is not None}
         taken = self._sampler.sample(running, now)
         for pid, attempt in running.items():

@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from core.engines import KNOWN, installed
 from core.messages.runners import RegisterRunner
 from core.settings import Settings
 from core.types import EndpointEngine, JobKind
+from gpu_runner.backend import Backend
 from gpu_runner.gpus import host_facts, inventory, telemetry
 from gpu_runner.identity import Identity
 from gpu_runner.room import Room
@@ -79,6 +80,7 @@ class Terms:
     telemetry: Callable[[], dict[str, Any]] = dict
     tracking_uri: str | None = None
     patience: tuple[float, float] = (20.0, 30.0)
+    backend: Backend = field(default_factory=Backend)
     engines: Callable[[], list[str]] | None = None  # what it can run now; None: what it registered with, for good
 
 

@@ -46,8 +46,11 @@ class Spool:
 
     def write(self, type: str, **fields: Any) -> None:
         """Append a record; `at` is now."""
-        record = {"type": type, "at": round(time.time(), 6), **fields}
-        self.waiting.append(_line(record))
+        self.put({"type": type, "at": round(time.time(), 6), **fields})
+
+    def put(self, record: dict[str, Any]) -> None:
+        """Append a record that has its type and time."""
+        self.waiting.append(_line({"type": record["type"], **record}))  # the type first: readers look for it there
         self.flush()
 
     def flush(self) -> bool:
@@ -168,12 +171,13 @@ def read_records(path: Path, offset: int, limit: int) -> tuple[list[dict[str, An
     end = offset
     for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
         end += len(line)
-        if (record := _record(line)) is not None:
+        if (record := parse(line)) is not None:
             records.append({**record, "offset": end})
     return records, end
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
+def parse(line: bytes) -> dict[str, Any] | None:
+    """The record of a line, a warning in the place of one that is none; None of an empty line."""
     if not line.strip():
         return None
     try:

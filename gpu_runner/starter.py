@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,14 +88,19 @@ class WarmProcess:
 
 
 class Starter:
-    """Starts children and knows the exit codes of those it started. Without a `warm_command` all start cold."""
+    """Starts children and knows the exit codes of those it started. Without a `warm_command` all start cold.
+
+    `environment` is what children get that start cold, beside what this process's own has that is no secret.
+    """
 
     def __init__(
         self,
         bell: Callable[[], None],
         warm_command: Sequence[str] | None = WARM_COMMAND,
         command: Callable[[Launch], list[str]] = cold_command,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._environment = environment or {}
         self._bell, self._command, self._warm_command = bell, command, warm_command
         self.warm: WarmProcess | None = None
         self._pause = 1.0
@@ -158,7 +163,12 @@ class Starter:
 
     def _start_cold(self, launch: Launch, lock: int, pipe: int | None) -> None:
         launch = replace(launch, lock_fd=lock, token_fd=-1 if pipe is None else pipe)
-        environment = {**clean_environment(), **launch.env, **dict.fromkeys(THREADS, str(launch.cpus))}
+        environment = {
+            **clean_environment(),
+            **self._environment,
+            **launch.env,
+            **dict.fromkeys(THREADS, str(launch.cpus)),
+        }
         self._cold[launch.attempt_dir] = subprocess.Popen(
             self._command(launch), env=environment, pass_fds=[lock] if pipe is None else [lock, pipe],
             stdin=subprocess.DEVNULL, start_new_session=True,

@@ -1,7 +1,6 @@
 """The studio's own Valkey: a unix socket in a directory that only its user can enter, append-only file on, no TCP.
 
-`python -m core.queue.embedded` runs it in the foreground for the studio of FTS_HOME. With FTS_QUEUE_LISTEN it listens there too,
-behind a password: other hosts that share FTS_HOME find both in a file (core/queue/far.py).
+`python -m core.queue.embedded` runs it in the foreground for the studio of FTS_HOME.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -19,13 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from core.queue import far
-
 SOCKET_LIMIT = 103  # bytes of a unix socket's path (Linux would take 107)
 
 _CONFIG = """\
 # Written at every start; change the settings, not this file.
-{listening}
+port 0
 unixsocket {socket}
 unixsocketperm 700
 dir {data}
@@ -58,18 +54,8 @@ def socket_path(home: Path) -> Path:
 
 
 def url(home: Path) -> str:
-    """The server's URL for redis-py, as this host reaches it; a secret when the server listens to others too."""
-    door = far.read(home)
-    if door is not None and door.host != socket.gethostname():
-        return door.url
-    password = f":{quote(door.password)}@" if door else ""
-    return f"unix://{password}{quote(str(socket_path(home)))}"
-
-
-def announced(home: Path) -> bool:
-    """Whether a server may be there to be asked: it has a socket here, or told other hosts where it listens."""
-    door = far.read(home)
-    return socket_path(home).exists() or (door is not None and door.host != socket.gethostname())
+    """The server's URL for redis-py."""
+    return f"unix://{quote(str(socket_path(home)))}"
 
 
 def binary() -> str:
@@ -87,8 +73,8 @@ def binary() -> str:
         return found
 
 
-def prepare(home: Path, listen: str | None = None) -> Path:
-    """Make the directories, take the lock and write the configuration; return its path. `listen` is ADDRESS:PORT.
+def prepare(home: Path) -> Path:
+    """Make the directories, take the lock and write the configuration; return its path.
 
     Raises NoServer for a foreign directory, or when a server is running on `home`.
     """
@@ -101,20 +87,8 @@ def prepare(home: Path, listen: str | None = None) -> Path:
     runtime.chmod(0o700)
     lock(home)  # before writing: a server that is just starting must not read half a file, and open a port
     config = data / "valkey.conf"
-    text = _CONFIG.format(listening=_listening(home, listen), socket=_quoted(socket_path(home)), data=_quoted(data))
-    config.touch(mode=0o600)
-    config.chmod(0o600)
-    config.write_text(text, encoding="utf-8")
+    config.write_text(_CONFIG.format(socket=_quoted(socket_path(home)), data=_quoted(data)), encoding="utf-8")
     return config
-
-
-def _listening(home: Path, listen: str | None) -> str:
-    """The lines that say where else it listens, and what opens it; written down for the others first."""
-    if listen is None:
-        far.forget(home)
-        return "port 0"
-    door = far.write(home, listen)
-    return f"bind {door.address}\nport {door.port}\nrequirepass {door.password}"
 
 
 def _quoted(path: Path) -> str:
@@ -136,9 +110,9 @@ def lock(home: Path) -> int:
     return descriptor
 
 
-def serve(home: Path, listen: str | None = None) -> None:
+def serve(home: Path) -> None:
     """Become the server (exec): whoever watches this process watches it."""
-    config, program = prepare(home, listen), binary()
+    config, program = prepare(home), binary()
     # Through its input: it takes a file's name for a pattern, and one that matches nothing for no configuration at all.
     os.dup2(os.open(config, os.O_RDONLY), 0)
     os.execv(program, [program, "-"])
@@ -178,7 +152,7 @@ def main() -> None:
     from core.settings import settings
 
     try:
-        serve(settings().root, settings().queue_listen)
+        serve(settings().root)
     except NoServer as error:
         sys.exit(str(error))
 

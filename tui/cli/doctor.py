@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from core import engines, scripts
 from core.errors import StudioError
@@ -110,9 +111,8 @@ def _studio(using: Settings) -> Iterator[Finding]:
     from core.client import StudioClient
     from core.messages.runners import ListRunners
     from core.queue.connect import safe_url
-    from core.queue.embedded import announced
 
-    if using.external_redis_url is None and not announced(using.root):
+    if using.external_redis_url is None and not Path(using.redis_url.removeprefix("unix://")).exists():
         yield "note", "studio", "not up; `fts up` starts it"
         return
     try:

@@ -44,14 +44,14 @@ def _told(error: ValueError) -> int:
 
 def _dashboard(*, readonly: bool) -> int:
     """Bare `fts`: attach to the studio of this directory, or say how to start one. Nothing heavy is imported before the first frame."""
-    from core.queue.embedded import announced
+    from core.queue.embedded import socket_path
 
     home = os.environ.get("FTS_HOME", ".app")
     from pathlib import Path
 
     from core.text import plain
 
-    if "FTS_REDIS_URL" not in os.environ and not announced(Path(home)):
+    if "FTS_REDIS_URL" not in os.environ and not socket_path(Path(home)).exists():
         print(
             f"no studio is up in {plain(Path(home).resolve())}\n\n  fts up      start one here, and open the dashboard\n  fts demo    see the main job work, from data to a fine-tuned model\n  fts --help  everything else",
             file=sys.stderr,
@@ -95,7 +95,7 @@ def _refused(error: ValueError, form: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from tui.cli import again, clone, compare, plan, scored, serve, up, verbs, watch, web
+    from tui.cli import again, clone, compare, plan, runner, scored, serve, up, verbs, watch, web
     from tui.cli.parsing import Alone, Parser, Version
 
     made = Parser(
@@ -117,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
     again.add(nouns["message"])
     serve.add(commands)
     web.add(commands)
+    runner.add(commands.choices["runner"])
     _send(commands)
     _tools(commands)
     return made

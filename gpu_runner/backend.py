@@ -1,0 +1,34 @@
+"""Where a daemon's children do their work: what of its ways depends on that. This is the way of a host that computes itself."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Collection, Iterable
+
+from gpu_runner.attempt import Attempt
+
+
+class Backend:
+    """The children compute themselves, and with them their work is gone."""
+
+    elsewhere = False  # what its children take of this host is what the jobs take
+
+    def may_begin(self, attempt: Attempt, held: Collection[Attempt], now: float) -> bool:
+        """Whether a child may be started for the attempt now; `held` are all that this runner has."""
+        return True
+
+    def must_end(self, attempt: Attempt) -> bool:
+        """Whether an attempt without a child has something elsewhere that a child has to end, before it is over."""
+        return False
+
+    def again(self, attempt: Attempt, now: float) -> bool:
+        """Whether the attempt, whose child is dead, is not over: it gets another child."""
+        return False
+
+    def take_away(self, attempt: Attempt) -> None:
+        """End the child of an attempt that is not this runner's any more; called until it is dead."""
+        attempt.kill(signal.SIGKILL)
+
+    def left(self, runner_id: str, held: Collection[tuple[str, int]], now: float) -> Iterable[Attempt]:
+        """Attempts that are nobody's and have yet to be ended, which takes a child; `held` are this runner's own."""
+        return ()

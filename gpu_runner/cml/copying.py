@@ -1,0 +1,66 @@
+"""The thread of a steward that copies what pods write, while another waits for Cloudera's API."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gpu_runner.cml.merging import Merged
+from gpu_runner.files import Files
+
+TICK = 0.2  # seconds between looks: each asks the file system whether another host has written
+PIECE = 256 << 10
+
+
+class Printed:
+    """What a part's pod prints, copied to the attempt's log, where people look for it. Killed, a piece may come twice."""
+
+    def __init__(self, directory: Path, part: int) -> None:
+        self._source, self._target = Files(directory, part).log, Files(directory).log
+        self._place = self._source.with_name("printed")
+        self._end = 0
+        with suppress(OSError, ValueError):
+            self._end = int(self._place.read_text(encoding="ascii"))
+
+    def copy(self) -> None:
+        """Copy what has come. Raises OSError."""
+        while piece := self._next():
+            with self._target.open("ab") as target:
+                target.write(piece)
+            self._end += len(piece)
+            self._place.write_text(str(self._end), encoding="ascii")
+
+    def _next(self) -> bytes:
+        if not self._source.exists():
+            return b""
+        with self._source.open("rb") as source:
+            source.seek(self._end)
+            return source.read(PIECE).partition(b"\0")[0]  # what another host wrote, and has yet to come, reads as NULs
+
+
+@contextmanager
+def copying(merged: Merged, parts: list[int]) -> Iterator[None]:
+    """Copy records and printed lines of the parts meanwhile; `parts` may grow. At the end all that is there is copied."""
+    over = threading.Event()
+    printed: dict[int, Printed] = {}
+
+    def once() -> None:
+        for part in list(parts):
+            merged.copy(part)
+            with suppress(OSError):  # away, or a full disk: what is printed is not worth more
+                printed.setdefault(part, Printed(merged.directory, part)).copy()
+
+    def work() -> None:
+        while not over.wait(TICK):
+            once()
+
+    thread = threading.Thread(target=work, name="copying", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        once()

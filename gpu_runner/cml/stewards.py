@@ -1,0 +1,81 @@
+"""A daemon's ways with stewards: their work is at Cloudera's, and goes on without them."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Collection, Iterable
+
+from core.settings import Settings
+from gpu_runner.attempt import Attempt, Stage
+from gpu_runner.backend import Backend
+from gpu_runner.cml.book import Book
+from gpu_runner.cml.settling import Settling
+from gpu_runner.files import write_json
+
+log = logging.getLogger(__name__)
+PAUSES = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)  # seconds before a steward that keeps dying is started again
+STEADY = 60.0  # seconds after which a steward that dies was none that keeps dying
+BEGINNINGS = 3  # times that one may die before it has written down anything
+
+
+class Stewards(Backend):
+    """One attempt, one steward at a time, until nothing of it runs at Cloudera's."""
+
+    elsewhere = True
+
+    def __init__(self, using: Settings) -> None:
+        self._using = using
+        self._settling = Settling(using)
+        self._begun: dict[
+            tuple[str, int], tuple[float, int]
+        ] = {}  # when a steward was seen last, and how often one died
+
+    def may_begin(self, attempt: Attempt, held: Collection[Attempt], now: float) -> bool:
+        """When its pause is over, and not more runs at once than are wanted; plans take no room, and begin at once."""
+        if now < attempt.not_before:
+            return False
+        others = [each for each in held if each is not attempt and each.held.cpus and self._runs(each)]
+        if attempt.held.cpus and not self.must_end(attempt) and len(others) >= self._using.cml_jobs:
+            return False
+        self._begun[attempt.job_id, attempt.number] = (now, self._deaths(attempt, now))
+        return True
+
+    def must_end(self, attempt: Attempt) -> bool:
+        """Whether something of it may be at Cloudera's."""
+        book = Book.read(attempt.files.directory)
+        return book is not None and not book.settled
+
+    def again(self, attempt: Attempt, now: float) -> bool:
+        """Whether it is not over: then the run goes on, and another steward takes its book up."""
+        book, deaths = Book.read(attempt.files.directory), self._deaths(attempt, now)
+        if book.settled if book is not None else deaths >= BEGINNINGS:
+            self._begun.pop((attempt.job_id, attempt.number), None)
+            return False
+        began = self._begun.get((attempt.job_id, attempt.number), (now, 0))[0]
+        self._begun[attempt.job_id, attempt.number] = (began, deaths + 1)
+        attempt.begin_again(now + PAUSES[min(deaths, len(PAUSES) - 1)])
+        return True
+
+    def take_away(self, attempt: Attempt) -> None:
+        """Have the steward end what runs at Cloudera's, then itself: the order is written, and a signal says so."""
+        if attempt.signalled:
+            return
+        try:
+            write_json(attempt.files.control, {"order": "stop"})
+        except OSError as error:
+            log.warning("%s: it can't be told to end: %s", attempt, error)
+            return
+        attempt.kill(signal.SIGTERM)
+        attempt.signalled = 1
+
+    def left(self, runner_id: str, held: Collection[tuple[str, int]], now: float) -> Iterable[Attempt]:
+        """Attempts that nobody looks after, and that are not this runner's."""
+        return self._settling.left(runner_id, held, now)
+
+    def _runs(self, attempt: Attempt) -> bool:
+        return attempt.stage is Stage.running or self.must_end(attempt)
+
+    def _deaths(self, attempt: Attempt, now: float) -> int:
+        began, deaths = self._begun.get((attempt.job_id, attempt.number), (now, 0))
+        return 0 if now - began > STEADY else deaths
