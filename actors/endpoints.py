@@ -50,13 +50,13 @@ def start_endpoint(message: StartEndpoint, unit: Unit, world: RealWorld) -> Star
     job = of_request(message, spec, engine=EndpointEngine.vllm.value if vllm else None)
     unit.session.add(row)
     submit(world.desk, unit, job)
-    return StartEndpointReply(endpoint=_answered(unit.session, [(row, job)], world)[0], key=key)
+    return StartEndpointReply(endpoint=answered(unit.session, [(row, job)], world)[0], key=key)
 
 
 def _row(message: StartEndpoint, unit: Unit, world: RealWorld, key: str | None) -> Endpoint:
     given = message.generation_config or json.dumps(default(ConfigType.generation_config))
     config_id, content = freezing.from_id_or_text(world, unit, ConfigType.generation_config, given)
-    columns = message.model_dump(exclude={"priority", "generation_config", "name", "auth", "engine", "key_sha256"})
+    columns = message.model_dump(exclude={"priority", "generation_config", "name", "engine", "key_sha256"})
     return Endpoint(
         id=str(uuid4()),
         name=message.name.strip(),
@@ -96,6 +96,7 @@ def _spec(message: StartEndpoint, unit: Unit, settings: Settings, row: Endpoint)
         host=row.host,
         port=row.port,
         key_sha256=row.key_sha256,
+        auth=row.auth,
         idle_seconds=row.idle_seconds,
         max_concurrency=row.max_concurrency,
         generation=json.loads(row.generation_config or "{}"),
@@ -128,7 +129,7 @@ def stop_endpoint(message: StopEndpoint, unit: Unit, world: RealWorld) -> JobSta
 def get_endpoint(message: GetEndpoint, session: Session, world: RealWorld) -> EndpointReply:
     """One endpoint."""
     row = found(session, Endpoint, message.id, "endpoint")
-    return EndpointReply(endpoint=_answered(session, [(row, session.get_one(Job, row.id))], world)[0])
+    return EndpointReply(endpoint=answered(session, [(row, session.get_one(Job, row.id))], world)[0])
 
 
 SHELF = Shelf(
@@ -156,10 +157,10 @@ def list_endpoints(message: ListEndpoints, session: Session, world: RealWorld) -
         (Endpoint.base_model_id, message.base_model_id),
     )
     part = page(session, SHELF, message, query)
-    return EndpointsReply(endpoints=_answered(session, part.rows, world), **part.told)
+    return EndpointsReply(endpoints=answered(session, part.rows, world), **part.told)
 
 
-def _answered(session: Session, rows: list[tuple[Endpoint, Job]], world: RealWorld) -> list[EndpointMetadata]:
+def answered(session: Session, rows: list[tuple[Endpoint, Job]], world: RealWorld) -> list[EndpointMetadata]:
     """The rows as they are answered, with the name that the model has now."""
     board = Board(session, world.desk.settings)
     ids = {row.base_model_id for row, _ in rows if row.base_model_id}
@@ -172,7 +173,6 @@ def _metadata(row: Endpoint, job: Job, board: Board, model: str | None) -> Endpo
     columns = {name: value for name, value in as_dict(row).items() if value is not None}
     told = {
         "base_model_name": model,
-        "auth": row.key_sha256 is not None,
         "address": row.address if serves else None,
         "last_address": row.address,
         "serving_at": row.serving_since if serves else None,

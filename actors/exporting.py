@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from actors import freezing, lineage, registry
+from actors import deploying, freezing, lineage, registry
 from actors.handlers import handles
 from actors.jobs import of_request, submit
 from actors.naming import named
@@ -70,7 +70,9 @@ def _location(given: str, world: RealWorld) -> str:
 
 @handles(ExportModel)
 def export_model(message: ExportModel, unit: Unit, world: RealWorld) -> ExportModelReply:
-    """Freeze every input and queue the export."""
+    """Freeze every input and queue the export, or the endpoint of Cloudera ML that it becomes."""
+    if message.type == ModelExportType.cml_model:
+        return deploying.deploy(message, unit, world)
     row = _row(message, unit, world)
     spec = _spec(message, unit, world, row)
     job = of_request(message, spec)
@@ -83,7 +85,7 @@ def export_model(message: ExportModel, unit: Unit, world: RealWorld) -> ExportMo
 def _row(message: ExportModel, unit: Unit, world: RealWorld) -> ExportJob:
     given = message.generation_config or json.dumps(default(ConfigType.generation_config))
     config_id, content = freezing.from_id_or_text(world, unit, ConfigType.generation_config, given)
-    columns = message.model_dump(exclude={"priority", "generation_config", "model_name", "hub_name"})
+    columns = message.model_dump(exclude={"priority", "generation_config", "model_name", "hub_name", "auth"})
     return ExportJob(
         id=str(uuid4()),
         model_name=message.model_name.strip(),

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, defer
 
 from actors.allotting import Holding, Host
 from actors.scheduling import Kept, Offer, Room, shape_of
+from core import labels
 from core.store.tables import Job, JobMember, Runner
 from core.types import JobStatus
 
@@ -30,13 +31,8 @@ def capacity(runner: Runner) -> Room:
 
 
 def label_of(runner: Runner) -> str | None:
-    """The accelerator label of the jobs that a runner serves beside those without."""
-    return label_in(runner.labels)
-
-
-def label_in(labels: Mapping[str, str] | None) -> str | None:
-    """The accelerator label among a runner's labels."""
-    return (labels or {}).get("gpu_label_id")
+    """What a runner says of accelerator labels (core/labels.py)."""
+    return labels.told(runner.labels)
 
 
 def note_free(runner: Runner, free: Room) -> None:

@@ -17,13 +17,12 @@ from sqlalchemy.orm import Session
 
 from actors import notifying, questions
 from actors.desk import Desk
-from actors.hosts import label_in
 from actors.pages import locked
 from actors.scheduling import Shape, shape_of
+from core import labels
 from core.errors import NotFound
 from core.events import Failure
 from core.failing import filled, known
-from core.fits import has_label
 from core.messages.common import LARGEST_COUNT
 from core.store.session import Unit
 from core.store.tables import Comparison, Endpoint, EvaluationJob, Job, Runner
@@ -205,7 +204,7 @@ def lost(
 
 
 def of_request(message: Any, spec: Any, *, engine: str | None = None) -> Job:
-    """A new job of one worker that does what `spec` says with the resources that the message asks for; `submit` queues it.
+    """A new job of one worker that does what `spec` says; `submit` queues it.
 
     It waits for a runner that offers `engine`, by default the one called like its kind.
     """
@@ -216,9 +215,9 @@ def of_request(message: Any, spec: Any, *, engine: str | None = None) -> Job:
         engine=engine or spec.kind.value,
         spec=spec.model_dump(mode="json"),
         priority=message.priority,
-        cpus=message.num_cpu,
-        gpus=message.num_gpu,
-        memory=message.num_memory,
+        cpus=spec.resources.cpus,
+        gpus=spec.resources.gpus,
+        memory=spec.resources.memory,
         workers=1,
         attempt=0,
         accepted=0,
@@ -262,10 +261,10 @@ def wake_for(desk: Desk, unit: Unit, shape: Shape) -> bool:
     )
     fullest = (Runner.free_gpus, Runner.free_cpus, Runner.free_memory, Runner.id)
     columns = (Runner.id, Runner.engines, Runner.labels)
-    for id, engines, labels in unit.session.execute(
+    for id, engines, own in unit.session.execute(
         select(*columns).where(*with_room).order_by(*fullest).limit(LOOKED_AT)
     ):
-        if shape.engine in engines and has_label(label_in(labels), shape.label):
+        if shape.engine in engines and labels.serves(labels.told(own), shape.label):
             desk.wake(unit, id)
             return True
     return False

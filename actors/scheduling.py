@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
-from core.fits import has_label
+from core import labels
 
 AGEING = 86_400.0  # seconds of waiting that count as one step of priority
 NEVER = 1 << 30  # more of anything than a runner has
@@ -113,7 +113,7 @@ class Offer:
 
     def serves(self, shape: Shape) -> bool:
         """Whether the runner has the engine and the label."""
-        return shape.engine in self.engines and has_label(self.label, shape.label)
+        return shape.engine in self.engines and labels.serves(self.label, shape.label)
 
     def can_ever_run(self, shape: Shape) -> bool:
         """Whether the job fits the runner when it is empty."""

@@ -16,7 +16,7 @@ from actors.allotting import SHARED, Host
 from actors.forecast import forecast
 from actors.hosts import SLACK, all_runners, capacity, hosts, label_of, needed
 from actors.scheduling import Offer, Room, Waiting, shape_of
-from core.fits import has_label
+from core import labels
 from core.messages.jobs import JobState
 from core.settings import Settings
 from core.store.tables import Job, Runner
@@ -116,10 +116,14 @@ def waiting_for(job: Job, board: Board) -> str:
     fit = [each for each in able if capacity(each).holds(need)]
     if not fit:
         return "a runner that has all it asks for at once: none does"
-    if label := shape_of(job.shape).label:
-        fit = [each for each in fit if has_label(label_of(each), label)]
-        if not fit:
-            return f"a runner with accelerator label {label}: none has it"
+    label = shape_of(job.shape).label
+    fit = [each for each in fit if labels.serves(label_of(each), label)]
+    if not fit:
+        return (
+            f"a runner with accelerator label {label}: none has it"
+            if label
+            else "a runner that is not kept for one job"
+        )
     if all(each.lost for each in fit):
         return "its runners, which can't be reached"
     if all(each.draining or each.lost for each in fit):
@@ -131,7 +135,7 @@ def _several(job: Job, able: list[Runner]) -> str:
     """Why a job waits that no single runner could hold."""
     shape = shape_of(job.shape)
     there = [each for each in able if not each.lost and not each.draining]
-    labelled = [each for each in there if has_label(label_of(each), shape.label)]
+    labelled = [each for each in there if labels.serves(label_of(each), shape.label)]
     most = sum(capacity(each).count(shape.worker) for each in labelled)
     if most < shape.workers:
         return f"runners with room for {shape.workers} workers together: those that could take part have it for {most}"

@@ -37,6 +37,7 @@ __all__ = [
     "Accelerator", "ApplicationSeen", "Away", "BuildSeen", "Cloudera", "Declined", "DeploymentSeen", "JobSeen", "Missing", "ModelSeen",
     "NewBuild", "NewJob", "Registered", "RunSeen", "RunState", "Template", "connect", "is_id",
 ]  # fmt: skip
+SETTLED = 1.0  # seconds after which whoever read the project's variables before we wrote them has written too
 WRITES = 5  # times that the project's variables are written before somebody else's program is taken to undo it
 ID = re.compile(r"[a-z0-9]{4}(-[a-z0-9]{4}){3}")  # Cloudera's public identifiers
 FALLBACK = "Accel_Finetuning_Base_Job"  # the training template by the name that the original studio made it under
@@ -221,20 +222,33 @@ class Cloudera(Asking):
     # The project
 
     def environment(self) -> dict[str, str]:
-        """The project's environment variables, secrets among them. Raises ValueError when they can't be read."""
+        """The project's environment variables, secrets among them. Raises Declined when they are not told.
+
+        Whoever takes "not told" for "none" would remove them all with his next write.
+        """
         found = self.ask("the project's environment", "get_project", self.project)
-        return shapes.mapping(found.environment)
+        self.made(found)
+        try:
+            if found.environment is not None:
+                return shapes.mapping(found.environment)
+        except ValueError:
+            pass
+        raise Declined(f"Cloudera's API does not tell the variables of the project {self.project}")
 
     def set_environment(self, changes: Mapping[str, str | None]) -> bool:
         """Set variables of the project, or remove those that become None; whether there was anything to change.
 
         The API only takes all variables at once, and has no way to say "unless somebody else did". So they are read right
         before they are written, nothing is written that stands already, and they are read again: when another writer took
-        ours away in between, they are merged into what it wrote. Raises Away when somebody undoes it again and again.
+        ours away in between, they are merged into what it wrote. They are read once more after a while, for whoever had read
+        before we wrote may write later. Raises Away when somebody undoes it again and again.
         """
         for written in range(WRITES + 1):
             now = self.environment()
-            if all(now.get(name) == value for name, value in changes.items()):
+            if written and _stands(changes, now):
+                self.sleep(SETTLED)
+                now = self.environment()
+            if _stands(changes, now):
                 return written > 0
             wanted = {name: value for name, value in {**now, **changes}.items() if value is not None}
             body = {"environment": json.dumps(wanted)}
@@ -273,3 +287,7 @@ class Cloudera(Asking):
                 return Registered(model.model_id, model.name, chosen.run_id, chosen.experiment_id, run.artifact_uri)
         text = f"the run {chosen.run_id} of experiment {chosen.experiment_id}, which made {model_id}"
         raise Missing(f"{text}, has no files in this project ({self.project})")
+
+
+def _stands(changes: Mapping[str, str | None], now: Mapping[str, str]) -> bool:
+    return all(now.get(name) == value for name, value in changes.items())

@@ -121,19 +121,18 @@ class Asking:
 
 def _is_json(body: object) -> bool:
     """Whether the API itself may have answered that: it has a JSON object, or nothing, to say."""
-    return str(body or "{").lstrip().startswith(("{", "["))
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    return text.lstrip()[:1] in ("", "{", "[")
 
 
 def _reason(error: Exception) -> str:
     """What the API said of it: its body is JSON with a message, or a page of something before it."""
-    body = getattr(error, "body", None)
-    if body is None:
-        return str(getattr(error, "reason", None) or "")
+    reason = str(getattr(error, "reason", None) or "")
     try:
-        told = json.loads(body)
-        return str(told.get("message") or told.get("error") or "")
+        told = json.loads(getattr(error, "body", None) or "")
+        return str(told.get("message") or told.get("error") or reason)
     except (ValueError, AttributeError):
-        return ""
+        return reason
 
 
 def _rest(error: Exception) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from core import labels
 from core.memory import estimate
 from core.shapes import Shape
 from core.tuning import Tuning
@@ -14,7 +15,6 @@ from core.tuning import Tuning
 GIB = 1 << 30
 OTHERS = 1.0  # GiB of a host that its system, the runner and what its jobs share take
 USABLE = 0.97  # of a GPU's memory, as its driver tells it
-ANY_LABEL = "*"  # the accelerator label of a runner that has them all
 SHORTEST = 128  # tokens: rows are not cut further to make room
 SHOWN = 3
 
@@ -40,17 +40,12 @@ def has(whole: float, share: float) -> str:
     return f"{gib(whole)} ({gib(share)} usable)" if gib(share) != gib(whole) else gib(whole)
 
 
-def has_label(own: str | None, wanted: str | None) -> bool:
-    """Whether a runner with an accelerator label takes jobs that ask for this one, if for any."""
-    return wanted is None or own in {wanted, ANY_LABEL}
-
-
 def places(runners: Iterable[Mapping[str, Any]], gpus: int, label: int, workers: int = 1) -> Iterator[Place]:
     """The places that could take a job of so many GPUs a worker. A job's GPUs are as good as the largest that a runner has."""
     for row in runners:
         if not row.get("trusted", True) or "legacy" not in (row.get("engines") or ()):
             continue
-        if label >= 0 and not has_label((row.get("labels") or {}).get("gpu_label_id"), str(label)):
+        if not labels.serves(labels.told(row.get("labels")), str(label) if label >= 0 else None):
             continue
         if not gpus:
             memory = float(row["memory"])

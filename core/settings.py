@@ -31,6 +31,14 @@ class Settings(Workbench):
         validation_alias=AliasChoices("FTS_REDIS_URL"),
         description="Valkey or Redis to use instead of the embedded one.",
     )
+    queue_listen: str | None = Field(
+        None,
+        pattern=r"^[^\s\"]+:\d{1,5}$",
+        description="ADDRESS:PORT where the embedded Valkey listens too, behind a password in FTS_HOME that only its owner reads: for other hosts that share FTS_HOME.",
+    )
+    procfile: Path | None = Field(
+        None, description="Which processes `fts up` runs; the directory's Procfile without it, else the shipped one."
+    )
     namespace: str = Field("fts", description="Prefix of every key in Valkey or Redis.")
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; SQLite in FTS_HOME without it.")
     sqlite_db: Path | None = Field(
@@ -92,7 +100,8 @@ class Settings(Workbench):
         None, description="Where other runners reach this one, for jobs that several do together; found without it."
     )
     runner_labels: dict[str, str] = Field(
-        default_factory=dict, description='What this runner is for (JSON), as {"gpu_label_id": "3"}.'
+        default_factory=dict,
+        description='What this runner is for (JSON), as {"gpu_label_id": "3"}; "any": every label, "only:3": no job without it.',
     )
     runner_cpus: int | None = Field(None, description="CPU cores that this runner lends to jobs; all without it.")
     runner_memory: float | None = Field(None, description="GiB that this runner lends to jobs; all without it.")
@@ -219,6 +228,7 @@ class Settings(Workbench):
         """What is secret here, by value: it is kept out of logs wherever it stands."""
         given = {name: each.get_secret_value() for name, each in self if isinstance(each, SecretStr)}
         urls = [given.pop(name) for name in ("external_redis_url", "database_url") if name in given]
+        urls += [self.redis_url] if self.external_redis_url is None else []
         return [each for each in (*given.values(), *(unquote(urlsplit(url).password or "") for url in urls)) if each]
 
     @property

@@ -21,7 +21,8 @@ def _own(name: str, text: str) -> Any:
 class Workbench(BaseSettings):
     """The part of the settings that says something inside a workbench of Cloudera ML only."""
 
-    model_config = SettingsConfigDict(env_prefix="FTS_", extra="ignore", populate_by_name=True)
+    # Forms, compose files and workbenches set variables to nothing where nothing is meant.
+    model_config = SettingsConfigDict(env_prefix="FTS_", extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
     cml_training_template: str = Field(
         "Finetuning_Base_Job",

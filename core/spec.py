@@ -22,7 +22,8 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          adapter/  answers-<child>.jsonl  results.json  results.csv
                          serving.json    where an endpoint listens: the next attempt listens there too, when it can
                          parts/<k>/      of what runs in pods (gpu_runner/cml): each part's own events.jsonl, log.txt, exit.json,
-                                         lock, and pod.json
+                                         lock, and pod.json; of an evaluation whose combinations run apart part.json,
+                                         {"alone": the combination that it is}
     trained/<job>.rows                   which rows a training learned, as fingerprints (gpu_runner/fingerprints.py)
 
 The adapter, or the model, of a fine-tuning job is written to `out_dir/<job>/<attempt>`, so that a stale attempt can't touch an accepted one.
@@ -306,12 +307,14 @@ class EndpointSpec(Sealed):
     name: str
     model: ModelSource
     adapters: list[AdapterSource] = []
-    engine: Literal[EndpointEngine.studio, EndpointEngine.vllm] = EndpointEngine.studio
+    engine: Literal[EndpointEngine.studio, EndpointEngine.vllm, EndpointEngine.cml_model] = EndpointEngine.studio
+    description: str = Field("", description="What a model of Cloudera ML tells of itself.")
     host: str = Field("127.0.0.1", description="The address of the runner's host that it listens at.")
     port: int = Field(0, description="0: any that is free; the same again in later attempts, when it is free then.")
     key_sha256: str | None = Field(
         None, description="Of the key that callers must give; None: nobody is asked for one."
     )
+    auth: bool = Field(True, description="Whether Cloudera ML asks callers who they are, where it has the endpoint.")
     idle_seconds: int = Field(0, description="It ends when nobody has asked for so long; 0: never.")
     max_concurrency: int = Field(8, description="Requests that are answered at once; more are told to come later.")
     generation: dict[str, Any]

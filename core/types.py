@@ -115,11 +115,14 @@ class JobKind(StrEnum):
 
 
 class EndpointEngine(StrEnum):
-    """What computes an endpoint's answers: vLLM where a runner has it and a GPU is asked for, else the studio itself."""
+    """What computes an endpoint's answers: vLLM where a runner has it and a GPU is asked for, else the studio itself; or a model
+    of Cloudera ML, which an export makes.
+    """
 
     auto = "auto"
     studio = "studio"
     vllm = "vllm"
+    cml_model = "cml_model"
 
 
 class JobStatus(StrEnum):

@@ -56,6 +56,12 @@ class Context:
         """Where it reads and writes."""
         return Files(self.directory, self.part)
 
+    @property
+    def alone(self) -> str | None:
+        """Of an evaluation whose combinations run apart: the one that runs here, as `part.json` beside the part's spool says."""
+        told = read_json(self.files.own / "part.json") if self.part is not None else None
+        return told.get("alone") if told else None
+
     def relative(self, path: Path) -> str:
         """A path as records name it: below the artifacts root when it lies there, else absolute."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)

@@ -6,12 +6,11 @@ import gc
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,9 +18,8 @@ from transformers.utils import logging as transformers_logging
 
 from core.events import Finished
 from core.spec import Combination, EvaluationSpec, ModelSource
-from gpu_runner import sheets
 from gpu_runner.answers import read_lines, text_of
-from gpu_runner.checkpoint import publish_file
+from gpu_runner.baseline import Baseline
 from gpu_runner.child import Context
 from gpu_runner.data import Row
 from gpu_runner.device import Device, Warn, choose_device, cpu_has_bf16
@@ -29,10 +27,10 @@ from gpu_runner.failures import Cancelled, JobError, LeftOut, Paused, failure_of
 from gpu_runner.folding import folded
 from gpu_runner.generate import Generated, generate, losses, marks_of
 from gpu_runner.grading import Grader
-from gpu_runner.holding import Writing, with_room
+from gpu_runner.keeping import keep, keep_results, scored_before, scored_in
 from gpu_runner.models import stored_in_half
 from gpu_runner.reading import Text
-from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns, scored_before
+from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns
 from gpu_runner.swapping import Base
 from gpu_runner.taught import texts_of
 from gpu_runner.unseen import choose_rows
@@ -41,31 +39,37 @@ LIBRARIES = ("torch", "transformers", "peft")
 
 
 def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
-    """Run the batch; a combination that fails fails alone. Raises JobError when all fail, Cancelled when none is left."""
-    spool, began = context.spool, time.monotonic()
+    """Run the batch; a combination that fails fails alone. Raises JobError when all fail, Cancelled when none is left.
+
+    Where combinations run apart, it is one of them that runs (`context.alone`): it is compared with nothing, and the
+    results are written by who puts the parts together.
+    """
+    spool, alone, began = context.spool, context.alone, time.monotonic()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(spec.resources.cpus)
 
     # ─── rows ─────────────────────────────────────────────────────────────────────────────────────
     spool.phase("reading the rows")
     rows = choose_rows(spec, context)
-    plain = ask(rows, spec.prompt) if not all(each.chat_template for each in spec.combinations) else None
-    work = Work(spec, context, rows, plain)
-    device = work.choose_device(spec.baseline.model)
-    work.grader = Grader(spec, context, work.warn)
+    asked = [each for each in spec.combinations if alone in (None, each.job_id)]
+    plain = ask(rows, spec.prompt) if not all(each.chat_template for each in asked) else None
+    work = Work(spec, context, rows, asked, plain)
+    first = spec.baseline if spec.baseline in asked else asked[0]
+    device = work.choose_device(first.model)
     spool.write(
         "started",
         pid=os.getpid(),
         device=device.name,
         total_steps=work.total,
         versions={name: version(name) for name in LIBRARIES},
-        details={"rows": len(rows), "combinations": len(spec.combinations), "precision": device.precision},
+        details={"rows": len(rows), "combinations": len(asked), "precision": device.precision},
     )
 
     # ─── combinations, those of a base model together ─────────────────────────────────────────────
-    work.take_over(scored_before(context))
+    earlier = scored_before(context.directory) if alone is None else {}
+    work.take_over(earlier | (scored_in(context.files.spool, context.root) if context.again else {}))
     try:
-        for group in _by_model(spec):
+        for group in _by_model(asked, first):
             _score_all(group, work)
             gc.collect()
             torch.cuda.empty_cache()
@@ -80,40 +84,15 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
             )
         raise Cancelled
     seconds = round(time.monotonic() - began, 2)
-    summary = {
+    summary: dict[str, Any] = {
         "rows": len(rows),
         "seconds": seconds,
         "evaluated": len(work.succeeded),
         "failed": len(work.failures),
-        "results": _write_results(work),
     }
+    if alone is None:
+        summary["results"] = keep_results(context, spec, work.succeeded)
     return Finished(at=time.time(), outcome="succeeded", summary=summary)
-
-
-def _write_results(work: Work) -> dict[str, str]:
-    """The results as files: what each is, and where, below the artifacts root."""
-    context, written = work.context, dict[str, str]()
-    context.spool.phase("writing the results")
-    found = sheets.scored(context.root, work.spec.combinations, work.succeeded)
-    size = sum(each.answers.stat().st_size for each in found)
-    for kind, pieces in (("json", sheets.as_json), ("csv", sheets.as_csv)):
-        path, _ = _written(context, f"results.{kind}", partial(pieces, found), size)
-        written[kind] = context.relative(path)
-    return written
-
-
-def _written(
-    context: Context,
-    name: str,
-    pieces: Callable[[], Iterable[str]],
-    size: int,
-    look: Callable[[], None] = lambda: None,
-) -> tuple[Path, str]:
-    """Write a file of the attempt, of about `size` bytes, when there is room, looking at orders meanwhile; (where it is, its SHA-256)."""
-    path, digests = context.directory / name, list[str]()
-    writing = Writing(name, size, context.directory, spare=0)
-    with_room(context, writing, [lambda: digests.append(publish_file(path, pieces()))], look=look)
-    return path, digests[0]
 
 
 def device_for(model: ModelSource, gpus: int, token: str | None, warn: Warn, *, quantised: bool = False) -> Device:
@@ -135,15 +114,21 @@ class Work:
     spec: EvaluationSpec
     context: Context
     rows: Sequence[Row]
+    combinations: Sequence[Combination]  # those that are scored here
     plain: Questions | None  # the questions of all combinations that no chat template asks
     device: Device = field(init=False)  # the model's that is asked now
     grader: Grader = field(init=False)
+    baseline: Baseline = field(init=False)
     done: int = 0  # rows of combinations that are over
     answered: int = 0  # rows that this attempt answered
     succeeded: dict[str, dict[str, Any]] = field(default_factory=dict)  # what was told of them, by id
     failures: list[str] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
     began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.grader = Grader(self.spec, self.context, self.warn)
+        self.baseline = Baseline(self.spec, self.warn)
 
     def choose_device(self, model: ModelSource) -> Device:
         """Where this base model is asked, from now on."""
@@ -154,7 +139,7 @@ class Work:
     @property
     def total(self) -> int:
         """Rows of all combinations."""
-        return len(self.rows) * len(self.spec.combinations)
+        return len(self.rows) * len(self.combinations)
 
     def questions(self, combination: Combination, tokenizer: Any) -> Questions:
         """The rows as this combination was taught to read them. Raises JobError."""
@@ -165,12 +150,12 @@ class Work:
     def take_over(self, earlier: dict[str, dict[str, Any]]) -> None:
         """Count what an earlier attempt scored, and say it again: the studio may not have heard. What it asked of other rows is void."""
         earlier = {id: told for id, told in earlier.items() if told.get("rows") == len(self.rows)}
-        for combination in self.spec.combinations:
+        for combination in self.combinations:
             if combination.job_id in earlier:
                 self.say(combination, "succeeded", **earlier[combination.job_id])
                 self.over()
         if (done := earlier.get(self.spec.baseline.job_id)) is not None:
-            self.grader.remember(done, read_lines(self.context.root / str(done["answers"])))
+            self.baseline.remember(done, read_lines(self.context.root / str(done["answers"])))
 
     def look(self, combination: Combination) -> None:
         """Obey. Raises Cancelled, Paused, or LeftOut when only this combination was cancelled."""
@@ -209,14 +194,13 @@ class Work:
             self.succeeded[combination.job_id] = fields
 
 
-def _by_model(spec: EvaluationSpec) -> Iterator[list[Combination]]:
+def _by_model(combinations: Sequence[Combination], first: Combination) -> Iterator[list[Combination]]:
     """The combinations of each base model; the baseline is the first of all, as the others are compared with it."""
-    first = spec.baseline
 
     def place(each: Combination) -> tuple[bool, str, bool, int]:
         return each.model.id != first.model.id, each.model.id, each.job_id != first.job_id, each.run_number
 
-    ordered = sorted(spec.combinations, key=place)
+    ordered = sorted(combinations, key=place)
     for _, group in groupby(ordered, key=lambda each: each.model.id):
         yield list(group)
 
@@ -280,17 +264,22 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
             if odd:
                 work.warn(f"{name}: the loss of {odd} of {len(lines)} rows is no number (NaN or infinite) and left out")
         tasks = work.grader.tasks(combination, model, base.tokenizer, look)
-    graded = work.grader.grade(combination, lines, questions.rows, took, tasks, work.device, look)
-    told = text_of(lines)
-    path, digest = _written(context, f"answers-{combination.job_id}.jsonl", lambda: [told], len(told), look)
+    marks = work.grader.grade(combination, lines, questions.rows, took, tasks, work.device, look)
+    told: dict[str, Any] = {"marks": marks.told()}
+    if context.alone is None:
+        sure = work.baseline.statistics(combination, marks, look)
+        told = {"statistics": {metric: each.model_dump() for metric, each in sure.items()}}
+    written = text_of(lines)
+    path, digest = keep(context, f"answers-{combination.job_id}.jsonl", lambda: [written], len(written), look)
     answers_at = context.relative(path)
     context.spool.write(
         "artifact", kind="answers", path=answers_at, job_id=combination.job_id, files={path.name: digest}
     )
-    sure = {metric: each.model_dump() for metric, each in graded.statistics.items()}
-    values = {metric: each if math.isfinite(each) else None for metric, each in graded.values.items()}
-    work.say(combination, "succeeded", values=values, statistics=sure, rows=len(questions), answers=answers_at)
-    context.spool.log(f"{name}: exact match {graded.values['exact_match']:.1%} of {len(questions)} rows")
+    values = {
+        metric: each if each is not None and math.isfinite(each) else None for metric, each in marks.values.items()
+    }
+    work.say(combination, "succeeded", values=values, **told, rows=len(questions), answers=answers_at)
+    context.spool.log(f"{name}: exact match {marks.values['exact_match']:.1%} of {len(questions)} rows")
 
 
 def _put_losses(

@@ -1,46 +1,35 @@
-"""What the answers of a combination are worth: a score for each row, a figure for all, and how sure it is."""
+"""What the answers of a combination are worth: a score for each row, and a figure for all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.events import Statistic
 from core.settings import read
 from core.spec import Combination, EvaluationSpec
 from gpu_runner import harness, own_metrics
 from gpu_runner.answers import Line
+from gpu_runner.baseline import Marks
 from gpu_runner.child import Context
 from gpu_runner.data import Row
 from gpu_runner.device import Device
 from gpu_runner.failures import JobError
 from gpu_runner.harness import STOPS, Tasks
-from gpu_runner.metrics import OF_TOKENS, Measured, described, measure, row_scores, same_tokens
+from gpu_runner.metrics import described, measure, row_scores
 from gpu_runner.readability import NoWords, readability
-from gpu_runner.statistics import statistics
 from gpu_runner.toxicity import Toxicity
 
 OFTEN = 50  # rows between two looks at orders
 
 
-@dataclass(frozen=True)
-class Graded:
-    """The figures of a combination, as a `scored` record tells them."""
-
-    values: dict[str, float]
-    statistics: dict[str, Statistic]
-
-
 @dataclass
 class Grader:
-    """Grades the combinations of a batch; all are compared with the baseline, which comes first."""
+    """Grades the combinations of a batch, each by itself."""
 
     spec: EvaluationSpec
     context: Context
     warn: Callable[[str], None]
-    baseline: dict[str, Measured] | None = None
-    first: Graded | None = None  # the baseline's figures
     _toxicity: Toxicity | None = None
     _told: bool = False
 
@@ -53,7 +42,7 @@ class Grader:
         tasks: Tasks | None,
         device: Device,
         look: Callable[[], None],
-    ) -> Graded:
+    ) -> Marks:
         """Put scores into the lines, and reckon what they come to. `look` is called now and then, and may raise to stop."""
         for number, line in enumerate(lines):
             if number % OFTEN == 0:
@@ -63,20 +52,7 @@ class Grader:
         lower = self._put_own(combination, lines, rows, look)
         measured = measure(lines, lower)
         values = {name: each.value for name, each in measured.items()} | described(lines, seconds)
-        sure = statistics(measured, self._compared(combination, measured), self.spec.seed, look)
-        if tasks is not None:
-            values |= tasks.values
-            first = self.first or Graded({}, {})
-            sure |= harness.statistics(tasks, first.values, first.statistics)
-        graded = Graded(values, sure)
-        self.first = graded if combination.job_id == self.spec.baseline.job_id else self.first
-        return graded
-
-    def remember(self, told: Mapping[str, Any], lines: Sequence[Line]) -> None:
-        """The baseline was scored by an earlier attempt, which told of it so."""
-        self.baseline = measure(lines)
-        known = {name: Statistic.model_validate(each) for name, each in told.get("statistics", {}).items()}
-        self.first = Graded(told.get("values", {}), known)
+        return Marks(measured, {**values, **(tasks.values if tasks else {})}, tasks)
 
     def tasks(self, combination: Combination, model: Any, tokenizer: Any, look: Callable[[], None]) -> Tasks | None:
         """What the model comes to on the harness's tasks, if any were asked for."""
@@ -90,22 +66,6 @@ class Grader:
         except (harness.NoTasks, ImportError) as error:
             self.warn(f"the tasks {', '.join(self.spec.tasks)} are left out: {error}")
             return None
-
-    def _compared(self, combination: Combination, measured: dict[str, Measured]) -> dict[str, Measured] | None:
-        """What this combination is compared with; nothing when it is the baseline, or that could not be scored."""
-        if combination.job_id == self.spec.baseline.job_id:
-            self.baseline = measured
-            return None
-        if self.baseline is None:
-            self.warn("nothing is compared: the baseline, the first adapter of the batch, was not scored")
-        if self.baseline is None or combination.model.id == self.spec.baseline.model.id:
-            return self.baseline
-        if same_tokens(measured, self.baseline):
-            return self.baseline
-        self.warn(
-            "loss and perplexity are not compared with the baseline's of another base model: they are of other tokens"
-        )
-        return {name: each for name, each in self.baseline.items() if name not in OF_TOKENS}
 
     def _readability(self, text: str) -> dict[str, float]:
         try:

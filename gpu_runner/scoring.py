@@ -1,4 +1,4 @@
-"""The questions of an evaluation, how their answers score, and the file they are kept in."""
+"""The questions of an evaluation, and what is kept of their answers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from core.spec import PromptSource
 from core.template import TemplateError, render
 from gpu_runner.answers import Line
 from gpu_runner.chat import Conversations, Writer, question
-from gpu_runner.child import Context
 from gpu_runner.data import Row
 from gpu_runner.failures import JobError
-from gpu_runner.files import Files, earlier_attempts
 from gpu_runner.generate import Generated
 from gpu_runner.overlap import exact
-from gpu_runner.spool import read_records
 
 
 @dataclass(frozen=True)
@@ -69,17 +66,3 @@ def answer_lines(questions: Questions, answers: Sequence[Generated], features: S
         }
         for index, answer in enumerate(answers)
     ]
-
-
-def scored_before(context: Context) -> dict[str, dict[str, object]]:
-    """What earlier attempts have scored, by the combination's job id: `values`, `statistics`, `rows`, and `answers` that are still there."""
-    found: dict[str, dict[str, object]] = {}
-    for number in reversed(earlier_attempts(context.directory)):
-        files = Files(context.directory.parent / str(number))
-        records, _ = read_records(files.spool, 0, max(1, files.spool_size()))
-        for each in records:
-            done = each["type"] == "scored" and each.get("status") == "succeeded"
-            if done and (context.root / str(each.get("answers"))).is_file():
-                names = ("values", "statistics", "rows", "answers")
-                found[each["job_id"]] = {name: each[name] for name in names if name in each}
-    return found

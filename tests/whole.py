@@ -37,7 +37,54 @@ def until(true: Callable[[], Any], seconds: float, what: str) -> Any:
     return value
 
 
-class Whole:
+class Work:
+    """What a user does at a studio that `client` talks to."""
+
+    client: StudioClient
+
+    def resources(self) -> dict[str, str]:
+        """Add the dataset, the model and the prompt."""
+        dataset = self.client.call(AddDataset(type="project_csv", name="rows", location="rows.csv")).dataset.id
+        model = self.client.call(AddModel(type="project", location="models/tiny")).model.id
+        fields = PromptFields(
+            name="act",
+            dataset_id=dataset,
+            prompt_template="T: {text}\nA: {intent}",
+            input_template="T: {text}\nA:",
+            completion_template=" {intent}",
+        )
+        prompt = self.client.call(AddPrompt(prompt=fields)).prompt.id
+        return {"base_model_id": model, "dataset_id": dataset, "prompt_id": prompt}
+
+    def train(self, name: str, ids: dict[str, str], arguments: str, **fields: Any) -> str:
+        """Start a job on the CPU; its id."""
+        asked = {"num_cpu": 1, "num_gpu": 0, "num_memory": 1, "packing": False, "max_length": 48, **fields}
+        request = StartFineTuningJob(adapter_name=name, training_arguments_config=arguments, **ids, **asked)
+        return self.client.call(request).fine_tuning_job.id
+
+    def job(self, id: str) -> FineTuningJobMetadata:
+        """The job as it is now, however long the studio is away."""
+
+        def ask() -> FineTuningJobMetadata | None:
+            try:
+                return self.client.call(GetFineTuningJob(id=id), timeout=5).fine_tuning_job
+            except StudioError:
+                return None
+
+        found: FineTuningJobMetadata = until(ask, 60, "the studio answers")
+        return found
+
+    def step(self, id: str, step: int) -> None:
+        """Wait until the job has come to a step."""
+        until(lambda: self.job(id).step >= step, 60, f"step {step}")
+
+    def end(self, id: str) -> FineTuningJobMetadata:
+        """Wait for the job's end."""
+        until(lambda: self.job(id).status.finished, 240, "the job ends")
+        return self.job(id)
+
+
+class Whole(Work):
     """The studio; `environment` is laid over the process's."""
 
     def __init__(self, model: Path, **environment: str) -> None:
@@ -95,44 +142,3 @@ class Whole:
     def pid(self, name: str) -> int:
         """The pid of one of the supervisor's processes, once it has one."""
         return int(until(lambda: self.home.read().get("processes", {}).get(name, {}).get("pid"), 20, f"{name} runs"))
-
-    def resources(self) -> dict[str, str]:
-        """Add the dataset, the model and the prompt."""
-        dataset = self.client.call(AddDataset(type="project_csv", name="rows", location="rows.csv")).dataset.id
-        model = self.client.call(AddModel(type="project", location="models/tiny")).model.id
-        fields = PromptFields(
-            name="act",
-            dataset_id=dataset,
-            prompt_template="T: {text}\nA: {intent}",
-            input_template="T: {text}\nA:",
-            completion_template=" {intent}",
-        )
-        prompt = self.client.call(AddPrompt(prompt=fields)).prompt.id
-        return {"base_model_id": model, "dataset_id": dataset, "prompt_id": prompt}
-
-    def train(self, name: str, ids: dict[str, str], arguments: str, **fields: Any) -> str:
-        """Start a job on the CPU; its id."""
-        asked = {"num_cpu": 1, "num_gpu": 0, "num_memory": 1, "packing": False, "max_length": 48, **fields}
-        request = StartFineTuningJob(adapter_name=name, training_arguments_config=arguments, **ids, **asked)
-        return self.client.call(request).fine_tuning_job.id
-
-    def job(self, id: str) -> FineTuningJobMetadata:
-        """The job as it is now, however long the studio is away."""
-
-        def ask() -> FineTuningJobMetadata | None:
-            try:
-                return self.client.call(GetFineTuningJob(id=id), timeout=5).fine_tuning_job
-            except StudioError:
-                return None
-
-        found: FineTuningJobMetadata = until(ask, 60, "the studio answers")
-        return found
-
-    def step(self, id: str, step: int) -> None:
-        """Wait until the job has come to a step."""
-        until(lambda: self.job(id).step >= step, 60, f"step {step}")
-
-    def end(self, id: str) -> FineTuningJobMetadata:
-        """Wait for the job's end."""
-        until(lambda: self.job(id).status.finished, 240, "the job ends")
-        return self.job(id)

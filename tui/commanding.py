@@ -70,7 +70,7 @@ LANDINGS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "StartFineTuningJob": ("show_job", lambda value: str(value.fine_tuning_job.id)),
     "StartEvaluationJob": ("show_batch", lambda value: str(value.parent_job_id)),
     "StartComparison": ("show_comparison", lambda value: str(value.comparison.id)),
-    "ExportModel": ("show_export", lambda value: str(value.export_job.id)),
+    "ExportModel": ("show_export", lambda value: str((value.export_job or value.endpoint).id)),
 }
 
 

@@ -17,6 +17,7 @@ from core.messages.common import choices as known_choices
 from core.presets import presets
 from core.presets import values as preset_values
 from core.rules import Breach
+from core.types import ModelExportType
 from tui.cli.fields import bare
 from tui.cli.references import REFERENCES
 from tui.cli.verbs import VERBS
@@ -27,6 +28,8 @@ NOTE = "note: "  # how what only is worth knowing begins
 # What is chosen from and is no enumeration.
 CHOICES = {("StartFineTuningJob", "preset"): tuple(presets())}
 PRESET_FIELDS = {name for preset in presets().values() for name in preset["fields"]}
+# Fields that give others a default of theirs, and which.
+GIVES = {"preset": PRESET_FIELDS, "type": {"num_gpu"}}
 
 
 @dataclass(frozen=True)
@@ -119,22 +122,29 @@ def _kind(field: str, kind: Any, choices: tuple[str, ...]) -> str:
     return "number" if kind in (int, float) else "text"
 
 
+def given_by(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the fields of GIVES give others that are left alone, by their values."""
+    clouderas = values.get("type") == ModelExportType.cml_model
+    return preset_values(values.get("preset")) | ({"num_gpu": 1} if clouderas else {})
+
+
 def payload(form: list[Field], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """(the payload that the values make, what can't be read by field); fields left at their default are left out.
 
-    The default is the preset's, where one is chosen: it gives what is left out. What is not asked for is left out too.
+    The default is the preset's, where one is chosen: it gives what is left out; so does where an export goes to. What is not
+    asked for is left out too.
     """
     made: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     asked = [field for field in form if field.asked(values)]
-    preset = preset_values(values.get("preset")) if any(field.name == "preset" for field in asked) else {}
+    given = given_by(values) if any(field.name in GIVES for field in asked) else {}
     for field in asked:
         try:
             value = _read(field, values.get(field.key))
         except ValueError as error:
             wrong[field.key] = str(error)
             continue
-        if value is not None and value != preset.get(field.key, field.default):
+        if value is not None and value != given.get(field.key, field.default):
             into = made
             for step in field.path[:-1]:
                 into = into.setdefault(step, {})

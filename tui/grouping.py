@@ -94,7 +94,7 @@ GROUPS: dict[str, Groups] = {
     ),
     "ExportModel": (
         ("What", ("adapter_id", "base_model_id", "type", "model_name", "model_description")),
-        ("How", ("merge", "alias", "hub_name", "private", "artifact_location", "generation_config")),
+        ("How", ("merge", "alias", "hub_name", "private", "artifact_location", "auth", "generation_config")),
         ON,
     ),
     "StartComparison": (
@@ -163,6 +163,7 @@ WHEN: dict[tuple[str, str], When] = {
     ("ExportModel", "alias"): ("type", frozenset({ModelExportType.model_registry})),
     ("ExportModel", "hub_name"): ("type", frozenset({ModelExportType.huggingface})),
     ("ExportModel", "private"): ("type", frozenset({ModelExportType.huggingface})),
+    ("ExportModel", "auth"): ("type", frozenset({ModelExportType.cml_model})),
     ("ExportModel", "artifact_location"): ("type", frozenset({ModelExportType.merged, ModelExportType.model_registry})),
     ("StartFineTuningJob", "axolotl_config_id"): ("framework_type", frozenset({FineTuningFrameworkType.axolotl})),
     **{

@@ -34,6 +34,14 @@ def loopback(host: str) -> bool:
         return False
 
 
+def name_taken(world: World, name: str) -> Iterator[str]:
+    """Complain when an endpoint that is not over has the name."""
+    for row in world.find("endpoints", name=name.strip()) if name.strip() else ():
+        job = world.get("jobs", row["id"])
+        if job is not None and not JobStatus(job["status"]).finished:
+            yield f"an endpoint named {name.strip()!r} is there (id {row['id']}, {job['status'].replace('_', ' ')}): stop it first, or take another name"
+
+
 @rule(ListEndpoints, "EP-125", "status", passes=[{}, {"status": "running"}], fails=[{"status": "done"}])
 def _listed_status(message: ListEndpoints, world: World) -> Iterator[str]:
     """a list is filtered by a state that there is"""
@@ -120,10 +128,7 @@ def _name(message: StartEndpoint, world: World) -> Iterator[str]:
 )
 def _name_free(message: StartEndpoint, world: World) -> Iterator[str]:
     """two endpoints that are not over have different names"""
-    for row in world.find("endpoints", name=message.name.strip()) if message.name.strip() else ():
-        job = world.get("jobs", row["id"])
-        if job is not None and not JobStatus(job["status"]).finished:
-            yield f"an endpoint named {message.name.strip()!r} is there (id {row['id']}, {job['status'].replace('_', ' ')}): stop it first, or take another name"
+    yield from name_taken(world, message.name)
 
 
 @rule(
@@ -195,10 +200,18 @@ def _idle(message: StartEndpoint, world: World) -> Iterator[str]:
         yield f"idle_seconds must be from 0 (never) to {LONGEST_IDLE}, not {message.idle_seconds}"
 
 
-@rule(StartEndpoint, "EP-109", "engine", passes=[{}, {"engine": "studio"}], fails=[{"engine": "tgi"}])
+@rule(
+    StartEndpoint,
+    "EP-109",
+    "engine",
+    passes=[{}, {"engine": "studio"}],
+    fails=[{"engine": "tgi"}, {"engine": "cml_model"}],
+)
 def _engine(message: StartEndpoint, world: World) -> Iterator[str]:
     """engine must be auto, studio or vllm"""
     yield from one_of(message.engine, EndpointEngine, "engine")
+    if message.engine == EndpointEngine.cml_model:
+        yield "an endpoint of Cloudera ML is made by an export of type cml_model (ExportModel), of one adapter with its base model"
 
 
 @rule(

@@ -28,6 +28,7 @@ class EndpointMetadata(JobState):
     address: str | None = Field(None, description="Where it can be called now; none while it can't.")
     last_address: str | None = Field(None, description="Where it could be called last.")
     auth: bool
+    cml_model_id: str | None = Field(None, description="The model at Cloudera ML, when it is an endpoint there.")
     idle_seconds: int = 0
     max_concurrency: int = 8
     serving_at: float | None = Field(None, description="Since when it can be called; unix seconds.")
@@ -94,7 +95,7 @@ class StartEndpoint(Command[StartEndpointReply]):
     engine: str = Field(
         EndpointEngine.auto.value,
         description="auto: vLLM when a runner has it and a GPU is asked for, else the studio's own.",
-        json_schema_extra=known(EndpointEngine),
+        json_schema_extra=known(each for each in EndpointEngine if each is not EndpointEngine.cml_model),
     )
     generation_config: str | None = Field(
         None, description="What a request that says nothing is answered with: inline JSON or a config's id."

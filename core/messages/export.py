@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 
 from core.messages.base import Command, Query, Value
 from core.messages.common import Count, Page, PagedQuery, known, one_of_or_none, ordered
+from core.messages.endpoints import EndpointMetadata
 from core.messages.jobs import JobState
 from core.rules import World, rule
 from core.spec import Exported
 from core.types import JobStatus, ModelExportType
+
+GPUS = {"num_gpu", "gpu"}  # what the number of GPUs is called
 
 
 class ExportJobMetadata(JobState):
@@ -40,11 +43,12 @@ class ExportJobMetadata(JobState):
 
 
 class ExportModelReply(Value):
-    """The export that was queued, with the guide's two fields."""
+    """The export that was queued, or of type cml_model the endpoint, with the guide's two fields."""
 
     base_model_id: str
     adapter_id: str
-    export_job: ExportJobMetadata
+    export_job: ExportJobMetadata | None = None
+    endpoint: EndpointMetadata | None = None
 
 
 class ExportJobReply(Value):
@@ -61,7 +65,8 @@ class ExportJobsReply(Page):
 
 class ExportModel(Command[ExportModelReply]):
     """Export an adapter with its base model: to the MLflow registry, as a merged model in a directory, or to the Hub. A runner
-    does it, as a job, and lets nobody have what does not answer like base and adapter."""
+    does it, as a job, and lets nobody have what does not answer like base and adapter. Of type cml_model it becomes an endpoint
+    of Cloudera ML, which a runner there makes, looks after and takes away when it is stopped (StopEndpoint)."""
 
     RULES: ClassVar[str | None] = "core.messages.export_rules"
     QUEUE: ClassVar[str] = "slow"
@@ -71,7 +76,9 @@ class ExportModel(Command[ExportModelReply]):
     type: str = Field(ModelExportType.model_registry.value, json_schema_extra=known(ModelExportType))
     base_model_id: str = Field("", description="The base model.")
     adapter_id: str = Field("", description="An adapter of that model.")
-    model_name: str = Field("", description="The name in the registry, or of the merged model's directory.")
+    model_name: str = Field(
+        "", description="The name in the registry, of the merged model's directory, or of the endpoint."
+    )
     model_description: str | None = None
     artifact_location: str | None = Field(
         None,
@@ -85,13 +92,26 @@ class ExportModel(Command[ExportModelReply]):
     alias: str | None = Field(
         None, description="An alias in the registry, such as champion, that is given to the new version."
     )
+    auth: bool = Field(
+        True,
+        description="Whether an endpoint of Cloudera ML asks callers for an API key of theirs; false: its access key is enough.",
+    )
     generation_config: str | None = Field(None, description="Inline JSON or a config's id; the default without it.")
     num_cpu: Count = Field(2, validation_alias=AliasChoices("num_cpu", "cpu"), description="CPU cores.")
     num_gpu: Count = Field(
-        0, validation_alias=AliasChoices("num_gpu", "gpu"), description="GPUs; 0 exports on the CPU."
+        0,
+        validation_alias=AliasChoices("num_gpu", "gpu"),
+        description="GPUs; 0 for the CPU. An endpoint of Cloudera ML gets 1 where nothing is said.",
     )
     num_memory: Count = Field(8, validation_alias=AliasChoices("num_memory", "memory"), description="Memory in GiB.")
     priority: int = Field(0, ge=-100, le=100, description="Higher runs earlier.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gpu_of_clouderas(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("type") == ModelExportType.cml_model and not given.keys() & GPUS:
+            return {**given, "num_gpu": 1}
+        return given
 
 
 class GetExportJob(Query[ExportJobReply]):

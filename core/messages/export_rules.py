@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from core.messages import asking
 from core.messages.common import exists, filled, inspected, of_model, one_of
+from core.messages.endpoint_rules import name_taken
 from core.messages.export import ExportModel
 from core.rules import Breach, Example, Need, NoWorld, World, rule
-from core.types import AdapterType, ConfigType, ModelExportType, ModelType
+from core.types import AdapterType, ConfigType, EndpointEngine, ModelExportType, ModelType
 
 LONGEST = 100  # characters of a directory's or a repository's name
 REGISTERED = 255  # characters of a name that every database of MLflow's keeps
@@ -25,6 +26,7 @@ _PAIR = NoWorld(
     {"registry": {"cloudera": False}},
 )
 _FROM_HUB = NoWorld({"adapters": [{"id": "a", "name": "y", "type": "huggingface", "model_id": "m"}]})
+_SERVED = {"endpoints": [{"id": "1", "name": "tickets"}]}
 _LOCAL = {"models": [{"id": "m", "name": "x", "type": "project"}]}
 
 
@@ -224,11 +226,60 @@ def _repository(message: ExportModel, world: World) -> Iterator[str]:
         yield f"{name!r} is no name of a repository: ORG/NAME of letters, digits, '.', '_' and '-', not '--', '..' or an ending '.git'"
 
 
-@rule(ExportModel, "EX-109", "type", passes=[{}, {"type": "merged"}], fails=[{"type": "cml_model"}])
-def _no_cloudera(message: ExportModel, world: World) -> Iterator[str]:
-    """endpoints of Cloudera ML need a runner of Cloudera's, which this version does not have"""
+@rule(
+    ExportModel,
+    "EX-109",
+    "type",
+    need=Need.store,
+    passes=[{}, {"type": "merged"}, Example({"type": "cml_model"}, NoWorld({"runners": [{"engines": ["cml_model"]}]}))],
+    fails=[{"type": "cml_model"}, Example({"type": "cml_model"}, NoWorld({"runners": [{"engines": ["endpoint"]}]}))],
+)
+def _at_cloudera(message: ExportModel, world: World) -> Iterator[str]:
+    """an endpoint of Cloudera ML is made by a runner there, and one must have registered"""
+    if message.type != ModelExportType.cml_model:
+        return
+    if not any(EndpointEngine.cml_model in (row["engines"] or []) for row in world.find("runners")):
+        yield "no runner of Cloudera ML has registered: `fts runner --backend cml` starts one in a project there (docs/cloudera.md); elsewhere `fts serve` puts the adapter behind HTTP"
+
+
+@rule(
+    ExportModel,
+    "EX-112",
+    "model_name",
+    passes=[{}, {"type": "cml_model"}],
+    fails=[{"type": "cml_model", "model_name": "a\nb"}, {"type": "cml_model", "model_name": "x" * 256}],
+)
+def _endpoint_name(message: ExportModel, world: World) -> Iterator[str]:
+    """the name of an endpoint of Cloudera ML is one line"""
+    if message.type == ModelExportType.cml_model and not _is_line(message.model_name.strip()):
+        yield f"model_name becomes the name of a model of Cloudera ML: one line of at most {REGISTERED} characters"
+
+
+@rule(
+    ExportModel,
+    "EX-112",
+    "model_name",
+    need=Need.store,
+    passes=[{}, Example({"type": "cml_model"}, NoWorld({**_SERVED, "jobs": [{"id": "1", "status": "succeeded"}]}))],
+    fails=[Example({"type": "cml_model"}, NoWorld({**_SERVED, "jobs": [{"id": "1", "status": "running"}]}))],
+)
+def _endpoint_name_free(message: ExportModel, world: World) -> Iterator[str]:
+    """two endpoints that are not over have different names"""
     if message.type == ModelExportType.cml_model:
-        yield "no runner of this version makes endpoints of Cloudera ML: export as merged or to the model registry, and serve that"
+        yield from name_taken(world, message.model_name)
+
+
+@rule(
+    ExportModel,
+    "EX-113",
+    "auth",
+    passes=[{}, {"type": "cml_model", "auth": False}],
+    fails=[{"auth": False}, {"type": "merged", "auth": False}],
+)
+def _asks_who_calls(message: ExportModel, world: World) -> Iterator[str]:
+    """auth is for endpoints of Cloudera ML"""
+    if not message.auth and message.type != ModelExportType.cml_model:
+        yield f"an export of type {message.type} asks nobody for a key: auth is for type cml_model"
 
 
 @rule(
@@ -259,6 +310,10 @@ def _named_alias(message: ExportModel, world: World) -> Iterator[str]:
         yield f"an export of type {message.type} has no alias"
     elif not _named(_ALIAS, message.alias):
         yield f"{message.alias!r} is no alias: a letter, then letters, digits, '-' and '_'; not latest, and not v with a number"
+
+
+def _is_line(name: str) -> bool:
+    return name.isprintable() and len(name) <= REGISTERED
 
 
 def _named(pattern: re.Pattern[str], name: str) -> bool:

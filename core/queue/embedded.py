@@ -1,6 +1,7 @@
 """The studio's own Valkey: a unix socket in a directory that only its user can enter, append-only file on, no TCP.
 
-`python -m core.queue.embedded` runs it in the foreground for the studio of FTS_HOME.
+`python -m core.queue.embedded` runs it in the foreground for the studio of FTS_HOME. With FTS_QUEUE_LISTEN it listens there too,
+behind a password: other hosts that share FTS_HOME find both in a file (core/queue/far.py).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -17,11 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from core.queue import far
+
 SOCKET_LIMIT = 103  # bytes of a unix socket's path (Linux would take 107)
 
 _CONFIG = """\
 # Written at every start; change the settings, not this file.
-port 0
+{listening}
 unixsocket {socket}
 unixsocketperm 700
 dir {data}
@@ -54,8 +58,18 @@ def socket_path(home: Path) -> Path:
 
 
 def url(home: Path) -> str:
-    """The server's URL for redis-py."""
-    return f"unix://{quote(str(socket_path(home)))}"
+    """The server's URL for redis-py, as this host reaches it; a secret when the server listens to others too."""
+    door = far.read(home)
+    if door is not None and door.host != socket.gethostname():
+        return door.url
+    password = f":{quote(door.password)}@" if door else ""
+    return f"unix://{password}{quote(str(socket_path(home)))}"
+
+
+def announced(home: Path) -> bool:
+    """Whether a server may be there to be asked: it has a socket here, or told other hosts where it listens."""
+    door = far.read(home)
+    return socket_path(home).exists() or (door is not None and door.host != socket.gethostname())
 
 
 def binary() -> str:
@@ -73,8 +87,8 @@ def binary() -> str:
         return found
 
 
-def prepare(home: Path) -> Path:
-    """Make the directories, take the lock and write the configuration; return its path.
+def prepare(home: Path, listen: str | None = None) -> Path:
+    """Make the directories, take the lock and write the configuration; return its path. `listen` is ADDRESS:PORT.
 
     Raises NoServer for a foreign directory, or when a server is running on `home`.
     """
@@ -87,8 +101,20 @@ def prepare(home: Path) -> Path:
     runtime.chmod(0o700)
     lock(home)  # before writing: a server that is just starting must not read half a file, and open a port
     config = data / "valkey.conf"
-    config.write_text(_CONFIG.format(socket=_quoted(socket_path(home)), data=_quoted(data)), encoding="utf-8")
+    text = _CONFIG.format(listening=_listening(home, listen), socket=_quoted(socket_path(home)), data=_quoted(data))
+    config.touch(mode=0o600)
+    config.chmod(0o600)
+    config.write_text(text, encoding="utf-8")
     return config
+
+
+def _listening(home: Path, listen: str | None) -> str:
+    """The lines that say where else it listens, and what opens it; written down for the others first."""
+    if listen is None:
+        far.forget(home)
+        return "port 0"
+    door = far.write(home, listen)
+    return f"bind {door.address}\nport {door.port}\nrequirepass {door.password}"
 
 
 def _quoted(path: Path) -> str:
@@ -110,9 +136,9 @@ def lock(home: Path) -> int:
     return descriptor
 
 
-def serve(home: Path) -> None:
+def serve(home: Path, listen: str | None = None) -> None:
     """Become the server (exec): whoever watches this process watches it."""
-    config, program = prepare(home), binary()
+    config, program = prepare(home, listen), binary()
     # Through its input: it takes a file's name for a pattern, and one that matches nothing for no configuration at all.
     os.dup2(os.open(config, os.O_RDONLY), 0)
     os.execv(program, [program, "-"])
@@ -152,7 +178,7 @@ def main() -> None:
     from core.settings import settings
 
     try:
-        serve(settings().root)
+        serve(settings().root, settings().queue_listen)
     except NoServer as error:
         sys.exit(str(error))
 

@@ -310,7 +310,7 @@ class ExportJob(Base):
 
 class Endpoint(Base):
     """An endpoint: what was asked for, where its last attempt could be called, and what all of them did; its state is the row
-    of jobs with the same id. `served_by` is that attempt. The key itself is nowhere.
+    of jobs with the same id. `served_by` is that attempt, `cml_model_id` what it is at Cloudera ML. The key itself is nowhere.
     """
 
     __tablename__ = "endpoints"
@@ -324,6 +324,8 @@ class Endpoint(Base):
     host: Mapped[str]
     port: Mapped[int]
     key_sha256: Mapped[str | None]
+    auth: Mapped[bool] = mapped_column(default=True, server_default=true())
+    cml_model_id: Mapped[str | None]
     idle_seconds: Mapped[int]
     max_concurrency: Mapped[int]
     generation_config_id: Mapped[str | None] = mapped_column(origin("configs.id"), index=True)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 
+from core import labels
 from core.cml import connect
 from core.engines import KNOWN, installed
-from core.fits import ANY_LABEL
 from core.messages.runners import Gpu, RegisterRunner
 from core.settings import Settings
 from gpu_runner.cml.stewards import Stewards
@@ -22,7 +22,7 @@ from gpu_runner.setup import Setup
 from gpu_runner.shared import read_marker
 from gpu_runner.starter import Starter
 
-LABELS = {"gpu_label_id": ANY_LABEL}  # the accelerator that a job names is chosen with its run
+LABELS = {labels.NAME: labels.ANY}  # the accelerator that a job names is chosen with its run
 PATIENCE = (300.0, 900.0)  # seconds from an order to cancel to a signal: the steward has a patience of its own
 KEY = "CDSW_APIV2_KEY"  # which children are not given, but for stewards
 

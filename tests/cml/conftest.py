@@ -10,8 +10,14 @@ import pytest
 
 from tests.cml import pods
 from tests.cml.standin import StandIn
+from tests.runner.tiny import make_model
 
 TEMPLATES = ("Accel_Finetuning_Base_Job", "Mlflow_Evaluation_Base_Job")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("models") / "tiny", decided=30)
 
 
 @pytest.fixture

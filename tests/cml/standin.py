@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,6 +132,10 @@ class StandIn:
         """Do what is asked, and end the connection without an answer."""
         self.faults.add(Fault("lost", where, times))
 
+    def when(self, where: str, call: Callable[[], None], times: float = 1, *, before: bool = False) -> None:
+        """Do something when a request comes: before its work, or when that is done and is not answered yet."""
+        self.faults.add(Fault("before" if before else "after", where, times, call=call))
+
     def heal(self) -> None:
         """Everything works again."""
         self.faults.heal()
@@ -206,6 +211,8 @@ class StandIn:
             answered = self._find(received)
             if received.verb != "GET":
                 self.cloud.save()
+        if fault:
+            fault.calls("after")
         if fault and fault.kind == "lost":
             raise Cut
         return answered

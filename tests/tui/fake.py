@@ -242,9 +242,14 @@ class FakeStudio:
     def _export(self, message: Any) -> ExportModelReply:
         if breaches := refusing(check(message)):
             raise Refused.because(breaches)
-        made = export("new", **message.model_dump(exclude={"priority"}))
+        told = {"base_model_id": message.base_model_id, "adapter_id": message.adapter_id}
+        if message.type == "cml_model":
+            served = endpoint("new", name=message.model_name, engine="cml_model", address=None, status=JobStatus.queued)
+            self.rows["endpoints"].append(served)
+            return ExportModelReply(**told, endpoint=served)
+        made = export("new", **message.model_dump(exclude={"priority", "auth"}))
         self.rows["export_jobs"].append(made)
-        return ExportModelReply(base_model_id=message.base_model_id, adapter_id=message.adapter_id, export_job=made)
+        return ExportModelReply(**told, export_job=made)
 
     def export(self, id: str) -> ExportJobMetadata:
         """The export of that id."""

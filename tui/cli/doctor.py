@@ -9,7 +9,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from core import engines, scripts
 from core.errors import StudioError
@@ -111,8 +110,9 @@ def _studio(using: Settings) -> Iterator[Finding]:
     from core.client import StudioClient
     from core.messages.runners import ListRunners
     from core.queue.connect import safe_url
+    from core.queue.embedded import announced
 
-    if using.external_redis_url is None and not Path(using.redis_url.removeprefix("unix://")).exists():
+    if using.external_redis_url is None and not announced(using.root):
         yield "note", "studio", "not up; `fts up` starts it"
         return
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ class Home:
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
+
+    def elsewhere(self) -> str | None:
+        """The host whose supervisor wrote last, when that is another one which shares this directory."""
+        host = self.read().get("host")
+        return str(host) if host and host != socket.gethostname() else None
 
     def write(self, content: dict[str, Any]) -> None:
         """Replace it, whole."""

@@ -44,14 +44,14 @@ def _told(error: ValueError) -> int:
 
 def _dashboard(*, readonly: bool) -> int:
     """Bare `fts`: attach to the studio of this directory, or say how to start one. Nothing heavy is imported before the first frame."""
-    from core.queue.embedded import socket_path
+    from core.queue.embedded import announced
 
     home = os.environ.get("FTS_HOME", ".app")
     from pathlib import Path
 
     from core.text import plain
 
-    if "FTS_REDIS_URL" not in os.environ and not socket_path(Path(home)).exists():
+    if "FTS_REDIS_URL" not in os.environ and not announced(Path(home)):
         print(
             f"no studio is up in {plain(Path(home).resolve())}\n\n  fts up      start one here, and open the dashboard\n  fts demo    see the main job work, from data to a fine-tuned model\n  fts --help  everything else",
             file=sys.stderr,

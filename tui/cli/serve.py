@@ -80,6 +80,13 @@ def _serve(client: StudioClient, arguments: argparse.Namespace, fields: dict[str
     return output.EXIT_FAILED if endpoint.status.value in ("failed", "cancelled") else 0
 
 
+def wait_until_it_answers(client: StudioClient, id: str, form: str) -> int:
+    """Wait until an endpoint answers, or has ended, and say how it is called; the exit code."""
+    endpoint = _answering(client, id)
+    _show(endpoint, None, form)
+    return output.EXIT_FAILED if endpoint.error is not None else 0
+
+
 def _answering(client: StudioClient, id: str) -> EndpointMetadata:
     """The endpoint when it answers, or has ended; what it waits for is told meanwhile."""
     told = ""

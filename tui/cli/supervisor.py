@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -60,7 +61,9 @@ class Supervisor:
     def __init__(self, home: Home, using: Settings) -> None:
         self.home, self.settings = home, using
         server = using.external_redis_url is None
-        self.processes = [Process(line) for line in procfile.read() if server or line.name != procfile.SERVER]
+        self.processes = [
+            Process(line) for line in procfile.read(using.procfile) if server or line.name != procfile.SERVER
+        ]
         self.stopping = False
         self.untold = False
 
@@ -145,6 +148,7 @@ class Supervisor:
     def _tell(self) -> None:
         """Write down what runs. On a full disk that waits: the processes are tended all the same."""
         content = {
+            "host": socket.gethostname(),
             "pid": os.getpid(),
             "started": psutil.Process().create_time(),
             "processes": {each.line.name: _told(each) for each in self.processes},

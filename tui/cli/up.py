@@ -45,7 +45,7 @@ def run_up(arguments: argparse.Namespace) -> int:
     """Start the studio unless it is up; then the dashboard, or its log where there is no terminal."""
     using = settings()
     home = Home(using.root)
-    if not arguments.detach and not sys.stdout.isatty() and not home.supervised():
+    if not (arguments.detach or sys.stdout.isatty() or home.supervised() or _elsewhere(using, home)):
         return _foreground(using) if _possible(using, home) else output.EXIT_UNREACHABLE
     if not start(using, home):
         return output.EXIT_UNREACHABLE
@@ -67,6 +67,9 @@ def start(using: Settings, home: Home) -> bool:
     """Start the supervisor and wait until the studio answers; says what it does, and what to look at when it fails."""
     if not _possible(using, home):
         return False
+    if host := _elsewhere(using, home):
+        say(f"the studio of {using.root} runs on {plain(host, limit=200)}")
+        return True
     if home.supervised():
         say(f"the studio of {using.root} is up")
     else:
@@ -98,6 +101,22 @@ def _possible(using: Settings, home: Home) -> bool:
         warn(f"no server answers at {safe_url(using.redis_url)}, which FTS_REDIS_URL names")
         return False
     return True
+
+
+def _elsewhere(using: Settings, home: Home) -> str | None:
+    """The other host that runs this studio: one that shares FTS_HOME, and whose studio answers."""
+    from core.client import StudioClient
+    from core.messages.runners import ListRunners
+
+    host = home.elsewhere()
+    if host is None:
+        return None
+    try:
+        with StudioClient(using, program="fts") as client:
+            client.call(ListRunners(), timeout=5)
+    except StudioError:
+        return None
+    return host
 
 
 def _ready(using: Settings, home: Home) -> bool:
@@ -152,6 +171,9 @@ def run_down(arguments: argparse.Namespace) -> int:
     if not told:
         say(f"the studio of {using.root} is not up")
         return 0
+    if host := _elsewhere(using, home):
+        warn(f"the studio of {using.root} runs on {plain(host, limit=200)}; stop it there")
+        return output.EXIT_FAILED
     if arguments.drain:
         _drain(using)
     stop(_supervisor(home), sum(GRACE.values()) + 10)
@@ -214,6 +236,9 @@ def run_status(arguments: argparse.Namespace) -> int:
     """What runs; exit code 5 when something does not."""
     using = settings()
     home = Home(using.root)
+    if host := _elsewhere(using, home):
+        say(f"the studio of {using.root} runs on {plain(host, limit=200)}, and answers")
+        return 0
     rows = [_row(home, name, told) for name, told in home.read().get("processes", {}).items()]
     if not rows:
         warn(f"the studio of {using.root} is not up; `fts up` starts it")

@@ -314,6 +314,10 @@ def _wait(client: StudioClient, value: dict[str, Any], form: str) -> int:
 
     if batch := value.get("parent_job_id"):
         return wait_for(client, batch, noun="evaluation", form=form)
+    if endpoint := value.get("endpoint"):
+        from tui.cli.serve import wait_until_it_answers
+
+        return wait_until_it_answers(client, endpoint["id"], form)
     noun, job = ("export", value["export_job"]) if "export_job" in value else ("job", value["fine_tuning_job"])
     return wait_for(client, job["id"], noun=noun, form=form)
 

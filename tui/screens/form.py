@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,6 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from core import presets
 from core.errors import StudioError
 from core.keys import hash_of, new_key
 from core.messages import REGISTRY
@@ -135,19 +135,19 @@ class FormScreen(FormKeys):
     # ─── checking ─────────────────────────────────────────────────────────────────────────────────
 
     def on_fieldset_changed(self, message: Fieldset.Changed) -> None:
-        """Look at it once typing rests. A preset shows what it gives the fields that were not touched."""
-        if message.by_hand and message.field.name == "preset":
-            self._show_preset()
+        """Look at it once typing rests. What gives others a default shows it where nothing was typed."""
+        if message.by_hand and message.field.name in forms.GIVES:
+            self._show_given(forms.GIVES[message.field.name])
         self.check_soon()
         if message.by_hand:
             if self.drafting is not None:
                 self.drafting.stop()
             self.drafting = self.set_timer(SOON, self.keep)
 
-    def _show_preset(self) -> None:
-        given = presets.values(self.fields.boxes["preset"].value)
+    def _show_given(self, keys: Collection[str]) -> None:
+        given = forms.given_by({key: box.value for key, box in self.fields.boxes.items() if key in forms.GIVES})
         for field in self.fields.form:
-            if field.key in forms.PRESET_FIELDS and field.key not in self.fields.touched:
+            if field.key in keys and field.key not in self.fields.touched:
                 self.fields.begin(field.key, given.get(field.key, field.default))
 
     def check_soon(self) -> None:

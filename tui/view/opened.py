@@ -17,7 +17,10 @@ def open_made(dashboard: Dashboard, message: str, value: Any, key: str | None) -
     elif message == "StartComparison":
         dashboard.show_comparison(value.comparison.id)
     elif message == "ExportModel":
-        dashboard.show_export(value.export_job.id)
+        if value.endpoint is not None:
+            dashboard.show_endpoint(value.endpoint.id)
+        else:
+            dashboard.show_export(value.export_job.id)
     elif message == "StartEndpoint":
         dashboard.show_endpoint(value.endpoint.id, key)
 

@@ -192,7 +192,7 @@ def _same_rows(model: Model, training: Row, id: str) -> bool:
 
 @plays("ExportModel")
 class ExportModel(Play):
-    """An adapter, to the registry, merged, or to Cloudera ML, which is refused."""
+    """An adapter, to the registry, merged, or to Cloudera ML, which has no runner here."""
 
     def ask(self, pick: Picker) -> Payload:
         adapter = pick.id("adapters")
@@ -212,7 +212,8 @@ class ExportModel(Play):
         registry = kind == "model_registry"
         if registry and model.registry_away:
             return expected(code="unavailable")
-        adapter, row = model.get("adapters", id), model.get("models", base)
+        adapter, row, name = model.get("adapters", id), model.get("models", base), payload["model_name"].strip()
+        served = [each for each in model.find("endpoints", name=name) if model.unfinished(each)]
         errors = {
             "EX-101": kind not in ("model_registry", "merged", "cml_model"),
             "EX-001": row is None,
@@ -225,6 +226,7 @@ class ExportModel(Play):
             "EX-103": adapter is not None and bool(base) and adapter["model_id"] != base,
             "EX-106": not fit_name(kind, payload["model_name"].strip()),
             "EX-109": kind == "cml_model",
+            "EX-112": kind == "cml_model" and (not name.isprintable() or len(name) > 255 or bool(served)),
             "EX-104": any(wrong_resources(payload).values()),
             "EX-105": given_configs(model, payload, {"generation_config": "generation_config"}),
         }

@@ -1,0 +1,61 @@
+"""How the embedded Valkey is reached from other hosts that share FTS_HOME: an address and a password in a file of its owner's.
+
+In the file and nowhere else: not in the environment that a platform shows to everybody and gives to every process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+
+class Door(NamedTuple):
+    """`host` is the server's own, which takes the socket; the others take `address` and `port`."""
+
+    host: str
+    address: str
+    port: int
+    password: str
+
+    @property
+    def url(self) -> str:
+        """For redis-py; a secret."""
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"redis://:{quote(self.password)}@{address}:{self.port}/0"
+
+
+def path(home: Path) -> Path:
+    """The file, beside what only the server reads."""
+    return home.resolve() / "valkey" / "door.json"
+
+
+def read(home: Path) -> Door | None:
+    """What the server that was started last wrote; None when it listens on its socket alone."""
+    try:
+        told = json.loads(path(home).read_text(encoding="utf-8"))
+        return Door(str(told["host"]), str(told["address"]), int(told["port"]), str(told["password"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def write(home: Path, listen: str) -> Door:
+    """Write down that the server of this host listens at ADDRESS:PORT. The password stays what it was: who has it keeps on."""
+    import secrets  # late: who only reads does without
+
+    before, (address, _, port) = read(home), listen.rpartition(":")
+    password = before.password if before else secrets.token_urlsafe(32)
+    door = Door(socket.gethostname(), address.strip("[]"), int(port), password)
+    draft = path(home).with_suffix(f".{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(door._asdict()), encoding="utf-8")
+    draft.replace(path(home))
+    return door
+
+
+def forget(home: Path) -> None:
+    """It listens on its socket alone."""
+    path(home).unlink(missing_ok=True)
