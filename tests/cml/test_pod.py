@@ -42,13 +42,6 @@ def test_a_pod_writes_all_that_it_says_into_its_part_and_ends_with_its_jobs_code
     assert {each.name for each in pod.files.directory.glob("*.json*")} == {"spec.json", "job.json"}
 
 
-def test_a_pod_that_is_started_for_a_part_that_is_done_runs_nothing(tmp_path: Path) -> None:
-    pod = Pod(tmp_path, "import fts_job as job\njob.phase('on')")
-    assert pod.run()[0] == 0 and on(pod)
-    before = pod.files.spool.read_bytes()
-    assert pod.run()[0] == 0 and pod.files.spool.read_bytes() == before
-
-
 def test_a_pod_waits_until_the_one_before_it_is_gone(tmp_path: Path) -> None:
     pod = Pod(tmp_path)
     pod.files.own.mkdir(parents=True)
@@ -62,12 +55,14 @@ def test_a_pod_waits_until_the_one_before_it_is_gone(tmp_path: Path) -> None:
     assert process.returncode == 0 and pod.records()[-1]["outcome"] == "succeeded"
 
 
-def test_a_pod_that_is_started_anew_goes_on_from_its_own_checkpoint(tmp_path: Path) -> None:
+def test_a_pod_that_is_started_anew_goes_on_from_its_own_checkpoint_until_its_part_is_done(tmp_path: Path) -> None:
     pod = Pod(tmp_path, STEPS)
     assert pod.run()[0] == 128 + signal.SIGKILL and not pod.records("finished")
     assert pod.run()[0] == 0
     assert [each["from_step"] for each in pod.records("resumed")] == [2]
     assert [each["step"] for each in pod.records("metrics")] == [1, 2, 3]
+    said = pod.files.spool.read_bytes()
+    assert pod.run()[0] == 0 and pod.files.spool.read_bytes() == said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
