@@ -224,9 +224,13 @@ class Intake:
         rows = [child] if child else [session.get(FineTuningJob, job.id), *session.scalars(batch)]
         for row in filter(None, rows):
             row.cml_job_id = record.job
+        if endpoint := self._endpoint():
+            endpoint.cml_model_id = record.job
         told = record.model_dump(include={"where", "job", "name", "url"}) | {"attempt": job.attempt}
         about = ("evaluation_jobs", child.id) if child else ("jobs", job.id)
-        self.unit.emit("JobPlaced", *about, f"{job.name} is job {record.job} of Cloudera ML", **told)
+        self.unit.emit(
+            "JobPlaced", *about, f"{job.name} is {'model' if endpoint else 'job'} {record.job} of Cloudera ML", **told
+        )
 
     def serving(self, record: Serving) -> None:
         """An endpoint can be called."""

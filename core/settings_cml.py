@@ -52,6 +52,10 @@ class Workbench(BaseSettings):
     cml_seconds: float = Field(
         20, gt=0, description="Cloudera ML: seconds that its API may take for an answer before it is asked again."
     )
+    cml_model_service: str | None = Field(
+        None,
+        description="Cloudera ML: where its models are called; https://modelservice.CDSW_DOMAIN/model without it.",
+    )
     cdsw_api_url: str | None = _own("CDSW_API_URL", "where its API is")
     cdsw_apiv2_key: SecretStr | None = _own("CDSW_APIV2_KEY", "what lets the studio in there; a secret")
     cdsw_api_key: SecretStr | None = _own("CDSW_API_KEY", "what lets it into the older API; a secret")

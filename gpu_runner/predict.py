@@ -24,6 +24,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 BASE = "FINE_TUNING_STUDIO_BASE_MODEL_HF_NAME"
 ADAPTER = "FINE_TUNING_STUDIO_ADAPTER_LOCATION"
 GENERATION = "FINE_TUNING_STUDIO_GEN_CONFIG_STRING"
+REVISION = "FINE_TUNING_STUDIO_BASE_MODEL_REVISION"  # a commit on the Hub; what is there now without it
+TOKEN = "HUGGINGFACE_ACCESS_TOKEN"  # of the project, for a base model that is gated
 # What an endpoint generates with where neither the request nor its environment says otherwise.
 DEFAULTS: dict[str, Any] = {
     "temperature": 0.5,
@@ -43,12 +45,15 @@ ALLOWED = SAMPLING | {
 class Answerer:
     """A base model with its adapter, which answers one prompt after another."""
 
-    def __init__(self, base: str, adapter: str) -> None:
-        """`base` is a directory or a name on the Hub; `adapter` a directory. On a processor weights are fp32."""
+    def __init__(self, base: str, adapter: str, **source: str | None) -> None:
+        """`base` is a directory or a name on the Hub, where `source` says how it is read: revision, token; `adapter` a directory.
+
+        On a processor weights are fp32.
+        """
         cuda = torch.cuda.is_available()
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(base, trust_remote_code=False, **source)
         model = AutoModelForCausalLM.from_pretrained(
-            base, dtype="auto" if cuda else torch.float32, use_safetensors=True, trust_remote_code=False
+            base, dtype="auto" if cuda else torch.float32, use_safetensors=True, trust_remote_code=False, **source
         )
         self.model: Any = PeftModel.from_pretrained(model, adapter).to("cuda" if cuda else "cpu").eval()
         self._lock = threading.Lock()
@@ -94,7 +99,9 @@ predict = api_wrapper
 @lru_cache(maxsize=1)
 def endpoint() -> Answerer:
     """What the environment names, loaded once."""
-    return Answerer(os.environ[BASE], os.environ[ADAPTER])
+    told = {"revision": os.environ.get(REVISION), "token": os.environ.get(TOKEN)}
+    source = {name: value for name, value in told.items() if value}
+    return Answerer(os.environ[BASE], os.environ[ADAPTER], **source)
 
 
 def configured(text: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from core.cml import connect
 from core.engines import KNOWN, installed
 from core.messages.runners import Gpu, RegisterRunner
 from core.settings import Settings
+from core.types import EndpointEngine
 from gpu_runner.cml.stewards import Stewards
 from gpu_runner.identity import Identity
 from gpu_runner.launch import Launch
@@ -61,7 +62,7 @@ def room(using: Settings) -> Room:
 
 def engines(using: Settings) -> list[str]:
     """What can be run in pods: they have the environment of this daemon, on the project's file system."""
-    own = [*OWN, *(["lm_eval"] if find_spec("lm_eval") else [])]
+    own = [*OWN, EndpointEngine.cml_model.value, *(["lm_eval"] if find_spec("lm_eval") else [])]
     more = [each for each in KNOWN if installed(using, each) is not None]
     return [*own, *more, *(["user_script"] if using.scripts_root.is_dir() else [])]
 

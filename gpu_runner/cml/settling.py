@@ -19,6 +19,7 @@ from core.settings import Settings
 from gpu_runner.attempt import Attempt
 from gpu_runner.cml.book import Book, unsettled
 from gpu_runner.cml.definition import DIRECTORY, STUDIO
+from gpu_runner.cml.strays import Strays
 from gpu_runner.files import Files, write_json
 from gpu_runner.identity import is_held
 from gpu_runner.shared import away, read_marker
@@ -90,6 +91,7 @@ class Runs:
     def __init__(self, using: Settings) -> None:
         self._using = using
         self.suspects: set[str] = set()
+        self._strays = Strays(using.artifacts_root)
         self._quiet: set[str] = set()  # jobs of which nothing ran: what runs of them later has a book
 
     def look(self) -> None:
@@ -102,6 +104,9 @@ class Runs:
                 with contextlib.suppress(Missing, Declined):
                     cloudera.stop_run(run.job_id, run.id)
             self.suspects = set(found)
+            if marker and not away(self._using.artifacts_root):
+                self._strays.look(cloudera, marker)
+                self.suspects |= self._strays.suspects
         except (Unavailable, Missing, Declined, OSError) as error:
             log.info("what runs in Cloudera ML can't be looked up now: %s", error)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from core.settings import settings
+from core.spec import EndpointSpec
 from gpu_runner.cml.errand import Errand
 from gpu_runner.launch import Launch, enter, read_token
 
@@ -29,6 +30,10 @@ def attend(errand: Errand) -> int:
 
 def _who(errand: Errand) -> Callable[[Errand], int]:
     """Who looks after such an attempt."""
+    if isinstance(errand.spec, EndpointSpec):
+        from gpu_runner.cml import endpoint
+
+        return endpoint.look_after
     from gpu_runner.cml import single
 
     return single.look_after

@@ -123,6 +123,7 @@ class Cloud:
             "CDSW_PROJECT_URL": f"{self.base}/api/v1/projects/{OWNER}/{PROJECT_NAME}",
             "CDSW_DOMAIN": self.base.removeprefix("http://"),
             "CDSW_IP_ADDRESS": "127.0.0.1",
+            "FTS_CML_MODEL_SERVICE": f"{self.base}/model",  # no name with modelservice. before it leads here
             "PROJECT_OWNER": OWNER,
         }
 

@@ -286,7 +286,7 @@ class Handler(BaseHTTPRequestHandler):
         except Page as page:
             self._send(page.status, "<html>It is someone else who answers.</html>")
         except Exception as error:
-            if not isinstance(error, Cut):
+            if not isinstance(error, Cut | ConnectionError):  # who asked may be dead
                 standin.broken.append(traceback.format_exc())
             self.close_connection = True
             with suppress(OSError):

@@ -58,7 +58,7 @@ def test_without_authentication_or_on_a_processor_when_that_is_asked_for(desk: D
     assert job(desk, told["id"]).spec["auth"] is False
 
 
-def test_its_address_is_told_and_stopping_it_is_a_success(desk: Desk) -> None:
+def test_the_model_that_it_is_there_and_its_address_are_told_and_stopping_it_is_a_success(desk: Desk) -> None:
     speaker = at_cloudera(desk)
     id = say(desk, "ExportModel", **ASKED)["endpoint"]["id"]
     speaker.begin(id)
@@ -69,11 +69,12 @@ def test_its_address_is_told_and_stopping_it_is_a_success(desk: Desk) -> None:
         "port": 443,
         "models": ["tickets"],
     }
-    speaker.tell(id, serving, begin=10)
+    placed = {"type": "placed", "at": 3.0, "where": "cml", "job": "abcd-efgh-ijkl-mnop", "name": "support"}
+    speaker.tell(id, placed, serving, begin=10)
     told = say(desk, "GetEndpoint", id=id)["endpoint"]
-    assert told["address"] == "https://modelservice.x/model"
+    assert (told["cml_model_id"], told["address"]) == ("abcd-efgh-ijkl-mnop", "https://modelservice.x/model")
     assert say(desk, "StopEndpoint", id=id)["status"] == "cancel_requested"
-    speaker.tell(id, {"type": "finished", "at": 90.0, "outcome": "cancelled"}, begin=20)
+    speaker.tell(id, {"type": "finished", "at": 90.0, "outcome": "cancelled"}, begin=30)
     told = say(desk, "GetEndpoint", id=id)["endpoint"]
     assert (told["status"], told["address"]) == ("succeeded", None)
 

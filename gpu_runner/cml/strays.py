@@ -1,0 +1,64 @@
+"""Models of the studio's that nobody looks after any more: what is deployed of them is stopped, so that it costs no GPU's hours.
+
+A model whose endpoint's directory is gone is removed. One whose attempts are all settled stays, since a paused endpoint goes on
+with it, but nothing of it is to be deployed. Both when they were seen so twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from pathlib import Path
+
+from core.cml import Cloudera, Declined, Missing, ModelSeen
+from gpu_runner.cml.book import Book
+from gpu_runner.cml.model import is_over, mark
+
+log = logging.getLogger(__name__)
+JOB = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+class Strays:
+    """What was suspect when it was looked last: models, and deployments, by their ids."""
+
+    def __init__(self, artifacts: Path) -> None:
+        self._jobs = artifacts / "jobs"
+        self.suspects: set[str] = set()
+
+    def look(self, cloudera: Cloudera, marker: str) -> None:
+        """Look once. Raises Unavailable, Missing, Declined, OSError."""
+        found: set[str] = set()
+        for model in cloudera.models():
+            told = re.search(mark(f"({JOB})", re.escape(marker)), model.description)
+            if told is not None and not self._is_looked_after(told[1]):
+                found |= self._end(cloudera, model, gone=not (self._jobs / told[1]).exists())
+        self.suspects = found
+
+    def _is_looked_after(self, job_id: str) -> bool:
+        """Whether an attempt's book is open, or one is about to be."""
+        directory = self._jobs / job_id
+        if not directory.exists():
+            return False
+        attempts = [each for each in directory.iterdir() if each.name.isdecimal()]
+        newest = max(attempts, key=lambda each: int(each.name), default=None)
+        book = Book.read(newest) if newest is not None else None
+        return newest is not None and (book is None or not book.settled)
+
+    def _end(self, cloudera: Cloudera, model: ModelSeen, *, gone: bool) -> set[str]:
+        """End what was suspect before; what is suspect now."""
+        living = [
+            (build.id, each.id)
+            for build in cloudera.builds(model.id)
+            for each in cloudera.deployments(model.id, build.id)
+            if not is_over(each.status)
+        ]
+        for build, deployment in living:
+            if deployment in self.suspects:
+                log.warning("the deployment %s of the model %s is nobody's, and stopped", deployment, model.name)
+                with contextlib.suppress(Missing, Declined):
+                    cloudera.stop_deployment(model.id, build, deployment)
+        if gone and model.id in self.suspects and not living:
+            log.warning("the model %s is of no endpoint any more, and removed", model.name)
+            cloudera.delete_model(model.id)
+        return {*({model.id} if gone else ()), *(deployment for _, deployment in living)}
