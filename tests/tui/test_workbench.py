@@ -86,7 +86,7 @@ async def test_the_sidebar_tells_the_load_and_home_draws_it(studio: FakeStudio) 
         await until(pilot, lambda: "Cloudera ML" in shown(app))
         assert "11.5/64 taken" in shown(app) and " 18%" in shown(app) and PROJECT in shown(app)
         assert linked(pilot)["studio.example"] == PROJECT
-        await pilot.press("tab", "G", "enter")
+        await pilot.press("tab", "g", "enter")
         await until(pilot, lambda: isinstance(app.screen, ReadingScreen) and app.screen.query_one(Banner).is_mounted)
         await until(pilot, lambda: "gpu_label_id 7" in shown(app))
         assert "A100: 2 GPUs now, 8 at most, 4 for one run" in shown(app)

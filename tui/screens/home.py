@@ -96,10 +96,9 @@ class HomeScreen(StudioScreen):
         """The sections, in their columns."""
         if self.told is None:
             return
-        found = [
-            *overview.sections(self.told, compact=0 if self.two else self.room),
-            *self._workbench(),
-        ]
+        found = overview.sections(self.told, compact=0 if self.two else self.room)
+        at = next(place for place, each in enumerate(found) if each.title == "Resources")
+        found[at:at] = self._workbench()
         left, right = self._shared(found)
         self.query_one("#left", Glance).show(left)
         self.query_one("#right", Glance).show(right)

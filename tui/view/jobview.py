@@ -146,6 +146,7 @@ class JobView:
             *((name.removesuffix("_id").replace("base_", ""), self.names.get(name), "") for name in INPUTS),
             ("runner", job.get("runner"), ""),
             ("CML job", cut(plain(job.get("cml_job_id") or ""), 15), link(self.pages.get("job"))),
+            ("MLflow", "its experiment" if "experiment" in self.pages else "", link(self.pages.get("experiment"))),
             ("adapter", words.short(job.get("adapter_id")), ""),
             ("id", words.short(job.get("id")), "dim"),
         ]
@@ -158,7 +159,7 @@ class JobView:
         how = {name: self.job[name] for name in HOW if self.job.get(name) not in (None, False)}
         names = ("training_arguments_config", "lora_config", "model_bnb_config", "adapter_bnb_config")
         away = {f"{name} in Cloudera ML": page for name, page in self.pages.items()}
-        text = described(inputs | how | away | {name: self.job.get(name) for name in names})
+        text = described(away | inputs | how | {name: self.job.get(name) for name in names})
         return text.splitlines() or ["nothing is known of its configs"]
 
 

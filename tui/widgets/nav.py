@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -102,10 +103,14 @@ class Nav(Widget):
 
     def _foot(self, text: str, width: int) -> Strip:
         """A line at the bottom; the domain leads to the workbench's page of the project."""
-        strip = self._strip([(f" {cut_left(text, width - 2)}", "nav--foot", width)])
+        shown = cut_left(text, width - 2)
+        strip = self._strip([(f" {shown}", "nav--foot", width)])
         told = self.dashboard.bench_told or {}
         page = link(told.get("project") if text == told.get("domain") else "")
-        return strip.apply_style(Style.parse(page)) if page else strip
+        if not page:
+            return strip
+        end = 1 + cell_len(shown)
+        return Strip.join([strip.crop(0, 1), strip.crop(1, end).apply_style(Style.parse(page)), strip.crop(end)])
 
     def _cell(self, entries: list[Entry], y: int) -> tuple[str, str, int]:
         more = len(entries) > self.room
