@@ -15,6 +15,7 @@ from tests.tui.fake import HOSTILE, NOW, FakeStudio, endpoint, filled, job
 from tests.tui.test_dashboard import shown, until
 from tui import bench
 from tui.app import Dashboard
+from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
 from tui.screens.reading import ReadingScreen
 from tui.view import links, workbench
@@ -133,12 +134,12 @@ async def test_a_job_at_clouderas_leads_to_its_page_from_anywhere(studio: FakeSt
 
 
 async def test_a_model_of_clouderas_leads_to_its_page(studio: FakeStudio) -> None:
-    studio.rows["endpoints"].append(endpoint("far", engine="cml_model"))
+    studio.rows["endpoints"].append(endpoint("far", engine="cml_model", cml_model_id="m0de-l000"))
     app = Dashboard(make=lambda: studio)
     async with app.run_test(size=(80, 24)) as pilot:
         app.show_endpoint("far")
         await until(pilot, lambda: linked(pilot).get(f"{PROJECT}/models") == f"{PROJECT}/models")
-        assert len(asked(studio)) == 1
+        assert linked(pilot)["m0de-l000"] == f"{PROJECT}/models" and len(asked(studio)) == 1
 
 
 async def test_no_text_of_others_leads_anywhere_but_where_it_says(studio: FakeStudio) -> None:
@@ -190,3 +191,15 @@ async def test_a_runner_of_kind_cml_shows_its_quota(studio: FakeStudio) -> None:
         assert "4/16" in line and "quota" in line and "24.0/64.0" in line and "3/4 of Cloudera ML" in line
         app.go("home")
         await until(pilot, lambda: "3/4 GPUs of Cloudera ML" in shown(app) and "24/64 GiB" in shown(app))
+
+
+@pytest.mark.usefixtures("inside")
+async def test_the_form_of_a_training_names_the_accelerators_labels(studio: FakeStudio) -> None:
+    app = Dashboard(make=lambda: studio)
+    async with app.run_test(size=(160, 50)) as pilot:
+        await until(pilot, lambda: app.bench_told is not None)
+        app.show_form("StartFineTuningJob")
+        await until(pilot, lambda: isinstance(app.screen, FormScreen) and app.screen.filled)
+        assert isinstance(app.screen, FormScreen)
+        app.screen.fields.boxes["gpu_label_id"].input.focus()
+        await until(pilot, lambda: "(gpu_label_id)  ·  7 A100" in shown(app))

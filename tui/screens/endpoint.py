@@ -94,7 +94,8 @@ class EndpointScreen(StudioScreen):
         """Where it is to be seen in Cloudera ML, when it is a model there."""
         if self.row.get("engine") == "cml_model":
             page = self.dashboard.bench.models()
-            yield "page", page, link(page)
+            yield "CML model", self.row.get("cml_model_id"), link(page)
+            yield "its page", page, link(page)
 
     def bench_told(self) -> None:
         """Its page may be known now."""

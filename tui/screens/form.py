@@ -188,11 +188,18 @@ class FormScreen(FormKeys):
         """What the field is for, in a place of its own: nothing jumps."""
         field = message.field
         adds = "  ·  ctrl+n adds one" if field.name in ADDED_BY else ""
-        self.hint(f"{field.hint}  ({field.name}){adds}".strip())
+        kinds = self._accelerators() if field.name == "gpu_label_id" else ""
+        self.hint(f"{field.hint}  ({field.name}){adds}{kinds}".strip())
         dataset = self.fields.by_name("dataset_id")
         if field.name in OF_DATASET and dataset is not None and dataset.value:
             known = partial(self._tell_of_dataset, field)
             self.dashboard.ask("GetDataset", {"id": dataset.value}, known, lambda error: None)
+
+    def _accelerators(self) -> str:
+        """The labels that there are, in a workbench of Cloudera ML."""
+        if (told := self.dashboard.bench_told) is None or not told["accelerators"]:
+            return ""
+        return "  ·  " + ", ".join(f"{each['id']} {each['name']}".rstrip() for each in told["accelerators"])
 
     def _tell_of_dataset(self, field: forms.Field, answer: Any) -> None:
         """What there is to name in a field, of the dataset that is chosen."""
