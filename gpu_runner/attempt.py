@@ -8,6 +8,7 @@ import json
 import logging
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -210,7 +211,7 @@ class Attempt:
 
         While the host is `starving`, the kernel ends processes for want of memory: the next attempt begins with less at once.
         """
-        if self.child is not None:
+        if self.child is not None and self.child.host in ("", socket.gethostname()):
             end_leftovers(self.child.pid)
         said = (read_json(self.files.exit) or {}).get("code")
         self.exit_code = code if code is not None else said if isinstance(said, int) else None

@@ -25,6 +25,10 @@ class Backend:
         """Whether the attempt, whose child is dead, is not over: it gets another child."""
         return False
 
+    def code(self, attempt: Attempt, code: int | None) -> int | None:
+        """What the work of an attempt ended with, whose child ended with `code`; None: not known."""
+        return code
+
     def take_away(self, attempt: Attempt) -> None:
         """End the child of an attempt that is not this runner's any more; called until it is dead."""
         attempt.kill(signal.SIGKILL)

@@ -316,7 +316,7 @@ class Daemon:
         if self.terms.backend.again(attempt, time.monotonic()):
             log.warning("%s: its child is gone (%s) and is started again", attempt, code)
             return
-        attempt.die(code, starving=self._measuring.starving)
+        attempt.die(self.terms.backend.code(attempt, code), starving=self._measuring.starving)
         log.info("%s: ended, exit code %s", attempt, attempt.exit_code)
 
     def _patrol(self, now: float) -> None:

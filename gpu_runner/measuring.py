@@ -26,7 +26,7 @@ class Measuring:
     @property
     def starving(self) -> bool:
         """Whether the kernel has ended processes for want of memory just now."""
-        return limits.oom_kills() > self._oom_kills[0]
+        return not self._elsewhere and limits.oom_kills() > self._oom_kills[0]
 
     def take(self, now: float, attempts: Iterable[Attempt]) -> None:
         """Measure, when it is time to; what running attempts take is noted with them. `now` is monotonic."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,9 @@ def unsettled(artifacts: Path) -> list[tuple[str, int, Path]]:
 
 def _write(path: Path, content: Any) -> None:
     """Replace a file by one that is on the disk before it has the name, as its directory is after."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(
+        f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    )  # pids of two hosts may be the same
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(content, file)
         file.flush()

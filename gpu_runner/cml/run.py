@@ -37,7 +37,7 @@ class Run:
         self.part = errand.book.part(part, name or errand.job_id)
         self.refusal = ""  # why Cloudera won't do it
         self.away_since: float | None = None  # unix seconds since when nothing is heard
-        self.why_away = ""
+        self.away = self.why_away = ""  # what the API does instead, and its words
         self._surveyed = False  # the job's runs were looked through since one was asked for
         self._unseen_since: float | None = None
         self._looks_since_stop = AGAIN
@@ -61,17 +61,17 @@ class Run:
         try:
             self._step(order, stop)
         except Unavailable as error:
-            self._is_away(str(error))
+            self._is_away("does not answer", str(error))
         except Missing as error:  # the job was removed just now
             log.info("%s", error)
             self._job_is_gone()
         except Declined as error:
             if self.part.run_id or error.status in KEY:
-                self._is_away(str(error))
+                self._is_away("declines the studio's key", str(error))
             else:
                 self._refused(str(error))
         else:
-            self.away_since = None
+            self.away_since, self.away = None, ""
 
     def _step(self, order: Ending | None, stop: Ending | None) -> None:
         if not self._surveyed:
@@ -188,7 +188,10 @@ class Run:
             return
         errand.book.save()
         self._surveyed = False
-        self.part.job_id = errand.cloudera.create_job(new)
+        made = errand.cloudera.create_job(new)
+        self.part.job_id = errand.cloudera.find_job(self.part.name) or made
+        if self.part.job_id != made:  # another steward was as fast: all take the oldest
+            errand.cloudera.delete_job(made)
 
     def _tell_place(self) -> None:
         """Say once where it runs."""
@@ -235,9 +238,11 @@ class Run:
         self.refusal = why
         self._is(REFUSED)
 
-    def _is_away(self, why: str) -> None:
-        self.why_away = why
+    def _is_away(self, how: str, why: str) -> None:
+        """Note since when, and why: the first reason of each kind stands, so that it is not said at every look."""
         self.away_since = self.away_since or time.time()
+        if how != self.away:
+            self.away, self.why_away = how, why
 
 
 def _attempt(run: RunSeen) -> int:

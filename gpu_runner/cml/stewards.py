@@ -57,6 +57,11 @@ class Stewards(Backend):
         attempt.begin_again(now + PAUSES[min(deaths, len(PAUSES) - 1)])
         return True
 
+    def code(self, attempt: Attempt, code: int | None) -> int | None:
+        """Of a pod that died it is not known; the steward's own is not the job's."""
+        book = Book.read(attempt.files.directory)
+        return None if book is not None and book.died else code
+
     def take_away(self, attempt: Attempt) -> None:
         """Have the steward end what runs at Cloudera's, then itself: the order is written, and a signal says so."""
         if attempt.signalled:

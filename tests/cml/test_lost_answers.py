@@ -1,0 +1,126 @@
+"""One run, whatever becomes of the API's answers: away, slow, refusing for a while, or lost when the work was done."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from core import cml_asking
+from gpu_runner.cml import single
+from tests.cml.attempts import Attempt, until
+from tests.cml.standin import StandIn
+
+JOB, RUN = "POST .*/jobs$", "POST .*/runs$"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cml_asking, "PATIENCE", 0.2)
+    monkeypatch.setattr(single, "LEAST_LAG", 0.3)
+
+
+def is_one_run(attempt: Attempt) -> None:
+    assert (attempt.outcome, attempt.steps) == ("succeeded", [1, 2, 3])
+    assert [run["status"] for run in attempt.runs] == ["ENGINE_SUCCEEDED"]
+    assert len(attempt.cloudera.runs("job")) == 1
+    assert [row["name"] for row in attempt.cloudera.cloud.state["jobs"].values()].count("job") == 1
+
+
+@pytest.mark.parametrize("where", [JOB, RUN])
+def test_what_was_done_without_an_answer_is_found_again(cloudera: StandIn, where: str) -> None:
+    cloudera.lose(where=where)
+    attempt = Attempt(cloudera)
+    attempt.steward().ends()
+    is_one_run(attempt)
+
+
+@pytest.mark.parametrize("where", [JOB, RUN])
+def test_what_was_not_done_is_asked_for_again(cloudera: StandIn, where: str) -> None:
+    cloudera.reset(where=where)
+    attempt = Attempt(cloudera)
+    attempt.steward().ends()
+    is_one_run(attempt)
+
+
+def test_a_run_whose_answer_was_lost_and_that_shows_late_is_found(cloudera: StandIn) -> None:
+    cloudera.cloud.delays.visible = 0.2
+    cloudera.lose(where=RUN)
+    attempt = Attempt(cloudera)
+    attempt.steward(attempt.errand(cml_poll=0.1)).ends()
+    is_one_run(attempt)
+
+
+def test_a_run_that_shows_too_late_is_stopped_when_another_was_asked_for(cloudera: StandIn) -> None:
+    cloudera.cloud.delays.visible = 1.0
+    cloudera.lose(where=RUN)
+    attempt = Attempt(cloudera, records=200, rate=50)
+    steward = attempt.steward()
+    until(lambda: len(attempt.runs) == 2, "another run")
+    steward.errand.signal()
+    steward.ends()
+    time.sleep(1.0)
+    attempt.steward().ends()
+    assert sorted(run["status"] for run in attempt.runs) == ["ENGINE_STOPPED", "ENGINE_SUCCEEDED"]
+    assert attempt.outcome == "succeeded"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_api_that_refuses_for_a_while_is_asked_again(cloudera: StandIn, status: int) -> None:
+    cloudera.fail(status, times=12, retry_after=0.05 if status == 429 else None)
+    attempt = Attempt(cloudera)
+    attempt.steward().ends()
+    is_one_run(attempt)
+
+
+def test_while_the_api_is_away_the_pods_words_come_on_and_the_phase_says_why(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera, records=200, rate=50)
+    steward = attempt.steward()
+    until(lambda: attempt.steps, "its first step")
+    cloudera.never(times=1e9)
+    until(lambda: any("Cloudera's API does not answer since" in each for each in attempt.phases), "the phase")
+    before = len(attempt.steps)
+    until(lambda: len(attempt.steps) > before + 10, "more steps")
+    assert "; the run goes on" in attempt.phases[-1]
+    cloudera.heal()
+    steward.ends()
+    assert (attempt.outcome, attempt.steps) == ("succeeded", list(range(1, 201)))
+    away = next(place for place, each in enumerate(attempt.phases) if "does not answer" in each)
+    assert attempt.phases[away + 1] == "training"
+
+
+def test_a_key_that_has_run_out_is_waited_for(cloudera: StandIn) -> None:
+    cloudera.fail(401, times=8)
+    attempt = Attempt(cloudera)
+    attempt.steward().ends()
+    is_one_run(attempt)
+    assert any("CDSW_APIV2_KEY may have run out" in each for each in attempt.phases)
+
+
+def test_a_run_that_is_not_found_just_after_it_was_made_is_waited_for(cloudera: StandIn) -> None:
+    cloudera.cloud.delays.visible = 0.3
+    attempt = Attempt(cloudera, records=50)
+    attempt.steward().ends()
+    assert (attempt.outcome, len(attempt.runs)) == ("succeeded", 1)
+
+
+def test_a_state_that_cloudera_does_not_know_is_no_end(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera, records=100)
+    steward = attempt.steward()
+    run = until(lambda: attempt.runs, "the run")[0]["id"]
+    cloudera.show(run, "ENGINE_UNKNOWN")
+    until(lambda: len(attempt.steps) > 10, "steps")
+    cloudera.show(run, None)
+    steward.ends()
+    assert (attempt.outcome, len(attempt.runs)) == ("succeeded", 1)
+
+
+def test_two_stewards_at_once_leave_one_run(cloudera: StandIn) -> None:
+    cloudera.slow(0.2, times=4, where="GET .*/(jobs|runs)$")
+    attempt = Attempt(cloudera, records=30, rate=50)
+    first, second = attempt.steward(), attempt.steward()
+    first.ends()
+    second.ends()
+    ran = [run for run in attempt.runs if run["status"] == "ENGINE_SUCCEEDED"]
+    assert len(ran) == 1
+    assert {run["status"] for run in attempt.runs if run not in ran} <= {"ENGINE_STOPPED"}
