@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,21 +21,27 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("models") / "tiny", decided=30)
 
 
-@pytest.fixture
-def cloudera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """A workbench with one project, tmp_path/cdsw, and its template jobs; this process is in a pod of it, SDK and all."""
-    project = tmp_path / "cdsw"
-    project.mkdir()
-    standin = StandIn(tmp_path / "cloudera", project)
+@contextmanager
+def workbench(directory: Path) -> Iterator[StandIn]:
+    """A workbench with one project, `directory`/cdsw, and its template jobs."""
+    (directory / "cdsw").mkdir()
+    standin = StandIn(directory / "cloudera", directory / "cdsw")
     for name in TEMPLATES:
         standin.template(name)
-    for name, value in standin.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PYTHONPATH", pods.base()["PYTHONPATH"])
-    for path in pods.sdk_path():
-        monkeypatch.syspath_prepend(path)
     yield standin
     standin.close()
+    assert not standin.broken, standin.broken
+
+
+@pytest.fixture
+def cloudera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A workbench, in a pod of whose project this process is, SDK and all."""
+    with workbench(tmp_path) as standin:
+        for name, value in standin.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("PYTHONPATH", pods.base()["PYTHONPATH"])
+        for path in pods.sdk_path():
+            monkeypatch.syspath_prepend(path)
+        yield standin
     for name in [name for name in sys.modules if name.partition(".")[0] == "cmlapi"]:
         del sys.modules[name]
-    assert not standin.broken, standin.broken

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,10 +46,7 @@ class Cut(Exception):
 
 @dataclass
 class Fault:
-    """`where` is searched in "VERB /path"; `kind`: answer or page (with `status`), slow, never, reset (nothing was done), lost (it was).
-
-    `call` is called before the work (kind before) or when it is done and not yet answered (kind after).
-    """
+    """`where` is searched in "VERB /path"; `kind`: answer or page (with `status`), slow, never, reset (nothing was done), lost (it was)."""
 
     kind: str
     where: str
@@ -58,12 +54,6 @@ class Fault:
     status: int = 500
     seconds: float = 0.0
     retry_after: float | None = None
-    call: Callable[[], None] | None = None
-
-    def calls(self, kind: str) -> None:
-        """Do what is to happen then."""
-        if self.call is not None and self.kind == kind:
-            self.call()
 
 
 @dataclass
@@ -100,7 +90,6 @@ class Faults:
 
     def before(self, fault: Fault) -> None:
         """What happens before the work is done."""
-        fault.calls("before")
         if fault.kind == "answer":
             raise Refused(fault.status, f"a fault was asked for: {fault.status}", fault.retry_after)
         if fault.kind == "page":

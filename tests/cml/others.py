@@ -71,12 +71,14 @@ class Others:
         return self._application(row)
 
     def restart_application(self, query: dict[str, str], body: Row, project: str, application: str) -> Row:
-        self.cloud.get("applications", application)["status"] = "APPLICATION_RUNNING"
-        return {}
+        row = self.cloud.get("applications", application)
+        row["status"] = "APPLICATION_RUNNING"
+        return self._application(row)
 
     def stop_application(self, query: dict[str, str], body: Row, project: str, application: str) -> Row:
-        self.cloud.get("applications", application)["status"] = "APPLICATION_STOPPED"
-        return {}
+        row = self.cloud.get("applications", application)
+        row["status"] = "APPLICATION_STOPPED"
+        return self._application(row)
 
     def _application(self, row: Row) -> Row:
         return row | {"creator": USER, "environment": text_of(row["environment"])}

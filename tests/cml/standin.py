@@ -59,6 +59,8 @@ class StandIn:
         self.faults = Faults()
         self.jobs, self.models, self.others = Jobs(self.cloud), Models(self.cloud), Others(self.cloud)
         self.received: list[Received] = []
+        # Told of each request, "VERB /path", before its work and after it, when it is not answered yet.
+        self.watchers: list[Callable[[str, str], None]] = []
         self.broken: list[str] = []  # faults of the stand-in's own
         self.connections: set[socket.socket] = set()
         self.server = Server(("127.0.0.1", port), Handler)
@@ -132,10 +134,6 @@ class StandIn:
         """Do what is asked, and end the connection without an answer."""
         self.faults.add(Fault("lost", where, times))
 
-    def when(self, where: str, call: Callable[[], None], times: float = 1, *, before: bool = False) -> None:
-        """Do something when a request comes: before its work, or when that is done and is not answered yet."""
-        self.faults.add(Fault("before" if before else "after", where, times, call=call))
-
     def heal(self) -> None:
         """Everything works again."""
         self.faults.heal()
@@ -201,6 +199,7 @@ class StandIn:
     def answer(self, received: Received) -> Any:
         """What a request is answered; every known one is done under the lock. Raises Refused, Cut."""
         fault = self.faults.take(str(received))
+        self._tell(received, "before")
         if fault:
             self.faults.before(fault)
         if received.verb == "POST" and received.path == "/model":
@@ -211,11 +210,14 @@ class StandIn:
             answered = self._find(received)
             if received.verb != "GET":
                 self.cloud.save()
-        if fault:
-            fault.calls("after")
+        self._tell(received, "after")
         if fault and fault.kind == "lost":
             raise Cut
         return answered
+
+    def _tell(self, received: Received, moment: str) -> None:
+        for watcher in list(self.watchers):
+            watcher(str(received), moment)
 
     def _authorize(self, received: Received) -> None:
         basic = base64.b64encode(f"{self.cloud.v1_key}:".encode()).decode()

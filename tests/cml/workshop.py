@@ -25,7 +25,14 @@ COMMANDS = {
     "actors": ("actors.app", "commands", "runners", "slow"),
     "daemon": ("gpu_runner.daemon", "--backend", "cml"),
 }
-QUICK = {"FTS_CML_POLL": "0.1", "FTS_REPORT_SECONDS": "0.5", "FTS_LEASE_SECONDS": "10", "FTS_TRACKING": "false"}
+QUICK = {
+    "FTS_CML_POLL": "0.1",
+    "FTS_CML_SECONDS": "2",
+    "FTS_CML_CPUS": "3",
+    "FTS_REPORT_SECONDS": "0.5",
+    "FTS_LEASE_SECONDS": "10",
+    "FTS_TRACKING": "false",
+}
 
 
 class Workshop(Work):
@@ -47,6 +54,7 @@ class Workshop(Work):
             "FTS_NAMESPACE": ns,
         }
         self.environment = {**pods.base(), **cloudera.environment(), **QUICK, **told, **environment}
+        self.ids: dict[str, str] = {}  # of dataset, model and prompt, once they are added
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.client = StudioClient(self.settings)
 
@@ -67,7 +75,7 @@ class Workshop(Work):
         until(lambda: self.client.call(ListRunners(), timeout=60).runners, 60, "a runner registers")
 
     def end_process(self, name: str, number: signal.Signals) -> None:
-        """End one of the studio's processes with a signal."""
+        """End one of the studio's processes with a signal; no matter if it is dead."""
         process = self.processes.pop(name)
         process.send_signal(number)
         process.wait(60)
