@@ -15,6 +15,8 @@ def told(record: Mapping[str, Any]) -> tuple[str, str] | None:
         return "warning", str(record.get("text"))
     if kind == "unheld":
         return "info", "there is room again: the job goes on"
+    if kind == "placed":
+        return "info", f"in Cloudera ML it is {record.get('job')}"
     if kind == "phase":
         return "info", f"── {record.get('name')}"
     if kind == "resumed":

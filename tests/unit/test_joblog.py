@@ -57,3 +57,9 @@ def test_a_log_that_grows_for_ever_takes_bounded_room_and_a_raised_line_is_marke
     assert len(log.said) <= MOST and texts(log)[-1] == str(MOST + 99) and not log.at_start
     (line,) = log.take(1, {"type": "warning", "at": 0.0, "text": "cut\x1b[2J", "offset": 10**6}, 10**6)
     assert "▲ cut\\x1b[2J" in line
+
+
+def test_the_log_says_what_the_job_is_in_cloudera_ml() -> None:
+    log = JobLog()
+    log.take(1, {"type": "placed", "at": 0.0, "where": "cml", "job": "a1b2\x1b[2J", "name": "n"}, 1)
+    assert texts(log) == [r"a1b2\x1b[2J"]

@@ -13,6 +13,7 @@ from tui.cli import console
 from tui.cli.console import say, warn
 from tui.cli.tables import table
 from tui.view import scores
+from tui.view.cells import of_runner
 from tui.view.describe import described
 from tui.view.words import no_room
 
@@ -215,7 +216,7 @@ def _then(value: Mapping[str, Any]) -> None:
 
 
 def _runner(row: dict[str, Any]) -> dict[str, Any]:
-    return {"runner": row["host"], **row}
+    return {"runner": row["host"], **of_runner(row)}
 
 
 SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

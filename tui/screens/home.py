@@ -13,6 +13,7 @@ from textual.timer import Timer
 from tui.pump import StudioChanged
 from tui.screens.base import StudioScreen
 from tui.view import overview
+from tui.view.cells import of_runner
 from tui.view.overview import Section, Target
 from tui.widgets.banner import Banner
 from tui.widgets.glance import Glance
@@ -182,4 +183,4 @@ class HomeScreen(StudioScreen):
         if found is None:
             self.dashboard.go("runners")
         else:
-            self.dashboard.show_text(f"Runner {found['host']}", described(found))
+            self.dashboard.show_text(f"Runner {found['host']}", described(of_runner(found)))

@@ -16,7 +16,7 @@ from tui.pump import StudioChanged
 from tui.screens.jobkeys import name_of, row_copies
 from tui.screens.marking import MarkingScreen
 from tui.view import kinds
-from tui.view.cells import Cell, Row
+from tui.view.cells import Cell, Row, of_runner
 from tui.view.kinds import JOBS, Kind
 from tui.widgets.banner import Banner
 from tui.widgets.table import StudioTable
@@ -189,9 +189,8 @@ class ListScreen(MarkingScreen):
         from tui.view.describe import described
 
         if (row := self.row) is not None:
-            self.dashboard.show_text(
-                f"{self.kind.title}: {row.get('name') or row.get('adapter_name') or row['id']}", described(row)
-            )
+            name = row.get("name") or row.get("adapter_name") or row.get("host") or row["id"]
+            self.dashboard.show_text(f"{self.kind.title}: {name}", described(of_runner(row)))
 
     def action_yaml(self) -> None:
         """y: the row as YAML."""

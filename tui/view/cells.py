@@ -142,6 +142,12 @@ def is_quota(row: Row) -> bool:
     return row.get("kind") == "cml"
 
 
+def of_runner(row: Row) -> dict[str, Any]:
+    """A runner in full: GPUs of a workbench are no particular ones, so they are only counted."""
+    count = len(row.get("gpus") or [])
+    return {**row, "gpus": f"{count} of Cloudera ML" if count else []} if is_quota(row) else dict(row)
+
+
 def taken(row: Row, name: str) -> float:
     """What jobs occupy of a runner's `name`, by what it says is free."""
     have = float(len(row.get("gpus") or []) if name == "gpus" else row.get(name) or 0)
