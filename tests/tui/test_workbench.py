@@ -19,6 +19,7 @@ from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
 from tui.screens.reading import ReadingScreen
 from tui.view import links, workbench
+from tui.view.calling import curl, reach
 from tui.widgets.banner import Banner
 
 PROJECT = "https://ml.example/ada/tuning"
@@ -205,3 +206,18 @@ async def test_the_form_of_a_training_names_the_accelerators_labels(studio: Fake
         assert isinstance(app.screen, FormScreen)
         app.screen.fields.boxes["gpu_label_id"].input.focus()
         await until(pilot, lambda: "(gpu_label_id)  ·  7 A100" in shown(app))
+
+
+def test_a_model_of_clouderas_is_called_with_clouderas_keys_which_nobody_here_knows() -> None:
+    address = "https://modelservice.ml.example/model"
+    row = endpoint("x", engine="cml_model", address=address, host="").model_dump(mode="json")
+    line = curl(row)
+    assert line == (
+        f'curl -sS "{address}?accessKey=$KEY" -H \'Content-Type: application/json\' -H "Authorization: Bearer $API_KEY" '
+        '-d \'{"request": {"prompt": "Hello"}}\''
+    )
+    assert reach(row) == "with $KEY the access key on the model's page, $API_KEY an API key of yours in Cloudera ML"
+    bare = {**row, "auth": False, "address": "https://a.example/$(reboot)"}
+    assert "'https://a.example/$(reboot)'\"?accessKey=$KEY\"" in curl(bare) and "API_KEY" not in curl(bare) + reach(
+        bare
+    )

@@ -16,7 +16,7 @@ from tui.pump import StudioChanged
 from tui.screens.base import StudioScreen
 from tui.screens.listing import UNFINISHED
 from tui.view import words
-from tui.view.calling import curl, reach
+from tui.view.calling import CLOUDERA, curl, reach
 from tui.view.failure import card
 from tui.view.links import link
 from tui.widgets.banner import Banner
@@ -92,7 +92,7 @@ class EndpointScreen(StudioScreen):
 
     def _pages(self) -> Iterator[Fact]:
         """Where it is to be seen in Cloudera ML, when it is a model there."""
-        if self.row.get("engine") == "cml_model":
+        if self.row.get("engine") == CLOUDERA:
             page = self.dashboard.bench.models()
             yield "CML model", self.row.get("cml_model_id"), link(page)
             yield "its page", page, link(page)
@@ -154,9 +154,9 @@ def _facts(row: dict[str, Any]) -> Iterator[Fact]:
     if row.get("error"):
         yield "failed", "\n".join(card(row["error"], tail=5)), ""
     yield "models", ", ".join(plain(each, limit=100) for each in row.get("models") or []), ""
-    yield "auth", "a key is asked for" if row.get("auth") else "none: anyone on its machine may call it", ""
+    yield "auth", _auth(row), ""
     yield "engine", row.get("engine"), ""
-    yield "requests", _counted(row), ""
+    yield "requests", "" if row.get("engine") == CLOUDERA else _counted(row), ""  # it counts its own
     yield "tokens", row.get("tokens") or "", ""
     yield "last used", words.age(row.get("last_used_at")), ""
     yield "serves for", words.age(row.get("serving_at")) if row.get("address") else "", ""
@@ -164,6 +164,12 @@ def _facts(row: dict[str, Any]) -> Iterator[Fact]:
     yield "runner", row.get("runner") or row.get("runner_id"), ""
     yield "resources", f"CPU cores {row['num_cpu']}, GPUs {row['num_gpu']}, memory {row['num_memory']} GiB", ""
     yield "id", row["id"], "dim"
+
+
+def _auth(row: dict[str, Any]) -> str:
+    if row.get("engine") == CLOUDERA:
+        return "Cloudera ML's own" if row.get("auth") else "none but the access key on the model's page"
+    return "a key is asked for" if row.get("auth") else "none: anyone on its machine may call it"
 
 
 def _counted(row: dict[str, Any]) -> str:
