@@ -43,7 +43,7 @@ class Delays:
     grace: float = 2.0
     building: float = 0.02
     deploying: float = 0.02
-    visible: float = 0.0  # a run that was just created is not found for so long
+    visible: float = 0.0  # a run, a model, a build that was just created is not found for so long
 
 
 def new_id() -> str:

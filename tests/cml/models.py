@@ -29,7 +29,10 @@ class Models:
         self.cloud = cloud
 
     def list_models(self, query: dict[str, str], body: Row, project: str) -> Row:
-        return page("models", self.cloud.state["models"].values(), query, self._model)
+        return page("models", filter(self._visible, self.cloud.state["models"].values()), query, self._model)
+
+    def _visible(self, row: Row) -> bool:
+        return time.time() >= row["born"] + self.cloud.delays.visible
 
     def create_model(self, query: dict[str, str], body: Row, project: str) -> Row:
         if not body.get("name"):
@@ -39,7 +42,7 @@ class Models:
         row = {
             "id": new_id(), "name": body["name"], "description": body.get("description", ""), "access_key": f"m{new_id()}",
             "auth_enabled": not body.get("disable_authentication", False), "deletion_status": "", "visibility": "private",
-            "created_at": stamp(), "updated_at": stamp(), "crn": f"crn:cdp:ml:us-west-1:workspace/{new_id()}",
+            "created_at": stamp(), "updated_at": stamp(), "crn": f"crn:cdp:ml:us-west-1:workspace/{new_id()}", "born": time.time(),
         }  # fmt: skip
         self.cloud.state["models"][row["id"]] = row
         return self._model(row)
@@ -68,13 +71,15 @@ class Models:
         return [row for row in rows if all(row[name] == value for name, value in where.items())]
 
     def _model(self, row: Row) -> Row:
-        return row | {"creator": USER, "project": {"public_identifier": self.cloud.state["project"]["id"]}}
+        shown = {name: value for name, value in row.items() if name != "born"}
+        return shown | {"creator": USER, "project": {"public_identifier": self.cloud.state["project"]["id"]}}
 
     # Builds.
 
     def list_model_builds(self, query: dict[str, str], body: Row, project: str, model: str) -> Row:
         self.cloud.get("models", model)
-        return page("model_builds", self.of("builds", model_id=model), query, self._build)
+        found = filter(self._visible, self.of("builds", model_id=model))
+        return page("model_builds", found, query, self._build)
 
     def create_model_build(self, query: dict[str, str], body: Row, project: str, model: str) -> Row:
         self.cloud.get("models", model)
@@ -83,7 +88,7 @@ class Models:
         names = ("comment", "file_path", "function_name", "kernel", "runtime_identifier")
         row = {name: body.get(name, "") for name in names} | {
             "id": new_id(), "model_id": model, "status": "pending", "created_at": stamp(), "updated_at": stamp(), "built_at": None,
-            "crn": f"crn:cdp:ml:us-west-1:workspace/{new_id()}", "since": time.time(), "fails": self.cloud.builds_fail,
+            "crn": f"crn:cdp:ml:us-west-1:workspace/{new_id()}", "since": time.time(), "born": time.time(), "fails": self.cloud.builds_fail,
             "deploy": body.get("auto_deployment_config") or {} if body.get("auto_deploy_model") else None,
         }  # fmt: skip
         self.cloud.state["builds"][row["id"]] = row
@@ -93,7 +98,7 @@ class Models:
         return self._build(self.cloud.get("builds", build, model_id=model))
 
     def _build(self, row: Row) -> Row:
-        return {name: value for name, value in row.items() if name not in {"since", "fails", "deploy"}} | {
+        return {name: value for name, value in row.items() if name not in {"since", "born", "fails", "deploy"}} | {
             "creator": USER
         }
 

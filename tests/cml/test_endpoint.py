@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from core import cml_asking
+from core.cml import connect
 from core.settings import read
 from core.spec import AdapterSource, EndpointSpec, ModelSource, Resources
 from core.types import EndpointEngine
@@ -23,6 +26,7 @@ from gpu_runner.cml.book import Book
 from gpu_runner.cml.endpoint import look_after
 from gpu_runner.cml.errand import Errand
 from gpu_runner.cml.model import service
+from gpu_runner.cml.strays import Strays
 from gpu_runner.files import write_json
 from gpu_runner.launch import Launch
 from tests.cml import pods
@@ -147,9 +151,11 @@ def bench(cloudera: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]
         "FTS_HOME": home,
         "FTS_PROJECT": project,
         "FTS_CML_POLL": "0.05",
-        "FTS_CML_SECONDS": "1",
+        "FTS_CML_SECONDS": "0.5",
     }.items():
         monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(cml_asking, "PATIENCE", 0.3)
+    monkeypatch.setattr(cml_asking, "PAUSES", (0.1,))
     made = Bench(cloudera, home)
     yield made
     made.close()
@@ -234,3 +240,153 @@ def _killed_while(bench: Bench, steward: list[subprocess.Popen[bytes]], true: An
     steward[0].kill()
     steward[0].wait()
     steward[0] = bench.process()
+
+
+def test_paused_it_is_not_deployed_and_the_next_attempt_answers_to_the_same_key(bench: Bench) -> None:
+    bench.begin()
+    bench.look_after()
+    bench.serves()
+    key = bench.models[0]["access_key"]
+    bench.order("pause")
+    assert bench.ends()["outcome"] == "paused" and bench.deployed() == []
+    bench.begin(2)
+    bench.look_after(2)
+    bench.serves(2)
+    assert bench.asks(key, bench.cloudera.cloud.key)["success"]
+    assert (len(bench.models), len(bench.table("builds")), len(bench.deployed())) == (1, 2, 1)
+
+
+def test_an_attempt_takes_over_what_a_lost_one_has_deployed_and_that_one_leaves_it_alone(bench: Bench) -> None:
+    bench.begin()
+    lost = bench.process()
+    bench.serves()
+    lost.kill()
+    lost.wait()
+    bench.begin(2)
+    bench.look_after(2)
+    bench.serves(2)
+    bench.order("stop")  # the first one is not this runner's any more
+    bench.look_after()
+    until(lambda: (book := Book.read(bench.directory())) and book.settled, 60, "it is settled")
+    assert (len(bench.table("builds")), len(bench.deployed())) == (1, 1) and bench.records("finished") == []
+    assert bench.phases(2)[-1] == "serving"
+
+
+def test_one_that_is_nobodys_is_not_deployed_and_says_nothing(bench: Bench) -> None:
+    bench.begin()
+    bench.look_after()
+    bench.serves()
+    bench.order("stop")
+    until(lambda: (book := Book.read(bench.directory())) and book.settled, 60, "it is settled")
+    assert bench.deployed() == [] and len(bench.models) == 1 and bench.records("finished") == []
+
+
+@pytest.mark.parametrize("how", ["stopped", "removed"])
+def test_what_is_ended_in_clouderas_own_pages_is_cancelled_here(bench: Bench, how: str) -> None:
+    bench.begin()
+    bench.look_after()
+    bench.serves()
+    api, project = connect(read()), bench.cloudera.project_id
+    (model,), (build,), (deployment,) = bench.models, bench.table("builds"), bench.table("deployments")
+    if how == "stopped":
+        api.api.stop_model_deployment(project, model["id"], build["id"], deployment["id"])
+    else:
+        api.api.delete_model(project, model["id"])
+    assert bench.ends()["outcome"] == "cancelled"
+    assert how in bench.records("log")[-1]["text"] and "Cloudera ML" in bench.records("log")[-1]["text"]
+
+
+def test_a_build_that_fails_is_told_with_clouderas_word_and_built_anew_when_it_is_tried_again(bench: Bench) -> None:
+    bench.cloudera.cloud.builds_fail = "no"
+    bench.begin()
+    bench.look_after()
+    error = bench.ends()["error"]
+    assert "build of the model support failed in Cloudera ML: build failed" in error["message"] and error["hint"]
+    bench.cloudera.cloud.builds_fail = None
+    bench.begin(2)
+    bench.look_after(2)
+    bench.serves(2)
+    assert len(bench.models) == 1
+
+
+def test_a_model_that_can_not_be_loaded_fails_and_one_that_served_before_has_died(bench: Bench) -> None:
+    script = bench.cloudera.cloud.project / "gpu_runner" / "predict.py"
+    script.write_text("raise SystemExit('out of memory')")
+    bench.begin()
+    bench.look_after()
+    told = bench.ends()["error"]
+    assert "deployment of the model support failed" in told["message"] and "HUGGINGFACE_ACCESS_TOKEN" in told["hint"]
+    script.write_text(ECHO)
+    bench.begin(2)
+    bench.look_after(2)
+    bench.serves(2)
+    pods.kill(bench.deployed()[0]["pod"])
+    until(lambda: (book := Book.read(bench.directory(2))) and book.died, 60, "it has died")
+    assert bench.records("finished", 2) == [] and bench.deployed() == []
+
+
+def test_while_the_api_is_away_it_goes_on_and_says_since_when(bench: Bench) -> None:
+    standin = bench.cloudera
+    standin.fail(503, times=2, where="GET .*/models")
+    standin.fail(429, where="POST .*/models$", retry_after=0.1)
+    standin.lose(where="POST .*/builds$")
+    bench.begin()
+    bench.look_after()
+    bench.serves()
+    assert (len(bench.models), len(bench.table("builds")), len(bench.deployed())) == (1, 1, 1)
+    for trouble in (
+        lambda: standin.never(times=99),
+        lambda: standin.reset(times=999),
+        lambda: standin.slow(9, times=99),
+    ):
+        trouble()
+        until(lambda: "the endpoint goes on" in bench.phases()[-1], 90, "it is told")
+        standin.heal()
+        until(lambda: bench.phases()[-1] == "serving", 60, "it is over")
+    bench.order("cancel")
+    standin.fail(500, times=3, where=":stop")
+    assert bench.ends()["outcome"] == "cancelled" and bench.models == []
+
+
+def test_what_is_made_and_seen_late_is_not_made_twice(bench: Bench) -> None:
+    bench.cloudera.cloud.delays.visible = 0.15  # three looks
+    bench.cloudera.lose(where="POST .*/models$")
+    bench.cloudera.lose(where="POST .*/builds$")
+    bench.begin()
+    bench.look_after()
+    bench.serves()
+    assert (len(bench.models), len(bench.table("builds"))) == (1, 1)
+
+
+def test_what_cloudera_declines_is_told_and_a_key_that_ran_out_is_waited_for(bench: Bench) -> None:
+    standin = bench.cloudera
+    connect(read()).create_model("support", "somebody else's")
+    standin.fail(401, where="GET .*/models")
+    bench.begin()
+    bench.look_after()
+    error = bench.ends()["error"]
+    assert "exists in this project" in error["message"] and len(bench.models) == 1
+    assert any("CDSW_APIV2_KEY may have run out" in each for each in bench.phases())
+
+
+def test_what_no_steward_looks_after_is_stopped_and_what_is_of_no_endpoint_removed(bench: Bench) -> None:
+    bench.begin()
+    bench.look_after()
+    bench.serves()
+    other = connect(read()).create_model("other", "Endpoint of nobody's")
+    strays, marker = Strays(bench.home / "artifacts"), "studio-1"
+    for _ in range(3):
+        strays.look(connect(read()), marker)
+    assert len(bench.deployed()) == 1 and strays.suspects == set()
+    bench.order("stop")
+    until(lambda: (book := Book.read(bench.directory())) and book.settled, 60, "it is settled")
+    (model,), (build,) = [each for each in bench.models if each["name"] == "support"], bench.table("builds")
+    made = connect(read()).api.create_model_deployment({"cpu": 1}, bench.cloudera.project_id, model["id"], build["id"])
+    strays.look(connect(read()), marker)
+    assert strays.suspects == {made.id} and len(bench.deployed()) == 1
+    strays.look(connect(read()), marker)
+    until(lambda: not bench.deployed(), 60, "it is stopped")
+    shutil.rmtree(bench.directory().parent)
+    for _ in range(3):
+        strays.look(connect(read()), marker)
+    assert [each["id"] for each in bench.models] == [other.id]
