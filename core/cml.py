@@ -118,6 +118,14 @@ class Cloudera(Asking):
         for job in self.pages("the project's jobs", "list_jobs", "jobs", self.project):
             yield shapes.job_seen(job)
 
+    def runtime(self, *scripts: str) -> tuple[str | None, tuple[str, ...]]:
+        """Runtime and add-ons of an application that runs one of the scripts, else of a job that does; (None, ()) of neither."""
+        for what, method in (("applications", "list_applications"), ("jobs", "list_jobs")):
+            for each in self.pages(f"the project's {what}", method, what, self.project):
+                if each.runtime_identifier and str(each.script or "").endswith(scripts):
+                    return str(each.runtime_identifier), tuple(each.runtime_addon_identifiers or ())
+        return None, ()
+
     def create_job(self, new: NewJob) -> str:
         """Make a job; its id. When the answer was lost (Away) it may be there: `find_job` tells."""
         body = {"project_id": self.project, **new.body}

@@ -95,7 +95,7 @@ def _refused(error: ValueError, form: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from tui.cli import again, clone, compare, plan, runner, scored, serve, up, verbs, watch, web
+    from tui.cli import again, clone, cloudera, compare, plan, runner, scored, serve, up, verbs, watch, web
     from tui.cli.parsing import Alone, Parser, Version
 
     made = Parser(
@@ -117,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
     again.add(nouns["message"])
     serve.add(commands)
     web.add(commands)
+    cloudera.add(commands)
     runner.add(commands.choices["runner"])
     _send(commands)
     _tools(commands)
