@@ -20,7 +20,7 @@ from core.types import FailureClass, FineTuningFrameworkType
 from gpu_runner.failures import Cancelled, Paused, WorkerLost, failure_of
 from gpu_runner.files import Files, read_json, write_json
 from gpu_runner.reserve import Reserve
-from gpu_runner.spool import Spool
+from gpu_runner.spool import Spool, read_records
 from gpu_runner.tail import last_lines
 from gpu_runner.team import Team
 
@@ -96,7 +96,7 @@ def run(attempt_dir: Path, token: str | None, place: dict[str, Any] | None = Non
     files = Files(attempt_dir, part)
     for left in attempt_dir.parent.glob("*/reserve"):  # of attempts that were killed
         Reserve(left).release()
-    again = part is not None and files.spool_size() > 0
+    again = part is not None and begun(files)
     context = Context(attempt_dir, Spool(files.spool), token, part=part, again=again)
     try:
         finished = _do(json.loads(files.spec.read_text(encoding="utf-8")), context, place)
@@ -117,6 +117,11 @@ def run(attempt_dir: Path, token: str | None, place: dict[str, Any] | None = Non
 
         finished = given_back(context, finished)
     return _end(files, context, finished)
+
+
+def begun(files: Files) -> bool:
+    """Whether an attempt's child has begun before this one, in a pod that is gone."""
+    return any(each["type"] == "started" for each in read_records(files.spool, 0, max(1, files.spool_size()))[0])
 
 
 def _failure(error: BaseException, files: Files, spool: Spool) -> Failure:

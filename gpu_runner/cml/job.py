@@ -25,19 +25,31 @@ def studio() -> Path:
     sys.exit(f"the studio (gpu_runner/cml/pod.py) is neither in {Path.cwd()} nor in fine-tuning-studio below it")
 
 
-def python(home: Path) -> str:
-    """The Python that has the studio's libraries: FTS_PYTHON, the studio's own environment, or this one."""
-    own = home / ".venv" / "bin" / "python"
-    return os.environ.get("FTS_PYTHON") or (str(own) if own.exists() else sys.executable)
+def python(home: Path) -> tuple[str, list[str]]:
+    """The Python that has the studio's libraries, and where it looks for them beside its own: FTS_PYTHON, the studio's own
+    environment, or this one. In the studio's own the runtime's packages would only stand in the way of newer ones.
+    """
+    own, path = home / ".venv" / "bin" / "python", os.environ.get("PYTHONPATH", "")
+    if os.environ.get("FTS_PYTHON") or not own.exists():
+        return os.environ.get("FTS_PYTHON") or sys.executable, [str(home), path]
+    return str(own), [str(home)]
+
+
+def kernel(home: Path) -> dict[str, str]:
+    """What a pod is told of this kernel, whose Python alone has Cloudera's workers API: the Python, its path, this script."""
+    script = (
+        str((home / "gpu_runner" / "cml" / "job.py").relative_to(Path.cwd())) if home.is_relative_to(Path.cwd()) else ""
+    )
+    return {"FTS_KERNEL": sys.executable, "FTS_KERNEL_PATH": os.environ.get("PYTHONPATH", ""), "FTS_JOB_SCRIPT": script}
 
 
 def main() -> int:
     """Run the pod's process to its end; its exit code, as a shell tells it."""
     home = studio()
-    path = os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH"))))
+    program, path = python(home)
+    told = {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1", **kernel(home)}
     process = subprocess.Popen(
-        [python(home), "-m", "gpu_runner.cml.pod"],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+        [program, "-m", "gpu_runner.cml.pod"], env={**os.environ, **told},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         start_new_session=True,
     )  # fmt: skip

@@ -7,6 +7,7 @@ which the steward reads. Without FTS_ATTEMPT_DIR the job was made by hand: JOB_A
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpu_runner.cml import leader
+from gpu_runner.cml.meeting_file import Meeting, NobodyThere
 from gpu_runner.files import Files, read_json
 from gpu_runner.gpus import inventory
 from gpu_runner.launch import SECRETS, Launch, begin
@@ -25,8 +28,11 @@ OTHERS = (
     300.0  # seconds in which a pod that Cloudera replaces is gone; a network's file system keeps its lock for a while
 )
 LOOK = 0.5
-USAGE, BUSY = 2, 75  # exit codes: what is asked can't be read; another pod runs it
-CALLS = ("CDSW_APIV2_KEY", "CDSW_API_KEY")  # what Cloudera's plugin of MLflow asks its registry with
+USAGE, GONE, BUSY = (
+    2,
+    74,
+    75,
+)  # exit codes: what is asked can't be read; the pod that leads is gone; another runs this part
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,12 @@ def alone(files: Files) -> int | None:
 def prepared(task: Task) -> Launch | int:
     """How the part is to be run in this process; an exit code when it is done, or another pod runs it. Raises OSError."""
     spec: dict[str, Any] = read_json(task.files.spec) or {}
-    secrets = take_secrets(CALLS if spec.get("kind") == "export" else ())
+    place = json.loads(
+        os.environ.get("FTS_PLACE", "null")
+    )  # among the pods of the job, of one that another has launched
+    # Who leads asks for workers; Cloudera's plugin of MLflow, which an export writes to its registry with, asks with them too.
+    asks = spec.get("kind") == "export" or (place is None and leader.leads(spec))
+    secrets = take_secrets(leader.CALLS if asks else ())
     lock = alone(task.files)
     if lock is None:
         _say(f"another pod runs this part ({_holder(task.files)}) and does not end: this one does")
@@ -84,6 +95,12 @@ def prepared(task: Task) -> Launch | int:
         return code
     token = secrets.get(TOKEN) or secrets.get("HF_TOKEN")
     _say(f"the job's log is {task.files.log}")
+    if place is not None:
+        try:
+            place |= {"address": leader.address(), "rendezvous": rendezvous(task.files)}
+        except NobodyThere as error:
+            _say(f"{error}: this pod, which was to train with it, ends")
+            return GONE
     gpus = tuple(gpu.uuid or str(gpu.index) for gpu in inventory())
     return Launch(
         attempt_dir=str(task.files.directory),
@@ -92,10 +109,20 @@ def prepared(task: Task) -> Launch | int:
         gpus=gpus,
         # Named one by one, even where Cloudera names none: a job's workers share them out by their names.
         env={"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(gpus))},
+        place=place,
         part=task.part,
         lock_fd=lock,
         token_fd=pipe_with(token) if token and spec.get("needs_token") else -1,
     )
+
+
+def rendezvous(files: Files) -> str:
+    """Tell the first pod that this one is there, and wait for where to meet. Raises NobodyThere, OSError."""
+    told = json.loads(os.environ["FTS_MEETING"])
+    meeting = Meeting(Path(told["path"]), str(told["name"]))
+    meeting.come(files.own)
+    _say("waiting for the first pod of the job")
+    return meeting.address()
 
 
 def _threads(spec: dict[str, Any]) -> int:
@@ -127,9 +154,11 @@ def main() -> int:
         _say(f"this is no job of the studio's: {error}")
         return USAGE
     launch = prepared(task)
-    if isinstance(launch, Launch):
-        begin(launch)
-    return launch
+    if isinstance(launch, int):
+        return launch
+    if launch.place is None and leader.leads(read_json(task.files.spec) or {}):
+        return leader.lead(launch)
+    return begin(launch)
 
 
 if __name__ == "__main__":

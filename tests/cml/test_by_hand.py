@@ -31,14 +31,12 @@ from tests.runner.tiny import make_model
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SCRIPT = """
 import json, pathlib, time, fts_job as job
-place = pathlib.Path(job.user_config["place"]) if job.user_config else pathlib.Path(job.spec["out_dir"])
-with (place / "runs.txt").open("a") as runs:
+place, name = pathlib.Path(__file__).parent, job.spec["name"]
+with (place / f"{name}.runs").open("a") as runs:
     runs.write("run\\n")
 for step in range(job.resume_step + 1, 1000):
     job.metrics(step, loss=1 / step)
-    with job.checkpoint(step) as directory:
-        (directory / "state.txt").write_text(str(step))
-    if (place / "go").exists():
+    if (place / f"{name}.go").exists():
         break
     if job.order():
         job.leave()
@@ -113,14 +111,13 @@ class Workbench:
         )
         return found
 
-    def go(self) -> None:
-        """Let scripts come to their end."""
-        (self.home / "data" / "adapters" / "go").touch()
+    def go(self, key: str) -> None:
+        """Let the script of a job come to its end."""
+        (self.home / "scripts" / f"{key}.go").touch()
 
-    def runs(self) -> int:
-        """How often a script was started."""
-        path = self.home / "data" / "adapters" / "runs.txt"
-        return path.read_text().count("run") if path.exists() else 0
+    def runs(self, key: str) -> int:
+        """How often the script of a job was started."""
+        return (self.home / "scripts" / f"{key}.runs").read_text().count("run")
 
     def close(self) -> None:
         """End everything that was started."""
@@ -148,7 +145,7 @@ def workbench(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         made.close()
 
 
-def test_a_job_made_by_hand_is_one_of_the_studios_however_often_its_pod_is_stopped_killed_and_started_again(
+def test_a_job_made_by_hand_is_one_of_the_studios_however_often_its_run_is_stopped_and_started(
     workbench: Workbench,
 ) -> None:
     key = str(uuid4())
@@ -158,23 +155,33 @@ def test_a_job_made_by_hand_is_one_of_the_studios_however_often_its_pod_is_stopp
     stopped.send_signal(signal.SIGTERM)
     printed, _ = stopped.communicate(timeout=60)
     assert stopped.returncode == 143 and workbench.job(key).status == "cancelled", printed
+    workbench.go(key)
+    code, printed = workbench.run(arguments)
+    job = workbench.job(key)
+    assert code == 0 and "is run again" in printed and job.status == "succeeded" and job.attempt == 2, printed
+    assert job.adapter_id and job.id in printed and "hf_canary" not in printed
+    assert (workbench.home / "data" / "adapters" / job.id / "2").is_dir()
+    assert {"gpu_label_id": f"only:{job.gpu_label_id}"} in [
+        each.labels for each in workbench.client.call(ListRunners()).runners
+    ]
+    assert workbench.run(arguments)[0] == 0 and workbench.runs(key) == 2
 
+
+@pytest.mark.nightly
+def test_a_pod_that_is_killed_and_started_again_goes_on_with_the_same_job(workbench: Workbench) -> None:
+    key = str(uuid4())
+    arguments = workbench.arguments(key)
     killed = workbench.pod(arguments)
-    until(lambda: workbench.runs() == 2, "the second run", 60)
+    until(lambda: workbench.job(key).step >= 1, "a step", 60)
     [pod] = psutil.Process(killed.pid).children()
     for each in (killed, pod, *pod.children(recursive=True)):  # a pod that is gone is gone with all that it ran
         each.kill()
-    assert "is run again" in killed.communicate()[0]
-
-    workbench.go()
+    killed.communicate()
+    workbench.go(key)
     code, printed = workbench.run(arguments)
     job = workbench.job(key)
-    assert code == 0 and job.status == "succeeded" and job.attempt == 3, printed
-    assert job.adapter_id and job.id in printed and "hf_canary" not in printed
-    assert (workbench.home / "data" / "adapters" / job.id / "3").is_dir()
-    [runner] = workbench.client.call(ListRunners()).runners
-    assert runner.labels == {"gpu_label_id": f"only:{job.gpu_label_id}"}
-    assert workbench.run(arguments)[0] == 0 and workbench.runs() == 3
+    assert code == 0 and job.status == "succeeded" and job.attempt == 2, printed
+    assert workbench.runs(key) == 2
 
 
 def test_what_the_studio_refuses_is_told_with_its_rules(workbench: Workbench) -> None:
