@@ -19,6 +19,7 @@ from core.messages import Command, Message
 from core.text import plain
 from tui.acting import question_of, told
 from tui.cli import console
+from tui.cli.commands import ALONE
 from tui.cli.parsing import near
 from tui.history import History
 from tui.view.pages import PAGES
@@ -41,22 +42,6 @@ ASKED = {
 }
 # What writes on this machine: not for a dashboard that only looks.
 WRITES = {("down",), ("serve",), ("engine", "install"), ("engine", "remove"), ("evaluation", "export")}
-# Commands of one word, which are no beginnings of pages' names. All are known without the parser.
-WHOLE = {
-    "up",
-    "down",
-    "status",
-    "serve",
-    "send",
-    "schema",
-    "validate",
-    "completion",
-    "engine",
-    "doctor",
-    "demo",
-    "web",
-    "overview",
-}
 # Where the progress of a noun's job is seen.
 SHOWN = {
     "job": "show_job",
@@ -187,7 +172,7 @@ def agree(dashboard: Dashboard, running: Running, question: str, message: Messag
 
 
 class Commanding:
-    """The command line's memory and its runs. The parser is made when the line is first opened, in a thread."""
+    """The command line's memory and its runs. The parser is made when a command goes on, in a thread."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         from core.settings import settings
@@ -208,8 +193,8 @@ class Commanding:
             return self.made
 
     def knows(self, word: str) -> bool:
-        """Whether a word is a whole command by itself."""
-        return word in WHOLE
+        """Whether a word is a command by itself, and no beginning of a page's name."""
+        return word in ALONE
 
     def run(self, line: str) -> Running:
         """Run a line; what comes of it is shown by `self.dashboard`, which looks after the Running."""

@@ -134,13 +134,13 @@ class Completer:
             flag, equals, value = typed.last.partition("=")
             action = parser_option(found.parser, flag) if equals else None
             if action is None:
-                return typed, _fitting(typed.last, self._options(found))
-            inner = _fitting(value, self._values(action, value))
+                return typed, fitting(typed.last, self._options(found))
+            inner = fitting(value, self._values(action, value))
             return typed, [Candidate(f"{flag}={each.text}", each.help, each.more) for each in inner]
         pages = [Candidate(name, title) for name, title in self.pages.items()] if not typed.words else []
         values = self._values(found.action, typed.last) if found.action is not None else ()
         options = self._options(found) if not typed.last and typed.words and not found.option else ()
-        return typed, _fitting(typed.last, [*pages, *values, *options])
+        return typed, fitting(typed.last, [*pages, *values, *options])
 
     def _options(self, found: Place) -> Iterator[Candidate]:
         for action in () if found.lost else found.parser._actions:
@@ -187,7 +187,7 @@ def _is_file(action: argparse.Action) -> bool:
     return any(each in called for each in ("file", "path", "location", "_dir"))
 
 
-def _fitting(typed: str, found: Iterable[Candidate]) -> list[Candidate]:
+def fitting(typed: str, found: Iterable[Candidate]) -> list[Candidate]:
     """What begins as was typed; where nothing does, what holds it. Each once, and nothing when all of it is typed."""
     wanted = typed.casefold()
     each_once = {each.text: each for each in found}.values()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.messages import REGISTRY
+from core.messages.base import named
 from tui.cli.references import Listing
 from tui.completing import Named, entries, nameable
 
@@ -43,7 +43,7 @@ class Knowing:
         return self._get((directory, here), lambda: (entries(_root(here) / directory), False))[0]
 
     def _rows(self, listing: Listing, typed: str) -> tuple[list[Any], bool]:
-        taken = REGISTRY[listing.message].model_fields
+        taken = named(listing.message).model_fields
         fields: dict[str, Any] = {"limit": ROWS} if "limit" in taken else {}
         if typed and "name_contains" in taken and listing.names:
             fields["name_contains"] = typed

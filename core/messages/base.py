@@ -73,11 +73,16 @@ REGISTRY: dict[str, type[Message[Any]]] = {}
 DOMAINS = (
     "overview",
     "fine_tuning",
+    "jobs",
+    "events",
+    "datasets",
+    "models",
+    "prompts",
+    "job_verbs",
     "fine_tuning_rules",
     "adapters",
     "configs",
     "database",
-    "datasets",
     "editing",
     "endpoints",
     "endpoint_rules",
@@ -88,15 +93,10 @@ DOMAINS = (
     "export",
     "export_rules",
     "splits",
-    "events",
-    "jobs",
-    "job_verbs",
     "letters",
-    "models",
     "notifications",
     "planning",
     "promoting",
-    "prompts",
     "removal",
     "checking",
     "results",
@@ -122,6 +122,12 @@ def find(name: str) -> type[Message[Any]] | None:
             break
         import_module(f"core.messages.{domain}")
     return REGISTRY.get(name)
+
+
+def named(name: str) -> type[Message[Any]]:
+    """The message of that name, which there is."""
+    find(name)
+    return REGISTRY[name]
 
 
 def _reply_type(cls: type[BaseModel]) -> type[BaseModel]:

@@ -52,7 +52,7 @@ def typing(text: str, *, wait: str, first: str = "adapter-run", enter: bool = Fa
         await pilot.press("colon")
         line = pilot.app.screen.query_one(PromptLine)
         line.cursor_blink = False
-        await until(pilot, lambda: line.helper is not None and line.helper.completer is not None)
+        await until(pilot, lambda: line.helper is not None)
         await pilot.press(*text, *(["enter"] if enter else []))
         await until(pilot, lambda: wait in shown(pilot.app))
         await pilot.pause(0.15)

@@ -20,8 +20,9 @@ from core.settings import settings
 from tests.tui.fake import HOSTILE, FakeStudio, filled, job
 from tests.tui.test_dashboard import PATIENCE, shown, until
 from tui.app import Dashboard
+from tui.cli.commands import ALONE, FIRST
 from tui.cli.main import parser
-from tui.commanding import ELSEWHERE, WHOLE, Running
+from tui.commanding import ELSEWHERE, Running
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.job import JobScreen
 from tui.screens.listing import ListScreen
@@ -135,7 +136,21 @@ async def test_every_command_of_the_parser_is_run_by_the_line_and_none_prints_bl
 
 
 def test_no_command_of_one_word_is_taken_for_the_beginning_of_a_page() -> None:
-    assert {path[0] for path, _ in LEAVES if len(path) == 1 and pages.find(path[0])} <= WHOLE
+    assert {path[0] for path, _ in LEAVES if len(path) == 1 and pages.find(path[0])} <= set(ALONE)
+
+
+async def test_the_first_word_of_a_line_is_completed_without_the_parser_and_goes_to_a_page_without_it() -> None:
+    told = {each.dest: each.help for each in parser()._subparsers._group_actions[0]._choices_actions}  # type: ignore[union-attr]
+    assert told == FIRST
+    async with board(filled()).run_test(size=(80, 24)) as pilot:
+        app = await ready(pilot)
+        await pilot.press("colon", *"datas", "tab", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ListScreen) and app.screen.kind.name == "datasets")
+        await pilot.press("colon", *"eva")
+        await until(pilot, lambda: FIRST["evaluation"] in shown(app))
+        assert app.commanding.made is None
+        await pilot.press(*"luation can")
+        await until(pilot, lambda: "cancel" in shown(app) and app.commanding.made is not None)
 
 
 async def test_a_command_that_changes_something_is_an_act_and_a_read_only_dashboard_refuses_each(

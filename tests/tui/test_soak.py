@@ -103,7 +103,7 @@ async def test_screens_that_are_opened_and_closed_again_and_again_leave_nothing_
             dashboard.show_job("run")
             await until(pilot, lambda: isinstance(dashboard.screen, JobScreen) and dashboard.screen.following)
         dashboard.go("models")
-        monkeypatch.setattr(sweeping, "SOON", 0.2)
+        monkeypatch.setattr(sweeping, "AFTER", 0.2)
 
         def swept() -> bool:
             forget_limits()

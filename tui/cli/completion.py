@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tui.cli.commands import ALONE
 from tui.cli.console import say
 from tui.cli.parsing import offered
 
@@ -40,7 +41,7 @@ def add(commands: Any) -> None:
     """Declare the command."""
     made = commands.add_parser(
         "completion",
-        help="print a script that completes commands and options",
+        help=ALONE["completion"],
         description="Print a completion script: source <(fts completion bash), the same for zsh, or fts completion fish | source.",
     )
     made.add_argument("shell", choices=SHELLS)

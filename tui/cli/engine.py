@@ -17,6 +17,7 @@ from core import engines
 from core.settings import settings
 from core.text import plain
 from tui.cli import output
+from tui.cli.commands import ALONE
 from tui.cli.console import say, warn
 from tui.cli.installing import NotInstalled, install_pins
 
@@ -28,7 +29,7 @@ def add(commands: Any) -> None:
     """Declare the command and its verbs."""
     from tui.cli.parsing import add_command, add_group
 
-    verbs = add_group(commands, "engine", "engines that train in an environment of their own, such as Axolotl")
+    verbs = add_group(commands, "engine", ALONE["engine"])
     for name, text, run in (
         ("install", "install an engine on this host; one that broke off goes on", install),
         ("remove", "remove an engine from this host", remove),

@@ -127,10 +127,11 @@ def parser() -> argparse.ArgumentParser:
 def _send(commands: Any) -> None:
     from core.messages import REGISTRY
     from tui.cli import verbs
+    from tui.cli.commands import ALONE
     from tui.cli.fields import as_json
     from tui.cli.parsing import add_command, offer
 
-    send = add_command(commands, "send", "send any message as JSON")
+    send = add_command(commands, "send", ALONE["send"])
     offer(send.add_argument("name", help="the message's name, such as AddDataset"), REGISTRY)
     send.add_argument(
         "--json",
@@ -145,33 +146,30 @@ def _send(commands: Any) -> None:
 def _tools(commands: Any) -> None:
     from core.messages import REGISTRY
     from tui.cli import completion, engine, output, validate
+    from tui.cli.commands import ALONE
     from tui.cli.parsing import add_command, offer
 
-    schema = add_command(commands, "schema", "the JSON Schema of a message, or of all")
+    schema = add_command(commands, "schema", ALONE["schema"])
     offer(schema.add_argument("name", nargs="?", help="a message's name"), REGISTRY)
     schema.add_argument("-o", "--output", choices=output.FORMS, default="json", help="table: what there is, in short")
     schema.set_defaults(run=_lazily("schema"))
     validate.add(commands)
     completion.add(commands)
     engine.add(commands)
-    doctor = add_command(commands, "doctor", "look at this machine and say what is missing")
+    doctor = add_command(commands, "doctor", ALONE["doctor"])
     doctor.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how the findings are shown")
     doctor.set_defaults(run=_lazily("doctor"))
-    glance = add_command(
-        commands, "overview", "the studio at a glance: what runs, what waits, what needs you (GetOverview)"
-    )
+    glance = add_command(commands, "overview", ALONE["overview"])
     glance.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how it is shown")
     glance.set_defaults(run=_lazily("overview"))
-    bench = add_command(
-        commands, "workbench", "Cloudera ML around the studio: its load, accelerators, pages (GetWorkbench)"
-    )
+    bench = add_command(commands, "workbench", ALONE["workbench"])
     bench.add_argument(
         "--jobs", nargs="+", default=[], metavar="ID", help="ids of Cloudera's jobs whose pages are wanted"
     )
     bench.add_argument("--experiments", nargs="+", default=[], metavar="NAME", help="MLflow's, likewise")
     bench.add_argument("-o", "--output", choices=output.FORMS, default="table", help="how it is shown")
     bench.set_defaults(run=_lazily("workbench"))
-    demo = add_command(commands, "demo", "the main job, end to end, with a real small model")
+    demo = add_command(commands, "demo", ALONE["demo"])
     demo.add_argument("--plain", action="store_true", help="progress as lines, even on a terminal")
     demo.set_defaults(run=_lazily("demo"))
 

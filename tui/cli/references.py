@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import Conflict
-from core.messages import REGISTRY
+from core.messages.base import find, named
 from core.text import plain
 from tui.cli.parsing import near
 
@@ -146,9 +146,9 @@ def by_name(client: StudioClient, listings: tuple[Listing, ...], value: str) -> 
 
 def _rows(client: StudioClient, listing: Listing, value: str) -> Iterator[Any]:
     """What may be meant: the studio leaves out what has another name, unless the beginning of an id is looked for."""
-    fields = REGISTRY[listing.message].model_fields
+    fields = named(listing.message).model_fields
     if "limit" not in fields:
-        return iter(getattr(client.call(REGISTRY[listing.message]()), listing.many))
+        return iter(getattr(client.call(named(listing.message)()), listing.many))
     if "name_contains" in fields and listing.names and not _BEGINNING.fullmatch(value):
         return client.rows(listing.message, listing.many, name_contains=value)
     return client.rows(listing.message, listing.many)
@@ -168,7 +168,8 @@ def hints(client: StudioClient, payload: Any, name: str, told: str) -> Iterator[
 
 def _switches(name: str, told: str) -> Iterator[str]:
     """The options for fields that an error says would allow what was asked."""
-    fields = REGISTRY[name].model_fields if name in REGISTRY else {}
+    kind = find(name)
+    fields = kind.model_fields if kind is not None else {}
     for field, info in fields.items():
         if info.annotation is bool and re.search(rf"\b{field}\b", told):
             yield f"{field} is --{field.replace('_', '-')} here"
@@ -180,8 +181,8 @@ def hint(client: StudioClient, listing: Listing, value: str) -> str:
 
 
 def _known(client: StudioClient, listing: Listing) -> set[str]:
-    fields = {"limit": PAGE} if "limit" in REGISTRY[listing.message].model_fields else {}
-    page = client.call(REGISTRY[listing.message].model_validate(fields))
+    fields = {"limit": PAGE} if "limit" in named(listing.message).model_fields else {}
+    page = client.call(named(listing.message).model_validate(fields))
     return {str(getattr(row, each)) for row in getattr(page, listing.many) for each in (*listing.names, listing.id)}
 
 

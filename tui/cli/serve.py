@@ -12,6 +12,7 @@ from core.messages import parse
 from core.messages.endpoints import EndpointMetadata, GetEndpoint, StartEndpoint
 from core.text import plain
 from tui.cli import console, output, verbs
+from tui.cli.commands import ALONE
 from tui.cli.console import say, warn
 from tui.cli.fields import add_options, payload
 from tui.cli.parsing import add_command, refer
@@ -29,8 +30,7 @@ AGAIN = 0.3  # seconds between looks at how far it is
 
 def add(commands: Any) -> None:
     """Declare `fts serve`."""
-    summary = "put a base model, with adapters or without, behind HTTP, and say how it is called"
-    parser = add_command(commands, "serve", summary, description=f"{summary} (StartEndpoint)")
+    parser = add_command(commands, "serve", ALONE["serve"], description=f"{ALONE['serve']} (StartEndpoint)")
     verbs.common(parser, command=True, key=f"{verbs.KEY}; a key for callers is given by --key-sha256")
     refer(parser.add_argument("model", metavar="MODEL", help="a base model: id, or name"), (MODEL,))
     adapter = parser.add_argument(

@@ -15,6 +15,7 @@ from core.errors import StudioError
 from core.settings import Settings, settings
 from core.text import plain
 from tui.cli import output, tables
+from tui.cli.commands import ALONE
 from tui.cli.console import say, warn
 from tui.cli.home import Home, alive
 from tui.cli.parsing import add_command
@@ -27,16 +28,16 @@ TRIES = 3  # ends of a process after which it is not waited for
 
 def add(commands: Any) -> None:
     """Declare the commands."""
-    up = add_command(commands, "up", "start the studio, and open the dashboard in front")
+    up = add_command(commands, "up", ALONE["up"])
     up.add_argument("--detach", action="store_true", help="start it and come back")
     up.add_argument("--readonly", action="store_true", help="the dashboard only looks: nothing that changes is sent")
     up.set_defaults(run=run_up)
-    down = add_command(commands, "down", "stop the studio; jobs that train go on unless --drain")
+    down = add_command(commands, "down", ALONE["down"])
     down.add_argument(
         "--drain", action="store_true", help="first let the runners save checkpoints and give their jobs back"
     )
     down.set_defaults(run=run_down)
-    status = add_command(commands, "status", "which processes run")
+    status = add_command(commands, "status", ALONE["status"])
     status.add_argument("-o", "--output", choices=output.FORMS, default="table")
     status.set_defaults(run=run_status)
 

@@ -8,6 +8,7 @@ from typing import Any
 from core.text import plain
 from core.types import ConfigType, Severity
 from tui.cli import output
+from tui.cli.commands import ALONE
 from tui.cli.console import say, warn
 
 
@@ -15,7 +16,7 @@ def add(commands: Any) -> None:
     """Declare the command."""
     made = commands.add_parser(
         "validate",
-        help="check files of messages or configs without a studio; exit code 3 when one breaks a rule",
+        help=ALONE["validate"],
         description="Check YAML, JSON or JSON-lines files: {name: …, payload: {…}}, a list of them, several documents, "
         "or an Axolotl config. Every breach is told with its file, line, rule and field.",
     )

@@ -13,6 +13,7 @@ from core.rules import check, refusing
 from core.sender import who
 from core.text import plain
 from tui.cli import console, output
+from tui.cli.commands import NOUNS
 from tui.cli.console import say, warn
 from tui.cli.fields import add_options, options, payload, seconds, when
 from tui.cli.parsing import add_command, add_group, refer
@@ -129,26 +130,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("runner", "list", "ListRunners"),
     Verb("runner", "drain", "DrainRunner", "id"),
 )
-NOUNS = {
-    "dataset": "rows to train and evaluate on",
-    "model": "base models",
-    "prompt": "templates that make text of rows",
-    "config": "training arguments, LoRA, quantisation, generation",
-    "adapter": "trained weights on top of a base model",
-    "job": "fine-tuning jobs",
-    "evaluation": "evaluation jobs",
-    "export": "adapters on their way to a registry, a directory or the Hub",
-    "promotion": "trainings whose adapter is registered if it is better",
-    "endpoint": "models behind HTTP",
-    "compare": "a model and adapters asked side by side, as they answer",
-    "database": "all resources, out to a file and in again",
-    "event": "what happened, and how the queue was",
-    "message": "what was sent, and how it was answered",
-    "letter": "dead letters: messages that could not be run",
-    "notifications": "what a webhook or a command is told when a job ends",
-    "runner": "the daemons that train",
-}
-
 
 KEY = "idempotency key: the same key does it once"
 

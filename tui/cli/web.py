@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.settings import settings
 from core.text import plain
+from tui.cli.commands import ALONE
 from tui.cli.parsing import add_command
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ EXPOSED = (
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    made = add_command(commands, "web", "the dashboard in a browser, behind a token")
+    made = add_command(commands, "web", ALONE["web"])
     made.add_argument("--port", type=int, help=f"where to listen; {PORT} without it, 0: any that is free")
     made.add_argument(
         "--host", default="127.0.0.1", help="the address to listen on; others than loopback need --expose"

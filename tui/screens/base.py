@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -97,9 +98,8 @@ class StudioScreen(Screen[Any]):
             return not self.dashboard.going_told
         if action not in ("command", "filter"):
             return True
-        from textual.widgets import TextArea  # late: its editor is a quarter of what the first frame imports
-
-        return not isinstance(self.focused, Input | TextArea)
+        areas = sys.modules.get("textual.widgets._text_area")  # not imported for this: no area, nobody types into one
+        return not isinstance(self.focused, (Input, areas.TextArea) if areas is not None else Input)
 
     def _compositor_refresh(self) -> None:
         """Draws nothing while the line to the terminal is busy: what is to be drawn stays so, and goes together."""

@@ -87,6 +87,7 @@ class JobScreen(JobVerbsScreen):
         self.whole = True  # whether numbers and log are to be asked for too
         self.following = False
         self.keys_told = ""
+        self.seconds = 0
 
     def compose(self) -> ComposeResult:
         """Head, curves and numbers, panes."""
@@ -105,8 +106,7 @@ class JobScreen(JobVerbsScreen):
         self.lines.show([], end=True)
         self.focus_first()
         self.call_after_refresh(self.again)
-        self.set_interval(1, self._head)
-        self.set_interval(OTHERS, self.refresh_others)
+        self.set_interval(1, self._second)
 
     def on_unmount(self) -> None:
         """Stop following, and let go of what is large: the screen itself goes when the collector comes by, which may be late."""
@@ -238,6 +238,13 @@ class JobScreen(JobVerbsScreen):
             self.keys_told = keys
             self.query_one("#keys", Static).update(Content(plain(f"{self.keys_shown}  {keys}")), layout=False)
         self.query_one(Facts).show([*self.charts.legend(), *self.view.facts()], limit=60)
+
+    def _second(self) -> None:
+        """One clock for both: a slow one of its own would keep the screen for its whole beat when it is closed."""
+        self._head()
+        self.seconds += 1
+        if self.seconds % OTHERS == 0:
+            self.refresh_others()
 
     def _head(self) -> None:
         if self.view.job and self.is_active:

@@ -1,4 +1,5 @@
-"""What stands above the command line: what may come next, and what was wrong. Made when the line is first opened."""
+"""What stands above the command line: what may come next, and what was wrong. Made when the line is first opened; the
+parser, which takes some megabytes, when a command goes on behind its first word: most lines are the name of a page."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.text import plain
-from tui.completing import Candidate, Completer, Typed, taken
+from tui.cli.commands import FIRST
+from tui.completing import Candidate, Completer, Typed, cut, fitting, taken
 from tui.knowing import Knowing
-from tui.view.fit import cut
+from tui.view import fit
 from tui.view.pages import PAGES
 
 if TYPE_CHECKING:
@@ -24,8 +26,9 @@ KEYS = "tab take   ↑ ↓ earlier lines   enter run   esc leave"
 
 
 def words() -> dict[str, str]:
-    """The pages, and the two other words that one may type alone."""
-    return {**{page.name: page.title for page in PAGES}, "help": "The keys of this screen", "quit": "Leave"}
+    """What a line may begin with: the pages, the two other words that one may type alone, and the commands."""
+    pages = {page.name: page.title for page in PAGES}
+    return {**pages, "help": "The keys of this screen", "quit": "Leave", **FIRST}
 
 
 class CommandHelp(Static):
@@ -36,6 +39,7 @@ class CommandHelp(Static):
         self.dashboard, self.prompt = dashboard, prompt
         self.knowing = Knowing(dashboard, self._fresh)
         self.completer: Completer | None = None
+        self.making = False
         self.line = ""  # as it was typed
         self.typed = Typed([], "", 0)
         self.found: list[Candidate] = []
@@ -43,11 +47,13 @@ class CommandHelp(Static):
         self.wrong = ""
 
     def begin(self) -> None:
-        """The parser is made in a thread; pages are known at once."""
+        """An empty line."""
         self.display = True
         self.look("")
-        if self.completer is None:
-            self.dashboard.run_worker(self._make, thread=True, exit_on_error=False)
+
+    def knows(self, line: str) -> bool:
+        """Whether what may come next in the line is known: of a first word always, of more once the parser is made."""
+        return self.completer is not None or not cut(line).words
 
     def _make(self) -> None:
         parser = self.dashboard.commanding.parser()
@@ -72,8 +78,12 @@ class CommandHelp(Static):
         if self.completer is not None:
             self.typed, self.found = self.completer.candidates(line)
         else:
-            self.typed = Typed([], line, 0)
-            self.found = [Candidate(name, title) for name, title in words().items() if name.startswith(line)]
+            self.typed = cut(line)
+            first = [Candidate(name, title) for name, title in words().items()] if not self.typed.words else []
+            self.found = fitting(self.typed.last, first)
+            if self.typed.words and not self.making:
+                self.making = True
+                self.dashboard.run_worker(self._make, thread=True, exit_on_error=False)
         self.draw()
 
     def step(self, by: int) -> str:
@@ -106,7 +116,7 @@ class CommandHelp(Static):
         parts = [(f"✗ {self.wrong}\n", "bold $text-error")] if self.wrong else []
         for at, each in shown:
             mark = "▸ " if at == self.chosen else "  "
-            text = cut(f"{mark}{cut(plain(each.text), room):<{room}}  {plain(each.help)}", width)
+            text = fit.cut(f"{mark}{fit.cut(plain(each.text), room):<{room}}  {plain(each.help)}", width)
             parts.append((f"{text}\n", "bold reverse" if at == self.chosen else ""))
         left = len(self.found) - first - len(shown) if shown else 0
         parts.append((f"{KEYS}" + (f"   {left} more" if left else ""), "dim"))

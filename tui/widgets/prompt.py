@@ -95,9 +95,10 @@ class PromptLine(Input):
             await self.screen.mount(self.helper)
         self.suggester = Ghost(self)
         self.helper.begin()
-        self.helper.look(self.value)
+        self.helper.look(self.tabbed if self.waiting else self.value)
         if wrong:
             self.helper.fail(wrong)
+        self.fresh()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """A filter works as it is typed, and what may come next is shown as a command is."""
@@ -135,7 +136,7 @@ class PromptLine(Input):
 
     def action_complete(self, by: int) -> None:
         """Tab takes what may come next, one after another."""
-        if self.mode == ":" and (self.helper is None or self.helper.completer is None):
+        if self.mode == ":" and (self.helper is None or not self.helper.knows(self.value)):
             self.waiting, self.tabbed = by, self.value  # the parser is being made
         elif self.mode == ":" and self.helper is not None:
             self.put(self.helper.step(by))
@@ -166,7 +167,7 @@ class PromptLine(Input):
 
     def fresh(self) -> None:
         """More is known of what may come next."""
-        if self.waiting and self.helper is not None and self.helper.completer is not None:
+        if self.waiting and self.helper is not None and self.helper.knows(self.tabbed):
             self._catch_up(self.helper)
         elif self.helper is not None and (ghost := self.helper.ghost(self.value)) is not None:
             self.post_message(SuggestionReady(self.value, ghost))
