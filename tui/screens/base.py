@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
+from textual._context import visible_screen_stack
 from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.screen import Screen
@@ -47,6 +48,7 @@ class StudioScreen(Screen[Any]):
 
     def __init__(self) -> None:
         super().__init__()
+        visible_screen_stack.set([])  # what it starts inherits it, and would keep what was drawn and is closed
         self.page = ""  # the page that this screen is; none where it lies over one
         self.asking = self.again_soon = self.stale = False
         self.as_of = 0.0  # when what is shown was answered, in unix seconds
