@@ -112,7 +112,7 @@ class EvaluationBook(Book):
 
     def __init__(self, store: Store, spec: EvaluationSpec, attempt: int, began: float, root: Path) -> None:
         super().__init__(store, f"Run: {spec.job_id}", spec, attempt, began, root)
-        self._combinations = {each.job_id: each for each in spec.combinations}
+        self.spec, self._combinations = spec, {each.job_id: each for each in spec.combinations}
         self._params = flat({"dataset": spec.dataset.name, "prompt": spec.prompt.name, "generation": spec.generation})
         self._children: dict[str, Run] = {}
         self._sheets: list[str] = []
@@ -174,10 +174,11 @@ class EvaluationBook(Book):
 
     def _child(self, job_id: str, began: float, *, anew: bool = False) -> Run:
         if anew or job_id not in self._children:
-            each = self._combinations[job_id]
+            each, baseline = self._combinations[job_id], self.spec.baseline.adapter
             tags = {
                 PARENT: self.run.id,
                 "fts.run_number": str(each.run_number),
+                **({"fts.comparison_adapter_id": baseline.id} if baseline else {}),
                 "mlflow.source.name": "Fine Tuning Studio",
                 **{f"fts.{name}": value for name, value in of_base(each.model).items() if value},
             }

@@ -64,14 +64,15 @@ def scored_in(spool: Path, root: Path) -> dict[str, Told]:
     """What a spool tells of combinations that were scored, by the job id, as far as their answers are still there."""
     return {
         each["job_id"]: {name: each[name] for name in TOLD if name in each}
-        for each in _records(spool)
+        for each in records_of(spool)
         if each["type"] == "scored"
         and each.get("status") == "succeeded"
         and (root / str(each.get("answers"))).is_file()
     }
 
 
-def _records(spool: Path) -> Iterator[dict[str, Any]]:
+def records_of(spool: Path) -> Iterator[dict[str, Any]]:
+    """All records of a spool, each with its end as `offset`."""
     records, end = read_records(spool, 0, PIECE)
     while records:
         yield from records

@@ -6,8 +6,10 @@ scored, and at the end the files of results are written. That asks no model, so 
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,15 @@ from gpu_runner.keeping import Told, keep_results
 
 Raw = dict[str, Any]  # a record as its spool holds it
 ENDS = ("succeeded", "failed", "cancelled")
+UNSAID = (
+    "type",
+    "at",
+    "offset",
+    "part",
+    "job_id",
+    "status",
+    "marks",
+)  # of what a part said, what the batch does not say so
 
 
 @dataclass
@@ -47,15 +58,23 @@ class Part:
 
 
 class Together:
-    """The batch, as the records of its parts make it; a part's number is its combination's in the specification.
+    """The batch, as the records of its parts make it. Part k + n·i is the (i+1)th try of combination k of n.
 
     It holds nothing that can't be found again: a new one is given what the batch has said (`recall`), then what the parts
-    have said from the beginning (`translate`).
+    have said from the beginning (`translate`). Two threads may use it: one that translates, one that does all else.
     """
 
-    def __init__(self, spec: EvaluationSpec, context: Context, earlier: dict[str, Told]) -> None:
-        """`earlier` is what earlier attempts scored. It counts once it is sure that this one asks as many rows."""
-        self.spec, self.context = spec, context
+    def __init__(
+        self,
+        spec: EvaluationSpec,
+        context: Context,
+        earlier: dict[str, Told],
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """`earlier` is what earlier attempts scored: it counts once it is sure that this one asks as many rows. `lock` is
+        held by who translates.
+        """
+        self.spec, self.context, self._lock = spec, context, lock or threading.RLock()
         self.parts = [Part(each) for each in spec.combinations]
         self.rows: int | None = None  # that each combination is asked
         self.began: float | None = None  # unix seconds
@@ -90,6 +109,9 @@ class Together:
         took = _TAKES.get(record["type"])
         return took(self, number, record) if took else record
 
+    def _part(self, number: int) -> Part:
+        return self.parts[number % len(self.parts)]
+
     def _begin(self, number: int, record: Raw) -> Raw | None:
         self.began = self.began or record["at"]
         self.rows = self.rows or record.get("details", {}).get("rows")
@@ -100,7 +122,7 @@ class Together:
         return {**record, "total_steps": self.total, "details": details}
 
     def _progress(self, number: int, record: Raw) -> Raw | None:
-        self.parts[number].step = record["step"]
+        self._part(number).step = record["step"]
         return self.progress(record["at"])
 
     def _warning(self, number: int, record: Raw) -> Raw | None:
@@ -119,7 +141,7 @@ class Together:
         return None if self._holding else record
 
     def _scored(self, number: int, record: Raw) -> Raw | None:
-        part = self.parts[number]
+        part = self._part(number)
         if not part.open or record.get("job_id") != part.combination.job_id:
             return None
         if record["status"] == "succeeded":
@@ -132,7 +154,7 @@ class Together:
         return record
 
     def _finished(self, number: int, record: Raw) -> Raw | None:
-        part = self.parts[number]
+        part = self._part(number)
         part.outcome, self._holding = record["outcome"], self._holding - {number}
         if not part.open or part.outcome != "failed":
             return None
@@ -157,9 +179,10 @@ class Together:
 
     def warn(self, text: str) -> None:
         """Say something once."""
-        if text not in self._warned:
-            self._warned.add(text)
-            self.context.spool.warn(text)
+        with self._lock:
+            if text not in self._warned:
+                self._warned.add(text)
+                self.context.spool.warn(text)
 
     def progress(self, at: float) -> Raw:
         """How far the batch is, and how long it will take when it goes on as it did."""
@@ -171,26 +194,31 @@ class Together:
         return {"type": "progress", "at": at, "step": done, "total_steps": self.total, "eta_seconds": eta}
 
     def end(self, number: int, status: str, error: str = "") -> None:
-        """A part ended without saying what became of its combination: say it in its place."""
-        part = self.parts[number]
-        if part.open:
-            self.context.spool.write(**self._ended(part, status, error))
+        """A combination ended without saying what became of it: say it in its place."""
+        with self._lock:
+            if (part := self._part(number)).open:
+                self.context.spool.write(**self._ended(part, status, error))
+                self.context.spool.write(**self.progress(time.time()))
 
     def _ended(self, part: Part, status: str, error: str) -> Raw:
         part.said, part.error = status, error
         return {"type": "scored", "job_id": part.combination.job_id, "status": status, "error": error or None}
 
     def settle(self, look: Callable[[], None]) -> None:
-        """Say what can be said by now: what earlier attempts scored, and what is scored and can be compared."""
-        self._take_over()
-        for part in self._ready():
+        """Say what can be said by now: what earlier attempts scored, and what is scored and can be compared.
+
+        `look` is called now and then, and may raise to stop.
+        """
+        with self._lock:
+            self._take_over()
+        while (part := self._ready()) is not None:
+            look()
             told = self._compared(part, look)
-            part.told, part.said = told, "succeeded"
-            said = {name: value for name, value in told.items() if name not in ("type", "at", "offset", "marks")}
-            self.context.spool.write(
-                **{"type": "scored", "job_id": part.combination.job_id, "status": "succeeded", **said}
-            )
-            self.context.spool.write(**self.progress(time.time()))
+            said = {name: value for name, value in told.items() if name not in UNSAID}
+            with self._lock:
+                part.told, part.said = told, "succeeded"
+                self.context.spool.write("scored", job_id=part.combination.job_id, status="succeeded", **said)
+                self.context.spool.write(**self.progress(time.time()))
 
     def _take_over(self) -> None:
         """Count what earlier attempts scored. What they asked of other rows is void."""
@@ -204,13 +232,11 @@ class Together:
                 part.told = told
         self._earlier = {}
 
-    def _ready(self) -> Iterator[Part]:
-        """What is scored and not said yet, the baseline first; the others wait until it is over."""
+    def _ready(self) -> Part | None:
+        """A combination that is scored, and whose end can be said: the baseline's first, the others' when that is over."""
         first = self._by_id[self.spec.baseline.job_id]
-        if first.told is not None and not first.over:
-            yield first
-        if first.over:
-            yield from (each for each in self.parts if each.told is not None and not each.over)
+        ready = self.parts if first.over else [first]
+        return next((each for each in ready if each.told is not None and not each.over), None)
 
     def _compared(self, part: Part, look: Callable[[], None]) -> Told:
         """What is told of a part, with statistics."""

@@ -40,7 +40,7 @@ class Merged:
         self.types: set[str] = set()  # of the records in it
         self.placed: set[str | None] = set()  # the evaluation jobs that were said to be somewhere; None: all of it
         self.phases: dict[int, str] = {}  # what each part said last that it does
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._spool = Spool(directory / "events.jsonl")
         self._read_back()
 
@@ -51,7 +51,7 @@ class Merged:
 
     def write(self, type: str, **fields: Any) -> None:
         """A record of the steward's own."""
-        with self._lock:
+        with self.lock:
             self._remember({"type": type, **fields})
             self._spool.write(type, **fields)
 
@@ -61,7 +61,7 @@ class Merged:
         Nothing is copied while the disk is full: it waits where it is.
         """
         path, found = Files(self.directory, part).spool, False
-        with self._lock:
+        with self.lock:
             while self._spool.flush() and (lines := _whole(path, self.ends.get(part, 0), last=last)):
                 found = True
                 for line in lines:
@@ -72,12 +72,12 @@ class Merged:
 
     def sync(self) -> None:
         """Bring everything to the disk, as far as it takes it."""
-        with self._lock:
+        with self.lock:
             self._spool.sync()
 
     def close(self) -> bool:
         """Write what waits and keep no room; whether all is written. Raises OSError."""
-        with self._lock:
+        with self.lock:
             if not self._spool.flush():
                 return False
             self._spool.end()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from core.settings import settings
-from core.spec import EndpointSpec
+from core.spec import EndpointSpec, EvaluationSpec
 from gpu_runner.cml.errand import Errand
 from gpu_runner.launch import Launch, enter, read_token
 
@@ -34,9 +34,20 @@ def _who(errand: Errand) -> Callable[[Errand], int]:
         from gpu_runner.cml import endpoint
 
         return endpoint.look_after
+    if isinstance(errand.spec, EvaluationSpec) and _apart(errand):
+        from gpu_runner.cml import parts
+
+        return parts.look_after
     from gpu_runner.cml import single
 
     return single.look_after
+
+
+def _apart(errand: Errand) -> bool:
+    """Whether each combination of an evaluation is a run of its own: as it was begun, else as it is set."""
+    if errand.book.parts:
+        return errand.book.parts[0].name != errand.job_id
+    return errand.using.cml_evaluation == "child"
 
 
 def main() -> NoReturn:
