@@ -29,6 +29,7 @@ from tui import removing
 from tui.app import Dashboard
 from tui.cli.watch import describe
 from tui.forms import PRESET_FIELDS, fields, title
+from tui.screens import confirm
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
@@ -488,6 +489,7 @@ async def test_what_is_typed_at_once_behind_a_tab_goes_to_the_next_field(studio:
 async def test_what_a_list_shows_is_removed_after_a_yes_that_is_meant(
     studio: FakeStudio, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, message: str, id: str
 ) -> None:
+    monkeypatch.setattr(confirm, "READ", 600)  # seconds: on a loaded machine enter may come late, and be meant
     dashboard = app(studio)
 
     def asked() -> list[str]:

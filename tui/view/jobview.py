@@ -144,7 +144,7 @@ class JobView:
             ("asks for", asked_for(job), ""),
             *([("takes", host, ""), ("GPUs", gpus, "")] if job.get("status") == "running" else []),
             *((name.removesuffix("_id").replace("base_", ""), self.names.get(name), "") for name in INPUTS),
-            ("runner", job.get("runner"), ""),
+            ("runner", cut(plain(job.get("runner") or ""), 17), ""),
             ("CML job", cut(plain(job.get("cml_job_id") or ""), 15), link(self.pages.get("job"))),
             ("MLflow", "its experiment" if "experiment" in self.pages else "", link(self.pages.get("experiment"))),
             ("adapter", words.short(job.get("adapter_id")), ""),
