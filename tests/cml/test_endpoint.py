@@ -19,7 +19,8 @@ import pytest
 
 from core import cml_asking
 from core.cml import connect
-from core.settings import read
+from core.errors import Conflict, Unavailable
+from core.settings import read, settings
 from core.spec import AdapterSource, EndpointSpec, ModelSource, Resources
 from core.types import EndpointEngine
 from gpu_runner.cml.book import Book
@@ -32,6 +33,7 @@ from gpu_runner.launch import Launch
 from tests.cml import pods
 from tests.cml.standin import StandIn
 from tests.whole import until
+from tui.cli.accesskey import access_key
 
 JOB = "0a1b2c3d-0000-4000-8000-00000000abcd"
 ECHO = """
@@ -390,3 +392,21 @@ def test_what_no_steward_looks_after_is_stopped_and_what_is_of_no_endpoint_remov
     for _ in range(3):
         strays.look(connect(read()), marker)
     assert [each["id"] for each in bench.models] == [other.id]
+
+
+def test_the_access_key_is_told_by_cloudera_to_who_may_ask_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = connect(read()).create_model("support", "")
+    row = {"engine": "cml_model", "cml_model_id": model.id}
+    settings.cache_clear()
+    assert access_key(row) == bench.models[0]["access_key"]
+    with pytest.raises(Conflict, match="was told once"):
+        access_key({**row, "engine": "studio"})
+    with pytest.raises(Conflict, match="no model of Cloudera ML yet"):
+        access_key({**row, "cml_model_id": None})
+    with pytest.raises(Conflict, match="not found"):
+        access_key({**row, "cml_model_id": "gone-gone-gone-gone"})
+    monkeypatch.delenv("CDSW_APIV2_KEY")
+    settings.cache_clear()
+    with pytest.raises(Unavailable, match=r"CDSW_APIV2_KEY.*the model's page"):
+        access_key(row)
+    settings.cache_clear()

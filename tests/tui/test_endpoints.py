@@ -9,16 +9,20 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
+from core.errors import Unavailable
 from core.keys import hash_of
 from core.messages.endpoints import StartEndpoint
+from core.messages.export import ExportModel
 from core.types import JobStatus
 from tests.tui.fake import HOSTILE, FakeStudio, endpoint, failed, filled
 from tests.tui.test_dashboard import app, shown, until
 from tests.tui.test_snapshots import at
 from tui.app import Dashboard
+from tui.cli import accesskey
 from tui.screens.endpoint import EndpointScreen
 from tui.view.calling import curl
 from tui.widgets.choice import Choice
+from tui.widgets.fieldset import Fieldset
 
 SIZES = [(80, 24), (160, 50)]
 Compare = Callable[..., bool]
@@ -175,3 +179,59 @@ def test_hostile_and_failed_ones(snap_compare: Compare, size: tuple[int, int]) -
     keys = (":", *"end", "enter", "enter")
     studio = studio_of(evil)
     assert snap_compare(Dashboard(make=lambda: studio), terminal_size=size, run_before=at("adapter-run", *keys))
+
+
+def at_cloudera(**fields: Any) -> object:
+    there = {"engine": "cml_model", "cml_model_id": "m0de-l000-0000-0001", "host": "", "models": ["tickets"]}
+    return endpoint("far", **{**there, "address": "https://modelservice.x/model", **fields})
+
+
+async def test_an_export_to_cloudera_ml_asks_for_a_gpu_and_opens_the_endpoint_that_it_becomes() -> None:
+    studio = studio_of()
+    studio.refusal = []
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(120, 50)) as pilot:
+        await pilot.pause()
+        dashboard.show_form("ExportModel", {"base_model_id": "m", "adapter_id": "a", "model_name": "support"})
+        await until(pilot, lambda: "^s send" in shown(dashboard))
+        boxes = dashboard.screen.query_one(Fieldset).boxes
+        assert boxes["num_gpu"].value == "0" and not boxes["auth"].display
+        boxes["type"].put("cml_model")
+        dashboard.screen.query_one(Fieldset).touched.add("type")
+        dashboard.screen.post_message(Fieldset.Changed(boxes["type"].field, by_hand=True))
+        await until(pilot, lambda: boxes["num_gpu"].value == "1" and boxes["auth"].display)
+        assert not boxes["merge"].display and not boxes["artifact_location"].display
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(dashboard.screen, EndpointScreen))
+        (sent,) = [each for each in studio.asked if isinstance(each, ExportModel)]
+        assert (sent.type, sent.num_gpu, sent.auth) == ("cml_model", 1, True)
+
+
+async def test_an_access_key_of_clouderas_is_asked_of_cloudera_shown_and_kept_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[str | Exception] = [Unavailable("Cloudera's SDK (cmlapi) is not installed here"), "m-secret"]
+
+    def key(row: Any) -> str:
+        told = found.pop(0)
+        if isinstance(told, Exception):
+            raise told
+        return f"{told}-of-{row['cml_model_id']}"
+
+    monkeypatch.setattr(accesskey, "access_key", key)
+    studio = studio_of(at_cloudera())
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(150, 40)) as pilot:
+        await pilot.pause()
+        dashboard.show_endpoint("far")
+        await until(pilot, lambda: "accessKey=$KEY" in shown(dashboard))
+        await pilot.press("K")
+        await until(pilot, lambda: "is not installed here" in shown(dashboard))
+        await pilot.press("K")
+        await until(pilot, lambda: "access key  m-secret-of-m0de-l000-0000-0001" in shown(dashboard))
+        assert "accessKey=m-secret-of" in shown(dashboard) and "kept nowhere" in shown(dashboard)
+        await pilot.press("K")
+        await until(pilot, lambda: dashboard.clipboard.startswith("m-secret"))
+        assert "m-secret" not in "".join(each.model_dump_json() for each in studio.asked)
+        await pilot.press("s")
+        await until(pilot, lambda: "Its model in Cloudera ML goes, with its access key." in shown(dashboard))

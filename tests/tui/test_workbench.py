@@ -216,7 +216,10 @@ def test_a_model_of_clouderas_is_called_with_clouderas_keys_which_nobody_here_kn
         f'curl -sS "{address}?accessKey=$KEY" -H \'Content-Type: application/json\' -H "Authorization: Bearer $API_KEY" '
         '-d \'{"request": {"prompt": "Hello"}}\''
     )
-    assert reach(row) == "with $KEY the access key on the model's page, $API_KEY an API key of yours in Cloudera ML"
+    assert (
+        reach(row)
+        == "with $KEY the access key (K, or on the model's page), $API_KEY an API key of yours in Cloudera ML"
+    )
     bare = {**row, "auth": False, "address": "https://a.example/$(reboot)"}
     assert "'https://a.example/$(reboot)'\"?accessKey=$KEY\"" in curl(bare) and "API_KEY" not in curl(bare) + reach(
         bare

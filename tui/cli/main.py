@@ -95,7 +95,7 @@ def _refused(error: ValueError, form: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from tui.cli import again, clone, cloudera, compare, plan, runner, scored, serve, up, verbs, watch, web
+    from tui.cli import accesskey, again, clone, cloudera, compare, plan, runner, scored, serve, up, verbs, watch, web
     from tui.cli.parsing import Alone, Parser, Version
 
     made = Parser(
@@ -115,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     scored.add(nouns["evaluation"])
     compare.add(nouns["compare"])
     again.add(nouns["message"])
+    accesskey.add(nouns["endpoint"])
     serve.add(commands)
     web.add(commands)
     cloudera.add(commands)

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from core.errors import StudioError
 from core.text import plain
 from tui.pump import StudioChanged
 from tui.screens.base import StudioScreen
@@ -54,13 +55,20 @@ class EndpointScreen(StudioScreen):
 
     def on_mount(self) -> None:
         """Ask; again every second while it is there."""
-        self.query_one("#key-told").display = self.key is not None
+        self.query_one("#key-told").display = False
         if self.key is not None:
-            text = f"key  {plain(self.key)}\n     Copy it now (K): it is told this once, and kept nowhere.\n"
-            self.query_one("#key-told", Static).update(Content(text))
+            self._tell_key(self.key, "key", "Copy it now (K): it is told this once, and kept nowhere.")
         self.focus_first()
         self.call_after_refresh(self.again)
         self.set_interval(1, self._live)
+
+    def _tell_key(self, key: str, name: str, what: str) -> None:
+        self._tell_above(f"{name}  {plain(key)}\n{' ' * len(name)}  {what}\n")
+
+    def _tell_above(self, text: str) -> None:
+        box = self.query_one("#key-told", Static)
+        box.display = True
+        box.update(Content(text))
 
     def focus_first(self) -> None:
         """Keys scroll."""
@@ -112,15 +120,36 @@ class EndpointScreen(StudioScreen):
             self.dashboard.notify("the call is in the clipboard, if the terminal allows that", markup=False)
 
     def action_copy_key(self) -> None:
-        """K: the key, while it is known."""
+        """K: the key, while it is known; Cloudera's is shown first, and asked of Cloudera itself."""
         if self.key is not None:
             self.dashboard.copy(self.key, "the key")
+        elif self.row.get("engine") == CLOUDERA:
+            self.run_worker(self._ask_for_key, thread=True, exit_on_error=False, exclusive=True)
+
+    def _ask_for_key(self) -> None:
+        from tui.cli.accesskey import access_key
+
+        try:
+            key = access_key(self.row)
+        except StudioError as error:
+            self.in_app(self._tell_above, f"✗ {plain(error, limit=1_000)}\n")
+        else:
+            self.in_app(self._got_key, key)
+
+    def _got_key(self, key: str) -> None:
+        self.key = key
+        self._tell_key(key, "access key", "K again copies it. It is Cloudera's, and kept nowhere here.")
+        self.got(self.row)
 
     def action_stop(self) -> None:
         """s: end it."""
         if self.row and self.row["status"] in (*UNFINISHED, "paused"):
             name = plain(self.row["name"], limit=100)
-            question = f"Stop {name}? What is being answered gets a few seconds."
+            here, there = (
+                "What is being answered gets a few seconds.",
+                "Its model in Cloudera ML goes, with its access key.",
+            )
+            question = f"Stop {name}? {there if self.row.get('engine') == CLOUDERA else here}"
             fields = {"id": self.endpoint}
             self.dashboard.act("StopEndpoint", [fields], question=question, done=lambda outcomes: self.again())
 

@@ -27,7 +27,7 @@ def curl(row: Mapping[str, Any], key: str | None = None) -> str:
     if not address:
         return ""
     if row.get("engine") == CLOUDERA:
-        return _of_cloudera(address, authenticates=bool(row.get("auth")))
+        return _of_cloudera(address, key, authenticates=bool(row.get("auth")))
     words = ["curl", "-sS", f"{address}/v1/completions", "-H", "Content-Type: application/json"]
     made = [shlex.quote(plain(word, limit=2000)) for word in words]
     if row.get("auth"):
@@ -36,11 +36,13 @@ def curl(row: Mapping[str, Any], key: str | None = None) -> str:
     return plain(" ".join([*made, "-d", shlex.quote(body)]), limit=10_000)
 
 
-def _of_cloudera(address: str, *, authenticates: bool) -> str:
+def _of_cloudera(address: str, key: str | None, *, authenticates: bool) -> str:
     """The line for a model of Cloudera's, which its page tells the access key of; where that authenticates, with a key of one's own too."""
     shown = plain(address, limit=2000)
     bare = shown == shlex.quote(shown)
     service = f'"{shown}?accessKey={KEY}"' if bare else f'{shlex.quote(shown)}"?accessKey={KEY}"'
+    if key is not None:
+        service = shlex.quote(f"{shown}?accessKey={plain(key)}")
     made = ["curl", "-sS", service, "-H", shlex.quote("Content-Type: application/json")]
     made += ["-H", f'"Authorization: Bearer {OWN_KEY}"'] if authenticates else []
     return " ".join([*made, "-d", shlex.quote(json.dumps({"request": {"prompt": "Hello"}}))])
@@ -50,5 +52,5 @@ def reach(row: Mapping[str, Any]) -> str:
     """From where it can be called, when that is its runner's machine alone; or with which keys, when they are Cloudera's."""
     if row.get("engine") == CLOUDERA:
         own = f", {OWN_KEY} an API key of yours in Cloudera ML" if row.get("auth") else ""
-        return f"with {KEY} the access key on the model's page{own}"
+        return f"with {KEY} the access key (K, or on the model's page){own}"
     return "from its runner's machine alone" if row.get("host") in LOOPBACK else ""
