@@ -175,12 +175,17 @@ def _spread(job: Waiting, hosts: Iterable[Host]) -> list[tuple[str, int]]:
 
 def _together(job: Waiting, rooms: Iterable[tuple[Host, Room]]) -> list[tuple[str, int]]:
     left, parts = job.shape.workers, []
-    counted = [(room.count(job.shape.worker), host.id) for host, room in rooms if host.offer.serves(job.shape)]
+    counted = [(room.count(job.shape.worker), host.id) for host, room in rooms if _takes_part(host, job.shape)]
     for number, id in sorted(counted, key=lambda each: -each[0]):  # of equal ones the first
         if left and number:
             parts.append((id, min(number, left)))
             left -= parts[-1][1]
     return [] if left else parts
+
+
+def _takes_part(host: Host, shape: Shape) -> bool:
+    """Whether the runner can be one of several. Cloudera's pods are launched by one of them, and no other runner's meet them."""
+    return host.offer.serves(shape) and not host.offer.apart
 
 
 def gangs(turns: Iterable[Waiting], hosts: Sequence[Host]) -> Iterator[tuple[Waiting, list[tuple[str, int]]]]:

@@ -69,7 +69,7 @@ def kept_by(session: Session, runner: Runner) -> Kept | None:
 
 def offer(runner: Runner, free: Room, kept: Kept | None) -> Offer:
     """What the runner has for those who wait."""
-    return Offer(capacity(runner), free, frozenset(runner.engines), label_of(runner), kept)
+    return Offer(capacity(runner), free, frozenset(runner.engines), label_of(runner), kept, apart=runner.kind == "cml")
 
 
 def all_runners(session: Session) -> list[Runner]:

@@ -103,13 +103,17 @@ class Kept:
 
 @dataclass(frozen=True)
 class Offer:
-    """A runner's whole capacity, what of it is free, the engines it runs, its accelerator label, what it keeps."""
+    """A runner's whole capacity, what of it is free, the engines it runs, its accelerator label, what it keeps.
+
+    One that is `apart` takes no part in a job of several runners.
+    """
 
     capacity: Room
     free: Room
     engines: frozenset[str]
     label: str | None = None
     kept: Kept | None = None
+    apart: bool = False
 
     def serves(self, shape: Shape) -> bool:
         """Whether the runner has the engine and the label."""

@@ -135,7 +135,7 @@ def _several(job: Job, able: list[Runner]) -> str:
     """Why a job waits that no single runner could hold."""
     shape = shape_of(job.shape)
     there = [each for each in able if not each.lost and not each.draining]
-    labelled = [each for each in there if labels.serves(label_of(each), shape.label)]
+    labelled = [each for each in there if labels.serves(label_of(each), shape.label) and each.kind != "cml"]
     most = sum(capacity(each).count(shape.worker) for each in labelled)
     if most < shape.workers:
         return f"runners with room for {shape.workers} workers together: those that could take part have it for {most}"

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from core.errors import Unavailable
 from core.messages.runners import JobOrder, ReportProgress, ReportReply, Usage
 from core.paths import PathRefused, inside
-from core.settings import settings
+from core.settings import Settings, settings
 from core.types import FailureClass, Order
 from gpu_runner.attempt import Attempt, Stage, attempt_directory
 from gpu_runner.files import Files, attempts_of
@@ -31,7 +31,7 @@ from gpu_runner.measuring import Measuring
 from gpu_runner.offering import Terms
 from gpu_runner.report import job_reports
 from gpu_runner.reserve import Reserve
-from gpu_runner.setup import setup_of
+from gpu_runner.setup import Setup, setup_of
 from gpu_runner.shared import away, read_marker, sees
 from gpu_runner.starter import Starter
 from gpu_runner.trackers import Trackers
@@ -51,18 +51,15 @@ class Daemon:
     def __init__(self, terms: Terms, link: Link, starter: Starter, bell: threading.Event) -> None:
         self.terms, self.link, self.starter, self.bell = terms, link, starter, bell
         self.attempts: dict[tuple[str, int], Attempt] = {}
-        self.leaving: dict[
-            tuple[str, int], Attempt
-        ] = {}  # not ours any more; they occupy their room until they are dead
+        # Not ours any more; they occupy their room until they are dead.
+        self.leaving: dict[tuple[str, int], Attempt] = {}
         self.trackers = Trackers(terms.tracking_uri) if terms.tracking_uri else None
         self.watch = Watch(bell.set)
         self.draining = False
         self.letting_go = False
         self._news = True
-        self._next_regular = 0.0
-        self._sent = 0.0
+        self._next_regular = self._sent = self._patrolled = 0.0
         self._heard = False  # which jobs are this runner's
-        self._patrolled = 0.0
         self._measuring = Measuring(terms.telemetry, elsewhere=terms.backend.elsewhere)
         self._told: dict[tuple[str, int], list[Usage]] = {}  # in the report that was sent last
 
@@ -375,25 +372,27 @@ class Daemon:
                 self.trackers.ensure(attempt.files.directory, now)
 
 
-def main() -> None:
-    """Run a daemon for the studio of FTS_HOME or FTS_REDIS_URL: of this host, or of a quota of Cloudera ML's."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    parser = argparse.ArgumentParser(prog="python -m gpu_runner.daemon", description=main.__doc__)
-    parser.add_argument("--backend", choices=("local", "cml"), default="local", help="where jobs are run")
-    using = settings()
-    try:
-        setup = setup_of(using, parser.parse_args().backend)
-        identity = Identity(using.root, setup.name)
-    except (AlreadyRunning, Unavailable) as error:
-        sys.exit(str(error))
-    bell, terms = threading.Event(), setup.terms
+def serve(using: Settings, setup: Setup) -> None:
+    """Run a daemon of these parts until it is told to let go. Raises AlreadyRunning."""
+    identity, bell = Identity(using.root, setup.name), threading.Event()
     link = Link(using.redis_url, using.namespace, lambda: setup.offer(identity), identity.keep, bell.set)
-    daemon = Daemon(terms, link, setup.starter(bell.set), bell)
+    daemon = Daemon(setup.terms, link, setup.starter(bell.set), bell)
     if identity.runner_id:
         daemon.adopt(identity.runner_id)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, daemon.let_go)
     daemon.run()
+
+
+def main() -> None:
+    """Run a daemon for the studio of FTS_HOME or FTS_REDIS_URL: of this host, or of a quota of Cloudera ML's."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    parser = argparse.ArgumentParser(prog="python -m gpu_runner.daemon", description=main.__doc__)
+    parser.add_argument("--backend", choices=("local", "cml"), default="local", help="where jobs are run")
+    try:
+        serve(settings(), setup_of(settings(), parser.parse_args().backend))
+    except (AlreadyRunning, Unavailable) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

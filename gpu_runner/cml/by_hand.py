@@ -102,14 +102,8 @@ class Hand:
 
     def start(self) -> None:
         """Have the studio take the job in, once. Raises StudioError."""
-        cpus, memory = host_facts()
-        fields = {
-            "num_cpu": cpus,
-            "num_memory": max(1, int(memory)),
-            "num_gpu": len(inventory()),
-            "gpu_label_id": self.label,
-            **self.asked.fields,
-        }
+        own = dict(zip(("num_cpu", "num_memory", "num_gpu"), resources(), strict=True))
+        fields = {**own, "gpu_label_id": self.label, **self.asked.fields}
         key = f"by hand {self.asked.key}"
         if self.asked.kind == "training":
             job = self.studio.call(StartFineTuningJob.model_validate(fields), key=key).fine_tuning_job
@@ -150,9 +144,16 @@ class Hand:
         if (self.daemon is None or self.daemon.poll() is not None) and time.monotonic() >= self._again:
             self._again = time.monotonic() + AGAIN
             self.daemon = subprocess.Popen(
-                [sys.executable, "-m", "gpu_runner.cml.own"], env={**os.environ, **self.environment()},
+                [sys.executable, "-m", "gpu_runner.cml.own", *self.together()], env={**os.environ, **self.environment()},
                 stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent,
             )  # fmt: skip
+
+    def together(self) -> list[str]:
+        """What all pods of the job have together, for the daemon; nothing when this one does it alone."""
+        fields, workers = self.asked.fields, int(self.asked.fields.get("num_workers", 1))
+        names = ("dist_cpu", "dist_mem", "dist_gpu")
+        each = (fields.get(name, own) for name, own in zip(names, resources(), strict=True))
+        return [str(workers * amount) for amount in each] if workers > 1 else []
 
     def environment(self) -> dict[str, str]:
         """What makes a daemon this job's runner."""
@@ -196,6 +197,12 @@ class Hand:
         if text != self.told:
             self.told = text
             say(text)
+
+
+def resources() -> tuple[int, int, int]:
+    """The cores, GiB and GPUs of this pod."""
+    cpus, memory = host_facts()
+    return cpus, max(1, int(memory)), len(inventory())
 
 
 def _seen(job: JobState) -> Seen:

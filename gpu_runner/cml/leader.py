@@ -25,6 +25,7 @@ from core.types import FailureClass
 from gpu_runner.cml.meeting_file import Meeting
 from gpu_runner.cml.session import Refused, Workers
 from gpu_runner.files import Child, Files, read_json, write_json
+from gpu_runner.gpus import inventory
 from gpu_runner.launch import SECRETS, Launch, cold_command, read_token
 from gpu_runner.processes import die_with_parent, signal_group, started_at
 from gpu_runner.spool import Spool, read_records
@@ -195,8 +196,9 @@ class Leader:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the child: the job itself, as its first worker. Raises OSError."""
         place = {"workers": 1, "node": 0, "nodes": self.world, "address": address()}
+        visible = ",".join(gpu.uuid or str(gpu.index) for gpu in inventory())  # this pod's own, whatever all have
         pipe = pipe_with(self.token) if self.token else -1
-        launch = replace(self.launch, cpus=1, place=place, token_fd=pipe)
+        launch = replace(self.launch, cpus=1, place=place, token_fd=pipe, env={"CUDA_VISIBLE_DEVICES": visible})
         environment = {name: value for name, value in os.environ.items() if name not in CALLS}
         try:
             return subprocess.Popen(

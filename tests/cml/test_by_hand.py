@@ -29,6 +29,7 @@ from tests.runner.studio import until
 from tests.runner.tiny import make_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+ROOT = str(Path(__file__).parents[2])
 SCRIPT = """
 import json, pathlib, time, fts_job as job
 place, name = pathlib.Path(__file__).parent, job.spec["name"]
@@ -82,6 +83,13 @@ class Workbench:
             input_template="{my question}", completion_template="{answer}",
         )  # fmt: skip
         self.prompt = self.client.call(AddPrompt(prompt=prompt)).prompt.id
+
+    def real_model(self) -> str:
+        """A model that can be trained; its id."""
+        if not (self.home / "real").exists():
+            make_model(self.home / "real")
+            self.real = self.client.call(AddModel(type="project", location="real")).model.id
+        return self.real
 
     def arguments(self, key: str, *more: str) -> str:
         """As the original studio writes them; the adapter's name is the key."""
@@ -201,8 +209,7 @@ def test_a_studio_that_can_not_be_reached_is_told_and_so_are_arguments_that_tell
 
 @pytest.mark.nightly
 def test_an_evaluation_made_by_hand_leaves_its_results_where_they_were_asked_for(workbench: Workbench) -> None:
-    make_model(workbench.home / "real")
-    model = workbench.client.call(AddModel(type="project", location="real")).model.id
+    model = workbench.real_model()
     told = {"base_model_id": model, "dataset_id": workbench.dataset, "prompt_id": workbench.prompt}
     told |= {"result_dir": "mlflow_results/7", "selected_features": "['myquestion']", "job_id": "7", "run_number": "0"}
     told |= {"eval_dataset_fraction": "0.20000000298023224", "comparison_adapter_id": "None"}
@@ -213,3 +220,22 @@ def test_an_evaluation_made_by_hand_leaves_its_results_where_they_were_asked_for
     rows = (workbench.home / "mlflow_results" / "7" / "results.csv").read_text().splitlines()
     assert job.status == "succeeded" and job.rows == 6 and job.selected_features == ["my question"]
     assert len(rows) == 7 and "my question" in rows[0]
+
+
+@pytest.mark.nightly
+def test_a_job_of_two_workers_made_by_hand_is_trained_by_two_pods(workbench: Workbench) -> None:
+    model = workbench.real_model()
+    key, notes = str(uuid4()), workbench.home / "workers"
+    notes.mkdir()
+    told = {"base_model_id": model, "dataset_id": workbench.dataset, "prompt_id": workbench.prompt, "experimentid": key}
+    told |= {"dist_num": "2", "dist_cpu": "1", "dist_mem": "1", "dist_gpu": "0"}
+    told |= {"training_arguments_config": '{"max_steps":2,"per_device_train_batch_size":2}'}
+    told |= {"lora_config": '{"r":4,"target_modules":["q_proj"]}'}
+    runtime = {"PYTHONPATH": f"{Path(__file__).parent / 'runtime'}{os.pathsep}{ROOT}", "WORKERS_DIR": str(notes)}
+    code, printed = workbench.run(
+        " ".join(f"--{name} {value}" for name, value in told.items()),
+        **runtime, CDSW_IP_ADDRESS="127.0.0.1", CDSW_APIV2_KEY="key_canary",
+    )  # fmt: skip
+    job = workbench.job(key)
+    assert code == 0 and job.status == "succeeded" and job.num_workers == 2, printed
+    assert len(list(notes.glob("*.json"))) == 1 and job.step == 2

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from actors.allotting import Host, possible, spread
 from actors.answering import answer
 from actors.desk import Desk
 from actors.making_room import make_room
+from actors.scheduling import Offer, Room, Shape, Waiting, choose
 from actors.ticking import tick
 from core.queue import stream
 from core.store.tables import Job, JobMember
@@ -33,6 +35,19 @@ def members(desk: Desk) -> dict[str, list[tuple[int, str, int]]]:
         for each in session.scalars(select(JobMember).order_by(JobMember.job_id, JobMember.rank)):
             found.setdefault(each.job_id, []).append((each.rank, each.runner_id, each.workers))
         return found
+
+
+def test_a_runner_of_cloudera_takes_a_job_of_several_workers_whole_or_leaves_it() -> None:
+    job = Waiting("j", Shape("legacy", Room(1, 0, 1), 4), 0, 0.0)
+
+    def host(id: str, cores: int, *, apart: bool = False) -> Host:
+        room = Room(cores, 0, 9)
+        return Host(id, Offer(room, room, frozenset({"legacy"}), apart=apart))
+
+    assert spread(job, [host("a", 2), host("b", 2)]) == [("a", 2), ("b", 2)]
+    assert spread(job, [host("a", 2), host("b", 2, apart=True)]) == []
+    assert not possible(job, [host("a", 2), host("b", 2, apart=True)])
+    assert choose([job], host("c", 4, apart=True).offer, 0.0) == ["j"]
 
 
 class Pair:
