@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,7 @@ class Faults:
     met: list[str] = field(default_factory=list)  # the requests that one met
     lock: threading.Lock = field(default_factory=threading.Lock)
     healed: threading.Event = field(default_factory=threading.Event)
+    plan: Callable[[str], Fault | None] | None = None  # asked at each request that no fault was asked for
 
     def add(self, fault: Fault) -> None:
         with self.lock:
@@ -86,7 +88,7 @@ class Faults:
                         self.coming.remove(fault)
                     self.met.append(asked)
                     return fault
-        return None
+        return self.plan(asked) if self.plan else None
 
     def before(self, fault: Fault) -> None:
         """What happens before the work is done."""

@@ -15,7 +15,7 @@ from core.types import JobStatus
 from gpu_runner.files import Files
 from tests.cml import quick
 from tests.cml.conftest import workbench
-from tests.cml.killing import Killing
+from tests.cml.troubles import killing
 from tests.cml.workshop import Workshop
 from tests.whole import until
 
@@ -86,13 +86,13 @@ def test_a_job_is_run_once_whatever_the_api_answers_meanwhile(workshop: Workshop
 
 def test_daemon_and_steward_are_killed_at_every_call_of_a_jobs_life(workshop: Workshop) -> None:
     quick.plan(workshop.project, hold=2)
-    with Killing(workshop) as killing:
+    with killing(workshop) as done:
         id = train(workshop, "killed")
         workshop.step(id, 2)
         quick.plan(workshop.project)
         job = workshop.end(id)
     well(workshop, job)
-    assert {"POST jobs before", "POST jobs after", "POST runs before", "POST runs after"} <= killing.done
+    assert {"POST jobs before", "POST jobs after", "POST runs before", "POST runs after"} <= done
 
 
 def test_the_daemon_lets_go_and_the_next_one_finds_the_run_and_its_steward_at_work(workshop: Workshop) -> None:

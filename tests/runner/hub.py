@@ -119,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             repository = self.hub.repositories[found[1]]
             if found[2] not in repository.files:
-                self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
+                self.send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": repository.sha})
                 return
             content = repository.files[found[2]]
             etag = hashlib.sha1(content).hexdigest()
