@@ -16,6 +16,7 @@ Files below the artifacts root (the directory shared by the studio and its runne
                          fresh           when it is there, nothing before this attempt is gone on from
                          lock            held (flock) as long as the child lives
                          reserve         room that is kept for the next checkpoint
+                         room.json       {"runs"}: how many of it may run at once, each with what the job asks for
                          starved         when it is there, the kernel ended the child for want of memory
                          checkpoints/checkpoint-<step>/   with manifest.json
                          job.json        what a program of another's making is told (gpu_runner/engines/helper/fts_job.py)

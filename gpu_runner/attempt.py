@@ -24,7 +24,7 @@ from core.spec import SPEC, EvaluationSpec, FineTuningSpec, Spec
 from core.types import FailureClass, Order
 from gpu_runner.asking import Asking
 from gpu_runner.failures import is_disk_full
-from gpu_runner.files import Child, Files, read_json, write_json
+from gpu_runner.files import Child, Files, read_json, read_runs, write_json
 from gpu_runner.processes import end_leftovers, is_running, signal_group
 from gpu_runner.reserve import Reserve
 from gpu_runner.room import Held
@@ -59,6 +59,7 @@ class Attempt:
         self.fresh = False  # it begins anew, whatever earlier attempts left
         self.child: Child | None = None
         self.gpus: tuple[str, ...] = ()
+        self.runs = 1  # how much of it runs at once, where its work is elsewhere: each takes what the job asks for
         self.accepted: int | None = None
         self.exit_code: int | None = None
         self.starved = False  # the kernel ended it for want of memory
@@ -89,7 +90,7 @@ class Attempt:
         """What it occupies here."""
         if self.stage is Stage.over:
             return Held()
-        return Held(gpus=self.gpus) if self.spec is None else Held.by(self.spec.resources, self.gpus, self.workers)
+        return Held(gpus=self.gpus) if self.spec is None else Held.by(self.spec.resources, self.gpus, self.copies)
 
     @property
     def questions(self) -> list[int]:
@@ -106,6 +107,11 @@ class Attempt:
         """How many of the job's workers are this runner's; raises when there is no specification yet."""
         assert self.spec is not None
         return self.gang.workers if self.gang is not None else self.spec.resources.workers
+
+    @property
+    def copies(self) -> int:
+        """How many times it takes here what the job asks for; raises when there is no specification yet."""
+        return self.workers * self.runs
 
     @property
     def waits_for_others(self) -> bool:
@@ -171,12 +177,28 @@ class Attempt:
         """Take over a child that an earlier daemon started, dead or alive."""
         self.met, self.child = True, self.files.child()
         self.gpus = self.child.gpus if self.child else ()
+        self.runs = read_runs(self.files, 1)
         self.stage = Stage.running
         self._control = read_json(self.files.control) or {}
         try:
             self.take_spec(None)
         except ValidationError as error:
             log.warning("%s: %s", self, error)  # it runs all the same; only what it occupies is unknown
+
+    def share(self, runs: int) -> None:
+        """Let so much of it run at once. Raises OSError."""
+        if runs != self.runs:
+            write_json(self.files.room, {"runs": runs})
+            self.runs = runs
+
+    def shrink(self) -> bool:
+        """Whether less of it runs at once than before, to its end: what that took is free."""
+        left = read_runs(self.files, self.runs)
+        if self.spec is None or left >= self.runs:
+            return False
+        self.runs = left
+        self.gpus = self.gpus[: self.spec.resources.gpus * self.copies]
+        return True
 
     def begin_again(self, not_before: float) -> None:
         """Its child is dead, and it is to get another one, from that monotonic time on. What it holds stays its own."""

@@ -17,6 +17,10 @@ class Backend:
         """Whether a child may be started for the attempt now; `held` are all that this runner has."""
         return True
 
+    def shrunk(self, attempt: Attempt) -> bool:
+        """Whether an attempt that runs takes less from now on."""
+        return False
+
     def must_end(self, attempt: Attempt) -> bool:
         """Whether an attempt without a child has something elsewhere that a child has to end, before it is over."""
         return False

@@ -260,7 +260,7 @@ class Daemon:
         if waits or not self.terms.backend.may_begin(attempt, held, now):
             return
         others = [each.held for each in held if each is not attempt]
-        gpus = attempt.gpus or self.terms.room.bind(attempt.spec.resources.gpus * attempt.workers, others)
+        gpus = attempt.gpus or self.terms.room.bind(attempt.spec.resources.gpus * attempt.copies, others)
         lock = attempt.files.take_lock() if gpus is not None else None
         if gpus is not None and lock is None:
             attempt.met = False  # someone runs it, of whom nothing was to be seen before
@@ -318,12 +318,12 @@ class Daemon:
 
     def _patrol(self, now: float) -> None:
         self.starter.tend(now)
-        if any(each.stage is Stage.running for each in self.attempts.values()):
+        running = [each for each in (*self.attempts.values(), *self.leaving.values()) if each.stage is Stage.running]
+        if running:
             self._measuring.take(now, self.attempts.values())
-        for attempt in (*self.attempts.values(), *self.leaving.values()):
-            if attempt.stage is not Stage.running:
-                continue
+        for attempt in running:
             attempt.escalate(now, self.terms.patience)
+            self._news |= self.terms.backend.shrunk(attempt)
             if (attempt.job_id, attempt.number) in self.leaving and not attempt.ending:
                 self.terms.backend.take_away(attempt)  # again: it may only now have said who it is
             attempt.missing = 0 if attempt.alive() else attempt.missing + 1

@@ -63,6 +63,7 @@ class Files:
         self.fresh = directory / "fresh"
         self.starved = directory / "starved"
         self.reserve = directory / "reserve"
+        self.room = directory / "room.json"
         self.lock = own / "lock"
         self._child = own / ("child.json" if part is None else "pod.json")
 
@@ -124,6 +125,11 @@ class Files:
             return self.spool.stat().st_size
         except OSError:
             return 0
+
+
+def read_runs(files: Files, otherwise: int) -> int:
+    """How much of an attempt may run at once."""
+    return max(1, int((read_json(files.room) or {}).get("runs", otherwise)))
 
 
 def earlier_attempts(directory: Path) -> list[int]:

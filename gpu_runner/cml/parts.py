@@ -7,6 +7,7 @@ that figures, comparisons and files of results are those of a batch in one run.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from core.spec import EvaluationSpec
 from gpu_runner.child import Context
@@ -16,7 +17,7 @@ from gpu_runner.cml.merging import Merged
 from gpu_runner.cml.single import DIED, LET_GO, WAITING
 from gpu_runner.cml.tries import Try
 from gpu_runner.failures import Cancelled, Paused, failure_of
-from gpu_runner.files import Files, read_json
+from gpu_runner.files import Files, read_json, read_runs, write_json
 from gpu_runner.keeping import records_of, scored_before
 from gpu_runner.spool import Silent
 from gpu_runner.together import Raw, Together
@@ -68,7 +69,7 @@ class Batch:
             errand.book.part(number, each.job_id)
         self.tries: dict[int, Try] = {}  # the newest of each combination
         self.numbers: list[int] = list(range(len(errand.book.parts)))  # of the parts that are copied
-        self.at_once = int((read_json(errand.directory / "room.json") or {}).get("runs", errand.using.cml_jobs))
+        self.at_once = read_runs(errand.files, 1)
 
     def _go_on(self) -> None:
         """Where the steward before this one stopped."""
@@ -104,6 +105,7 @@ class Batch:
                 pass  # the next round has something more urgent to do
             if self._over(order):
                 return True
+            self._give_back()
             self.errand.wait(self.errand.using.cml_poll)
 
     def _order(self) -> Ending | None:
@@ -173,6 +175,15 @@ class Batch:
     def _unsaid(self) -> bool:
         return any(not each.over for each in self.together.parts)
 
+    def _give_back(self) -> None:
+        """Let go of room that no combination will need any more: it is another job's then."""
+        waiting = sum(each.open for place, each in enumerate(self.together.parts) if place not in self.tries)
+        needed = max(1, self._running() + waiting)
+        if needed < self.at_once:
+            with suppress(OSError):
+                write_json(self.errand.files.room, {"runs": needed})
+                self.at_once = needed
+
     def _tell(self) -> None:
         """Say what is waited for; while a pod speaks itself, nothing."""
         runs = [each.run for each in self.tries.values() if not each.over]
@@ -180,7 +191,7 @@ class Batch:
         if away := next((each for each in runs if each.away_since is not None), None):
             since = time.strftime("%H:%M", time.localtime(away.away_since))
             goes_on = "; the runs go on" if any(each.state in ("starting", "running") for each in runs) else ""
-            self.errand.say(f"Cloudera's API does not answer since {since}{goes_on}: {away.why_away}")
+            self.errand.say(f"Cloudera's API {away.away} since {since}{goes_on}: {away.why_away}")
         elif speaking is not None:
             self.errand.unsay(speaking)
         elif runs and runs[0].state in WAITING:

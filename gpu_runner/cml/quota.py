@@ -42,15 +42,16 @@ def name(using: Settings) -> str:
 
 def terms_of(using: Settings) -> Terms:
     """The terms that the settings make."""
+    quota = room(using)
     return Terms(
         using.artifacts_root,
-        room(using),
+        quota,
         address=address(using),
         token=lambda: using.hub_token.get_secret_value() if using.hub_token else None,
         tracking_uri=using.tracking_uri if using.tracking else None,
         patience=PATIENCE,
         engines=partial(engines, using),
-        backend=Stewards(using),
+        backend=Stewards(using, quota),
     )
 
 

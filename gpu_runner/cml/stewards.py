@@ -7,11 +7,13 @@ import signal
 from collections.abc import Collection, Iterable
 
 from core.settings import Settings
+from core.spec import EvaluationSpec
 from gpu_runner.attempt import Attempt, Stage
 from gpu_runner.backend import Backend
 from gpu_runner.cml.book import Book
 from gpu_runner.cml.settling import Settling
 from gpu_runner.files import write_json
+from gpu_runner.room import Room
 
 log = logging.getLogger(__name__)
 PAUSES = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)  # seconds before a steward that keeps dying is started again
@@ -24,8 +26,8 @@ class Stewards(Backend):
 
     elsewhere = True
 
-    def __init__(self, using: Settings) -> None:
-        self._using = using
+    def __init__(self, using: Settings, room: Room) -> None:
+        self._using, self._room = using, room
         self._settling = Settling(using)
         self._begun: dict[
             tuple[str, int], tuple[float, int]
@@ -35,11 +37,28 @@ class Stewards(Backend):
         """When its pause is over, and not more runs at once than are wanted; plans take no room, and begin at once."""
         if now < attempt.not_before:
             return False
-        others = [each for each in held if each is not attempt and each.held.cpus and self._runs(each)]
-        if attempt.held.cpus and not self.must_end(attempt) and len(others) >= self._using.cml_jobs:
-            return False
+        if attempt.held.cpus and not self.must_end(attempt):
+            others = [each for each in held if each is not attempt and each.held.cpus]
+            left = self._using.cml_jobs - sum(each.runs for each in others if self._runs(each))
+            if left <= 0:
+                return False
+            attempt.share(min(left, self._fitting(attempt, others)))
         self._begun[attempt.job_id, attempt.number] = (now, self._deaths(attempt, now))
         return True
+
+    def _fitting(self, attempt: Attempt, others: Collection[Attempt]) -> int:
+        """How many combinations of an evaluation there is room for at once; of all else there is one run."""
+        spec = attempt.spec
+        if not isinstance(spec, EvaluationSpec) or self._using.cml_evaluation != "child":
+            return 1
+        asked = spec.resources.model_dump(include={"cpus", "memory", "gpus"})
+        free = self._room.free(each.held for each in others)
+        fitting = [int(free[name] // each) for name, each in asked.items() if each]
+        return max(1, min(len(spec.combinations), *fitting))
+
+    def shrunk(self, attempt: Attempt) -> bool:
+        """Whether combinations of an evaluation are over, and fewer are left than had room."""
+        return attempt.runs > 1 and attempt.shrink()
 
     def must_end(self, attempt: Attempt) -> bool:
         """Whether something of it may be at Cloudera's."""

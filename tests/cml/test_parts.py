@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ from gpu_runner.launch import Launch
 from gpu_runner.spool import Spool, read_records
 from tests.cml import pods, scoring
 from tests.cml.standin import StandIn
-from tests.runner import studio
+from tests.cml.test_stewards import Start, home, start, studio  # noqa: F401  # fixtures
+from tests.runner import studio as scripted
 
 NAMES = ("one", "two", "base")
 MODEL = {"id": "m", "name": "m", "location": "/nowhere"}
@@ -57,6 +59,7 @@ class Batch:
         self.files = Files(self.root / "jobs" / "batch" / str(number))
         self.files.make()
         write_json(self.files.spec, SPEC)
+        write_json(self.files.room, {"runs": 3})
         self.settings = {"FTS_HOME": str(self.project / ".app"), "FTS_ARTIFACTS": str(self.root), "FTS_CML_POLL": "0.1"}
         self.environment = {**pods.base(), **cloudera.environment(), **self.settings, **settings}
         self.process: subprocess.Popen[bytes] | None = None
@@ -146,9 +149,9 @@ def batch(cloudera: StandIn) -> Iterator[Callable[..., Batch]]:
             each.kill()
 
 
-def until(holds: Callable[[], object]) -> None:
-    """Wait until it holds, however busy the machine is."""
-    studio.until(holds, "what is waited for", 60)
+def until(holds: Callable[[], Any]) -> Any:
+    """Wait until it holds, however busy the machine is; what it is."""
+    return scripted.until(holds, "what is waited for", 60)
 
 
 def finals(one: Batch) -> list[str]:
@@ -285,7 +288,7 @@ def test_combinations_that_are_cancelled_end_or_never_begin_and_no_more_run_than
     batch: Any, cloudera: StandIn
 ) -> None:
     one = batch()
-    write_json(one.files.directory / "room.json", {"runs": 1})
+    write_json(one.files.room, {"runs": 1})
     scoring.plan(one.project, one={"right": 3, "hold": 1}, two={"right": 5}, base={"right": 1})
     one.start()
     until(lambda: one.states().get("one") == "running")
@@ -353,3 +356,28 @@ def test_while_the_api_is_away_the_batch_says_so_and_goes_on(batch: Any, clouder
     one.end()
     whole(one)
     assert sorted(row["name"] for row in cloudera.runs()) == sorted(NAMES)
+
+
+def test_a_daemon_has_as_many_at_once_as_there_is_room_for_and_gives_it_back_as_they_end(
+    cloudera: StandIn,
+    studio: scripted.Studio,  # noqa: F811
+    start: Start,  # noqa: F811
+    home: Path,  # noqa: F811
+) -> None:
+    (cloudera.cloud.project / "scorer.py").write_text(scoring.SCRIPT)
+    cloudera.template("Evaluations", script="scorer.py")
+    scoring.plan(cloudera.cloud.project, one={"hold": 1}, two={"hold": 2}, base={"hold": 3})
+    start(FTS_CML_CPUS="4", FTS_CML_EVALUATION_TEMPLATE="Evaluations")
+    until(lambda: studio.reports)
+    studio.give("batch", 1, {**SPEC, "resources": {"cpus": 2, "gpus": 1, "memory": 4}})
+    until(lambda: studio.reports[-1]["free"]["cpus"] == 0 and len(cloudera.active()) == 2)
+    scoring.plan(cloudera.cloud.project, two={"hold": 2}, base={"hold": 3})
+    until(lambda: sorted(row["name"] for row in cloudera.active()) == ["base", "two"])
+    assert studio.reports[-1]["free"]["gpus"] == 2
+    scoring.plan(cloudera.cloud.project, base={"hold": 3})
+    until(lambda: studio.reports[-1]["free"] == {"cpus": 2, "memory": 60, "gpus": 3})
+    scoring.plan(cloudera.cloud.project)
+    assert until(lambda: studio.dead("batch", 1))["exit_code"] == 0
+    told = studio.records["batch", 1]
+    assert [each["status"] for each in told if each["type"] == "scored"].count("succeeded") == 3
+    assert told[-1]["type"] == "finished" and told[-1]["outcome"] == "succeeded"
