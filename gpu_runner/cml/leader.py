@@ -40,12 +40,6 @@ LOST, ENDED = -signal.SIGKILL, -signal.SIGTERM  # exit codes of one that leaves 
 Ending = Finished | int  # a last word, or an exit code without one
 
 
-def leads(spec: dict[str, Any]) -> bool:
-    """Whether the job of this specification is trained by several pods: one a worker."""
-    own = spec.get("framework", "legacy") == "legacy" and not spec.get("user_script")
-    return spec.get("kind") == "fine_tuning" and own and (spec.get("resources") or {}).get("workers", 1) > 1
-
-
 def address() -> str:
     """Where other pods reach this one."""
     return os.environ.get("CDSW_IP_ADDRESS") or socket.gethostbyname(socket.gethostname())

@@ -14,6 +14,7 @@ from pathlib import Path
 from core.messages.runners import Gpu
 from core.settings import settings
 from gpu_runner.cml import leader
+from gpu_runner.cml.shares import leads
 from gpu_runner.daemon import serve
 from gpu_runner.files import read_json
 from gpu_runner.identity import AlreadyRunning
@@ -26,7 +27,7 @@ from gpu_runner.starter import Starter
 
 def command(launch: Launch) -> list[str]:
     """The command that starts the job: by itself, or as the first of its pods."""
-    if leader.leads(read_json(Path(launch.attempt_dir) / "spec.json") or {}):
+    if leads(read_json(Path(launch.attempt_dir) / "spec.json") or {}):
         return [sys.executable, "-m", "gpu_runner.cml.leader", launch.to_json()]
     return cold_command(launch)
 

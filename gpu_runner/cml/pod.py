@@ -17,6 +17,7 @@ from typing import Any
 
 from gpu_runner.cml import leader
 from gpu_runner.cml.meeting_file import Meeting, NobodyThere
+from gpu_runner.cml.shares import leads
 from gpu_runner.files import Files, read_json
 from gpu_runner.gpus import inventory
 from gpu_runner.launch import SECRETS, Launch, begin
@@ -85,7 +86,7 @@ def prepared(task: Task) -> Launch | int:
         os.environ.get("FTS_PLACE", "null")
     )  # among the pods of the job, of one that another has launched
     # Who leads asks for workers; Cloudera's plugin of MLflow, which an export writes to its registry with, asks with them too.
-    asks = spec.get("kind") == "export" or (place is None and leader.leads(spec))
+    asks = spec.get("kind") == "export" or (place is None and leads(spec))
     secrets = take_secrets(leader.CALLS if asks else ())
     lock = alone(task.files)
     if lock is None:
@@ -156,7 +157,7 @@ def main() -> int:
     launch = prepared(task)
     if isinstance(launch, int):
         return launch
-    if launch.place is None and leader.leads(read_json(task.files.spec) or {}):
+    if launch.place is None and leads(read_json(task.files.spec) or {}):
         return leader.lead(launch)
     return begin(launch)
 

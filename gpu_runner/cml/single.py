@@ -6,11 +6,11 @@ import logging
 import time
 
 from core.events import Failure
-from core.spec import Resources
 from core.types import FailureClass
 from gpu_runner.cml.copying import copying
 from gpu_runner.cml.errand import Ending, Errand
 from gpu_runner.cml.run import GONE, REFUSED, STALE, Run
+from gpu_runner.cml.shares import of_first_pod
 from gpu_runner.files import Files, read_json
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ WAITING = {
 def look_after(errand: Errand) -> int:
     """Have the attempt run at Cloudera's, to its end; the exit code."""
     raw = read_json(errand.files.spec) or {}
-    run = Run(errand, Resources(**raw.get("resources", {"cpus": 0, "gpus": 0, "memory": 0})), str(raw.get("kind")))
+    run = Run(errand, of_first_pod(raw), str(raw.get("kind")))
     with copying(errand.merged, [PART]):
         if not watch(errand, run):
             return LET_GO
