@@ -1,81 +1,68 @@
-"""Cloudera's registry behind the same door (docs/decisions.md, D-120), at a stand-in with the names of its SDK: the real one is on no index."""
+"""Cloudera's registry behind the same door (docs/decisions.md, D-120): a workbench's API, whose runs keep their files in directories."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from actors.answering import answer
 from actors.desk import Desk
 from core import cml, cml_asking
+from core.settings import Settings
+from tests.cml.conftest import cloudera  # noqa: F401
+from tests.cml.standin import StandIn
 from tests.handlers.work import say
 from tests.registries import ADAPTER, PLAIN, Registry
 
 decision = pytest.mark.decision
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow", "ignore::DeprecationWarning")
-MODEL, LORA, FOREIGN = "aaaa-bbbb-cccc-dddd", "a1b2-c3d4-e5f6-g7h8", "zzzz-zzzz-zzzz-zzzz"
 
 
-class ApiException(Exception):
-    """As cmlapi.rest has it."""
+class Api:
+    """A workbench whose registry has a model of two versions, an adapter, and a model whose run is of another project."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"({status})")
-        self.status = status
+    def __init__(self, standin: StandIn, root: Path) -> None:
+        self.cloudera, self.root = standin, root
+        others, project = standin.others, standin.project_id
+        with standin.cloud.lock:
+            self.experiment = others.create_experiment({}, {"name": "e", "artifact_location": str(root)}, project)["id"]
+            self.runs = [others.create_experiment_run({}, {}, project, self.experiment) for _ in range(6)]
+            self.model = self._registered("tiny", 1, PLAIN)
+            self._registered("tiny", 5, PLAIN)
+            self.lora = self._registered("lora", 4, ADAPTER)
+            self.foreign = others.register("foreign", project, self.experiment, "run-9")["model_id"]
 
+    def _registered(self, name: str, number: int, files: dict[str, str]) -> str:
+        run = self.runs[number]
+        place = Path(run["artifact_uri"]) / "model"
+        place.mkdir(parents=True)
+        for file, text in files.items():
+            (place / file).write_text(text)
+        return str(
+            self.cloudera.others.register(name, self.cloudera.project_id, self.experiment, run["id"])["model_id"]
+        )
 
-class Client:
-    """The calls that the studio makes, with the fields that it reads; runs come in pages of two."""
+    def run(self, number: int) -> str:
+        return str(self.runs[number]["id"])
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.asked, self.fails = root, [], 0
-        self.models = {MODEL: ["run-5", "run-1"], LORA: ["run-4"], FOREIGN: ["run-9"]}
-
-    def get_registered_model(self, model_id: str, **_: Any) -> Any:
-        if self.fails or model_id not in self.models:
-            raise ApiException(self.fails or 404)
-        versions = [
-            SimpleNamespace(
-                model_version_metadata=SimpleNamespace(mlflow_metadata=SimpleNamespace(experiment_id="exp", run_id=run))
-            )
-            for run in self.models[model_id]
-        ]
-        return SimpleNamespace(model_id=model_id, name="tiny", model_versions=versions)
-
-    def list_experiment_runs(
-        self, project_id: str, experiment_id: str, *, page_size: int, page_token: str = "0", **_: Any
-    ) -> Any:
-        self.asked.append((project_id, experiment_id, page_token))
-        start = int(page_token)
-        runs = [SimpleNamespace(id=f"run-{n}", artifact_uri=str(self.root / f"run-{n}")) for n in range(6)]
-        token = str(start + 2) if start + 2 < len(runs) else ""
-        return SimpleNamespace(experiment_runs=runs[start : start + 2], next_page_token=token)
+    @property
+    def asked(self) -> list[str]:
+        return [each.path for each in self.cloudera.received]
 
 
 @pytest.fixture
-def api(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """A workbench that the studio runs in, with the SDK at hand."""
-    for run, files in (("run-5", PLAIN), ("run-1", PLAIN), ("run-4", ADAPTER)):
-        (tmp_path / "experiments" / run / "model").mkdir(parents=True)
-        for name, text in files.items():
-            (tmp_path / "experiments" / run / "model" / name).write_text(text)
-    made = Client(tmp_path / "experiments")
-    sdk = ModuleType("cmlapi")
-    sdk.default_client = lambda url, key: made  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "cmlapi", sdk)
-    desk.settings.cdsw_project_id = "project"
-    desk.settings.cdsw_api_url, desk.settings.cdsw_apiv2_key = (
-        "http://workbench/api/v1",
-        SecretStr("key-of-the-workbench"),
-    )
+def api(cloudera: StandIn, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Api:  # noqa: F811
+    """A workbench that the studio runs in, with the SDK at hand; it lists two things a page."""
     monkeypatch.setattr(cml_asking, "PATIENCE", 0.0)
-    return made
+    monkeypatch.setattr(cml_asking, "PAGE", 2)
+    using = Settings()
+    for name in ("cdsw_project_id", "cdsw_api_url", "cdsw_apiv2_key"):
+        setattr(desk.settings, name, getattr(using, name))
+    return Api(cloudera, tmp_path / "experiments")
 
 
 def asked(desk: Desk, id: str, name: str = "new", **fields: Any) -> dict[str, Any]:
@@ -85,55 +72,57 @@ def asked(desk: Desk, id: str, name: str = "new", **fields: Any) -> dict[str, An
 
 
 @decision("D-120")
-def test_an_id_of_clouderas_is_looked_up_in_its_registry_and_pinned_to_the_run(desk: Desk, api: Client) -> None:
-    model = asked(desk, MODEL)["value"]["model"]
-    assert (model["cml_registered_model_id"], model["revision"], model["mlflow_run_id"]) == (MODEL, "run-5", "run-5")
-    assert (model["mlflow_experiment_id"], model["source"]) == ("exp", str(api.root / "run-5"))
+def test_an_id_of_clouderas_is_looked_up_in_its_registry_and_pinned_to_the_run(desk: Desk, api: Api) -> None:
+    model = asked(desk, api.model)["value"]["model"]
+    assert (model["cml_registered_model_id"], model["revision"], model["mlflow_run_id"]) == (
+        api.model, api.run(5), api.run(5),
+    )  # fmt: skip
+    assert (model["mlflow_experiment_id"], model["source"]) == (api.experiment, api.runs[5]["artifact_uri"])
     assert {each.name for each in Path(model["location"]).iterdir()} == set(PLAIN)
-    assert api.asked == [("project", "exp", "0"), ("project", "exp", "2"), ("project", "exp", "4")]
+    assert len([path for path in api.asked if path.endswith("/runs")]) == 3, "all pages of the experiment's runs"
 
 
-def test_another_version_is_named_by_its_run(desk: Desk, api: Client) -> None:
-    assert asked(desk, f"{MODEL}/run-1")["value"]["model"]["revision"] == "run-1"
-    (breach,) = asked(desk, f"{MODEL}/run-1", "again")["breaches"]
+def test_another_version_is_named_by_its_run(desk: Desk, api: Api) -> None:
+    assert asked(desk, f"{api.model}/{api.run(1)}")["value"]["model"]["revision"] == api.run(1)
+    (breach,) = asked(desk, f"{api.model}/{api.run(1)}", "again")["breaches"]
     assert breach["rule"] == "MD-101"
 
 
-def test_an_adapter_of_clouderas_is_found_by_the_same_door(desk: Desk, api: Client) -> None:
-    model = asked(desk, MODEL)["value"]["model"]["id"]
-    made = say(desk, "AddAdapter", type="model_registry", name="a", model_id=model, cml_registered_model_id=LORA)[
+def test_an_adapter_of_clouderas_is_found_by_the_same_door(desk: Desk, api: Api) -> None:
+    model = asked(desk, api.model)["value"]["model"]["id"]
+    made = say(desk, "AddAdapter", type="model_registry", name="a", model_id=model, cml_registered_model_id=api.lora)[
         "adapter"
     ]
-    assert (made["cml_registered_model_id"], made["revision"]) == (LORA, "run-4")
+    assert (made["cml_registered_model_id"], made["revision"]) == (api.lora, api.run(4))
 
 
-def test_what_is_not_there_is_told(desk: Desk, api: Client) -> None:
+def test_what_is_not_there_is_told(desk: Desk, api: Api) -> None:
     for id, said in (
         ("aaaa-bbbb-cccc-0000", "aaaa-bbbb-cccc-0000 was not found at Cloudera's"),
-        (f"{MODEL}/run-7", "no version of the run run-7; runs of its versions: run-5, run-1"),
-        (FOREIGN, "has no files in this project (project)"),
-        (LORA, "holds an adapter"),
+        (f"{api.model}/run-7", f"no version of the run run-7; runs of its versions: {api.run(5)}, {api.run(1)}"),
+        (api.foreign, f"has no files in this project ({api.cloudera.project_id})"),
+        (api.lora, "holds an adapter"),
     ):
         (breach,) = asked(desk, id)["breaches"]
         assert breach["rule"] == "MD-003" and said in breach["message"]
 
 
-def test_an_api_that_does_not_serve_is_unavailable(desk: Desk, api: Client) -> None:
-    for status, said in ((401, "CDSW_APIV2_KEY may have run out"), (503, "answers 503")):
-        api.fails = status
-        reply = asked(desk, MODEL)
-        assert reply["code"] == "unavailable" and said in reply["message"]
+def test_an_api_that_does_not_serve_is_unavailable(desk: Desk, api: Api) -> None:
+    for status, said in ((401, "CDSW_APIV2_KEY may have run out"), (503, "answers 503"), (429, "answers 429")):
+        api.cloudera.fail(status)
+        reply = asked(desk, api.model)
+        assert reply["code"] == "unavailable" and said in reply["message"] and "send this again" in reply["message"]
 
 
 @decision("D-120")
 def test_without_the_sdk_or_its_key_the_reply_says_what_is_missing(
-    desk: Desk, api: Client, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk.settings, "cdsw_apiv2_key", None)
-    reply = asked(desk, MODEL)
+    reply = asked(desk, api.model)
     assert reply["code"] == "unavailable" and "(missing: CDSW_APIV2_KEY)" in reply["message"]
     monkeypatch.setitem(sys.modules, "cmlapi", None)
-    reply = asked(desk, MODEL)
+    reply = asked(desk, api.model)
     assert reply["code"] == "unavailable" and "cmlapi) is not installed here: `pip install" in reply["message"]
 
 
@@ -141,22 +130,28 @@ def test_without_the_sdk_or_its_key_the_reply_says_what_is_missing(
 def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     made = Registry(tmp_path_factory.mktemp("mlflow"))
     made.add("tiny", PLAIN)
-    made.add(MODEL, PLAIN)
     yield made
 
 
 @decision("D-120")
-def test_mlflows_registry_answers_for_other_ids_and_outside_a_workbench(
-    desk: Desk, api: Client, mlflow: Registry
-) -> None:
+def test_mlflows_registry_answers_for_other_ids_and_outside_a_workbench(desk: Desk, api: Api, mlflow: Registry) -> None:
+    mlflow.add(api.model, PLAIN)
     desk.settings.mlflow_tracking_uri = mlflow.uri
     assert asked(desk, "tiny")["value"]["model"]["revision"] == "1"
-    assert asked(desk, f"models:/{MODEL}/1", "by its URI")["value"]["model"]["revision"] == "1"
+    assert asked(desk, f"models:/{api.model}/1", "by its URI")["value"]["model"]["revision"] == "1"
     desk.settings.cdsw_project_id = None
     assert not api.asked
-    assert asked(desk, MODEL, "outside")["breaches"][0]["rule"] == "MD-101", "it is the version that is there"
+    assert asked(desk, api.model, "outside")["breaches"][0]["rule"] == "MD-101", "it is the version that is there"
 
 
 def test_other_ids_have_not_clouderas_shape() -> None:
-    for text in ("aaaa-bbbb-cccc-ddd", "Aaaa-bbbb-cccc-dddd", "aaaabbbbccccdddd", "tiny", "", "a/b", f"{MODEL}\n"):
+    for text in (
+        "aaaa-bbbb-cccc-ddd",
+        "Aaaa-bbbb-cccc-dddd",
+        "aaaabbbbccccdddd",
+        "tiny",
+        "",
+        "a/b",
+        "aaaa-bbbb-cccc-dddd\n",
+    ):
         assert not cml.is_id(text)
