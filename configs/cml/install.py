@@ -6,6 +6,7 @@ A kernel runs this file's text, in the project's directory: nothing but the stan
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -19,12 +20,7 @@ EXTRAS = "train,web,postgresql"
 # What is on the path of every Python of a runtime: its packages are older than ours, and would be found first.
 FOREIGN = "import sys; sys.path[:] = [each for each in sys.path if 'cmladdon' not in each]\n"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # what a workbench with certificates of its own adds them to
-CLEAN = """
-import pathlib, sys
-place = next(each for each in sys.path if each.endswith("site-packages"))
-pathlib.Path(place, "cloudera_addons.pth").write_text({text!r})
-print(place)
-"""
+PLACE = "import sysconfig; print(sysconfig.get_path('purelib'), end='')"
 
 
 def studio() -> Path:
@@ -72,8 +68,13 @@ def make(home: Path) -> Path:
     if version_of(python) != str(tuple(sys.version_info[:2])):
         print(f"making {home / '.venv'} with Python {sys.version.split()[0]}", flush=True)
         run(sys.executable, "-m", "venv", "--clear", home / ".venv")
-    run(python, "-c", CLEAN.format(text=FOREIGN))
+    (place_of(python) / "cloudera_addons.pth").write_text(FOREIGN)
     return python
+
+
+def place_of(python: Path) -> Path:
+    """Where an environment keeps its packages."""
+    return Path(subprocess.run([str(python), "-c", PLACE], capture_output=True, text=True, check=True).stdout)
 
 
 def packages(home: Path, python: Path) -> None:
@@ -85,7 +86,8 @@ def packages(home: Path, python: Path) -> None:
 
 def sdk(python: Path) -> None:
     """Cloudera's own SDK, which is on no index: the workbench's, else the one of this kernel. Without it no job can run here."""
-    if subprocess.run([str(python), "-c", "import cmlapi"], capture_output=True).returncode == 0:
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if subprocess.run([str(python), "-c", "import cmlapi"], env=own, capture_output=True, check=False).returncode == 0:
         return
     address = urlsplit(os.environ.get("CDSW_API_URL", ""))
     try:
@@ -105,8 +107,7 @@ def copied(python: Path) -> None:
         print("▲ there is no SDK (cmlapi): the studio will run, but no job can run at Cloudera's", flush=True)
         return
     run(python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "urllib3", "six", "certifi", "python-dateutil")
-    place = subprocess.run([str(python), "-c", CLEAN.format(text=FOREIGN)], capture_output=True, text=True, check=True)
-    shutil.copytree(Path(cmlapi.__file__).parent, Path(place.stdout.strip()) / "cmlapi", dirs_exist_ok=True)
+    shutil.copytree(Path(cmlapi.__file__).parent, place_of(python) / "cmlapi", dirs_exist_ok=True)
 
 
 def main() -> None:
@@ -117,6 +118,13 @@ def main() -> None:
             "with it (Project Settings, Runtime/Engine; the job Install Dependencies and the templates then take it too)"
         )
     home = studio()
+    with (home / ".venv.lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)  # the application may start while the job installs
+        install(home)
+
+
+def install(home: Path) -> None:
+    """What is not done yet."""
     done = home / ".venv" / ".installed"
     if done.exists() and done.read_text() == stamp(home):
         print("the studio is installed", flush=True)
