@@ -6,6 +6,7 @@ import signal
 from collections.abc import Collection, Iterable
 
 from gpu_runner.attempt import Attempt
+from gpu_runner.starter import Starter
 
 
 class Backend:
@@ -37,6 +38,8 @@ class Backend:
         """End the child of an attempt that is not this runner's any more; called until it is dead."""
         attempt.kill(signal.SIGKILL)
 
-    def left(self, runner_id: str, held: Collection[tuple[str, int]], now: float) -> Iterable[Attempt]:
-        """Attempts that are nobody's and have yet to be ended, which takes a child; `held` are this runner's own."""
+    def end_left(
+        self, starter: Starter, runner_id: str, held: Collection[tuple[str, int]], now: float
+    ) -> Iterable[Attempt]:
+        """Attempts that are nobody's, for which children were started now to end them; `held` are this runner's own."""
         return ()

@@ -339,21 +339,11 @@ class Daemon:
         self._track(now)
 
     def _end_what_is_left(self, now: float) -> None:
-        """Start children for attempts that are nobody's, to end what they have elsewhere."""
-        registration = self.link.registration
-        if registration is None or not self._heard:
-            return
-        for attempt in self.terms.backend.left(registration.runner_id, {*self.attempts, *self.leaving}, now):
-            if (lock := attempt.files.take_lock()) is None:
-                continue  # someone does it already
-            log.warning("%s: nobody's, and not over: it is ended", attempt)
-            try:
-                launch = Launch(str(attempt.files.directory), registration.runner_id)
-                self.starter.start(launch, lock, None, cold=True)
-            finally:
-                os.close(lock)
-            attempt.stage = Stage.running
-            self.leaving[attempt.job_id, attempt.number] = attempt
+        """Have ended what is nobody's and goes on elsewhere, once it is known what is this runner's."""
+        if self._heard and self.link.registration is not None:
+            held = {*self.attempts, *self.leaving}
+            for attempt in self.terms.backend.end_left(self.starter, self.link.registration.runner_id, held, now):
+                self.leaving[attempt.job_id, attempt.number] = attempt
 
     def _try_again(self, attempt: Attempt, now: float) -> None:
         try:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gpu_runner.files import Files
 from gpu_runner.launch import THREADS, Launch, clean_environment, cold_command
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,16 @@ class Starter:
         finally:
             if pipe is not None:
                 os.close(pipe)
+
+    def start_alone(self, files: Files, runner_id: str) -> bool:
+        """Start a child, cold, for an attempt that nobody else runs now; whether it was started. Raises OSError."""
+        if (lock := files.take_lock()) is None:
+            return False
+        try:
+            self.start(Launch(str(files.directory), runner_id), lock, None, cold=True)
+        finally:
+            os.close(lock)
+        return True
 
     def exit_code(self, attempt_dir: str) -> int | None:
         """The exit code of a child this daemon started (negative: a signal's number); None while it lives, or unknown."""

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_runner.files import read_json
 from gpu_runner.shared import make_directory
 
 NAME = "cml.json"
@@ -53,10 +52,16 @@ class Book:
 
     @classmethod
     def read(cls, directory: Path) -> Book | None:
-        """The book of an attempt's directory; None where nothing was ever asked of Cloudera's."""
-        told = read_json(directory / NAME)
-        if told is None:
+        """The book of an attempt's directory; None where nothing was ever asked of Cloudera's. Raises OSError.
+
+        One that can't be understood is open, and says nothing: what there is at Cloudera's is looked up.
+        """
+        try:
+            told = json.loads((directory / NAME).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except ValueError:
+            return cls(directory)
         known = set(Part.__dataclass_fields__)
         parts = [Part(**{name: each[name] for name in known & each.keys()}) for each in told.get("parts", [])]
         return cls(directory, str(told.get("runner_id", "")), parts, bool(told.get("settled")), bool(told.get("died")))

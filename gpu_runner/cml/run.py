@@ -211,7 +211,14 @@ class Run:
                 self._is(GONE)
             return
         self._unseen_since = None
-        self._is(seen.state.value)
+        if not (seen.state.over and not self.part.stop and self._is_replaced()):
+            self._is(seen.state.value)
+
+    def _is_replaced(self) -> bool:
+        """Whether a run that ended without us was not the one: another of the attempt goes on."""
+        before = self.part.run_id
+        self._survey()
+        return self.part.run_id != before or self.over
 
     def _stop(self, why: Ending) -> None:
         """Have it stopped, again and again until it is; the book knows that it was us."""

@@ -50,7 +50,12 @@ class Settling:
         if away(self._using.artifacts_root):
             return
         self._look_there(now)
-        for job_id, number, directory in unsettled(self._using.artifacts_root):
+        try:
+            entries = unsettled(self._using.artifacts_root)
+        except OSError as error:
+            log.warning("what is at Cloudera's can't be looked up now: %s", error)
+            return
+        for job_id, number, directory in entries:
             if (job_id, number) not in held and self._is_left(directory, runner_id, now):
                 attempt = Attempt(job_id, number, Files(directory))
                 attempt.adopt()
@@ -59,8 +64,9 @@ class Settling:
 
     def _is_left(self, directory: Path, runner_id: str, now: float) -> bool:
         """Whether it is to be ended; then the order is written."""
-        book, files = Book.read(directory), Files(directory)
+        files = Files(directory)
         try:
+            book = Book.read(directory)
             if files.locked():
                 self._alone.pop(directory, None)
                 return False

@@ -57,13 +57,17 @@ def main() -> NoReturn:
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
     enter(launch)
-    code = BROKEN
+    code, errand = BROKEN, None
     try:
         errand = Errand(Path(launch.attempt_dir), settings(), launch.runner_id, read_token(launch.token_fd))
         signal.signal(signal.SIGTERM, errand.signal)
         code = attend(errand)
     except BaseException:
         traceback.print_exc()
+        if errand is not None:
+            errand.merged.write(
+                "log", level="error", text=f"its steward broke, and begins anew: {traceback.format_exc()}"
+            )
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

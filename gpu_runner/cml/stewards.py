@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 
 from core.settings import Settings
 from core.spec import EvaluationSpec
@@ -14,6 +15,7 @@ from gpu_runner.cml.book import Book
 from gpu_runner.cml.settling import Settling
 from gpu_runner.files import write_json
 from gpu_runner.room import Room
+from gpu_runner.starter import Starter
 
 log = logging.getLogger(__name__)
 PAUSES = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)  # seconds before a steward that keeps dying is started again
@@ -29,9 +31,8 @@ class Stewards(Backend):
     def __init__(self, using: Settings, room: Room) -> None:
         self._using, self._room = using, room
         self._settling = Settling(using)
-        self._begun: dict[
-            tuple[str, int], tuple[float, int]
-        ] = {}  # when a steward was seen last, and how often one died
+        # Of each attempt: when a steward was started last, and how many have died, each soon after it was started.
+        self._begun: dict[tuple[str, int], tuple[float, int]] = {}
 
     def may_begin(self, attempt: Attempt, held: Collection[Attempt], now: float) -> bool:
         """When its pause is over, and not more runs at once than are wanted; plans take no room, and begin at once."""
@@ -61,14 +62,14 @@ class Stewards(Backend):
         return attempt.runs > 1 and attempt.shrink()
 
     def must_end(self, attempt: Attempt) -> bool:
-        """Whether something of it may be at Cloudera's."""
+        """Whether something of it may be at Cloudera's. Raises OSError."""
         book = Book.read(attempt.files.directory)
         return book is not None and not book.settled
 
     def again(self, attempt: Attempt, now: float) -> bool:
         """Whether it is not over: then the run goes on, and another steward takes its book up."""
-        book, deaths = Book.read(attempt.files.directory), self._deaths(attempt, now)
-        if book.settled if book is not None else deaths >= BEGINNINGS:
+        deaths = self._deaths(attempt, now)
+        if self._is_over(attempt, deaths):
             self._begun.pop((attempt.job_id, attempt.number), None)
             return False
         began = self._begun.get((attempt.job_id, attempt.number), (now, 0))[0]
@@ -78,8 +79,10 @@ class Stewards(Backend):
 
     def code(self, attempt: Attempt, code: int | None) -> int | None:
         """Of a pod that died it is not known; the steward's own is not the job's."""
-        book = Book.read(attempt.files.directory)
-        return None if book is not None and book.died else code
+        with suppress(OSError):
+            book = Book.read(attempt.files.directory)
+            return None if book is not None and book.died else code
+        return None
 
     def take_away(self, attempt: Attempt) -> None:
         """Have the steward end what runs at Cloudera's, then itself: the order is written, and a signal says so."""
@@ -93,9 +96,27 @@ class Stewards(Backend):
         attempt.kill(signal.SIGTERM)
         attempt.signalled = 1
 
-    def left(self, runner_id: str, held: Collection[tuple[str, int]], now: float) -> Iterable[Attempt]:
-        """Attempts that nobody looks after, and that are not this runner's."""
-        return self._settling.left(runner_id, held, now)
+    def end_left(
+        self, starter: Starter, runner_id: str, held: Collection[tuple[str, int]], now: float
+    ) -> Iterator[Attempt]:
+        """Give a steward to attempts that nobody looks after, and that are not this runner's."""
+        for attempt in self._settling.left(runner_id, held, now):
+            log.warning("%s: nobody's, and not over: it is ended", attempt)
+            try:
+                if started := starter.start_alone(attempt.files, runner_id):
+                    attempt.stage = Stage.running
+            except OSError as error:
+                log.warning("%s: can't be ended now: %s", attempt, error)
+                continue
+            if started:
+                yield attempt
+
+    def _is_over(self, attempt: Attempt, deaths: int) -> bool:
+        """Whether nothing of it runs at Cloudera's; what can't be read may be anything."""
+        with suppress(OSError):
+            book = Book.read(attempt.files.directory)
+            return book.settled if book is not None else deaths >= BEGINNINGS
+        return False
 
     def _runs(self, attempt: Attempt) -> bool:
         return attempt.stage is Stage.running or self.must_end(attempt)

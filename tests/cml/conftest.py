@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from core import cml_asking
+from gpu_runner.cml import single
 from tests.cml import pods
 from tests.cml.standin import StandIn
 from tests.runner.tiny import make_model
@@ -19,6 +21,13 @@ TEMPLATES = ("Accel_Finetuning_Base_Job", "Mlflow_Evaluation_Base_Job")
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("models") / "tiny", decided=30)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a workbench's slowness waits for hardly anything."""
+    monkeypatch.setattr(cml_asking, "PATIENCE", 0.2)
+    monkeypatch.setattr(single, "LEAST_LAG", 0.3)
 
 
 @contextmanager

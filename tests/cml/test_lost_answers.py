@@ -6,18 +6,11 @@ import time
 
 import pytest
 
-from core import cml_asking
-from gpu_runner.cml import single
 from tests.cml.attempts import Attempt, until
 from tests.cml.standin import StandIn
 
+pytestmark = pytest.mark.usefixtures("impatient")
 JOB, RUN = "POST .*/jobs$", "POST .*/runs$"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cml_asking, "PATIENCE", 0.2)
-    monkeypatch.setattr(single, "LEAST_LAG", 0.3)
 
 
 def is_one_run(attempt: Attempt) -> None:
@@ -124,3 +117,17 @@ def test_two_stewards_at_once_leave_one_run(cloudera: StandIn) -> None:
     ran = [run for run in attempt.runs if run["status"] == "ENGINE_SUCCEEDED"]
     assert len(ran) == 1
     assert {run["status"] for run in attempt.runs if run not in ran} <= {"ENGINE_STOPPED"}
+
+
+def test_a_run_that_another_steward_stopped_for_its_own_is_no_end(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera, records=100, rate=50)
+    steward = attempt.steward()
+    until(lambda: attempt.steps, "its first step")
+    first = attempt.runs[0]
+    with cloudera.cloud.lock:
+        body = {"environment": first["environment"]}
+        cloudera.jobs.create_job_run({}, body, cloudera.project_id, first["job_id"])
+        cloudera.jobs.stop(cloudera.row(first["id"]), "ENGINE_STOPPED")
+    steward.ends()
+    assert attempt.outcome == "succeeded"
+    assert [run["status"] for run in attempt.runs] == ["ENGINE_STOPPED", "ENGINE_SUCCEEDED"]

@@ -9,6 +9,8 @@ import pytest
 from tests.cml.attempts import TEMPLATE, Attempt, until
 from tests.cml.standin import StandIn
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 
 def test_an_attempt_is_a_run_of_a_job_made_from_the_template_and_its_pods_words_are_its_own(cloudera: StandIn) -> None:
     attempt = Attempt(cloudera, resources={"cpus": 3, "gpus": 1, "memory": 12, "gpu_label_id": 7})

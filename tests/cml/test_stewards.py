@@ -113,17 +113,17 @@ def test_a_daemon_and_a_steward_that_are_killed_lose_nothing(
     cloudera: StandIn, studio: Studio, start: Start, home: Path
 ) -> None:
     daemon = start()
-    studio.give("j", 1, plan(home, "j", records=400, rate=50))
+    studio.give("j", 1, plan(home, "j", records=150, rate=50))
     until(lambda: steps(studio, "j"), "a step")
     kill(files_of(home, "j"))
     seen = len(steps(studio, "j"))
-    until(lambda: len(steps(studio, "j")) > seen + 20, "another steward")
+    until(lambda: len(steps(studio, "j")) > seen + 10, "another steward")
     daemon.kill()
     daemon.wait()
     kill(files_of(home, "j"))
     start()
     assert until(lambda: studio.dead("j", 1), "the end")["exit_code"] == 0
-    assert steps(studio, "j") == list(range(1, 401))
+    assert steps(studio, "j") == list(range(1, 151))
     assert [run["status"] for run in cloudera.runs("j")] == ["ENGINE_SUCCEEDED"]
     assert len(studio.registrations) == 2
     assert {each["host"] for each in studio.registrations} == {f"cml-{cloudera.project_id}"}
@@ -173,6 +173,7 @@ def test_a_pod_that_died_without_a_word_is_told_as_dead_with_what_it_printed(
     assert any("left no last word" in line for line in dead["log_tail"])
 
 
+@pytest.mark.nightly
 def test_no_more_runs_at_once_than_are_wanted(cloudera: StandIn, studio: Studio, start: Start, home: Path) -> None:
     start(FTS_CML_JOBS="1")
     for job_id in ("a", "b", "c"):
@@ -183,3 +184,45 @@ def test_no_more_runs_at_once_than_are_wanted(cloudera: StandIn, studio: Studio,
         studio.wake()
     runs = sorted(cloudera.runs(), key=lambda run: str(run["created_at"]))
     assert all(one["finished_at"] <= other["created_at"] for one, other in itertools.pairwise(runs))
+
+
+@pytest.mark.nightly
+def test_what_a_dead_daemon_left_running_and_the_studio_gave_away_is_stopped(
+    cloudera: StandIn, studio: Studio, start: Start, home: Path
+) -> None:
+    daemon = start()
+    studio.give("j", 1, plan(home, "j", records=100_000))
+    until(lambda: steps(studio, "j"), "a step")
+    daemon.kill()
+    daemon.wait()
+    kill(files_of(home, "j"))
+    studio.jobs.clear()
+    start()
+    until(lambda: not cloudera.active(), "its run is stopped")
+    until(lambda: settled(home, "j"), "the book is closed")
+
+
+@pytest.mark.nightly
+def test_of_two_daemons_of_a_project_one_works(cloudera: StandIn, studio: Studio, start: Start, home: Path) -> None:
+    start()
+    studio.give("j", 1, plan(home, "j", records=50))
+    until(lambda: steps(studio, "j"), "a step")
+    assert start().wait(60) == 1
+    assert "already runs on this studio" in (home / "daemon.log").read_text()
+    until(lambda: studio.dead("j", 1), "the end")
+    assert len(cloudera.runs("j")) == 1
+
+
+@pytest.mark.nightly
+def test_two_daemons_that_both_think_a_job_is_theirs_make_one_run(
+    cloudera: StandIn, studio: Studio, start: Start, home: Path
+) -> None:
+    start()
+    studio.give("j", 1, plan(home, "j", records=200, rate=50))
+    until(lambda: steps(studio, "j"), "a step")
+    start(FTS_RUNNER_NAME="other")
+    until(lambda: len(studio.registrations) == 2, "the other")
+    kill(files_of(home, "j"))
+    dead = until(lambda: studio.dead("j", 1), "the end")
+    assert (dead["exit_code"], steps(studio, "j")) == (0, list(range(1, 201)))
+    assert len(cloudera.runs("j")) == 1
