@@ -136,7 +136,8 @@ class Endpoint:
 
     def _failed(self, seen: Seen) -> int:
         """It was not built, or not deployed: told with Cloudera's word. One that has served is tried again as one that died."""
-        if self.errand.merged.types & {"serving"}:
+        self.model.let_go(seen)
+        if "serving" in self.errand.merged.types:
             self.errand.merged.write("log", level="error", text=f"its deployment ended in Cloudera ML: {seen.status}")
             return self._settle(1, died=True)
         what, hint = ("deployment", DEPLOYMENT_HINT) if seen.deployment else ("build", BUILD_HINT)

@@ -13,6 +13,7 @@ import os
 import sys
 import sysconfig
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -216,6 +217,12 @@ class Model:
             self.errand.cloudera.stop_deployment(self.part.job_id, build.id, deployment.id)
         except Declined as error:  # it may just have ended: the next look tells
             log.info("%s", error)
+
+    def let_go(self, seen: Seen) -> None:
+        """Have a deployment that failed stopped too: what it keeps trying would cost as much. Raises Away."""
+        if seen.deployment and self.part.run_id:
+            with suppress(Declined, Missing):
+                self.errand.cloudera.stop_deployment(self.part.job_id, self.part.run_id, seen.deployment)
 
     def stopped_by_us(self, deployment: str) -> bool:
         """Whether a steward of this attempt or of one before it has had it stopped."""

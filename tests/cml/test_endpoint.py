@@ -163,6 +163,7 @@ def bench(cloudera: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]
     made.close()
 
 
+@pytest.mark.decision("D-194")
 def test_it_is_made_as_the_guide_says_and_answers_until_it_is_stopped_and_nothing_is_left(bench: Bench) -> None:
     bench.begin()
     bench.look_after()

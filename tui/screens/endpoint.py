@@ -180,6 +180,8 @@ def _facts(row: dict[str, Any]) -> Iterator[Fact]:
     yield "address", plain(row.get("address") or "", limit=200), "bold"
     if not row.get("address") and status in UNFINISHED:
         yield "waits for", row.get("waiting_for") or row.get("phase"), ""
+    if row.get("address") and row.get("phase") != "serving":
+        yield "doing", row.get("phase"), ""
     if row.get("error"):
         yield "failed", "\n".join(card(row["error"], tail=5)), ""
     yield "models", ", ".join(plain(each, limit=100) for each in row.get("models") or []), ""
@@ -197,7 +199,7 @@ def _facts(row: dict[str, Any]) -> Iterator[Fact]:
 
 def _auth(row: dict[str, Any]) -> str:
     if row.get("engine") == CLOUDERA:
-        return "Cloudera ML's own" if row.get("auth") else "none but the access key on the model's page"
+        return "an API key of the caller's in Cloudera ML" if row.get("auth") else "none but the model's access key"
     return "a key is asked for" if row.get("auth") else "none: anyone on its machine may call it"
 
 
