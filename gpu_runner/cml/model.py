@@ -10,11 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
-import sysconfig
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from core.cml import FALLBACK, Away, BuildSeen, Declined, DeploymentSeen, Missing, ModelSeen, NewBuild
@@ -24,7 +21,6 @@ from gpu_runner.cml.book import Book
 from gpu_runner.cml.errand import Errand
 
 log = logging.getLogger(__name__)
-STUDIO = Path(__file__).resolve().parents[2]
 SCRIPT, FUNCTION = "gpu_runner/predict.py", "api_wrapper"
 COMPOSED = "fine-tuning-studio/"  # where the studio lies in a larger project
 # What the script is told (gpu_runner/predict.py).
@@ -244,15 +240,9 @@ def environment_of(spec: EndpointSpec) -> dict[str, str]:
         REVISION: spec.model.revision,
         ADAPTER: adapter.location,
         GENERATION: json.dumps(spec.generation),
-        "PYTHONPATH": _libraries(),
         **{name: os.environ.get(name) for name in PASSED_ON},
     }
     return {name: value for name, value in told.items() if value}
-
-
-def _libraries() -> str | None:
-    """Where the studio's libraries are, when that is in the project: the script's own Python may have none of them."""
-    return sysconfig.get_path("purelib") if Path(sys.prefix).is_relative_to(STUDIO) else None
 
 
 def service(using: Settings) -> str:
