@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -59,17 +58,16 @@ def socket_path(home: Path) -> Path:
 
 def url(home: Path) -> str:
     """The server's URL for redis-py, as this host reaches it; a secret when the server listens to others too."""
+    if (there := far.elsewhere(home)) is not None:
+        return there.url
     door = far.read(home)
-    if door is not None and door.host != socket.gethostname():
-        return door.url
     password = f":{quote(door.password)}@" if door else ""
     return f"unix://{password}{quote(str(socket_path(home)))}"
 
 
 def announced(home: Path) -> bool:
     """Whether a server may be there to be asked: it has a socket here, or told other hosts where it listens."""
-    door = far.read(home)
-    return socket_path(home).exists() or (door is not None and door.host != socket.gethostname())
+    return socket_path(home).exists() or far.elsewhere(home) is not None
 
 
 def binary() -> str:

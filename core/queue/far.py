@@ -42,6 +42,12 @@ def read(home: Path) -> Door | None:
         return None
 
 
+def elsewhere(home: Path) -> Door | None:
+    """The door of a server that another host started; None when this one did, or none listens."""
+    door = read(home)
+    return door if door is not None and door.host != socket.gethostname() else None
+
+
 def write(home: Path, listen: str) -> Door:
     """Write down that the server of this host listens at ADDRESS:PORT. The password stays what it was: who has it keeps on."""
     import secrets  # late: who only reads does without

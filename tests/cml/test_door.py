@@ -53,6 +53,7 @@ def test_a_job_is_made_from_a_template_and_found_by_exactly_its_name_over_all_pa
     assert {each.name for each in door.jobs()} >= {"one", "one and more", "no one", "on", "mine", "made"}
 
 
+@pytest.mark.decision("D-032")
 def test_a_template_that_is_nowhere_is_told_with_all_its_names(door: cml.Cloudera) -> None:
     with pytest.raises(cml.Missing, match=r"no job Finetuning_Base_Job or Other to make runs from.*docs/cloudera.md"):
         door.template("Finetuning_Base_Job", "Other")
@@ -159,6 +160,7 @@ def test_a_gateways_page_is_no_answer(door: cml.Cloudera) -> None:
     assert key not in str(caught.value) and "\x1b" not in str(caught.value)
 
 
+@pytest.mark.decision("D-263")
 def test_variables_of_the_project_are_set_without_touching_others(cloudera: StandIn, door: cml.Cloudera) -> None:
     project = cloudera.cloud.state["project"]
     project["environment"] = json.dumps({"THEIRS": "1", "OLD": "x"})

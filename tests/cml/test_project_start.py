@@ -22,7 +22,7 @@ from core import cml
 from core.settings import Settings
 from tests.cml import pods
 from tests.cml.standin import StandIn
-from tui.cli import cloudera_start
+from tui.cli import cloudera_start, doctor
 from tui.cli.cloudera_setup import prepare
 from tui.cli.home import Home
 from tui.web_proxy import SCRIPT
@@ -231,3 +231,24 @@ def test_the_metadata_names_scripts_and_variables_that_there_are() -> None:
     }
     assert told["environment_variables"].keys() <= known
     assert next(task["script"] for task in told["tasks"] if task["type"] == "start_application") == SCRIPT
+
+
+def test_doctor_says_what_keeps_jobs_from_running_at_clouderas(
+    cloudera: StandIn, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told() -> list[tuple[str, str]]:
+        return [(state, detail) for state, what, detail in doctor._cloudera(Settings()) if what == "Cloudera ML"]
+
+    ((state, detail),) = told()
+    assert state == "bad" and "no job Finetuning_Base_Job or Accel_Finetuning_Base_Job" in detail
+    assert "`fts cloudera setup` makes what is missing" in detail
+    list(prepare(Settings(), cml.connect(Settings())))
+    assert [state for state, _ in told()] == ["ok", "ok"] and "gpu_runner/cml/job.py, runtime:gpu" in told()[0][1]
+
+
+def test_variables_are_not_set_from_a_directory_that_is_not_the_studios(
+    cloudera: StandIn, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert list(prepare(Settings(), cml.connect(Settings())))[-1].endswith("this is not the studio's directory")
+    assert "FTS_HOME" not in json.loads(cloudera.cloud.state["project"]["environment"])

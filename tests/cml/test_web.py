@@ -57,6 +57,7 @@ async def get(made: Web, headers: dict[str, str], host: str = "fts.ml.example.or
         return answer.status, await answer.text()
 
 
+@pytest.mark.decision("D-261")
 async def test_a_member_comes_in_without_a_token_and_one_who_may_only_read_only_looks(
     cloudera: StandIn, made: Web, tmp_path: Path
 ) -> None:

@@ -10,7 +10,6 @@ ID = re.compile(r"(?<![A-Z])D-\d{3}")
 # Decisions about training, deploying and the terminal: what shows them stands in those rooms' own tests.
 ELSEWHERE = {
     "D-031": "the script that serves a model at Cloudera's",
-    "D-032": "the jobs that are created at Cloudera's",
     "D-034": "padding",
     "D-035": "splits of a dataset",
     "D-038": "precision of a device",

@@ -127,6 +127,7 @@ def listening(home: Path, port: int) -> subprocess.Popen[bytes]:
     return server
 
 
+@pytest.mark.decision("D-262")
 def test_another_host_that_shares_the_home_reaches_it_by_a_password_that_only_its_owner_reads(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,9 @@ def below() -> str:
 
 def _environment(using: Settings, door: cml.Cloudera) -> Iterator[str]:
     """Sessions and jobs of the project find the studio by FTS_HOME, wherever they are; no secret is among these."""
+    if "home" not in using.model_fields_set and not Path(OWN[0]).is_file():
+        yield "variables of the project: left as they are, this is not the studio's directory"
+        return
     changes = {"FTS_HOME": str(using.root), "FTS_PROJECT": str(using.project.resolve())}
     told = ", ".join(changes)
     yield f"variables of the project: {told} {'set' if door.set_environment(dict(changes)) else 'are set'}"

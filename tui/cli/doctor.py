@@ -96,6 +96,21 @@ def _disk(using: Settings) -> Iterator[Finding]:
     yield "ok" if free > 5 else "bad", "disk", f"{free:.0f} GiB free for {using.artifacts_root}"
 
 
+def _cloudera(using: Settings) -> Iterator[Finding]:
+    """Inside a workbench: whether jobs can be run there."""
+    if using.cdsw_project_id is None:
+        return
+    from core import cml
+
+    try:
+        door = cml.connect(using)
+        for names in ((using.cml_training_template, cml.FALLBACK), (using.cml_evaluation_template,)):
+            found = door.template(*names)
+            yield "ok", "Cloudera ML", f"template job {found.name} runs {found.script}, {found.runtime or 'no runtime'}"
+    except (StudioError, ValueError) as error:
+        yield "bad", "Cloudera ML", f"{error}; `fts cloudera setup` makes what is missing"
+
+
 def _home(using: Settings) -> Iterator[Finding]:
     place = next(path for path in (using.root, *using.root.parents) if path.exists())
     yield "ok" if os.access(place, os.W_OK) else "bad", "FTS_HOME", str(using.root)
@@ -142,5 +157,6 @@ LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _disk,
     _home,
     _token,
+    _cloudera,
     _studio,
 )

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from core.errors import StudioError
+from core.queue import far
 from core.settings import Settings, settings
 from core.text import plain
 from tui.cli import output, tables
@@ -75,6 +76,8 @@ def start(using: Settings, home: Home) -> bool:
         say(f"the studio of {using.root} is up")
     else:
         say(f"starting the studio of {using.root}", flush=True)
+        if far.elsewhere(using.root) is not None:
+            far.forget(using.root)  # it did not answer; what starts now is waited for here
         with (home.logs / "supervisor.log").open("ab") as log:
             subprocess.Popen(
                 [sys.executable, "-m", "tui.cli.supervisor"],
