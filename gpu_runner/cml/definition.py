@@ -6,8 +6,10 @@ nowhere else.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from core.cml import FALLBACK, NewJob, Template
@@ -46,6 +48,12 @@ def job_of(template: Template, name: str, resources: Resources, studio: str, usi
         environment={**template.environment, STUDIO: studio},
         timeout=using.cml_timeout or None,
     )
+
+
+def changes_of(new: NewJob) -> dict[str, Any]:
+    """What makes a job that there is like a new one. A job's environment is a text there, and no time limit is 0."""
+    limit = {"timeout": new.timeout or 0, "kill_on_timeout": bool(new.timeout)}
+    return {**new.body, **limit, "environment": json.dumps(dict(new.environment))}
 
 
 def environment_of(

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from core.cml import Away, Declined, Missing, RunSeen, RunState, Template
+from core.cml import Away, Declined, Missing, NewJob, RunSeen, RunState, Template
 from core.errors import Unavailable
 from core.spec import Resources
 from gpu_runner.cml import definition
@@ -40,6 +40,7 @@ class Run:
         self.away = self.why_away = ""  # what the API does instead, and its words
         self._surveyed = False  # the job's runs were looked through since one was asked for
         self._unseen_since: float | None = None
+        self._spoken = 0  # bytes that its pod had written then
         self._looks_since_stop = AGAIN
 
     @property
@@ -139,11 +140,9 @@ class Run:
         return same or run.id == self.part.run_id
 
     def _job_is_gone(self) -> None:
-        """Someone removed the job: with it a run that was, else it is made anew."""
+        """Someone removed the job: whether a run that was went with it tell the next looks; else it is made anew."""
         self._surveyed = False
-        if self.part.run_id:
-            self._is(GONE)
-        else:
+        if not self.part.run_id:
             self.part.job_id = ""
 
     def _lost(self) -> bool:
@@ -184,7 +183,7 @@ class Run:
         errand = self.errand
         new = definition.job_of(template, self.part.name, self.resources, errand.studio, errand.using)
         if self.part.job_id:
-            errand.cloudera.update_job(self.part.job_id, new.body)
+            self._bring_up_to_date(new)
             return
         errand.book.save()
         self._surveyed = False
@@ -192,6 +191,15 @@ class Run:
         self.part.job_id = errand.cloudera.find_job(self.part.name) or made
         if self.part.job_id != made:  # another steward was as fast: all take the oldest
             errand.cloudera.delete_job(made)
+
+    def _bring_up_to_date(self, new: NewJob) -> None:
+        """An earlier attempt's job gets what template and settings say now. One that can't be changed is as good."""
+        try:
+            self.errand.cloudera.update_job(self.part.job_id, definition.changes_of(new))
+        except Declined as error:
+            if error.status in KEY:
+                raise
+            log.warning("the job %s stays as it is: %s", self.part.job_id, error)
 
     def _tell_place(self) -> None:
         """Say once where it runs."""
@@ -206,13 +214,19 @@ class Run:
         try:
             seen = self.errand.cloudera.run(self.part.job_id, self.part.run_id)
         except Missing:
-            self._unseen_since = self._unseen_since or time.time()
-            if time.time() - self._unseen_since > UNSEEN * self.errand.using.cml_poll:
-                self._is(GONE)
+            self._is_unseen()
             return
         self._unseen_since = None
         if not (seen.state.over and not self.part.stop and self._is_replaced()):
             self._is(seen.state.value)
+
+    def _is_unseen(self) -> None:
+        """It is not found: for a while that means nothing, and nothing at all while its pod speaks."""
+        spoken = self.errand.merged.ends.get(self.number, 0)
+        if self._unseen_since is None or spoken != self._spoken:
+            self._unseen_since, self._spoken = time.time(), spoken
+        elif time.time() - self._unseen_since > UNSEEN * self.errand.using.cml_poll:
+            self._is(GONE)
 
     def _is_replaced(self) -> bool:
         """Whether a run that ended without us was not the one: another of the attempt goes on."""

@@ -131,3 +131,14 @@ def test_a_run_that_another_steward_stopped_for_its_own_is_no_end(cloudera: Stan
     steward.ends()
     assert attempt.outcome == "succeeded"
     assert [run["status"] for run in attempt.runs] == ["ENGINE_STOPPED", "ENGINE_SUCCEEDED"]
+
+
+def test_a_run_that_is_said_to_be_nowhere_goes_on_while_its_pod_speaks(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera, records=150, rate=50)
+    steward = attempt.steward()
+    until(lambda: attempt.steps, "its first step")
+    cloudera.fail(404, times=1e9, where="GET .*/runs")
+    until(lambda: len(attempt.steps) > 100, "steps")
+    cloudera.heal()
+    steward.ends()
+    assert (attempt.outcome, len(attempt.runs)) == ("succeeded", 1)

@@ -187,3 +187,32 @@ def test_the_template_is_the_one_that_is_named_else_the_originals(cloudera: Stan
         del jobs[own["id"]]
     assert attempt.steward().ends() == 0
     assert attempt.outcome == "succeeded"
+
+
+def test_an_earlier_attempts_job_gets_what_settings_and_template_say_now(cloudera: StandIn) -> None:
+    first = Attempt(cloudera, mute=True)
+    first.steward(first.errand(cml_timeout=60)).ends()
+    jobs = cloudera.cloud.state["jobs"]
+    template = next(row for row in jobs.values() if row["name"] == TEMPLATE)
+    template |= {"runtime_identifier": "runtime:2", "environment": {"NEW": "1"}}
+    cloudera.fail(400, where="PATCH .*/jobs/")
+    second = Attempt(cloudera, number=2, mute=True)
+    second.steward().ends()
+    job = jobs[second.runs[0]["job_id"]]
+    assert (job["runtime_identifier"], int(job["timeout"])) == (
+        "runtime:1",
+        60,
+    )  # what can't be changed is used as it is
+    third = Attempt(cloudera, number=3)
+    third.steward().ends()
+    assert third.outcome == "succeeded"
+    assert (job["runtime_identifier"], int(job["timeout"])) == ("runtime:2", 0)
+    assert job["environment"] == {"NEW": "1", "FTS_STUDIO": "marker"}
+    assert len(jobs) == 4
+
+
+def test_a_plan_takes_no_room_and_gets_a_little(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera, resources={"cpus": 0, "gpus": 0, "memory": 0})
+    attempt.steward().ends()
+    job = cloudera.cloud.state["jobs"][attempt.runs[0]["job_id"]]
+    assert (job["cpu"], job["memory"], job["nvidia_gpu"]) == (1.0, 4.0, 0)
