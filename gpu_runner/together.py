@@ -107,7 +107,10 @@ class Together:
     def translate(self, number: int, record: Raw) -> Raw | None:
         """What a part's record is in the batch's spool; None when it is nothing there. They come in the order of the part's spool."""
         took = _TAKES.get(record["type"])
-        return took(self, number, record) if took else record
+        try:
+            return took(self, number, record) if took else record
+        except (KeyError, TypeError, ValueError):  # a record of another version's: the part's own spool keeps it
+            return None
 
     def _part(self, number: int) -> Part:
         return self.parts[number % len(self.parts)]

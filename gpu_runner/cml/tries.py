@@ -85,8 +85,9 @@ class Try:
     def _died(self) -> bool:
         """Its pod left no last word, or gave its work back: it is tried again, as often as jobs whose processes die."""
         tail = last_lines(Files(self.errand.directory, self.number), printed=True)
-        run = f"Cloudera ML says that the run {self.run.part.run_id} {self.run.state}, and its pod left no last word"
-        self.errand.merged.write("log", level="error", text="\n".join([run, *tail]))
+        how = "gave its work back" if self.part.outcome == "paused" else "left no last word"
+        said = f"Cloudera ML says that the run {self.run.part.run_id} {self.run.state}, and its pod {how}"
+        self.errand.merged.write("log", level="error", text="\n".join([said, *tail]))
         if self.tried < self.errand.using.max_losses:
             self.part.outcome = ""
             return True

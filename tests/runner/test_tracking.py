@@ -323,6 +323,8 @@ def test_an_evaluation_becomes_a_run_for_each_combination_below_the_batchs(uri: 
     assert (second.info.status, second.data.tags["fts.error"]) == ("FAILED", "no such adapter")
     assert {run.data.tags["mlflow.parentRunId"] for run in (first, second, third)} == {batch.info.run_id}
     assert third.info.status == batch.info.status == "KILLED"
+    compared = [(run.data.tags["fts.run_number"], run.data.tags["fts.comparison_adapter_id"]) for run in (first, third)]
+    assert compared == [("1", "a"), ("3", "a")]
 
 
 def test_a_combination_that_the_next_attempt_scores_keeps_no_error_of_the_one_before(uri: str, tmp_path: Path) -> None:
