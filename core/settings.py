@@ -226,9 +226,12 @@ class Settings(Workbench):
     @property
     def secrets(self) -> list[str]:
         """What is secret here, by value: it is kept out of logs wherever it stands."""
+        from core.queue import far  # late: most readers of settings never need it
+
         given = {name: each.get_secret_value() for name, each in self if isinstance(each, SecretStr)}
         urls = [given.pop(name) for name in ("external_redis_url", "database_url") if name in given]
-        urls += [self.redis_url] if self.external_redis_url is None else []
+        if self.external_redis_url is None and (door := far.read(self.home.expanduser())) is not None:
+            urls.append(door.url)
         return [each for each in (*given.values(), *(unquote(urlsplit(url).password or "") for url in urls)) if each]
 
     @property

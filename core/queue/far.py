@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -30,13 +31,23 @@ class Door(NamedTuple):
 
 def path(home: Path) -> Path:
     """The file, beside what only the server reads."""
-    return home.resolve() / "valkey" / "door.json"
+    return home / "valkey" / "door.json"
 
 
 def read(home: Path) -> Door | None:
     """What the server that was started last wrote; None when it listens on its socket alone."""
+    file = path(home)
     try:
-        told = json.loads(path(home).read_text(encoding="utf-8"))
+        return _told(file, file.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _told(file: Path, changed: int) -> Door | None:
+    """What a file says that was written then: it is asked for with each message."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
         return Door(str(told["host"]), str(told["address"]), int(told["port"]), str(told["password"]))
     except (OSError, ValueError, LookupError, TypeError):
         return None
