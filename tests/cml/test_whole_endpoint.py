@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,7 @@ import pytest
 
 from core.client import StudioClient
 from core.messages.adapters import AddAdapter
-from core.messages.endpoints import EndpointMetadata, GetEndpoint, StopEndpoint
-from core.messages.export import ExportModel
+from core.messages.endpoints import EndpointMetadata, GetEndpoint, ListEndpoints, StopEndpoint
 from core.messages.models import AddModel
 from core.types import JobStatus
 from gpu_runner.files import Files
@@ -47,6 +48,16 @@ def seen(client: StudioClient, id: str) -> EndpointMetadata:
     return client.call(GetEndpoint(id=id), timeout=60).endpoint
 
 
+def fts(workshop: Workshop, *words: str) -> str:
+    """What the command line prints, in a session of the project."""
+    command = [sys.executable, "-c", "from tui.cli.main import main; main()", *words]
+    done = subprocess.run(
+        command, env=workshop.environment, cwd=workshop.project, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.nightly
 def test_an_endpoint_outlives_the_studios_processes_and_goes_when_it_is_stopped(
     cloudera: StandIn, workshop: Workshop
@@ -54,12 +65,13 @@ def test_an_endpoint_outlives_the_studios_processes_and_goes_when_it_is_stopped(
     client = workshop.client
     base = client.call(AddModel(type="huggingface", huggingface_name="org/tiny", name="tiny"), timeout=60).model.id
     added = AddAdapter(type="project", name="tickets", model_id=base, location="tickets")
-    adapter = client.call(added, timeout=60).adapter.id
-    asked = ExportModel(type="cml_model", base_model_id=base, adapter_id=adapter, model_name="support", num_cpu=1)
-    made = client.call(asked, timeout=60).endpoint
-    assert made is not None and made.status == JobStatus.queued
-    until(lambda: seen(client, made.id).address, 60, "it serves")
+    client.call(added, timeout=60)
+    asked = "export submit --type cml_model --base-model tiny --adapter tickets --model-name support --num-cpu 1 --wait"
+    told = fts(workshop, *asked.split())
+    assert "KEY=$(fts endpoint key support)\ncurl" in told and "/model?accessKey=$KEY" in told
+    (made,) = client.call(ListEndpoints()).endpoints
     (model,) = cloudera.cloud.state["models"].values()
+    assert fts(workshop, "endpoint", "key", "support").strip() == model["access_key"]
     assert seen(client, made.id).cml_model_id == model["id"]
     directory = workshop.settings.artifacts_root / "jobs" / made.id / "1"
     child = Files(directory).child()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from tui.cli.fields import add_options, payload
 from tui.cli.parsing import add_command, refer
 from tui.cli.references import ADAPTER, MODEL, hints, resolve
 from tui.cli.watch import describe
-from tui.view.calling import curl
+from tui.view.calling import CLOUDERA, curl
 from tui.view.describe import described
 from tui.view.failure import card
 
@@ -110,4 +111,6 @@ def _show(endpoint: EndpointMetadata, key: str | None, form: str) -> None:
         return
     say(described({name: told[name] for name in ("name", "status", "address", "models", "waiting_for", "id")}))
     if line := curl(told, key):
+        if endpoint.engine == CLOUDERA:  # its key is Cloudera's
+            line = f"KEY=$(fts endpoint key {shlex.quote(plain(endpoint.name, limit=200))})\n{line}"
         say(f"\n{line}\n\n`fts endpoint stop {plain(endpoint.name, limit=200)}` ends it")
