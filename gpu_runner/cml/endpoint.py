@@ -53,7 +53,7 @@ class Endpoint:
             except Unavailable as error:
                 self._is_away(str(error))
             except OSError as error:
-                self.errand.say(f"can't write down what it does: {error}")
+                self.errand.say(f"its files can't be written: {error}")
             if code is None:
                 self.errand.wait(self.errand.using.cml_poll)
         return code

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from core.cml import FALLBACK, Away, BuildSeen, Declined, DeploymentSeen, Missing, ModelSeen, NewBuild
+from core.cml import FALLBACK, Away, BuildSeen, Declined, DeploymentSeen, Missing, ModelSeen, NewBuild, Template
 from core.settings import Settings
 from core.spec import EndpointSpec
 from gpu_runner.cml.book import Book
@@ -119,6 +119,7 @@ class Model:
         more, spec = self.part.more, self.spec
         if self._lost(more.get("asked_at", 0.0)):
             return False
+        self._template()  # without one there is no use in a model
         more["asked_at"] = time.time()
         self.errand.book.save()
         told = f"{spec.description}\n\n{self.mark}".strip()
@@ -159,10 +160,9 @@ class Model:
         return Seen("building", made.status)
 
     def _new_build(self) -> NewBuild:
-        using, asked = self.errand.using, self.spec.resources
-        template = self.errand.cloudera.template(using.cml_training_template, FALLBACK)
+        template, asked = self._template(), self.spec.resources
         return NewBuild(
-            file=f"{COMPOSED if using.is_composable else ''}{SCRIPT}",
+            file=f"{COMPOSED if self.errand.using.is_composable else ''}{SCRIPT}",
             function=FUNCTION,
             runtime=template.runtime,
             environment=environment_of(self.spec),
@@ -172,6 +172,13 @@ class Model:
             addons=template.addons,
             comment=f"attempt {self.errand.attempt}",
         )
+
+    def _template(self) -> Template:
+        """The job whose runtime it is built with. Raises Declined without one: that the model is gone is Missing."""
+        try:
+            return self.errand.cloudera.template(self.errand.using.cml_training_template, FALLBACK)
+        except Missing as error:
+            raise Declined(str(error)) from None
 
     # Looking at it, and ending it
 

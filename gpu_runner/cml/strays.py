@@ -12,8 +12,9 @@ import re
 from pathlib import Path
 
 from core.cml import Cloudera, Declined, Missing, ModelSeen
-from gpu_runner.cml.book import Book
+from gpu_runner.cml.book import begun
 from gpu_runner.cml.model import is_over, mark
+from gpu_runner.files import Files
 
 log = logging.getLogger(__name__)
 JOB = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -36,14 +37,9 @@ class Strays:
         self.suspects = found
 
     def _is_looked_after(self, job_id: str) -> bool:
-        """Whether an attempt's book is open, or one is about to be."""
-        directory = self._jobs / job_id
-        if not directory.exists():
-            return False
-        attempts = [each for each in directory.iterdir() if each.name.isdecimal()]
-        newest = max(attempts, key=lambda each: int(each.name), default=None)
-        book = Book.read(newest) if newest is not None else None
-        return newest is not None and (book is None or not book.settled)
+        """Whether an attempt's book is open, or a steward is there that has yet to open one."""
+        attempts = [each for each in self._jobs.glob(f"{job_id}/*") if each.name.isdecimal()]
+        return any(begun(each) or Files(each).locked() for each in attempts)
 
     def _end(self, cloudera: Cloudera, model: ModelSeen, *, gone: bool) -> set[str]:
         """End what was suspect before; what is suspect now."""

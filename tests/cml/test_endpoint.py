@@ -26,7 +26,7 @@ from core.types import EndpointEngine
 from gpu_runner.cml.book import Book
 from gpu_runner.cml.endpoint import look_after
 from gpu_runner.cml.errand import Errand
-from gpu_runner.cml.model import service
+from gpu_runner.cml.model import mark, service
 from gpu_runner.cml.strays import Strays
 from gpu_runner.files import write_json
 from gpu_runner.launch import Launch
@@ -372,6 +372,19 @@ def test_what_cloudera_declines_is_told_and_a_key_that_ran_out_is_waited_for(ben
     assert any("CDSW_APIV2_KEY may have run out" in each for each in bench.phases())
 
 
+def test_without_a_template_nothing_is_made_and_a_model_that_is_there_is_not_taken_for_removed(bench: Bench) -> None:
+    with bench.cloudera.cloud.lock:
+        bench.cloudera.cloud.state["jobs"].clear()
+    bench.begin()
+    bench.look_after()
+    error = bench.ends()["error"]
+    assert "Accel_Finetuning_Base_Job" in error["message"] and bench.models == []
+    connect(read()).create_model("support", mark(JOB, "studio-1"))
+    bench.begin(2)
+    bench.look_after(2)
+    assert "Accel_Finetuning_Base_Job" in bench.ends(2)["error"]["message"]
+
+
 def test_what_no_steward_looks_after_is_stopped_and_what_is_of_no_endpoint_removed(bench: Bench) -> None:
     bench.begin()
     bench.look_after()
@@ -383,6 +396,7 @@ def test_what_no_steward_looks_after_is_stopped_and_what_is_of_no_endpoint_remov
     assert len(bench.deployed()) == 1 and strays.suspects == set()
     bench.order("stop")
     until(lambda: (book := Book.read(bench.directory())) and book.settled, 60, "it is settled")
+    bench.directory(2).mkdir()  # an attempt that was cancelled before it had a steward
     (model,), (build,) = [each for each in bench.models if each["name"] == "support"], bench.table("builds")
     made = connect(read()).api.create_model_deployment({"cpu": 1}, bench.cloudera.project_id, model["id"], build["id"])
     strays.look(connect(read()), marker)
