@@ -13,6 +13,7 @@ from actors.giving_way import give_way
 from actors.hosts import HELD
 from actors.losing import runner_lost
 from actors.making_room import make_room
+from core import labels
 from core.failing import TAIL
 from core.store.session import Unit
 from core.store.tables import EventRow, Inbox, Job, JobMember, MessageRow, Meta, Metric, Runner
@@ -81,6 +82,12 @@ def _expire(desk: Desk, unit: Unit, tails: dict[str, list[str]]) -> None:
         _lose(desk, unit, job, runner_id, tails)
     silent = select(Runner).where(Runner.lost.is_(False), Runner.last_seen_at < unit.now - lease)
     for runner in unit.session.scalars(silent.with_for_update(skip_locked=True)):  # one that reports now is not silent
+        if labels.is_of_job(
+            labels.told(runner.labels)
+        ):  # it was there for one job; a pod that is started again comes anew
+            unit.session.delete(runner)
+            unit.emit("ResourceRemoved", "runners", runner.id, f"{runner.host} is gone", name=runner.host)
+            continue
         runner.lost = True
         kept_room.give_up(unit.session, runner)
         unit.emit(

@@ -118,6 +118,8 @@ def waiting_for(job: Job, board: Board) -> str:
         return "a runner that has all it asks for at once: none does"
     label = shape_of(job.shape).label
     fit = [each for each in fit if labels.serves(label_of(each), label)]
+    if not fit and labels.is_of_job(label):
+        return "its own run in Cloudera ML: it was made by hand there, and goes on when that is started again"
     if not fit:
         return (
             f"a runner with accelerator label {label}: none has it"

@@ -21,10 +21,16 @@ def told(labels: Mapping[str, str] | None) -> str | None:
     return (labels or {}).get(NAME)
 
 
+def is_of_job(label: str | None) -> bool:
+    """Whether the label, of a job or behind ONLY of a runner, is that of one job."""
+    number = (label or "").removeprefix(ONLY)
+    return number.isdecimal() and int(number) >= OWN
+
+
 def serves(own: str | None, asked: str | None) -> bool:
     """Whether a runner that says `own` takes a job that asks for a label, or for none."""
     if own is None or own == asked:
         return asked in (None, own)
     if own.startswith(ONLY):
         return asked == own.removeprefix(ONLY)
-    return asked is None or (own == ANY and not (asked.isdecimal() and int(asked) >= OWN))
+    return asked is None or (own == ANY and not is_of_job(asked))

@@ -130,12 +130,12 @@ class Hand:
     def follow(self) -> Seen | None:
         """Keep the daemon running until the job is over, or waits for someone; None when the run is stopped. Raises StudioError."""
         while not self.stopped:
-            self.tend()
             state = self.look()
             if state is not None:
                 self._tell(": ".join(filter(None, (state.status, state.doing))))
                 if state.status in ENDS or state.status is JobStatus.paused:
                     return state
+            self.tend()
             time.sleep(LOOK)
         return None
 

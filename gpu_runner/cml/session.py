@@ -6,14 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gpu_runner.cml import workers
 
-NEW = 120.0  # seconds for which a worker may be in no list yet
 ASKING = 120.0  # seconds that an answer may take
 
 
@@ -26,7 +24,7 @@ class Workers:
 
     def __init__(self) -> None:
         self.ids: dict[int, str] = {}  # by rank
-        self.launched = 0.0
+        self._seen: set[int] = set()  # that were listed; one that waits for its pod may be in no list yet
         path = {"PYTHONPATH": os.environ["FTS_KERNEL_PATH"]} if "FTS_KERNEL_PATH" in os.environ else {}
         self._environment = {**os.environ, **path}
 
@@ -41,17 +39,16 @@ class Workers:
             "env": environment,
         }
         [self.ids[rank]] = self._ask(do="launch", worker=worker)
-        self.launched = time.monotonic()
 
     def gone(self) -> list[int]:
-        """The ranks of those that Cloudera does not list any more; none while it can't be asked."""
-        if time.monotonic() < self.launched + NEW:
-            return []
+        """The ranks of those that Cloudera has listed and lists no more; none while it can't be asked."""
         try:
             there = self._ask(do="list")
         except Refused:
             return []
-        return [rank for rank, id in self.ids.items() if id not in there]
+        listed = {rank for rank, id in self.ids.items() if id in there}
+        self._seen |= listed
+        return sorted(self._seen - listed)
 
     def stop(self) -> None:
         """Have all of them stopped."""

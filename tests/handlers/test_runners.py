@@ -16,6 +16,7 @@ from actors.answering import answer
 from actors.desk import Desk
 from actors.runners import HELD
 from actors.ticking import tick
+from core import labels
 from core.events import Event
 from core.queue import stream
 from core.store.eventlog import events_after
@@ -496,6 +497,22 @@ def test_a_lost_runner_comes_back_with_an_event(desk: Desk) -> None:
     assert say(desk, "ListRunners")["runners"][0]["status"] == "lost"
     a.report()
     assert types(desk, a.id) == ["RunnerRegistered", "RunnerLost", "RunnerBack"]
+
+
+def test_a_runner_that_was_there_for_one_job_takes_no_other_and_is_forgotten_when_it_is_gone(desk: Desk) -> None:
+    own = labels.of_job("a job made by hand")
+    other, mine = start(desk), start(desk, "mine", gpu_label_id=own)
+    a = Speaker(desk, extra={"labels": {labels.NAME: f"{labels.ONLY}{own}"}})
+    assert [each["job_id"] for each in a.report()["jobs"]] == [mine]
+    assert job(desk, other).status == "queued"
+    now = time.time()
+    for second in range(0, 60, 5):
+        tick(desk, now + second)
+    assert say(desk, "ListRunners")["runners"] == []
+    waits = say(desk, "GetFineTuningJob", id=mine)["fine_tuning_job"]
+    assert waits["status"] == "queued" and types(desk, a.id)[-1] == "ResourceRemoved"
+    Speaker(desk)
+    assert "made by hand" in say(desk, "GetFineTuningJob", id=mine)["fine_tuning_job"]["waiting_for"]
 
 
 def test_a_renewed_lease_keeps_the_job(desk: Desk) -> None:
