@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gpu_runner.cml.leader import CALLS
+from gpu_runner.cml.pod import take_secrets
 from gpu_runner.processes import is_running
 from tests.cml.scripted import Pod
 from tests.runner.studio import until
@@ -76,6 +78,17 @@ def test_what_ends_the_script_of_the_job_ends_all_that_it_started(tmp_path: Path
     assert process.returncode == (143 if number is signal.SIGTERM else -9)
     assert child is not None
     until(lambda: not is_running(child.pid, child.started), "the pod's end", 60)
+
+
+def test_secrets_are_taken_out_of_the_environment_but_for_a_job_that_asks_cloudera_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {"HUGGINGFACE_ACCESS_TOKEN": "a", "CDSW_APIV2_KEY": "b", "FTS_REDIS_URL": "c", "FTS_NOTIFY_WEBHOOK": "d"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    taken = take_secrets(kept=CALLS)
+    assert {name: taken.get(name) for name in given} == {**given, "CDSW_APIV2_KEY": None}
+    assert {name: os.environ.get(name) for name in given} == {**dict.fromkeys(given), "CDSW_APIV2_KEY": "b"}
 
 
 @pytest.mark.parametrize("needed", [True, False])
