@@ -111,7 +111,9 @@ def read(text: str) -> Asked:
 
 
 def _options(text: str) -> tuple[dict[str, str], list[str]]:
-    """(the options with their texts, what is wrong). A value that was typed with spaces is put together again."""
+    """(the options with their texts, what is wrong). A value that was typed with spaces is put together again, and quotes
+    that a shell would have taken off are taken off.
+    """
     given: dict[str, str] = {}
     wrong: list[str] = []
     name = ""
@@ -123,7 +125,12 @@ def _options(text: str) -> tuple[dict[str, str], list[str]]:
             given[name] = f"{given[name]} {piece}".strip()
         elif not wrong:
             wrong.append("JOB_ARGUMENTS begin with a value, not with an option")
-    return given, wrong
+    return {name: _unquoted(value) for name, value in given.items()}, wrong
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text
 
 
 def _value(name: str, text: str) -> Any:

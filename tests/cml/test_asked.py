@@ -72,10 +72,12 @@ def test_what_the_original_studio_sends_for_an_evaluation_is_understood() -> Non
     assert "adapter_id" not in read(SCORED.replace("--adapter_id a", "")).fields["model_adapter_combinations"][0]
 
 
-def test_an_adapter_without_a_name_is_called_as_its_job_and_json_may_be_typed_with_spaces() -> None:
-    text = ORIGINAL.replace("--adapter_name tickets", "--adapter_name").replace('{"r":16,', '{ "r": 16, ')
+def test_an_adapter_without_a_name_is_called_as_its_job_and_json_may_be_typed_with_spaces_and_quotes() -> None:
+    typed = """'{ "r": 16, "target_modules": ["q_proj"]}'"""
+    text = ORIGINAL.replace("--adapter_name tickets", "--adapter_name")
+    text = text.replace('{"r":16,"target_modules":["q_proj"]}', typed)
     assert read(text).fields["adapter_name"] == KEY
-    assert read(text).fields["lora_config"] == '{ "r": 16, "target_modules":["q_proj"]}'
+    assert read(text).fields["lora_config"] == typed.strip("'")
 
 
 @pytest.mark.parametrize(
