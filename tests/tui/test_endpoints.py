@@ -207,6 +207,24 @@ async def test_an_export_to_cloudera_ml_asks_for_a_gpu_and_opens_the_endpoint_th
         assert (sent.type, sent.num_gpu, sent.auth) == ("cml_model", 1, True)
 
 
+@pytest.mark.parametrize(("told", "gpus"), [({}, 1), ({"num_gpu": 0}, 0), ({"num_gpu": 2}, 2)])
+async def test_a_form_that_begins_with_cloudera_ml_asks_for_the_gpus_that_it_shows(
+    told: dict[str, Any], gpus: int
+) -> None:
+    studio = studio_of()
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(120, 50)) as pilot:
+        await pilot.pause()
+        begun = {"base_model_id": "m", "adapter_id": "a", "model_name": "support", "type": "cml_model"}
+        dashboard.show_form("ExportModel", begun | told)
+        await until(pilot, lambda: "^s send" in shown(dashboard))
+        await until(pilot, lambda: dashboard.screen.query_one(Fieldset).boxes["num_gpu"].value == str(gpus))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(dashboard.screen, EndpointScreen))
+        (sent,) = [each for each in studio.asked if isinstance(each, ExportModel)]
+        assert sent.num_gpu == gpus
+
+
 async def test_an_access_key_of_clouderas_is_asked_of_cloudera_shown_and_kept_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -27,6 +27,7 @@ from tui.view.navigation import WIDE
 from tui.view.opened import made_id, open_made
 from tui.widgets.banner import Banner
 from tui.widgets.beside import Beside, drawn
+from tui.widgets.fieldbox import same
 from tui.widgets.fieldset import Fieldset
 from tui.widgets.panels import panel_of
 from tui.widgets.pathinput import SHOWN, PathInput
@@ -48,6 +49,7 @@ class FormScreen(FormKeys):
         self.key: str | None = None  # of an endpoint that is started here
         self.message = message
         self.fields = Fieldset(message, values)
+        self.asked = set(values)  # what whoever opened it wants
         self.sending: Act | None = None
         self.sent: tuple[dict[str, Any], Act] | None = None  # what may have been done: no answer came
         self.refused: dict[str, tuple[Any, list[str]]] = {}  # field -> the value that the studio refused, and why
@@ -84,6 +86,7 @@ class FormScreen(FormKeys):
             ago = words.age(self.draft.at)
             what = counted(len(self.draft.values), "field")
             self.tell(f"You left this form {ago} ago with {what} typed: ctrl+r brings them back.")
+        self._show_given_by_type()
         self.check_soon()
         self.call_after_refresh(self.fill)
 
@@ -138,17 +141,26 @@ class FormScreen(FormKeys):
         """Look at it once typing rests. What gives others a default shows it where nothing was typed."""
         if message.by_hand and message.field.name in forms.GIVES:
             self._show_given(forms.GIVES[message.field.name])
+        elif not message.by_hand:
+            self._show_given_by_type()
         self.check_soon()
         if message.by_hand:
             if self.drafting is not None:
                 self.drafting.stop()
             self.drafting = self.set_timer(SOON, self.keep)
 
+    def _show_given_by_type(self) -> None:
+        """What a type gives that the form began with, or that a draft brought."""
+        if box := self.fields.boxes.get("type"):
+            self._show_given(forms.given_by({"type": box.value}).keys() - self.asked)
+
     def _show_given(self, keys: Collection[str]) -> None:
         given = forms.given_by({key: box.value for key, box in self.fields.boxes.items() if key in forms.GIVES})
         for field in self.fields.form:
-            if field.key in keys and field.key not in self.fields.touched:
-                self.fields.begin(field.key, given.get(field.key, field.default))
+            value = given.get(field.key, field.default)
+            alone = field.key in keys and field.key not in self.fields.touched
+            if alone and not same(self.fields.boxes[field.key].value, value):
+                self.fields.begin(field.key, value)
 
     def check_soon(self) -> None:
         """Check once typing rests."""
