@@ -13,6 +13,7 @@ _MARKS = (
     r"\u0f71-\u0f7e\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f"
 )
 _PILE = re.compile(rf"([{_MARKS}]{{{PILED}}})[{_MARKS}]+")
+ADDRESS = re.compile(r"https?://[\w\-.~:/?#\[\]@!$&'()*+,;=%]{1,2000}", re.ASCII)  # of a page: nothing in it is obeyed
 _JOINER = "\u200d"  # keeps emoji sequences whole; harmless by itself
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import re
 import time
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
@@ -20,11 +19,11 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from core.errors import Unavailable
 from core.settings import Settings
+from core.text import ADDRESS
 
 SECONDS = 5.0  # that an answer may take
 LARGEST = 16 << 20  # bytes of an answer
 API = "/api/v1/projects"  # what stands in the address of a project's API, and not in its page's
-_PAGE = re.compile(r"https?://[!-~]{1,2000}")
 
 
 class Cluster(NamedTuple):
@@ -40,7 +39,7 @@ class Cluster(NamedTuple):
 
 def page(text: object) -> str | None:
     """The address of a page, when it is one that a browser may be given; None for all else."""
-    return text if isinstance(text, str) and _PAGE.fullmatch(text) else None
+    return text if isinstance(text, str) and ADDRESS.fullmatch(text) else None
 
 
 # ─── pages, as far as the environment tells them ──────────────────────────────────────────────────────

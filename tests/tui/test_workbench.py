@@ -143,15 +143,28 @@ async def test_a_model_of_clouderas_leads_to_its_page(studio: FakeStudio) -> Non
         assert linked(pilot)["m0de-l000"] == f"{PROJECT}/models" and len(asked(studio)) == 1
 
 
-async def test_no_text_of_others_leads_anywhere_but_where_it_says(studio: FakeStudio) -> None:
+HOSTILE_PAGES = (
+    f"(https://a.example/b) file:///etc/passwd {HOSTILE} https://ml.example.evil https://x\x1b]8;;https://evil\x07y"
+)
+
+
+async def test_what_others_wrote_leads_nowhere_outside_of_a_workbench(studio: FakeStudio) -> None:
     app = Dashboard(make=lambda: studio)
     async with app.run_test(size=(80, 24)) as pilot:
-        app.show_text(
-            "a text", f"see (https://a.example/b?c=d). file:///etc/passwd {HOSTILE} https://x\x1b]8;;https://evil\x07y"
-        )
+        app.show_text("a text", f"see {PROJECT} {HOSTILE_PAGES}")
+        await until(pilot, lambda: "see https" in shown(app))
+        assert linked(pilot) == {}
+
+
+@pytest.mark.usefixtures("inside")
+async def test_in_a_workbench_it_leads_to_the_workbenchs_own_pages_alone(studio: FakeStudio) -> None:
+    app = Dashboard(make=lambda: studio)
+    async with app.run_test(size=(160, 50)) as pilot:
+        await until(pilot, lambda: app.bench_told is not None)
+        app.show_text("a text", f"see ({PAGE}). {HOSTILE_PAGES}")
         await until(pilot, lambda: "see (https" in shown(app))
-        assert linked(pilot) == {text: text for text in linked(pilot)}
-        assert linked(pilot)["https://a.example/b?c=d"] == "https://a.example/b?c=d"
+        found = linked(pilot)
+        assert found.pop("studio.example") == PROJECT and found == {PAGE: PAGE}
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ class EndpointScreen(StudioScreen):
     def _tell_above(self, text: str) -> None:
         box = self.query_one("#key-told", Static)
         box.display = True
-        box.update(Content(text))
+        box.update(Content(plain(text, limit=2_000, lines=True)))
 
     def focus_first(self) -> None:
         """Keys scroll."""

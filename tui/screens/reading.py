@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from core.text import plain
 from tui.screens.base import StudioScreen
-from tui.view.links import addresses
+from tui.view.links import addresses, site
 from tui.widgets.banner import Banner
 
 
@@ -37,8 +37,15 @@ class ReadingScreen(StudioScreen):
         """The text."""
         yield Banner(self.heading)
         with VerticalScroll():
-            yield Static(_linked(self.text), id="text", markup=False)
+            yield Static(self._linked(), id="text", markup=False)
         yield from self.bottom()
+
+    def _linked(self) -> Content:
+        """The text; addresses of the workbench that the studio runs in lead there."""
+        shown = plain(self.text, limit=1_000_000, lines=True)
+        root = site((self.dashboard.bench_told or {}).get("project"))
+        found = addresses(shown, root) if root else ()
+        return Content(shown, [Span(begin, end, Style(link=page)) for begin, end, page in found])
 
     def on_mount(self) -> None:
         """Keys scroll."""
@@ -63,9 +70,3 @@ class ReadingScreen(StudioScreen):
     def action_bottom(self) -> None:
         """G."""
         self.query_one(VerticalScroll).scroll_end(animate=False)
-
-
-def _linked(text: str) -> Content:
-    """The text; what of it are addresses leads there."""
-    shown = plain(text, limit=1_000_000, lines=True)
-    return Content(shown, [Span(begin, end, Style(link=page)) for begin, end, page in addresses(shown)])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-ADDRESS = re.compile(r"https?://[!-~]{1,2000}")  # nothing that a terminal would obey, and nothing that ends the escape
+from core.text import ADDRESS
+
 BEHIND = ".,;:!?'\")]}>"  # what ends a sentence or a quotation, and no address
 MOST = 500  # of one text
 BARE = ("linux", "dumb", "")  # consoles without a mouse's click
@@ -18,11 +18,21 @@ def link(page: object) -> str:
     return f"link {page}" if isinstance(page, str) and ADDRESS.fullmatch(page) else ""
 
 
-def addresses(text: str) -> Iterator[tuple[int, int, str]]:
-    """(begin, end, address) of the first addresses in a text, without the punctuation behind them."""
+def addresses(text: str, root: str) -> Iterator[tuple[int, int, str]]:
+    """(begin, end, address) of what in a text is a page of the site `root`, without the punctuation behind it.
+
+    What others wrote leads nowhere else: nobody clicks himself from here onto a stranger's page.
+    """
     for found in islice(ADDRESS.finditer(text), MOST):
         page = found[0].rstrip(BEHIND)
-        yield found.start(), found.start() + len(page), page
+        if f"{page}/".startswith(root):
+            yield found.start(), found.start() + len(page), page
+
+
+def site(page: str | None) -> str:
+    """The beginning that all pages of a page's site share, up to the slash behind the host; empty where there is none."""
+    parts = (page or "").split("/", 3)
+    return "/".join([*parts[:3], ""]) if link(page) and len(parts) > 2 else ""
 
 
 def known(environ: Mapping[str, str]) -> bool:
