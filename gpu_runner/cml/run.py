@@ -24,6 +24,7 @@ LOST = 6  # … for a run whose answer was lost, before it is asked for once mor
 UNSEEN = 12  # … that may find no run where one was made
 AGAIN = 6  # … between a stop and its repetition
 GONE, NONE, STALE, REFUSED = "gone", "none", "stale", "refused"  # beside Cloudera's states, how a part may be over
+LONGEST_REST = 60.0  # seconds for which the API may ask to be left alone
 KEY = (401, 403)  # statuses: not the request is wrong, but who asks
 
 
@@ -38,6 +39,7 @@ class Run:
         self.refusal = ""  # why Cloudera won't do it
         self.away_since: float | None = None  # unix seconds since when nothing is heard
         self.away = self.why_away = ""  # what the API does instead, and its words
+        self._quiet_until = 0.0  # monotonic time before which the API has asked to be left alone
         self._surveyed = False  # the job's runs were looked through since one was asked for
         self._unseen_since: float | None = None
         self._spoken = 0  # bytes that its pod had written then
@@ -59,9 +61,13 @@ class Run:
 
         While Cloudera's API does not answer `away_since` says since when. Raises OSError where the book can't be written.
         """
+        if time.monotonic() < self._quiet_until:
+            return
         try:
             self._step(order, stop)
         except Unavailable as error:
+            rest = (error.retry_after if isinstance(error, Away) else None) or 0.0
+            self._quiet_until = time.monotonic() + min(rest, LONGEST_REST)
             self._is_away("does not answer", str(error))
         except Missing as error:  # the job was removed just now
             log.info("%s", error)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.cml.attempts import Attempt, until
+from tests.cml.attempts import POLL, Attempt, until
 from tests.cml.standin import StandIn
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -45,14 +45,14 @@ def test_a_run_whose_answer_was_lost_and_that_shows_late_is_found(cloudera: Stan
 
 
 def test_a_run_that_shows_too_late_is_stopped_when_another_was_asked_for(cloudera: StandIn) -> None:
-    cloudera.cloud.delays.visible = 1.0
+    cloudera.cloud.delays.visible = 0.6
     cloudera.lose(where=RUN)
-    attempt = Attempt(cloudera, records=200, rate=50)
+    attempt = Attempt(cloudera, records=120, rate=50)
     steward = attempt.steward()
     until(lambda: len(attempt.runs) == 2, "another run")
     steward.errand.signal()
     steward.ends()
-    time.sleep(1.0)
+    time.sleep(0.6)
     attempt.steward().ends()
     assert sorted(run["status"] for run in attempt.runs) == ["ENGINE_STOPPED", "ENGINE_SUCCEEDED"]
     assert attempt.outcome == "succeeded"
@@ -67,8 +67,8 @@ def test_an_api_that_refuses_for_a_while_is_asked_again(cloudera: StandIn, statu
 
 
 def test_while_the_api_is_away_the_pods_words_come_on_and_the_phase_says_why(cloudera: StandIn) -> None:
-    attempt = Attempt(cloudera, records=200, rate=50)
-    steward = attempt.steward()
+    attempt = Attempt(cloudera, records=150, rate=75)
+    steward = attempt.steward(attempt.errand(cml_seconds=0.2))
     until(lambda: attempt.steps, "its first step")
     cloudera.never(times=1e9)
     until(lambda: any("Cloudera's API does not answer since" in each for each in attempt.phases), "the phase")
@@ -77,7 +77,7 @@ def test_while_the_api_is_away_the_pods_words_come_on_and_the_phase_says_why(clo
     assert "; the run goes on" in attempt.phases[-1]
     cloudera.heal()
     steward.ends()
-    assert (attempt.outcome, attempt.steps) == ("succeeded", list(range(1, 201)))
+    assert (attempt.outcome, attempt.steps) == ("succeeded", list(range(1, 151)))
     away = next(place for place, each in enumerate(attempt.phases) if "does not answer" in each)
     assert attempt.phases[away + 1] == "training"
 
@@ -134,7 +134,7 @@ def test_a_run_that_another_steward_stopped_for_its_own_is_no_end(cloudera: Stan
 
 
 def test_a_run_that_is_said_to_be_nowhere_goes_on_while_its_pod_speaks(cloudera: StandIn) -> None:
-    attempt = Attempt(cloudera, records=150, rate=50)
+    attempt = Attempt(cloudera, records=120, rate=75)
     steward = attempt.steward()
     until(lambda: attempt.steps, "its first step")
     cloudera.fail(404, times=1e9, where="GET .*/runs")
@@ -142,3 +142,13 @@ def test_a_run_that_is_said_to_be_nowhere_goes_on_while_its_pod_speaks(cloudera:
     cloudera.heal()
     steward.ends()
     assert (attempt.outcome, len(attempt.runs)) == ("succeeded", 1)
+
+
+def test_an_api_that_asks_to_be_left_alone_is_left_alone_for_so_long(cloudera: StandIn) -> None:
+    cloudera.fail(429, times=1e9, where="GET", retry_after=60)
+    steward = Attempt(cloudera).steward()
+    until(lambda: cloudera.faults.met, "a call")
+    time.sleep(10 * POLL)
+    assert len(cloudera.faults.met) == 1
+    steward.errand.signal()
+    steward.ends()

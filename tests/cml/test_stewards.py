@@ -109,6 +109,7 @@ def test_a_quota_is_offered_and_jobs_run_in_it_as_runs_of_cloudera_ml(
     assert dead["usage"] == []
 
 
+@pytest.mark.nightly
 def test_a_daemon_and_a_steward_that_are_killed_lose_nothing(
     cloudera: StandIn, studio: Studio, start: Start, home: Path
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_daemon_and_a_steward_that_are_killed_lose_nothing(
     assert {each["host"] for each in studio.registrations} == {f"cml-{cloudera.project_id}"}
 
 
+@pytest.mark.nightly
 def test_a_daemon_that_lets_go_leaves_stewards_and_runs_alone(
     cloudera: StandIn, studio: Studio, start: Start, home: Path
 ) -> None:
