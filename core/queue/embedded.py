@@ -112,7 +112,8 @@ def _listening(home: Path, listen: str | None) -> str:
         far.forget(home)
         return "port 0"
     door = far.write(home, listen)
-    return f"bind {door.address}\nport {door.port}\nrequirepass {door.password}"
+    # The mark before the address: one that is not this host's keeps the others out, and the studio up.
+    return f"bind -{door.address}\nport {door.port}\nrequirepass {door.password}"
 
 
 def _quoted(path: Path) -> str:

@@ -117,8 +117,8 @@ def test_without_any_server_it_is_said_what_to_install(monkeypatch: pytest.Monke
         embedded.binary()
 
 
-def listening(home: Path, port: int) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "FTS_HOME": str(home), "FTS_QUEUE_LISTEN": f"127.0.0.1:{port}"}
+def listening(home: Path, port: int, address: str = "127.0.0.1") -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "FTS_HOME": str(home), "FTS_QUEUE_LISTEN": f"{address}:{port}"}
     server = subprocess.Popen([sys.executable, "-m", "core.queue.embedded"], env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
     while embedded.serving(home) != server.pid:
@@ -161,3 +161,13 @@ def test_another_host_that_shares_the_home_reaches_it_by_a_password_that_only_it
     again.wait()
     run(tmp_path)
     assert far.read(tmp_path) is None and embedded.url(tmp_path) == f"unix://{embedded.socket_path(tmp_path)}"
+
+
+def test_an_address_that_is_not_this_hosts_keeps_the_studio_up(tmp_path: Path) -> None:
+    server = listening(tmp_path, 50051, "203.0.113.9")
+    try:
+        with connect(embedded.url(tmp_path)) as client:
+            assert client.ping()
+    finally:
+        server.terminate()
+        server.wait()
