@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,11 @@ from gpu_runner.answers import read_lines
 from gpu_runner.baseline import Baseline, marks_of
 from gpu_runner.child import Context
 from gpu_runner.failures import JobError, failure_of
+from gpu_runner.harness import STOPS
 from gpu_runner.keeping import Told, keep_results
 
 Raw = dict[str, Any]  # a record as its spool holds it
+LATE = 120.0  # seconds that a file of another host's may come after what is said of it
 ENDS = ("succeeded", "failed", "cancelled")
 UNSAID = (
     "type",
@@ -42,6 +44,7 @@ class Part:
     step: int = 0  # rows that are answered
     told: Told | None = None
     said: str = ""  # what the batch has said last of how it is
+    late: float = 0.0  # monotonic time since when its answers can't be read, though they are said to be there
     outcome: str = ""  # of its process's last word
     error: str = ""  # why it failed
     failure: Failure | None = None  # why its process failed, when it had not come to the combination yet
@@ -214,9 +217,15 @@ class Together:
         """
         with self._lock:
             self._take_over()
-        while (part := self._ready()) is not None:
+        for part in self._ready():
             look()
-            told = self._compared(part, look)
+            try:
+                told = self._compared(part, look)
+            except STOPS:
+                raise
+            except Exception as error:
+                self._not_compared(part, error)
+                continue
             said = {name: value for name, value in told.items() if name not in UNSAID}
             with self._lock:
                 part.told, part.said = told, "succeeded"
@@ -235,11 +244,24 @@ class Together:
                 part.told = told
         self._earlier = {}
 
-    def _ready(self) -> Part | None:
-        """A combination that is scored, and whose end can be said: the baseline's first, the others' when that is over."""
+    def _ready(self) -> Iterator[Part]:
+        """What is scored, and its end can be said: the baseline's first, the others' when that is over."""
         first = self._by_id[self.spec.baseline.job_id]
-        ready = self.parts if first.over else [first]
-        return next((each for each in ready if each.told is not None and not each.over), None)
+        if first.told is not None and not first.over:
+            yield first
+        if first.over:
+            yield from (each for each in self.parts if each.told is not None and not each.over)
+
+    def _not_compared(self, part: Part, error: Exception) -> None:
+        """Answers that another host has written may be seen late. What can't be read for long, or compared, is a failure."""
+        part.late = part.late or time.monotonic()
+        if isinstance(error, OSError | ValueError) and time.monotonic() < part.late + LATE:
+            return
+        with self._lock:
+            part.told = None
+        failure = failure_of(error)
+        self.context.spool.log(failure.traceback, level="error")
+        self.end(self.parts.index(part), "failed", f"its answers can't be compared: {failure.message}")
 
     def _compared(self, part: Part, look: Callable[[], None]) -> Told:
         """What is told of a part, with statistics."""

@@ -200,3 +200,24 @@ def test_a_pod_that_is_started_anew_asks_nothing_again(
     assert attempt.part(asked, 1) == 0
     attempt.put(together := attempt.together(asked), [1])
     assert together.open == [0]
+
+
+def test_answers_that_are_seen_late_are_waited_for_and_those_that_never_come_fail_their_combination_alone(
+    spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, asked = Apart(tmp_path), spec("one", "base", "two")
+    for number in range(3):
+        attempt.part(asked, number)
+    late = attempt.directory / "answers-1-one.jsonl"
+    late.rename(tmp_path / "elsewhere")
+    (attempt.directory / "answers-3-two.jsonl").unlink()
+    attempt.put(together := attempt.together(asked), range(3))
+    assert {each["status"] for each in attempt.scored().values()} == {"running"}
+    (tmp_path / "elsewhere").rename(late)
+    together.settle(look)
+    assert [each["status"] for each in attempt.scored().values()] == ["succeeded", "succeeded", "running"]
+    monkeypatch.setattr("gpu_runner.together.LATE", 0.0)
+    together.settle(look)
+    attempt.finish(together)
+    assert finished(attempt.records())["summary"]["failed"] == 1
+    assert "answers-3-two.jsonl" in attempt.scored()["3-two"]["error"]
