@@ -201,6 +201,7 @@ class Dying:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left, self.after, self.dead = 0, False, False
+        monkeypatch.setattr(tries, "LEAST_LAG", 0.1)
         for of, name in ((Book, "save"), (Spool, "_append"), (Cloudera, "create_job"), (Cloudera, "create_run")):
             monkeypatch.setattr(of, name, self._step(getattr(of, name)))
 
@@ -235,11 +236,14 @@ def test_a_steward_that_is_killed_at_every_step_makes_nothing_twice_and_loses_no
     one, dying, crashes = batch(), Dying(monkeypatch), 0
     for name, value in one.environment.items():
         monkeypatch.setenv(name, value)
+    scoring.plan(one.project, one={"right": 3, "die": 1}, two={"right": 5}, base={"right": 1})
     while not dying.run(one, 1 + crashes % 5, after=crashes // 5 % 2 == 0):
         crashes += 1
     assert crashes > 12
     whole(one)
-    assert sorted(one.begun()) == sorted(NAMES) == sorted(row["name"] for row in cloudera.runs())
+    assert sorted(one.begun()) == ["base", "one", "one", "two"] == sorted(row["name"] for row in cloudera.runs())
+    logged = [each["text"] for each in one.records("log")]
+    assert logged.count("after it") == 3
 
 
 @pytest.mark.nightly
