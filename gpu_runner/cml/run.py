@@ -36,7 +36,6 @@ class Run:
     ) -> None:
         self.errand, self.resources, self.kind, self.number, self.child = errand, resources, kind, part, child
         self.part = errand.book.part(part, name or errand.job_id)
-        self.refusal = ""  # why Cloudera won't do it
         self.away_since: float | None = None  # unix seconds since when nothing is heard
         self.away = self.why_away = ""  # what the API does instead, and its words
         self._quiet_until = 0.0  # monotonic time before which the API has asked to be left alone
@@ -49,6 +48,11 @@ class Run:
     def state(self) -> str:
         """How it is: a RunState, or one of this module's words; empty before there is a run."""
         return self.part.state
+
+    @property
+    def refusal(self) -> str:
+        """Why Cloudera won't do it."""
+        return str(self.part.more.get("refusal", ""))
 
     @property
     def over(self) -> bool:
@@ -74,7 +78,8 @@ class Run:
             self._job_is_gone()
         except Declined as error:
             if self.part.run_id or error.status in KEY:
-                self._is_away("declines the studio's key", str(error))
+                what = "the studio's key" if error.status in KEY else "what it is asked"
+                self._is_away(f"declines {what}", str(error))
             else:
                 self._refused(str(error))
         else:
@@ -247,8 +252,8 @@ class Run:
             self.errand.book.save()
         self._looks_since_stop += 1
         if self._looks_since_stop > AGAIN:
-            self._looks_since_stop = 0
             self._stop_one(self.part.run_id)
+            self._looks_since_stop = 0
 
     def _stop_one(self, run_id: str) -> None:
         try:
@@ -262,7 +267,7 @@ class Run:
             self.errand.book.save()
 
     def _refused(self, why: str) -> None:
-        self.refusal = why
+        self.part.more["refusal"] = why
         self._is(REFUSED)
 
     def _is_away(self, how: str, why: str) -> None:

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from core.spec import Resources
+from gpu_runner.cml.run import Run
 from tests.cml.attempts import TEMPLATE, Attempt, until
 from tests.cml.standin import StandIn
 
@@ -216,3 +218,12 @@ def test_a_plan_takes_no_room_and_gets_a_little(cloudera: StandIn) -> None:
     attempt.steward().ends()
     job = cloudera.cloud.state["jobs"][attempt.runs[0]["job_id"]]
     assert (job["cpu"], job["memory"], job["nvidia_gpu"]) == (1.0, 4.0, 0)
+
+
+def test_what_cloudera_declined_is_told_by_the_next_steward_too(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera, resources={"cpus": 1, "gpus": 9, "memory": 1})
+    run = Run(attempt.errand(), Resources(cpus=1, gpus=9, memory=1), "fine_tuning")
+    while not run.over:
+        run.step(None)  # and then its steward is killed
+    assert attempt.steward().ends() == 1
+    assert "nvidia_gpu must not be greater than 4" in attempt.records("finished")[0]["error"]["message"]
