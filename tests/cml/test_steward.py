@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from core.spec import Resources
+from gpu_runner.cml import book
 from gpu_runner.cml.run import Run
-from tests.cml.attempts import TEMPLATE, Attempt, until
+from tests.cml.attempts import POLL, TEMPLATE, Attempt, until
 from tests.cml.standin import StandIn
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -227,3 +233,36 @@ def test_what_cloudera_declined_is_told_by_the_next_steward_too(cloudera: StandI
         run.step(None)  # and then its steward is killed
     assert attempt.steward().ends() == 1
     assert "nvidia_gpu must not be greater than 4" in attempt.records("finished")[0]["error"]["message"]
+
+
+def test_no_run_is_asked_for_while_that_can_t_be_written_down(
+    cloudera: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, full = book._write, threading.Event()
+    full.set()
+
+    def on_a_full_disk(path: Path, content: object) -> None:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, content)
+
+    monkeypatch.setattr(book, "_write", on_a_full_disk)
+    attempt = Attempt(cloudera)
+    steward = attempt.steward()
+    until(lambda: any("can't be written" in phase for phase in attempt.phases), "the phase")
+    assert (attempt.runs, cloudera.runs()) == ([], [])
+    full.clear()
+    assert steward.ends() == 0
+    assert (attempt.outcome, len(attempt.runs)) == ("succeeded", 1)
+
+
+def test_files_that_are_away_for_a_while_end_nothing(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera, records=100, rate=50)
+    steward = attempt.steward()
+    until(lambda: attempt.steps, "its first step")
+    artifacts = attempt.home / "artifacts"
+    artifacts.rename(artifacts.with_name("elsewhere"))
+    time.sleep(10 * POLL)
+    artifacts.with_name("elsewhere").rename(artifacts)
+    assert steward.ends() == 0
+    assert (attempt.outcome, attempt.steps, len(attempt.runs)) == ("succeeded", list(range(1, 101)), 1)
