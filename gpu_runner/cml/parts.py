@@ -22,6 +22,8 @@ from gpu_runner.keeping import records_of, scored_before
 from gpu_runner.spool import Silent
 from gpu_runner.together import Raw, Together
 
+LONG = 5.0  # seconds after which a look at a run took too long for looking at the others too
+
 
 def look_after(errand: Errand) -> int:
     """Have the combinations run at Cloudera's, to their ends; the exit code."""
@@ -68,6 +70,7 @@ class Batch:
         for number, each in enumerate(spec.combinations):
             errand.book.part(number, each.job_id)
         self.tries: dict[int, Try] = {}  # the newest of each combination
+        self._next = 0  # which of them is looked at first
         self.numbers: list[int] = list(range(len(errand.book.parts)))  # of the parts that are copied
         self.at_once = read_runs(errand.files, 1)
 
@@ -119,9 +122,14 @@ class Batch:
             raise Cancelled
 
     def _step(self, order: Ending | None) -> None:
-        """Look at every run, and have those begun that there is room for. Raises OSError."""
+        """Look at every run, and have those begun that there is room for. Raises OSError.
+
+        While Cloudera's API does not answer one of them is looked at and the next time another: there is more to do meanwhile.
+        """
         left_out = set((read_json(self.errand.files.control) or {}).get("cancelled", []))
-        for place in self._places():
+        places = self._places()
+        for turn, place in enumerate(places[self._next :] + places[: self._next], self._next + 1):
+            began = time.monotonic()
             own = self.spec.combinations[place].job_id in left_out
             each = self.tries.get(place) or self._begun_before(place)
             if each is None and self.together.parts[place].open and order is None:
@@ -131,6 +139,10 @@ class Batch:
             each.step(order, left_out=own)
             if each.over and each.conclude(order, left_out=own):
                 self._begin(place, left_out=False, number=each.number + len(self.spec.combinations))
+            if each.run.away_since is not None and time.monotonic() - began > LONG:
+                self._next = turn % len(places)
+                return
+        self._next = 0
 
     def _places(self) -> list[int]:
         """The combinations, the baseline first: the others wait for it to be compared."""
