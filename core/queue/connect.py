@@ -11,6 +11,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from core.queue import far
+
 if TYPE_CHECKING:
     import redis
     from redis.asyncio import Redis as AsyncRedis
@@ -26,7 +28,12 @@ def connect(url: str) -> redis.Redis:
     _load()
     import redis  # late: a dashboard's first frame comes before its first connection
 
-    return redis.Redis.from_url(url, **_options(url))
+    options = _options(url)
+    if far.MOVES in url:
+        from core.queue.moving import Moving
+
+        options["connection_class"] = Moving
+    return redis.Redis.from_url(url, **options)
 
 
 def _load() -> None:
@@ -45,7 +52,12 @@ def connect_async(url: str) -> AsyncRedis:
     """The asyncio twin of `connect`."""
     from redis.asyncio import Redis
 
-    return Redis.from_url(url, **_options(url))
+    options = _options(url)
+    if far.MOVES in url:
+        from core.queue.moving import MovingAsync
+
+        options["connection_class"] = MovingAsync
+    return Redis.from_url(url, **options)
 
 
 @cache

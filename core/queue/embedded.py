@@ -59,7 +59,7 @@ def socket_path(home: Path) -> Path:
 def url(home: Path) -> str:
     """The server's URL for redis-py, as this host reaches it; a secret when the server listens to others too."""
     if (there := far.elsewhere(home)) is not None:
-        return there.url
+        return far.url(home, there)
     door = far.read(home)
     password = f":{quote(door.password)}@" if door else ""
     return f"unix://{password}{quote(str(socket_path(home)))}"

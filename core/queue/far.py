@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+MOVES = "?fts_home="  # in a URL: where its server is now is told by the file of that FTS_HOME
+
 
 class Door(NamedTuple):
     """`host` is the server's own, which takes the socket; the others take `address` and `port`."""
@@ -27,6 +29,11 @@ class Door(NamedTuple):
         """For redis-py; a secret."""
         address = f"[{self.address}]" if ":" in self.address else self.address
         return f"redis://:{quote(self.password)}@{address}:{self.port}/0"
+
+
+def url(home: Path, door: Door) -> str:
+    """For redis-py, by connections that ask again where the server is; a secret."""
+    return f"{door.url}{MOVES}{quote(str(home.resolve()), safe='')}"
 
 
 def path(home: Path) -> Path:

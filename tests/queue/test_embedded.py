@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ import pytest
 import redis
 
 from core.queue import embedded, far
-from core.queue.connect import connect, safe_url
+from core.queue.connect import connect, connect_async, safe_url
 from core.settings import Settings
 
 Run = Callable[[Path], "subprocess.Popen[bytes]"]
@@ -117,6 +118,12 @@ def test_without_any_server_it_is_said_what_to_install(monkeypatch: pytest.Monke
         embedded.binary()
 
 
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
 def listening(home: Path, port: int, address: str = "127.0.0.1") -> subprocess.Popen[bytes]:
     environment = {**os.environ, "FTS_HOME": str(home), "FTS_QUEUE_LISTEN": f"{address}:{port}"}
     server = subprocess.Popen([sys.executable, "-m", "core.queue.embedded"], env=environment, stdout=subprocess.DEVNULL)
@@ -131,9 +138,7 @@ def listening(home: Path, port: int, address: str = "127.0.0.1") -> subprocess.P
 def test_another_host_that_shares_the_home_reaches_it_by_a_password_that_only_its_owner_reads(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     server = listening(tmp_path, port)
     try:
         here = embedded.url(tmp_path)
@@ -171,3 +176,32 @@ def test_an_address_that_is_not_this_hosts_keeps_the_studio_up(tmp_path: Path) -
     finally:
         server.terminate()
         server.wait()
+
+
+async def test_who_reached_it_from_another_host_finds_it_again_where_it_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "100% a&b"
+    home.mkdir()
+    ports = [free_port(), free_port()]
+    server = listening(home, ports[0])
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(socket, "gethostname", lambda: "another-pod")
+        url = embedded.url(home)
+    client, twin = connect(url), connect_async(url)
+    try:
+        assert client.ping() and await twin.ping()
+        server.terminate()
+        server.wait()
+        with pytest.raises(redis.ConnectionError):
+            client.ping()
+        server = listening(home, ports[1])
+        assert client.ping() and client.connection_pool.connection_kwargs["port"] == ports[0], "by the file"
+        with suppress(redis.ConnectionError):
+            await twin.ping()  # the connection that was cut
+        assert await twin.ping()
+    finally:
+        server.terminate()
+        server.wait()
+        client.close()
+        await twin.aclose()
