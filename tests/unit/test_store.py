@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
@@ -18,8 +21,8 @@ from sqlalchemy.exc import IntegrityError
 from core.settings import Settings
 from core.spec import Training
 from core.store.session import Store, as_of
-from core.store.tables import Base, Config, Dataset, EventRow, Job, Meta, Prompt, TrainedWeights, TrainingRow
-from core.store.upgrade import TooNew, upgrade
+from core.store.tables import Base, Config, Dataset, Endpoint, EventRow, Job, Meta, Prompt, TrainedWeights, TrainingRow
+from core.store.upgrade import MIGRATIONS, TooNew, upgrade
 from tests.runner.studio import spec_of
 
 
@@ -38,6 +41,34 @@ def test_the_migrations_make_what_the_tables_say(fresh: Store) -> None:
     with fresh.writer.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_endpoints_of_an_older_store_ask_for_a_key_as_they_did(fresh: Store) -> None:
+    columns = {each.name: None for each in Endpoint.__table__.columns if each.name not in ("auth", "cml_model_id")}
+    numbers = dict.fromkeys(
+        ("port", "idle_seconds", "max_concurrency", "num_cpu", "num_gpu", "num_memory", "requests", "refused", "failures",
+         "tokens", "active"), 0,
+    )  # fmt: skip
+    texts = {"adapter_ids": "[]", "models": "[]", "engine": "studio", "host": "127.0.0.1", "stop_asked": False}
+    with fresh.writer.connect() as connection:
+        connection.execute(text("ALTER TABLE endpoints DROP COLUMN auth"))
+        connection.execute(text("ALTER TABLE endpoints DROP COLUMN cml_model_id"))
+        script = AlembicConfig()
+        script.set_main_option("script_location", str(MIGRATIONS))
+        script.attributes["connection"] = connection
+        before = ScriptDirectory.from_config(script).get_revision("0025").down_revision
+        connection.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": before})
+        for id, key in (("open", None), ("asks", "0a" * 32)):
+            row = columns | numbers | texts | {"id": id, "name": id, "key_sha256": key}
+            names = ", ".join(row)
+            connection.execute(
+                text(f"INSERT INTO endpoints ({names}) VALUES ({', '.join(f':{each}' for each in row)})"), row
+            )
+        connection.commit()
+        command.upgrade(script, "0025")
+        connection.commit()
+    with fresh.read() as session:
+        assert dict(session.execute(select(Endpoint.id, Endpoint.auth)).all()) == {"open": False, "asks": True}
 
 
 def test_an_upgraded_store_has_a_name_that_stays(fresh: Store) -> None:
