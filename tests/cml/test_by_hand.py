@@ -153,26 +153,33 @@ def workbench(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         made.close()
 
 
-def test_a_job_made_by_hand_is_one_of_the_studios_however_often_its_run_is_stopped_and_started(
-    workbench: Workbench,
-) -> None:
+def test_a_job_made_by_hand_is_one_of_the_studios_and_done_once_in_its_own_pod(workbench: Workbench) -> None:
     key = str(uuid4())
     arguments = workbench.arguments(key, "--hf_token hf_canary")
-    stopped = workbench.pod(arguments)
+    workbench.go(key)
+    code, printed = workbench.run(arguments)
+    job = workbench.job(key)
+    assert code == 0 and job.status == "succeeded" and job.attempt == 1, printed
+    assert job.adapter_id and job.id in printed and "hf_canary" not in printed
+    assert (workbench.home / "data" / "adapters" / job.id / "1").is_dir()
+    assert {"gpu_label_id": f"only:{job.gpu_label_id}"} in [
+        each.labels for each in workbench.client.call(ListRunners()).runners
+    ]
+    assert workbench.run(arguments)[0] == 0 and workbench.runs(key) == 1
+
+
+@pytest.mark.nightly
+def test_a_run_that_is_stopped_cancels_its_job_and_one_that_is_started_again_goes_on(workbench: Workbench) -> None:
+    key = str(uuid4())
+    stopped = workbench.pod(workbench.arguments(key))
     until(lambda: workbench.job(key).step >= 1, "a step", 60)
     stopped.send_signal(signal.SIGTERM)
     printed, _ = stopped.communicate(timeout=60)
     assert stopped.returncode == 143 and workbench.job(key).status == "cancelled", printed
     workbench.go(key)
-    code, printed = workbench.run(arguments)
+    code, printed = workbench.run(workbench.arguments(key))
     job = workbench.job(key)
     assert code == 0 and "is run again" in printed and job.status == "succeeded" and job.attempt == 2, printed
-    assert job.adapter_id and job.id in printed and "hf_canary" not in printed
-    assert (workbench.home / "data" / "adapters" / job.id / "2").is_dir()
-    assert {"gpu_label_id": f"only:{job.gpu_label_id}"} in [
-        each.labels for each in workbench.client.call(ListRunners()).runners
-    ]
-    assert workbench.run(arguments)[0] == 0 and workbench.runs(key) == 2
 
 
 @pytest.mark.nightly
