@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from actors.hosts import all_runners
 from actors.world import as_dict
-from core import history
+from core import history, short
 from core.fits import Place, nearest, places
 from core.history import Band, Kind, Past
 from core.memory import estimate, trained_parameters
-from core.messages.planning import Fit, Nearest, Plan
+from core.messages.planning import Fit, Longer, Nearest, Plan
 from core.shapes import Shape
 from core.spec import FineTuningSpec, PlanSpec
 from core.store.tables import Job, Model
@@ -38,6 +38,10 @@ def made(session: Session, job: Job) -> Plan:
     plan.batch = min(at_once * accumulated, plan.sequences)
     of_an_epoch = ceil(ceil(plan.sequences / at_once) / accumulated)  # its last batch, and step, may be smaller
     plan.epochs = plan.steps / max(1, of_an_epoch)
+    if plan.steps < short.FEW:
+        plan.longer = _longer(asked, plan, at_once, accumulated)
+        advice = f": {plan.longer.text}" if plan.longer is not None else ""
+        plan.warnings.insert(0, short.told(plan.steps) + advice)
     shape = _shape(session, asked, found)
     if shape is None:
         plan.warnings.append("the model's files don't tell its sizes: memory and time are not reckoned")
@@ -63,6 +67,20 @@ def _warnings(asked: FineTuningSpec, found: dict[str, Any]) -> list[str]:
     if asked.training_arguments.get("fp16") and not asked.resources.gpus:
         told.append("fp16 is asked for, but no GPU is: fp32 will be used")
     return told
+
+
+def _longer(asked: FineTuningSpec, plan: Plan, at_once: int, accumulated: int) -> Longer | None:
+    """Rows each by themselves, as often as it takes; None where the training arguments say how many steps there are."""
+    if int(asked.training_arguments.get("max_steps") or 0) > 0:
+        return None
+    packed = asked.packing and plan.sequences < plan.rows
+    of_an_epoch = ceil(ceil((plan.rows if packed else plan.sequences) / at_once) / accumulated)
+    epochs = short.epochs_for(of_an_epoch)
+    settings: dict[str, Any] = {"num_epochs": epochs, **({"packing": False} if packed else {})}
+    text = (
+        f"{counted(epochs, 'epoch')}{' with rows not packed' if packed else ''} would make {of_an_epoch * epochs} steps"
+    )
+    return Longer(settings=settings, steps=of_an_epoch * epochs, text=text)
 
 
 def _batch(asked: FineTuningSpec) -> int:

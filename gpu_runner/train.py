@@ -16,6 +16,7 @@ from datasets import Dataset, disable_progress_bars
 from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
+from core import short
 from core.events import Finished
 from core.spec import FineTuningSpec
 from core.text import counted
@@ -174,6 +175,8 @@ def _tell_start(
     context.spool.write(
         "started", pid=os.getpid(), device=device.name, total_steps=steps, versions=versions, details=details
     )
+    if steps < short.FEW:
+        context.spool.log(f"{short.told(steps)}: more epochs, or rows that are not packed, make more", level="warning")
 
 
 def _counts(trainer: StudioTrainer, train_set: Tokenized) -> dict[str, int]:

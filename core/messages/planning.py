@@ -45,6 +45,14 @@ class Nearest(Value):
     text: str
 
 
+class Longer(Value):
+    """Fields of the request with which a training of hardly any steps makes enough of them."""
+
+    settings: dict[str, Any]
+    steps: int
+    text: str
+
+
 class Plan(Value):
     """What would come of a training. Tokens are counted after the template; `looked_at` rows tell for all of them."""
 
@@ -72,6 +80,9 @@ class Plan(Value):
     seconds: tuple[float, float, float] | None = Field(None, description="Of the whole job, where it would run best.")
     fits: list[Fit] = []
     nearest: list[Nearest] = Field([], description="When it does not fit: the nearest settings that do.")
+    longer: Longer | None = Field(
+        None, description="When its few steps hardly change the model: what makes more of them."
+    )
     warnings: list[str] = []
 
 

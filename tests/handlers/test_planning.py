@@ -364,3 +364,21 @@ def test_the_record_of_a_running_plan_moves_it_like_any_job(desk: Desk) -> None:
     runner.tell(id, STARTED, {"type": "phase", "at": 1.0, "name": "counting tokens"})
     told = say(desk, "GetPlan", id=id)
     assert (told["status"], told["phase"]) == ("running", "counting tokens")
+
+
+# ─── what comes to nothing ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_training_of_hardly_any_steps_says_so_and_what_would_make_enough(desk: Desk) -> None:
+    few = {**FOUND, "rows": 36, "looked_at": 36, "sequences": 3, "steps": 1}
+    arguments = json.dumps({"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4})
+    runner = Speaker(desk)
+    plan = made(desk, runner, few, training_arguments_config=arguments)
+    assert plan["longer"]["settings"] == {"num_epochs": 6, "packing": False} and plan["longer"]["steps"] == 54
+    assert plan["warnings"][0].startswith("only 1 step, which hardly changes the model: 6 epochs with rows not packed")
+    loose = made(desk, runner, {**few, "sequences": 36, "steps": 9}, training_arguments_config=arguments, packing=False)
+    assert loose["longer"]["settings"] == {"num_epochs": 6}
+    counted = json.dumps({"max_steps": 5})
+    bound = made(desk, runner, {**few, "steps": 5}, training_arguments_config=counted)
+    assert bound["longer"] is None and "only 5 steps" in bound["warnings"][0]
+    assert made(desk, runner, training_arguments_config=arguments)["longer"] is None

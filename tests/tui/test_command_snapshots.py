@@ -118,7 +118,7 @@ def test_hostile_palette(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_question(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(board(timeless()), terminal_size=size, run_before=opened("c", wait="y yes"))
+    assert snap_compare(board(timeless()), terminal_size=size, run_before=opened("c", wait="enter yes"))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -56,6 +56,29 @@ def value(form: FormScreen, field: str, text: str) -> None:
     form.query_one(f"#input-{field}", Input).value = text
 
 
+# ─── what would train nothing ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("key", ["y", "s", "n"])
+async def test_a_training_of_hardly_any_steps_is_asked_about_before_it_is_sent(studio: FakeStudio, key: str) -> None:
+    longer = {"settings": {"num_epochs": 6, "packing": False}, "steps": 54, "text": "6 epochs would make 54 steps"}
+    studio.plan = plan(rows=36, steps=1, longer=longer)
+    async with app(studio).run_test(size=NARROW) as pilot:
+        form = await opened(pilot)
+        value(form, "adapter_name", "mine")
+        await until(pilot, lambda: "36 rows, ▲ only 1 step" in shown(pilot.app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "6 epochs would make 54 steps" in shown(pilot.app))
+        assert "only 1 step, which hardly changes the model" in shown(pilot.app)
+        await pilot.press(key)
+        if key == "n":
+            await until(pilot, lambda: pilot.app.screen is form)
+            assert not asked(studio, "StartFineTuningJob")
+            return
+        (sent,) = await until(pilot, lambda: asked(studio, "StartFineTuningJob"))
+        assert (sent.num_epochs, sent.packing) == ((6, False) if key == "y" else (None, True))
+
+
 # ─── asking ───────────────────────────────────────────────────────────────────────────────────────
 
 

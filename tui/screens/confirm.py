@@ -33,6 +33,8 @@ class ConfirmScreen(ModalScreen[bool]):
         Binding("ctrl+c", "app.quit", "quit"),
     ]
 
+    keys = "enter yes   n no"
+
     def __init__(self, question: str, code: Callable[[], str] | None = None) -> None:
         super().__init__()
         self.question = plain(question, limit=1_000, lines=True)
@@ -41,7 +43,7 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         """The question, the code once it is asked for, and the keys."""
-        keys = "y yes   n no" + ("   ctrl+o as code" if self.code else "")
+        keys = self.keys + ("   ctrl+o as code" if self.code else "")
         with Vertical():
             yield Static(Content(self.question), id="question", markup=False)
             with VerticalScroll(id="code"):

@@ -257,8 +257,24 @@ class FormScreen(FormKeys):
 
     # ─── sending ──────────────────────────────────────────────────────────────────────────────────
 
-    def action_send(self) -> None:
-        """ctrl+s: all fields are checked; what passes is sent."""
+    def _ask_about(self, doubt: dict[str, Any]) -> None:
+        """Whether what would come to nothing is meant so, or is to be sent with what makes something of it."""
+        from tui.screens.few import FewScreen
+
+        asking = FewScreen(doubt)
+
+        def answered(yes: bool | None) -> None:
+            if yes and not asking.as_it_is:
+                boxes = {name: self.fields.by_name(name) for name in doubt["settings"]}
+                given = {box.field.key: doubt["settings"][name] for name, box in boxes.items() if box is not None}
+                self.fields.fill(given, by_hand=True)
+            if yes:
+                self.action_send(sure=True)
+
+        self.app.push_screen(asking, answered)
+
+    def action_send(self, *, sure: bool = False) -> None:
+        """ctrl+s: all fields are checked; what passes is sent, after a question where the panel beside doubts it."""
         if self.sending is not None:
             return
         self.tried = True
@@ -272,6 +288,10 @@ class FormScreen(FormKeys):
             return
         if refusal := self.dashboard.connection.refusal():
             self.tell(f"✗ {refusal}")
+            return
+        doubt = self.beside.doubt(made) if self.beside is not None and not sure else None
+        if doubt is not None:
+            self._ask_about(doubt)
             return
         self.tell("sending …")
         if self.sent is not None and self.sent[0] == made:  # no answer came: the same key does it once

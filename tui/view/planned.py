@@ -47,7 +47,11 @@ def whole(plan: Mapping[str, Any], width: int) -> list[Line]:
 
 def brief(plan: Mapping[str, Any]) -> Line:
     """In one line: rows, steps, memory, whether and where it fits, time."""
-    made: Line = [(f"{counted(plan['rows'], 'row')}, {counted(plan['steps'], 'step')}", "")]
+    steps = counted(plan["steps"], "step")
+    made: Line = [
+        (f"{counted(plan['rows'], 'row')}, ", ""),
+        (f"▲ only {steps}", "wait") if plan["longer"] else (steps, ""),
+    ]
     if plan["needed"]:
         made.append((f" · {gib(plan['needed'][1])}", ""))
     for fit in plan["fits"][:1]:

@@ -115,6 +115,10 @@ class Beside(VerticalScroll):
             breaches = error.breaches if isinstance(error, StudioError) else []
             self.trouble([each.message for each in breaches] or [str(error)])
 
+    def doubt(self, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What is to be asked about before this is sent (core.messages.planning.Longer); None: nothing that is known."""
+        return None
+
     # ─── showing ──────────────────────────────────────────────────────────────────────────────────
 
     def unsound(self, payload: Mapping[str, Any]) -> None:

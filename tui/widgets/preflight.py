@@ -32,6 +32,7 @@ class Preflight(Beside):
         super().__init__()
         self.id_: str | None = None  # of the plan under way
         self.plan: Mapping[str, Any] | None = None
+        self.plan_of: dict[str, Any] = {}  # what the plan that is shown was made for
 
     def on_resize(self) -> None:
         """Histogram and examples fill the width."""
@@ -113,6 +114,12 @@ class Preflight(Beside):
         else:
             self.trouble([f"the plan was {reply.status.value}"])
 
+    def doubt(self, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+        """A training of hardly any steps, with what it is now; None as long as that is not known."""
+        if self.plan is None or not self.plan["longer"] or self.plan_of != self.wanted(payload):
+            return None
+        return {**self.plan["longer"], "few": self.plan["steps"]}
+
     # ─── showing ──────────────────────────────────────────────────────────────────────────────────
 
     def _say(self, text: str) -> None:
@@ -126,7 +133,7 @@ class Preflight(Beside):
         super().trouble(texts)
 
     def _show(self, plan: Mapping[str, Any]) -> None:
-        self.plan = plan
+        self.plan, self.plan_of = plan, self.asked
         self.put(self._whole(plan), planned.brief(plan))
 
     def _whole(self, plan: Mapping[str, Any]) -> list[planned.Line]:
