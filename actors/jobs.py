@@ -23,6 +23,7 @@ from core import labels
 from core.errors import NotFound
 from core.events import Failure
 from core.failing import filled, known
+from core.masking import masked
 from core.messages.common import LARGEST_COUNT
 from core.store.session import Unit
 from core.store.tables import Comparison, Endpoint, EvaluationJob, Job, Runner
@@ -129,10 +130,10 @@ def stop(desk: Desk, unit: Unit, job: Job, before: str, after: str) -> None:
 
 
 def fail(unit: Unit, job: Job, failure: Failure) -> None:
-    """End a job with the reason and what to do next."""
-    job.error = filled(failure).model_dump()
+    """End a job with the reason and what to do next. A library's words may quote a token or a password: they are kept without."""
+    job.error = error = masked(filled(failure).model_dump())
     job.failure_class = known(failure.kind).value
-    move(unit, job, S.failed, f"{job.name} failed: {failure.message}", error=job.error)
+    move(unit, job, S.failed, f"{job.name} failed: {error['message']}", error=error)
 
 
 def _end_children(unit: Unit, job: Job, to: JobStatus) -> None:

@@ -45,8 +45,9 @@ def get_evaluation_results(message: GetEvaluationResults, session: Session, worl
     rows, settings = _batch(session, message.parent_job_id), world.desk.settings
     job = session.get(Job, message.parent_job_id)
     dataset = session.get(Dataset, rows[0].dataset_id) if rows[0].dataset_id else None
-    baseline = next((row for row in rows if row.adapter_id), rows[0])
-    told = named(session, [metadata(row, job) for row in rows])
+    told, baseline = named(session, [metadata(row, job) for row in rows]), _baseline(rows)
+    if _gained(rows, baseline):
+        told = _turned(told, baseline)
     warnings = last_events(session, NOTES, type="JobWarning", resource_id=message.parent_job_id)
     return EvaluationResultsReply(
         parent_job_id=message.parent_job_id,
@@ -81,6 +82,39 @@ def get_evaluation_answers(message: GetEvaluationAnswers, session: Session, worl
         total=page.total,
         has_more=page.has_more,
     )
+
+
+def _baseline(rows: Sequence[EvaluationJob]) -> EvaluationJob:
+    """What the others are told against: the first adapter of the batch, as they were compared (guide, "comparison_adapter_id").
+
+    Of a model and one adapter on it that would say how much worse the model is: people ask what the adapter gained, and it
+    is the same comparison, looked at from the other side.
+    """
+    first = next((row for row in rows if row.adapter_id), rows[0])
+    others = [row for row in rows if row is not first]
+    alone = len(others) == 1 and first.adapter_id and not others[0].adapter_id
+    return others[0] if alone and others[0].base_model_id == first.base_model_id else first
+
+
+def _gained(rows: Sequence[EvaluationJob], baseline: EvaluationJob) -> bool:
+    """Whether the comparison is looked at from the other side."""
+    return not baseline.adapter_id and any(row.adapter_id for row in rows)
+
+
+def _turned(told: list[EvaluationJobMetadata], baseline: EvaluationJob) -> list[EvaluationJobMetadata]:
+    """The differences of the model from its adapter, as those of the adapter from the model."""
+    model, adapter = sorted(told, key=lambda each: each.id != baseline.id)
+    gains: dict[str, Statistic] = {}
+    for name, own in adapter.statistics.items():
+        found = model.statistics.get(name, Statistic())
+        delta, low, high = (
+            None if each is None else 0.0 - each for each in (found.delta, found.delta_high, found.delta_low)
+        )
+        gains[name] = own.model_copy(update={"delta": delta, "delta_low": low, "delta_high": high, "p": found.p})
+    bare = dict.fromkeys(("delta", "delta_low", "delta_high", "p"))
+    none = {name: each.model_copy(update=bare) for name, each in model.statistics.items()}
+    made = {model.id: none, adapter.id: gains}
+    return [each.model_copy(update={"statistics": made[each.id]}) for each in told]
 
 
 def _batch(session: Session, parent: str) -> Sequence[EvaluationJob]:

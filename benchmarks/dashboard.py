@@ -31,8 +31,8 @@ JOBS, LIVE, RATE = 1_000, 20, 1_000
 TURNS = 40  # of a soak, between the list and a job
 BAUDS = {115_200: 500, 9_600: 3_000}  # and the milliseconds that a key may take there
 PANES = [("e", "[e events]"), ("l", "[l log]"), ("o", "[o configs]")]
-CURVES = [("m", "m 2/3"), ("m", "m 3/3"), ("m", "m 1/3")]
-LOOKS = [("z", "×2"), ("0", " m 1/")]
+CURVES = [("m", "curve 2/3"), ("m", "curve 3/3"), ("m", "curve 1/3")]
+LOOKS = [("z", "×2"), ("0", "curve 1/")]
 
 BARE = """
 from textual.app import App
@@ -185,7 +185,7 @@ def on_job(keys: int) -> None:
         terminal = Terminal(["-c", "from tui.app import run; run('0000')"], running.environment)
         terminal.open()
         try:
-            terminal.await_words("[l log]", "m 1/3")
+            terminal.await_words("[l log]", "curve 1/3")
             came = {
                 "panes": watch(terminal, through(keys, PANES)),
                 "curves": watch(terminal, through(keys, CURVES)),

@@ -11,6 +11,7 @@ from typing import Any
 # same device and number of bits, the same device; last without any. Of memory the last is what benchmarks/estimate.py finds.
 MEMORY_ERRORS = (0.05, 0.08, 0.15, 0.15, 0.15)
 TIME_ERRORS = (0.25, 0.35, 0.5, 0.8, 2.0)
+UNTRIED = 0.4  # of the pace of large products, what a training of small ones was seen to reach, where none has run yet
 RATIOS = (0.5, 2.0)  # beyond these what was measured is no correction, but another job than was reckoned with
 
 
@@ -106,7 +107,7 @@ def step_seconds(operations: float, kind: Kind, past: Iterable[Past], rate: floa
     rates = [(each.kind, each.operations / each.seconds) for each in past if each.operations and each.seconds]
     told, likeness = _closest(kind, rates)
     if not told:
-        return None if rate is None else Band.around(operations / rate, TIME_ERRORS[likeness])
+        return None if rate is None else Band.around(operations / (UNTRIED * rate), TIME_ERRORS[likeness])
     middle = statistics.median(told)
     error = TIME_ERRORS[likeness] * (1 + 1 / len(told))  # one job tells little: what else ran then is not known
     return Band.around(operations / middle, max(error, _spread(told, middle)), len(told))

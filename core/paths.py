@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,5 +30,6 @@ def inside_any(roots: Iterable[Path], path: str | Path) -> Path:
         return resolved
     names = ", ".join(str(root) for root in allowed)
     raise PathRefused(
-        f"{path} is outside the allowed directories ({names}): copy it into one, or start the studio with its directory in FTS_ALLOWED_ROOTS"
+        f"{path} is outside the allowed directories ({names}): copy it into one, "
+        f"or start the studio with FTS_ALLOWED_ROOTS='{json.dumps([str(resolved.parent)])}'"
     )

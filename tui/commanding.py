@@ -21,6 +21,7 @@ from tui.acting import question_of, told
 from tui.cli import console
 from tui.cli.commands import ALONE
 from tui.cli.parsing import near
+from tui.completing import place
 from tui.history import History
 from tui.view.pages import PAGES
 
@@ -33,6 +34,8 @@ MOST = 2_000_000  # characters of what a command prints that are kept
 ELSEWHERE = {
     ("up",): "the studio is up: this is its dashboard",
     ("demo",): "the demo shows itself in a terminal of its own: run `fts demo` there",
+    ("cloudera", "setup"): "the project is set up without a dashboard: run `fts cloudera setup` there",
+    ("cloudera", "start"): "the studio is up: this is its dashboard",
     ("web",): "a dashboard does not serve others: run `fts web` in a shell",
 }
 # What destroys without a message to the studio, and is asked about.
@@ -263,6 +266,13 @@ class Commanding:
         known = commands(self.parser())
         if len(words) > 1 and words[0] not in known and words[0].removesuffix("s") in known:
             words[0] = words[0].removesuffix("s")  # a page's name: `:jobs list`
+        if (
+            len(words) == 2
+            and words[0] in SHOWN
+            and words[1] not in self._verbs(words[0])
+            and words[1][:1] not in ("", "-")
+        ):
+            return argparse.Namespace(noun=words[0], id=words[1], command=words[0], verb="wait")  # `job NAME` opens it
         if words and not words[0].startswith("-") and words[0] not in known:
             places = [*known, *(page.name for page in PAGES)]
             console.warn(f"there is no :{plain(words[0], limit=40)}{near(words[0], places)}; tab lists what there is")
@@ -271,6 +281,10 @@ class Commanding:
             return self.parser().parse_args(words)
         except SystemExit as error:
             return error.code if isinstance(error.code, int) else 2
+
+    def _verbs(self, noun: str) -> list[str]:
+        """What can be done with a noun's resources."""
+        return commands(place(self.parser(), [noun]).parser)
 
     def _watch(self, running: Running, arguments: argparse.Namespace) -> int:
         """Waiting and following is what the job's own screen is for."""

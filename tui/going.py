@@ -43,6 +43,10 @@ class Going(App[None]):
             self._push(pages.BY_NAME[page.over])
         self._push(page)
 
+    def show_page(self, page: pages.Page) -> None:
+        """Open a page over what is open."""
+        self._push(page)
+
     def _push(self, page: pages.Page) -> None:
         screen = self._screen_of(page)
         screen.page = page.name

@@ -187,6 +187,18 @@ HINTS: dict[tuple[str, str], str] = {  # where the message's own description say
     ): "Batch size, learning rate, schedule; the default is the shipped one.",
     ("StartFineTuningJob", "lora_config_id"): "Rank, alpha and which layers; the default is the shipped one.",
     ("StartFineTuningJob", "model_bnb_config_id"): "With one, the model is loaded in 4 or 8 bits (QLoRA).",
+    (
+        "StartFineTuningJob",
+        "loss_on",
+    ): "What is learned of a row: every token of it, or only the answer that is wanted.",
+    (
+        "StartFineTuningJob",
+        "chat_template",
+    ): "Write rows as the model's own chat template does; for models made to chat.",
+    (
+        "StartFineTuningJob",
+        "preset",
+    ): "guide: rows packed, every token learned. fast: single rows in batches of 8, only completions, a higher rate.",
     ("StartEvaluationJob", "model_adapter_combinations"): "Space marks each that answers the same rows.",
     ("StartEvaluationJob", "generation_config"): "How answers are generated: greedy or drawn, and how long.",
 }

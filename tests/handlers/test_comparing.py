@@ -15,7 +15,7 @@ from actors.answering import answer
 from actors.desk import Desk
 from actors.giving_way import Quiet, for_one, give_way
 from actors.scheduling import Offer, Room, Shape, Waiting
-from core.store.eventlog import events_after
+from core.store.eventlog import events_after, last_events
 from core.store.tables import Adapter, Comparison, ComparisonAdapter, ComparisonQuestion, Dataset, FineTuningJob
 from tests.handlers.work import STARTED, Speaker, add_inputs, change, job, say, start, types
 
@@ -212,11 +212,14 @@ def test_a_session_that_fails_says_so_at_its_open_questions(desk: Desk, runner: 
     id = begin(desk)
     number = ask(desk, id, voices=["a"])
     runner.begin(id)
-    error = {"kind": "user_error", "message": "no such model"}
+    error = {"kind": "user_error", "message": "no such model at https://me:hunter2-hunter2@hub.example"}
     last = {"type": "finished", "at": 2.0, "outcome": "failed", "error": error, "offset": 20}
     runner.report({"job_id": id, "attempt": 1, "offset": 10, "next_offset": 20, "records": [last]})
     assert question(desk, id, number)["answers"]["a"]["reason"] == "failed"
     assert job(desk, id).status == "failed"
+    with desk.store.read() as session:
+        told = [event.model_dump_json() for event in last_events(session, 20)]
+    assert "no such model" in str(job(desk, id).error) and "hunter2" not in f"{job(desk, id).error}{told}"
 
 
 def test_a_session_is_removed_with_what_was_said_when_it_is_over(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from core.store.tables import Adapter
 from tests.handlers.work import SUCCEEDED, Speaker, add_inputs, say
 
 NAN = float("nan")
+THREE: list[dict[str, Any]] = [{"base_model_id": "m", "adapter_id": each} for each in (None, "one", "two")]
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +34,13 @@ def line(row: int, score: float, **fields: Any) -> dict[str, Any]:
 class Batch:
     """A batch of the base model and two adapters, scored by hand."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, pairs: list[dict[str, Any]] = THREE) -> None:
         self.desk = desk
-        pairs = [{"base_model_id": "m", "adapter_id": each} for each in (None, "one", "two")]
         asked = {"dataset_id": "d", "prompt_id": "p", "num_cpu": 1, "num_gpu": 0}
         reply = say(desk, "StartEvaluationJob", model_adapter_combinations=pairs, **asked)
         self.id: str = reply["parent_job_id"]
-        self.base, self.one, self.two = (each["id"] for each in reply["evaluation_jobs"])
+        self.base, self.one, *more = (each["id"] for each in reply["evaluation_jobs"])
+        self.two: str = more[0] if more else ""
         self.records: list[dict[str, Any]] = []
 
     def score(self, child: str, lines: list[dict[str, Any]] | bytes, **fields: Any) -> None:
@@ -104,6 +105,22 @@ def test_the_table_compares_every_combination_with_the_first_adapter(desk: Desk)
     verdicts = {"exact_match": "better", "loss": "worse", "mine": "can't tell", "new_tokens": None}
     assert {name: each["verdict"] for name, each in two["scores"].items()} == verdicts
     assert (told["status"], told["dataset"], told["notes"]) == ("succeeded", "t", ["2 of 5 rows are left out"])
+
+
+def test_of_a_model_and_its_adapter_the_table_says_what_the_adapter_gained(desk: Desk) -> None:
+    """Compared they were the other way round: the guide's baseline is the first adapter."""
+    pairs = [{"base_model_id": "m", "adapter_id": each} for each in (None, "one")]
+    made = Batch(desk, pairs)
+    own = {"low": 0.5, "high": 0.9}
+    lost = {"delta": -0.75, "delta_low": -1.0, "delta_high": -0.25, "p": 0.01, "low": 0.0, "high": 0.1}
+    made.score(made.one, [], values={"exact_match": 0.75}, statistics={"exact_match": own})
+    made.score(made.base, [], values={"exact_match": 0.0}, statistics={"exact_match": lost})
+    made.end()
+    base, one = say(desk, "GetEvaluationResults", parent_job_id=made.id)["results"]
+    assert (base["baseline"], one["baseline"]) == (True, False)
+    assert base["scores"]["exact_match"].items() >= {"value": 0.0, "delta": None, "verdict": None, "low": 0.0}.items()
+    gain = {"value": 0.75, "delta": 0.75, "delta_low": 0.25, "delta_high": 1.0, "p": 0.01, "verdict": "better"}
+    assert one["scores"]["exact_match"].items() >= {**gain, **own}.items()
 
 
 def test_mlflow_and_the_files_are_named_and_no_password_with_them(desk: Desk, batch: Batch) -> None:

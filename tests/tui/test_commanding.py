@@ -172,6 +172,15 @@ async def test_a_command_that_changes_something_is_an_act_and_a_read_only_dashbo
         assert not [each for each in studio.asked if isinstance(each, Command)]
 
 
+async def test_a_noun_and_a_name_open_what_is_called_so() -> None:
+    async with board(filled()).run_test(size=(80, 24)) as pilot:
+        app = await ready(pilot)
+        await typed(pilot, "job adapter-done")
+        await until(pilot, lambda: isinstance(app.screen, JobScreen) and app.screen.job_id == "done")
+        running = await ended(pilot, app.commanding.run("job nothing-like-it"))
+        assert running.code == 4 and "nothing-like-it" in running.text
+
+
 async def test_what_destroys_is_asked_about_and_no_does_nothing() -> None:
     studio = filled()
     async with board(studio).run_test(size=(80, 24), notifications=True) as pilot:

@@ -77,6 +77,21 @@ async def test_a_row_is_drawn_settings_go_along_and_answers_are_stopped() -> Non
         await until(pilot, lambda: any(type(each).__name__ == "EndComparison" for each in fake.asked))
 
 
+async def test_answers_that_are_drawn_say_so_and_s_says_when_nothing_is_to_be_stopped() -> None:
+    fake = studio(answered(), generation_config='{"do_sample": true, "temperature": 0.9}')
+    app = Dashboard(make=lambda: fake)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: "answers are drawn at random" in shown(app) and "track_parcel" in shown(app))
+        await pilot.press("escape", "s")
+        await until(pilot, lambda: "nothing is being answered" in shown(app))
+        assert not any(type(each).__name__ == "StopAnswers" for each in fake.asked)
+        await pilot.press("g")
+        await pilot.pause()
+        await pilot.press("ctrl+u", *"do_sample=false", "enter")
+        await until(pilot, lambda: "answers are drawn" not in shown(app))
+
+
 async def test_what_is_refused_is_told_and_the_text_stays() -> None:
     fake = studio()
     app = Dashboard(make=lambda: fake)

@@ -569,11 +569,11 @@ async def test_a_runners_memory_is_whole_in_a_narrow_terminal(studio: FakeStudio
         await pilot.pause()
         dashboard.obey("runners")
         await until(pilot, lambda: "487.2/503.5 " in shown(pilot.app))
-        assert "Memory, GiB" in shown(pilot.app) and "2/8" in shown(pilot.app) and "100%" in shown(pilot.app)
+        assert "memory, GiB" in shown(pilot.app) and "2/8" in shown(pilot.app) and "100%" in shown(pilot.app)
 
 
 async def test_help_lists_the_keys_of_the_screen(studio: FakeStudio) -> None:
-    async with app(studio).run_test(size=(80, 24)) as pilot:
+    async with app(studio).run_test(size=(80, 30)) as pilot:
         await pilot.press("question_mark")
         await until(pilot, lambda: "describe" in shown(pilot.app) and "order by status" in shown(pilot.app))
         await pilot.press("G")

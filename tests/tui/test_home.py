@@ -137,8 +137,8 @@ async def test_each_first_step_has_its_key() -> None:
             await until(pilot, lambda: "First steps" in shown(dashboard))
             await pilot.press(key)
             await until(pilot, lambda page=page: dashboard.page == page and isinstance(dashboard.screen, FormScreen))
-            dashboard.go("home")
-        await until(pilot, lambda: "First steps" in shown(dashboard))
+            await pilot.press("escape")
+        await until(pilot, lambda: "First steps" in shown(dashboard) and dashboard.page == "home")
 
 
 async def test_an_outage_leaves_what_is_shown_and_what_is_true_comes_back(studio: FakeStudio) -> None:

@@ -56,7 +56,7 @@ async def test_as_many_curves_as_have_room_are_drawn_and_keys_go_on_to_the_other
         assert [name for name, *_ in screen.charts.places] == ["learning_rate"]
     async with app(studio, "run").run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot)
-        await until(pilot, lambda: "m 1/6" in shown(pilot.app))
+        await until(pilot, lambda: "curve 1/6" in shown(pilot.app))
         await pilot.press("M")
         await until(pilot, lambda: "memory, GiB" in shown(pilot.app))
 

@@ -152,6 +152,24 @@ async def test_what_a_job_trained_is_evaluated_from_a_form_that_knows_it() -> No
         await until(pilot, lambda: "adapter-done" in shown(pilot.app))  # nothing was typed: nothing is asked
 
 
+async def test_the_adapter_that_a_job_made_is_asked_from_the_jobs_own_screen_which_says_how() -> None:
+    studio = filled()
+    studio.rows["adapters"] = [
+        AdapterMetadata(id=id, type="project", name=f"tickets-{id}", model_id="m1", location="/x")
+        for id in ("a1", "a2")
+    ]
+    made = {"base_model_id": "m1", "dataset_id": "d1", "prompt_id": "p1", "framework_type": "legacy", "num_gpu": 0}
+    studio.rows["fine_tuning_jobs"] = [job("done", status=JobStatus.succeeded, adapter_id="a2", **made)]
+    async with app(studio).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "adapter-done" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "a ask it  v evaluate  C clone" in shown(pilot.app))
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FormScreen) and "[x] tickets-a2" in shown(pilot.app))
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: "--adapter-id" in shown(pilot.app) and "--dataset-id d1" in shown(pilot.app))
+
+
 async def test_a_job_without_a_result_has_nothing_to_evaluate() -> None:
     studio = FakeStudio()
     studio.rows["fine_tuning_jobs"] = [job("run", framework_type="legacy")]
@@ -159,3 +177,15 @@ async def test_a_job_without_a_result_has_nothing_to_evaluate() -> None:
         await until(pilot, lambda: "adapter-run" in shown(pilot.app))
         await pilot.press("v")
         await until(pilot, lambda: "nothing to evaluate yet" in shown(pilot.app))
+
+
+async def test_a_jobs_own_screen_tells_what_stands_in_the_way_of_its_removal_before_it_asks() -> None:
+    studio = filled()
+    studio.held["done"] = "an export of it is under way"
+    async with app(studio).run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "adapter-done" in shown(pilot.app))
+        pilot.app.show_job("done")  # type: ignore[attr-defined]
+        await until(pilot, lambda: "a ask it" in shown(pilot.app))
+        await pilot.press("ctrl+d")
+        await until(pilot, lambda: "adapter-done can't be removed" in shown(pilot.app))
+        assert not [each for each in studio.asked if type(each).__name__ == "RemoveFineTuningJob"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from textual.app import App
+from textual.app import App, ComposeResult
 from textual.widgets import OptionList
 
 from tests.tui.test_dashboard import shown, until
-from tui.screens.picker import PickerScreen
+from tui.screens.picker import NOTHING, PickerScreen
+from tui.widgets.choice import Choice
 
 NAMED = [("Support tickets", "seed"), ("my tickets of May", "may"), ("tickets-2", "second"), ("tickets", "mine")]
 
@@ -38,3 +39,25 @@ async def test_of_what_nothing_is_called_enter_takes_nothing_and_does_not_say_th
         await pilot.press(*"512", "enter")
         await until(pilot, lambda: "0 of 4   esc leaves" in shown(app))
         assert answers == []
+
+
+async def test_none_of_them_is_no_choice_and_is_not_counted() -> None:
+    app = App[None]()
+    async with app.run_test() as pilot:
+        app.push_screen(PickerScreen([("none of them", NOTHING), *NAMED], "seed"))
+        await until(pilot, lambda: "4 of 4" in shown(app) and "none of them" in shown(app))
+
+
+async def test_where_something_is_needed_none_is_not_offered() -> None:
+    field = Choice(NAMED, None, "choose one", "field", few=False)
+
+    class Form(App[None]):
+        def compose(self) -> ComposeResult:
+            yield field
+
+    app = Form()
+    async with app.run_test() as pilot:
+        field.needed = True
+        field.action_open()
+        await until(pilot, lambda: "4 of 4" in shown(app))
+        assert "none of them" not in shown(app)

@@ -79,6 +79,19 @@ async def test_a_training_of_hardly_any_steps_is_asked_about_before_it_is_sent(s
         assert (sent.num_epochs, sent.packing) == ((6, False) if key == "y" else (None, True))
 
 
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_back_from_the_plan_one_is_in_the_field_that_one_left(studio: FakeStudio, size: tuple[int, int]) -> None:
+    async with app(studio).run_test(size=size) as pilot:
+        form = await opened(pilot)
+        line = form.query_one("#input-num_memory", Input)
+        line.focus()
+        await until(pilot, lambda: form.focused is line)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: form.focused is form.beside)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: form.focused is line and "▸ Memory" in shown(pilot.app))
+
+
 # ─── asking ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -23,6 +23,7 @@ from tui.app import Dashboard
 from tui.exported import as_csv
 from tui.screens.answer import AnswerScreen
 from tui.screens.batch import BatchScreen
+from tui.view import results, scores
 
 SIZES = [(80, 24), (160, 50)]
 Compare = Callable[..., bool]
@@ -56,12 +57,36 @@ async def test_the_table_tells_differences_with_their_certainty_and_in_a_word(
         await opened(pilot, "my parcel")
         text = shown(pilot.app)
         for part in ("exact match, in %, higher is better", "tickets-r16", "+16.4 (+12.4 … +20.4)", "▲ better",
-                     "▼ worse", "? can't tell", "baseline", "✗✓✗", "track_parcel", "▲ 1 note: i"):  # fmt: skip
+                     "▼ worse", "? can't tell", "baseline", "✓✗✗", "track_parcel", "▲ 1 note: i"):  # fmt: skip
             assert part in text, part
         await pilot.press("m", "m", "m", "m")
         await until(pilot, lambda: "loss, lower is better" in shown(pilot.app))
         lines = [line for line in shown(pilot.app).splitlines() if "−0.200 " in line]
         assert len(lines) == 1 and "▲ better" in lines[0]
+
+
+def test_right_and_wrong_are_marked_in_the_order_of_the_answers_beside_them(studio: FakeStudio) -> None:
+    known = {"status": "succeeded", "scores": {}, "baseline": False}
+    combinations = [{**known, "id": id, "combination": f"tiny{id}"} for id in ("", " + one", " + two")]
+    said = {
+        "row": 0,
+        "prompt": "p",
+        "expected": "e",
+        "answers": dict.fromkeys(("", " + one", " + two"), "a"),
+        "scores": {},
+    }
+    titles, lines = results.rows([{**said, "correct": {" + two": True}}], combinations, [" + two", ""], None)
+    assert titles == ["row", "right", "prompt", "expected", "two", "tiny (base)"]
+    assert [text for text, _ in lines["0"]] == ["0", "✓✗✗", "p", "e", "✓ a", "✗ a"]
+
+
+def test_a_difference_that_is_clear_on_rows_that_are_too_few_says_so() -> None:
+    few = {"value": 0.75, "delta": 0.75, "delta_low": 0.25, "delta_high": 1.0, "p": 0.25, "verdict": "can't tell"}
+    told = [
+        scores.word({"baseline": False, "scores": {"f1": {**few, **other}}}, "f1")[0]
+        for other in ({}, {"delta_low": -0.1})
+    ]
+    assert told == ["? too few rows", "? can't tell"]
 
 
 async def test_rows_come_in_other_orders_by_the_metric_that_is_shown(studio: FakeStudio) -> None:

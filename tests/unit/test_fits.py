@@ -102,7 +102,7 @@ def test_without_history_the_error_is_that_of_the_benchmark() -> None:
     assert history.memory(100.0, KIND, []) == Band.around(100.0, 0.15)
     assert history.step_seconds(1e9, KIND, [], None) is None
     told = history.step_seconds(1e9, KIND, [], 1e9)
-    assert told is not None and (told.mid, told.jobs) == (1.0, 0) and told.high == 3.0
+    assert told is not None and (told.mid, told.jobs) == (2.5, 0) and told.high == 7.5
 
 
 def test_jobs_like_it_correct_it_and_narrow_the_band() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from tui.cli.commands import ALONE
 from tui.cli.parsing import add_command, add_group
 
 
 def add(commands: Any) -> None:
     """Declare the command and its verbs."""
-    verbs = add_group(commands, "cloudera", "the studio in a project of Cloudera ML")
+    verbs = add_group(commands, "cloudera", ALONE["cloudera"])
     for name, text, run in (
         ("setup", "make what the project needs to run jobs: template jobs, and where its other pods find the studio", setup),
         ("start", "set up, then run the whole studio and its page in the foreground, as the project's application does", start),

@@ -16,6 +16,7 @@ ALONE = {
     "doctor": "look at this machine and say what is missing",
     "overview": "the studio at a glance: what runs, what waits, what needs you (GetOverview)",
     "workbench": "Cloudera ML around the studio: its load, accelerators, pages (GetWorkbench)",
+    "cloudera": "the studio in a project of Cloudera ML",
     "demo": "the main job, end to end, with a real small model",
 }
 NOUNS = {

@@ -6,6 +6,7 @@ thread: nothing reaches the terminal that it draws on, and what changes somethin
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from core.text import plain
@@ -89,6 +91,14 @@ def client() -> AbstractContextManager[StudioClient]:
 def on_terminal() -> bool:
     """Whether colours and rewritten lines reach a terminal: standard output's, never a dashboard's."""
     return _INSIDE.get() is None and sys.stdout.isatty()
+
+
+def called() -> str:
+    """How `fts` is called here: by its place where the shell would not find it."""
+    beside = Path(sys.executable).with_name("fts")
+    if shutil.which("fts") is not None or not beside.exists():
+        return "fts"
+    return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
 def room() -> int | None:

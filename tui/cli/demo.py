@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from rich.cells import cell_len
 
 from core.client import StudioClient
 from core.errors import StudioError
@@ -18,25 +20,28 @@ from core.messages.adapters import ListAdapters
 from core.messages.configs import AddConfig
 from core.messages.datasets import AddDataset
 from core.messages.evaluation import ListEvaluationJobs, Pair, StartEvaluationJob
-from core.messages.fine_tuning import StartFineTuningJob
+from core.messages.fine_tuning import GetFineTuningJob, StartFineTuningJob
 from core.messages.models import AddModel
 from core.messages.prompts import AddPrompt, PromptFields
-from core.messages.results import GetEvaluationAnswers
+from core.messages.results import AnswerRow, GetEvaluationAnswers
 from core.settings import Settings, settings
 from core.text import plain
-from tui.cli import output, tables, up, watch
+from tui.cli import console, output, tables, up, watch
 from tui.cli.home import Home
+from tui.view import words
+from tui.view.fit import GAP, cut
 
 DEMO = CONFIGS / "demo"
 MODEL = "SmolLM2-135M-Instruct"
 ADAPTER = "demo-tickets"
 SIDE_BY_SIDE = 6  # rows shown at the end
+COLUMNS = ("ticket", "expected", "base model", "adapter")
+ANSWER, WIDE = 20, 120  # cells of a right answer, and of a line where nobody tells
 ENDED = 128  # a code above is a dashboard's that a signal ended
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Set up, train, evaluate, compare."""
-    began = time.monotonic()
     using = settings()
     try:
         model = _model(using)
@@ -53,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
                 batch = batch or [_evaluate(client, ids, job)]
                 say("comparing the base model and the adapter on rows that neither was trained on")
                 code = watch.wait_for(client, batch[0], noun="evaluation")
-            return code or _compare(client, batch[0], began)
+            return code or _compare(client, job, batch[0])
     except StudioError as error:
         return output.fail(error, "table")
 
@@ -177,25 +182,36 @@ def _in_dashboard(using: Settings, ids: dict[str, str], job: str, batch: list[st
         behind.join()
 
 
-def _compare(client: StudioClient, batch: str, began: float) -> int:
+def side_by_side(rows: Sequence[AnswerRow], base: str, adapter: str, room: int) -> list[dict[str, str]]:
+    """A line for each row, all columns within `room` cells: the ticket has what the answers leave."""
+    told = [
+        {
+            "expected": cut(plain(row.expected, limit=100), ANSWER),
+            "base model": cut(plain(row.answers[base], limit=100), min(26, room // 4)),
+            "adapter": cut(plain(row.answers[adapter], limit=100), ANSWER),
+        }
+        for row in rows
+    ]
+    taken = sum(max((cell_len(line[name]) for line in told), default=0) + GAP for name in COLUMNS[1:])
+    tickets = [plain(row.prompt.split("\n")[0].removeprefix("Support ticket: "), limit=100) for row in rows]
+    return [
+        {"ticket": cut(text, max(12, min(48, room - taken))), **line} for text, line in zip(tickets, told, strict=True)
+    ]
+
+
+def _compare(client: StudioClient, job: str, batch: str) -> int:
     """Print the scores and some answers side by side; 1 when the adapter is not much better."""
     rows = client.call(ListEvaluationJobs(parent_job_id=batch)).evaluation_jobs
     base, adapter = rows[0], rows[1]
+    trained = client.call(GetFineTuningJob(id=job)).fine_tuning_job
     answers = client.call(GetEvaluationAnswers(parent_job_id=batch, limit=1000)).rows
     print()
     shown = [row for row in answers if not row.correct[base.id] and row.correct[adapter.id]][: SIDE_BY_SIDE - 1]
     shown += [row for row in answers if not row.correct[adapter.id]][:1]
-    table: list[dict[str, Any]] = [
-        {
-            "ticket": plain(row.prompt.split("\n")[0].removeprefix("Support ticket: "), limit=48),
-            "expected": row.expected,
-            "base model": plain(row.answers[base.id], limit=26),
-            "adapter": row.answers[adapter.id],
-        }
-        for row in shown
-    ]
-    tables.table(table, ["ticket", "expected", "base model", "adapter"])
+    tables.table(side_by_side(shown, base.id, adapter.id, console.room() or WIDE), COLUMNS)
     before, after = base.scores["exact_match"], adapter.scores["exact_match"]
     print(f"\nexact match on {adapter.rows:,} held-out tickets:  base model {before:.1%}   adapter {after:.1%}")
-    print(f"done in {time.monotonic() - began:.0f} s; `fts` opens the dashboard, `fts down` stops the studio")
+    took = [words.duration((each.finished_at or 0) - (each.started_at or 0)) for each in (trained, base)]
+    fts = console.called()
+    print(f"trained in {took[0]}, compared in {took[1]}; `{fts}` opens the dashboard, `{fts} down` stops the studio")
     return 0 if after - before >= 0.3 else output.EXIT_FAILED

@@ -15,7 +15,7 @@ from core.errors import StudioError
 from core.queue import far
 from core.settings import Settings, settings
 from core.text import plain
-from tui.cli import output, tables
+from tui.cli import console, output, tables
 from tui.cli.commands import ALONE
 from tui.cli.console import say, warn
 from tui.cli.home import Home, alive
@@ -163,7 +163,8 @@ def open_dashboard(job: str | None = None, *, readonly: bool = False) -> int:
     from tui.app import run
 
     code = run(open_job=job, readonly=readonly)
-    say("the studio goes on; `fts` opens the dashboard again, `fts down` stops the studio")
+    fts = console.called()
+    say(f"the studio goes on; `{fts}` opens the dashboard again, `{fts} down` stops the studio")
     return code
 
 

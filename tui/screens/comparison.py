@@ -148,7 +148,10 @@ class ComparisonScreen(JobKeysScreen):
                 column.show(text, compared.ending(answer) if question else ("", ""))
 
     def _told(self) -> list[Cell]:
-        return [(f"  {plain(self.settings, limit=200)}", "dim")] if self.settings else []
+        told: list[Cell] = [(f"  {plain(self.settings, limit=200)}", "dim")] if self.settings else []
+        own = json.loads(self.session.generation_config or "{}") if self.session else {}
+        drawn = {**own, **compared.settings_of(self.settings)}.get("do_sample")
+        return [*told, ("  answers are drawn at random: asked again they differ (g)", "dim")] if drawn else told
 
     def _columns(self, session: ComparisonMetadata, question: AskedQuestion | None) -> None:
         """One column for each that answers, as many as there is room for."""
@@ -226,6 +229,10 @@ class ComparisonScreen(JobKeysScreen):
 
     def action_stop(self) -> None:
         """s: no more of what is being said."""
+        said = [each.answers.values() for each in self.hearing.questions.values()]
+        if all(answers and all(each.done for each in answers) for answers in said):
+            self.dashboard.say("nothing is being answered")
+            return
         self.dashboard.act("StopAnswers", [{"id": self.session_id}], done=lambda outcomes: self.again(), quiet=True)
 
     def action_settings(self) -> None:

@@ -17,6 +17,7 @@ from tui.widgets.prompt import PromptLine
 
 if TYPE_CHECKING:
     from tui.widgets.beside import Beside
+    from tui.widgets.fieldbox import FieldBox
     from tui.widgets.fieldset import Fieldset
 
 
@@ -39,6 +40,7 @@ class FormKeys(StudioScreen):
     fields: Fieldset
     beside: Beside | None
     adding = ""  # the field that is to choose what the form above this one adds
+    left_at: FieldBox | None = None  # the field from which one went to the panel
 
     @property
     def keeps(self) -> bool:
@@ -112,8 +114,10 @@ class FormKeys(StudioScreen):
         else:
             there = not self.toggle_class("-beside").has_class("-beside")
         if there:
-            self.fields.focus_first()
+            back = self.left_at
+            self.call_after_refresh(self.fields.focus_first if back is None else back.input.focus)
         else:
+            self.left_at = self.fields.current
             self.beside.focus()
             self.hint(f"{self.beside.called}: arrows and page keys scroll, ctrl+p goes back to the fields")
 

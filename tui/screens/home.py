@@ -15,6 +15,7 @@ from tui.screens.base import StudioScreen
 from tui.view import overview
 from tui.view.cells import of_runner
 from tui.view.overview import Section, Target
+from tui.view.pages import BY_NAME
 from tui.widgets.banner import Banner
 from tui.widgets.glance import Glance
 
@@ -144,8 +145,12 @@ class HomeScreen(StudioScreen):
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     def action_page(self, name: str) -> None:
-        """Go to a page."""
-        self.dashboard.go(name)
+        """Go to a page; a form lies over this one, to which one comes back."""
+        page = BY_NAME[name]
+        if page.kind == "form":
+            self.dashboard.show_page(page)
+        else:
+            self.dashboard.go(name)
 
     def action_other(self) -> None:
         """tab: the other column."""

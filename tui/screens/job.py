@@ -42,7 +42,7 @@ PANES = {
 KEYS = {  # what one does with a job in a state
     "failed": "t again  C clone",
     "cancelled": "t again  C clone",
-    "succeeded": "v evaluate  C clone",
+    "succeeded": "a ask it  v evaluate  C clone",
     "paused": "p resume  c cancel",
     "pausing": "p resume  c cancel",
 }
@@ -75,7 +75,7 @@ class JobScreen(JobVerbsScreen):
         Binding("N", "found(-1)", "line found before", show=False, group=LOG),
         Binding("F", "follow", "follow the newest lines", show=False, group=LOG),
     ]
-    keys_shown = "l log  / search  m curve  z zoom  w wide  ? help"
+    keys_shown = "l log  / search  m curve  z zoom  ? help"
 
     def __init__(self, job_id: str) -> None:
         super().__init__(job_id)
@@ -236,7 +236,7 @@ class JobScreen(JobVerbsScreen):
         keys = KEYS.get(str(self.view.job.get("status")), "p pause  c cancel  s save")
         if keys != self.keys_told:
             self.keys_told = keys
-            self.query_one("#keys", Static).update(Content(plain(f"{self.keys_shown}  {keys}")), layout=False)
+            self.query_one("#keys", Static).update(Content(plain(f"{keys}  {self.keys_shown}")), layout=False)
         self.query_one(Facts).show([*self.charts.legend(), *self.view.facts()], limit=60)
 
     def _second(self) -> None:

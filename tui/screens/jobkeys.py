@@ -32,6 +32,7 @@ class JobKeysScreen(StudioScreen):
         Binding("s", "save", "checkpoint now", show=False),
         Binding("C", "clone", "clone", show=False),
         Binding("v", "evaluate", "evaluate", show=False),
+        Binding("a", "ask", "ask its adapter beside the base model", show=False),
         Binding("plus", f"priority({STEP})", "earlier", show=False),
         Binding("minus", f"priority({-STEP})", "later", show=False),
     ]
@@ -118,6 +119,18 @@ class JobKeysScreen(StudioScreen):
         names = ("dataset_id", "prompt_id", "num_cpu", "num_gpu", "num_memory")
         same = {name: row[name] for name in names if row.get(name) is not None}
         self.dashboard.show_form("StartEvaluationJob", {"model_adapter_combinations": pairs, **same})
+
+    def action_ask(self) -> None:
+        """a: the form of a session in which the adapter and its base answer side by side."""
+        row = self.job_row
+        if row is None or "framework_type" not in row:
+            return
+        if not row.get("adapter_id"):
+            self.dashboard.say("there is nothing to ask yet: this job has made no adapter")
+            return
+        names = ("base_model_id", "dataset_id", "prompt_id", "num_gpu")
+        same = {name: row[name] for name in names if row.get(name) is not None}
+        self.dashboard.show_form("StartComparison", {**same, "adapter_ids": str(row["adapter_id"])})
 
     def copies(self) -> list[tuple[str, str]]:
         """The job's id, its name, all of it."""

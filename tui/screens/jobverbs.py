@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from core.text import plain
 from tui.screens.curvekeys import CurveKeysScreen
 from tui.screens.jobkeys import adapters_dir
 from tui.view.cells import Row
@@ -94,12 +95,13 @@ class JobVerbsScreen(CurveKeysScreen):
         self.dashboard.show_form("EditFineTuningJob", {"id": self.job_id, **known})
 
     def action_remove(self) -> None:
-        """ctrl+d: the job's record and numbers go; its adapter stays."""
-        name = self.view.job.get("adapter_name") or self.job_id
-        question = f"Remove the job {name}? Its adapter stays."
-        self.dashboard.act(
-            "RemoveFineTuningJob", [{"id": self.job_id}], question=question, undo=True, done=self._removed
-        )
+        """ctrl+d: the job's record and numbers go, unless something stands in the way; its adapter stays."""
+        from tui.view.kinds import KINDS
+
+        remove = KINDS["jobs"].remove
+        if remove is not None:
+            name = plain(self.view.job.get("adapter_name") or self.job_id, limit=60)
+            self.dashboard.remove_rows(remove, {self.job_id: name}, self._removed)
 
     def _removed(self, outcomes: list[Any]) -> None:
         if outcomes and outcomes[0].error is None and self.is_active:

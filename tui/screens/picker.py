@@ -75,7 +75,8 @@ class PickerScreen(ModalScreen[str | None]):
         values = [value for _, value in self.left]
         if values:
             shown.highlighted = values.index(self.value) if self.value in values and not words else 0
-        told = f"{len(self.left)} of {len(self.options)}{'   enter takes it' if self.left else ''}   esc leaves"
+        left, all_ = (sum(value != NOTHING for _, value in each) for each in (self.left, self.options))
+        told = f"{left} of {all_}{'   enter takes it' if self.left else ''}   esc leaves"
         self.query_one("#counted", Static).update(Content(told))
 
     def action_move(self, how: str) -> None:

@@ -37,7 +37,11 @@ def asked(question: AskedQuestion | None, number: int, total: int, template: str
         return [*told, (f"\n{plain(template, limit=2_000, lines=True)}", "dim")] if template else told
     place = f"{number} of {total}" if total > 1 else "1"
     row = (
-        "" if question.row is None else f"  row {question.row}" + ("" if question.held_out else " (may be trained on)")
+        ""
+        if question.row is None
+        else f"  row {question.row} of those held out, from 0"
+        if question.held_out
+        else f"  row {question.row}, from 0 (may be trained on)"
     )
     text = question.prompt if question.prompt is not None else "a row is being drawn …"
     lines: list[Cell] = [(f"{place}{row}  ", "dim"), (plain(text, limit=LONGEST, lines=True), "")]

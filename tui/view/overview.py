@@ -231,7 +231,7 @@ def _runner(runner: Mapping[str, Any], now: float) -> Line:
             (f"{held}{runner['memory']:.0f} GiB", ""),
             (f"{taken:g}/{runner['cpus']} cores", ""),
             (counted(len(runner["jobs"]), "job"), "" if runner["jobs"] else "dim"),
-            (f"disk {usage['disk_free']:.0f} GiB free" if "disk_free" in usage else "", "dim"),
+            (f"{usage['disk_free']:.0f} GiB disk" if "disk_free" in usage else "", "dim"),
         ),
         target,
     )

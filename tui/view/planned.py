@@ -29,7 +29,8 @@ def summary(plan: Mapping[str, Any]) -> Iterator[Line]:
         yield _labelled("memory", _memory(plan["needed"]))
         if parts := _parts(plan):
             yield _labelled("", parts, "dim")
-    yield _labelled("time", _time(plan["seconds"]))
+    guess = "" if plan["seconds"] is None or _tried(plan) else ": a guess before a job has run there"
+    yield _labelled("time", _time(plan["seconds"]) + guess)
     yield from fits(plan)
     for change in plan["nearest"]:
         yield _labelled("would fit", plain(change["text"], limit=300), "bold")
@@ -58,8 +59,14 @@ def brief(plan: Mapping[str, Any]) -> Line:
         mark, meaning, word = _VERDICT[fit["fits"]]
         made += [(" · ", ""), (f"{mark} {word}", meaning), (f" {plain(fit['host'], limit=20)}", "")]
     if plan["seconds"]:
-        made.append((f" · about {duration(plan['seconds'][1])}", ""))
+        low, mid, high = (duration(each) for each in plan["seconds"])
+        made.append((f" · about {mid}" if _tried(plan) else f" · {low} to {high}, a guess", ""))
     return made
+
+
+def _tried(plan: Mapping[str, Any]) -> bool:
+    """Whether jobs that ran there tell how fast it is."""
+    return any(fit["jobs"] for fit in plan["fits"][:1])
 
 
 def _labelled(label: str, text: str, meaning: str = "") -> Line:

@@ -80,7 +80,8 @@ def _wide(at: int, titles: Sequence[str], lines: Mapping[str, Sequence[Cell]]) -
 
 def rows(answers: Sequence[Row], results: Sequence[Row], chosen: Sequence[str], metric: str | None) -> Table:
     """A line for each row: right or wrong for every combination, and what the chosen ones answered."""
-    names, ids = scores.short_names(results), [str(each["id"]) for each in results]
+    names = scores.short_names(results)
+    ids = [*chosen, *(str(each["id"]) for each in results if str(each["id"]) not in chosen)]
     titles = ["row", "right", *([scores.named(metric)] if metric else []), "prompt", "expected"]
     lines, begin = {}, shared([row["prompt"] for row in answers])
     for row in answers:
@@ -119,7 +120,7 @@ def _score(row: Row, id: str, metric: str) -> str:
 
 
 def marks(row: Row, ids: Sequence[str]) -> str:
-    """Right, wrong or no answer, in the order of the combinations."""
+    """Right, wrong or no answer, in the order of `ids`: first those whose answers stand beside, as they stand there."""
     signs = ["✓" if row["correct"].get(id) else "✗" if id in row["answers"] else "–" for id in ids]
     return "".join(signs[:MARKS]) + ("…" if len(signs) > MARKS else "")
 

@@ -22,7 +22,8 @@ VERDICTS: dict[str, tuple[str, str]] = {
     "same": ("=", "dim"),
     "can't tell": ("?", "wait"),
 }
-WORDS = "better, worse: more than chance explains. can't tell: it may be chance; more rows would tell."
+FEW = "too few rows"
+WORDS = "better, worse: more than chance explains. can't tell: it may be chance; more rows would tell. too few rows: so clear a difference comes by chance too on so few."
 LEGEND = (
     "The difference is that from the baseline on the same rows, in brackets where it lies with 95 % certainty. " + WORDS
 )
@@ -101,7 +102,13 @@ def word(result: Row, metric: str) -> tuple[str, str]:
         return "baseline", "dim"
     verdict = str((result["scores"].get(metric) or {}).get("verdict") or "")
     symbol, style = VERDICTS.get(verdict, ("", ""))
-    return f"{symbol} {verdict}".strip(), style
+    return f"{symbol} {FEW if _apart(result['scores'].get(metric) or {}) else verdict}".strip(), style
+
+
+def _apart(score: Row) -> bool:
+    """Whether the difference lies on one side of zero with 95 % certainty, and chance makes such a one all the same."""
+    low, high = score.get("delta_low"), score.get("delta_high")
+    return score.get("verdict") == "can't tell" and low is not None and high is not None and (low > 0 or high < 0)
 
 
 def in_short(result: Row, metric: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from core.text import plain
+from core.text import counted, plain
 from core.types import SYSTEM
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
@@ -176,5 +176,7 @@ def made(message: str, value: Mapping[str, Any], notes: str = "") -> str:
     verb = "changed" if message.startswith("Edit") else "added" if message.startswith("Add") else "queued"
     if value.get("deduplicated"):
         verb = "there already: it is used"
-    told = f"{noun} {plain(name, limit=60)}: {verb}" if noun else "done"
+    many = next((each for each in value.values() if isinstance(each, list)), [])
+    done = f"{counted(len(many), 'evaluation')}: queued" if message == "StartEvaluationJob" and many else "done"
+    told = f"{noun} {plain(name, limit=60)}: {verb}" if noun else done
     return f"{told}. {notes}" if notes else told

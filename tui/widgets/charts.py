@@ -147,7 +147,9 @@ class Charts(Widget):
             f"~{look.smooth:g}" if look.smooth else "",
         ]
         more = len(names) > len(self.places)
-        return "  ".join(filter(None, told)) or (f"m {names.index(look.chosen) + 1}/{len(names)}" if more else "")
+        return "  ".join(filter(None, told)) or (
+            f"curve {names.index(look.chosen) + 1}/{len(names)}  m next" if more else ""
+        )
 
     def legend(self) -> list[tuple[str, object, str]]:
         """Which mark is whose, while other jobs stand beside, as facts (widgets/facts.py)."""

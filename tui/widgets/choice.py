@@ -54,6 +54,7 @@ class Choice(Widget, can_focus=True):
         self.set_reactive(Choice.value, value)
         self.picker: PickerScreen | None = None
         self.clearable = not few or value is None
+        self.needed = False  # something has to be chosen
 
     def render(self) -> Content:
         """What is chosen, and that it can be."""
@@ -117,7 +118,7 @@ class Choice(Widget, can_focus=True):
         if not self.options:
             self.app.bell()
             return
-        nothing = [("none of them", NOTHING)] if self.clearable else []
+        nothing = [("none of them", NOTHING)] if self.clearable and not self.needed else []
 
         def chosen(value: str | None) -> None:
             self.picker = None

@@ -154,6 +154,7 @@ class FieldBox(Vertical):
         if isinstance(self.input, Input):
             self.input.placeholder = "needed" if needed else self.unchosen
         elif isinstance(self.input, Choice):
+            self.input.needed = self.input.needed or needed
             if not self.offered:
                 self.input.prompt = "…"
             elif not self.input.options:

@@ -141,10 +141,9 @@ class StudioTable(DataTable[Text]):
         return f" {title}" if self.marks and title == self.titles[0] else title
 
     def _head(self, title: str, width: int) -> Text:
-        """A title: the letter that orders by it is large and underlined, the one that does has an arrow."""
+        """A title: the letter that orders by it with shift is underlined, the one that does has an arrow."""
         letter, shown = self.letters.get(title, ""), self._titled(title)
         at = shown.lower().find(letter.lower()) if letter else -1
-        shown = shown if at < 0 else shown[:at] + letter + shown[at + 1 :]
         arrow = self.ordered_by[1] if title == self.ordered_by[0] else ""
         head = Text(plain(cut(shown + arrow, width)), style="bold")
         if at >= 0:
