@@ -123,11 +123,11 @@ async def test_a_letter_orders_all_rows_again_the_other_way_and_again_as_they_ca
     studio = many(250)
     async with app(studio).run_test(size=(100, 24), notifications=True) as pilot:
         await until(pilot, lambda: "name-0000" in shown(pilot.app))
-        assert "adaPter" in shown(pilot.app)
+        assert "adapter" in shown(pilot.app)
         await pilot.press("P")
-        await until(pilot, lambda: "adaPter↑" in shown(pilot.app) and studio.asked[-1].order == "adapter_name")
+        await until(pilot, lambda: "adapter↑" in shown(pilot.app) and studio.asked[-1].order == "adapter_name")
         await pilot.press("P")
-        await until(pilot, lambda: "adaPter↓" in shown(pilot.app) and "name-0249" in shown(pilot.app))
+        await until(pilot, lambda: "adapter↓" in shown(pilot.app) and "name-0249" in shown(pilot.app))
         assert table(pilot).cursor_key == "0249"
         await pilot.press("P")
         await until(pilot, lambda: "name-0000" in shown(pilot.app))
@@ -137,9 +137,9 @@ async def test_a_letter_orders_all_rows_again_the_other_way_and_again_as_they_ca
 async def test_a_click_on_a_title_orders_and_two_clicks_on_a_row_open_it() -> None:
     async with app(many(20)).run_test(size=(100, 24), notifications=True) as pilot:
         await until(pilot, lambda: "name-0000" in shown(pilot.app))
-        at = shown(pilot.app).splitlines()[1].index("adaPter")
+        at = shown(pilot.app).splitlines()[1].index("adapter")
         await pilot.click(StudioTable, offset=(at, 0))
-        await until(pilot, lambda: "adaPter↑" in shown(pilot.app))
+        await until(pilot, lambda: "adapter↑" in shown(pilot.app))
         await pilot.click(StudioTable, offset=(at, 4))
         await pilot.pause()
         assert isinstance(pilot.app.screen, ListScreen) and table(pilot).cursor_key == "0003"
