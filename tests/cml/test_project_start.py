@@ -132,6 +132,7 @@ def started(cloudera: StandIn, project: Path, tmp_path: Path) -> Iterator[Applic
     made.stop()
 
 
+@pytest.mark.timeout(300)
 def test_the_application_makes_the_templates_loads_the_defaults_and_is_reached_from_page_and_session(
     cloudera: StandIn, project: Path, started: Application
 ) -> None:
