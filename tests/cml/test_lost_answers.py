@@ -1,4 +1,4 @@
-"""One run, whatever becomes of the API's answers: away, slow, refusing for a while, or lost when the work was done."""
+"""One run, whatever becomes of the API's answers: away, slow, refusing for a while, or lost when the work was done (D-264)."""
 
 from __future__ import annotations
 

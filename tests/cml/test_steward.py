@@ -1,4 +1,4 @@
-"""The steward of one run: what it asks of Cloudera's, what it tells of the run, and what its end means."""
+"""The steward of one run: what it asks of Cloudera's, what it tells of the run, and what its end means (D-265), what a signal does (D-266)."""
 
 from __future__ import annotations
 
