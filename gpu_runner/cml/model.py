@@ -198,7 +198,10 @@ class Model:
 
     def _deployed(self, build: BuildSeen) -> list[DeploymentSeen | None]:
         """What lives of a build that is done; that none is there yet lives too, for a while."""
-        made = self.errand.cloudera.deployments(self.part.job_id, build.id)
+        try:
+            made = self.errand.cloudera.deployments(self.part.job_id, build.id)
+        except Missing:  # the build was removed since it was listed, by itself or with the model: the next look tells
+            return [None]
         living = [each for each in made if not is_over(each.status)]
         if made and not living:
             last = made[-1]
