@@ -85,6 +85,7 @@ class Together:
         self._earlier = earlier
         self._started = False
         self._warned: set[str] = set()
+        self._logged: dict[str, int] = {}  # by which part
         self._holding: set[int] = set()
         self._baseline = Baseline(spec, self.warn)
         self._known = False  # whether that knows the baseline's figures
@@ -137,6 +138,12 @@ class Together:
             return None
         self._warned.add(record["text"])
         return record
+
+    def _log(self, number: int, record: Raw) -> Raw | None:
+        """So is a line of the log, but for errors."""
+        if record.get("level") == "error" or self._logged.setdefault(record["text"], number) == number:
+            return record
+        return None
 
     def _held(self, number: int, record: Raw) -> Raw | None:
         self._holding.add(number)
@@ -318,6 +325,7 @@ _TAKES: dict[str, Callable[[Together, int, Raw], Raw | None]] = {
     "started": Together._begin,
     "progress": Together._progress,
     "warning": Together._warning,
+    "log": Together._log,
     "held": Together._held,
     "unheld": Together._unheld,
     "scored": Together._scored,

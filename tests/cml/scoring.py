@@ -92,7 +92,7 @@ def _score(context: Context, id: str) -> str:
         "scored", job_id=id, status="succeeded", values=values, rows=what["rows"], answers=context.relative(path),
         marks={"lower_is_better": [], "tasks": None},
     )  # fmt: skip
-    spool.log("after it")
+    spool.log(f"after {id}")
     return "succeeded"
 
 

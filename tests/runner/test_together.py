@@ -106,10 +106,15 @@ def test_combinations_that_run_apart_come_to_what_one_process_makes_of_all(
         sure["4-two"]["mine_words"]["higher_is_better"] is sure["4-two"]["quiz.wer.strict"]["higher_is_better"] is False
     )
     assert warnings(told) == warnings(expected) and len(warnings(told)) == 1
+    assert logged(told) == logged(expected) and len(logged(told)) > 3
     started = [each for each in told if each["type"] == "started"]
     assert len(started) == 1 and started[0]["total_steps"] == 4 * ROWS
     steps = [each["step"] for each in told if each["type"] == "progress"]
     assert steps == sorted(steps) and steps[-1] == 4 * ROWS
+
+
+def logged(records: list[dict[str, Any]]) -> list[str]:
+    return sorted(each["text"] for each in records if each["type"] == "log" and each["level"] == "info")
 
 
 def warnings(records: list[dict[str, Any]]) -> list[str]:
