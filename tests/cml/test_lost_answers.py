@@ -1,4 +1,4 @@
-"""One run, whatever becomes of the API's answers: away, slow, refusing for a while, or lost when the work was done (D-264)."""
+"""One run, whatever becomes of the API's answers: away, slow, refusing for a while, or lost when the work was done."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def is_one_run(attempt: Attempt) -> None:
     assert [row["name"] for row in attempt.cloudera.cloud.state["jobs"].values()].count("job") == 1
 
 
+@pytest.mark.decision("D-264")
 @pytest.mark.parametrize("where", [JOB, RUN])
 def test_what_was_done_without_an_answer_is_found_again(cloudera: StandIn, where: str) -> None:
     cloudera.lose(where=where)

@@ -1,4 +1,4 @@
-"""The steward of one run: what it asks of Cloudera's, what it tells of the run, and what its end means (D-265), what a signal does (D-266)."""
+"""The steward of one run: what it asks of Cloudera's, what it tells of the run, and what its end means."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def test_a_pod_that_does_not_obey_is_stopped(cloudera: StandIn) -> None:
     assert (attempt.outcome, [run["status"] for run in attempt.runs]) == ("cancelled", ["ENGINE_STOPPED"])
 
 
+@pytest.mark.decision("D-265")
 def test_a_run_that_was_stopped_in_cloudera_ml_is_cancelled(cloudera: StandIn) -> None:
     attempt = Attempt(cloudera, records=100_000)
     steward = attempt.steward()
@@ -110,6 +111,7 @@ def test_a_token_is_in_the_environment_of_the_run_and_nowhere_else(cloudera: Sta
     assert "hf_canary" not in json.dumps(cloudera.cloud.state["jobs"])
 
 
+@pytest.mark.decision("D-266")
 def test_a_steward_that_is_let_go_leaves_the_run_alone_and_the_next_one_goes_on_with_it(cloudera: StandIn) -> None:
     attempt = Attempt(cloudera, records=100, rate=50)
     steward = attempt.steward()
