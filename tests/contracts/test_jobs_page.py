@@ -34,8 +34,8 @@ def test_every_verb_is_told_with_its_command_its_key_and_its_message() -> None:
     messages = {cells[2] for cells in told}
     asked = {name for name, each in vars(job_verbs).items() if isinstance(each, type) and issubclass(each, Command)}
     assert asked - {"Command"} <= messages
-    words = {cells[0].strip("`").split()[2] for cells in told}
-    assert words - {"clone"} <= {verb.verb for verb in VERBS if verb.noun == "job"}
+    words = {tuple(cells[0].strip("`").split()[1:3]) for cells in told}
+    assert words - {("job", "clone")} <= {(verb.noun, verb.verb) for verb in VERBS}
     keys = {key.strip("`") for cells in told for key in cells[1].split()}
     shown = {"plus": "+", "minus": "-"}
     assert keys == {shown.get(binding.key, binding.key) for binding in JobKeysScreen.BINDINGS}  # type: ignore[union-attr]
