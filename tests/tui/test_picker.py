@@ -41,6 +41,16 @@ async def test_of_what_nothing_is_called_enter_takes_nothing_and_does_not_say_th
         assert answers == []
 
 
+async def test_tab_takes_what_enter_would() -> None:
+    answers: list[str | None] = []
+    app = App[None]()
+    async with app.run_test() as pilot:
+        app.push_screen(PickerScreen(NAMED, "seed"), answers.append)
+        await until(pilot, lambda: "4 of 4" in shown(app))
+        await pilot.press(*"may", "tab")
+        await until(pilot, lambda: answers == ["may"])
+
+
 async def test_none_of_them_is_no_choice_and_is_not_counted() -> None:
     app = App[None]()
     async with app.run_test() as pilot:

@@ -223,7 +223,9 @@ class FormScreen(FormKeys):
 
     def on_path_input_found(self, message: PathInput.Found) -> None:
         """The paths that what is typed may become."""
-        if message.input is self.focused:
+        if message.input is self.focused and message.paths == [message.input.value]:
+            self.hint("that is there")
+        elif message.input is self.focused:
             more = " …" if len(message.paths) > SHOWN else ""
             names = "  ".join(plain(each, limit=60) for each in message.paths[:SHOWN])
             missing = (

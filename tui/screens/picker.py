@@ -30,6 +30,7 @@ class PickerScreen(ModalScreen[str | None]):
         Binding("up", "move('cursor_up')", "up", priority=True),
         Binding("pagedown", "move('page_down')", "a page down", priority=True),
         Binding("pageup", "move('page_up')", "a page up", priority=True),
+        Binding("tab", "take", "take it", priority=True),
         Binding("ctrl+c", "app.quit", "quit"),
     ]
 
@@ -85,9 +86,15 @@ class PickerScreen(ModalScreen[str | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter."""
+        self.action_take()
+
+    def action_take(self) -> None:
+        """Enter and tab take what is highlighted; where nothing is left they say so."""
         at = self.query_one(OptionList).highlighted
         if at is not None and at < len(self.left):
             self.dismiss(self.left[at][1])
+        else:
+            self.app.bell()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A click."""
