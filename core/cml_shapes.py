@@ -204,12 +204,12 @@ def _label(told: Any) -> str | None:
 
 def job_seen(job: Any) -> JobSeen:
     """A job as it was answered."""
-    return JobSeen(job.id, job.name or "", job.script or "", mapping(job.environment), job.created_at)
+    return JobSeen(job.id, job.name or "", job.script or "", _readable(job.environment), job.created_at)
 
 
 def run_seen(run: Any, job_id: str) -> RunSeen:
     """A run as it was answered."""
-    own = {name: value for name, value in mapping(run.environment).items() if name.startswith("FTS_")}
+    own = {name: value for name, value in _readable(run.environment).items() if name.startswith("FTS_")}
     return RunSeen(run.id, run.job_id or job_id, RunState.of(run.status), own, run.created_at, run.finished_at)
 
 
@@ -250,6 +250,14 @@ def mapping(told: Any) -> dict[str, str]:
     if not isinstance(content, dict):
         raise ValueError("an environment of Cloudera's is no JSON object")
     return {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in content.items()}
+
+
+def _readable(told: Any) -> dict[str, str]:
+    """An environment by which it is told whose something is: one that can't be read is nobody's of ours."""
+    try:
+        return mapping(told)
+    except ValueError:
+        return {}
 
 
 def age(thing: Any) -> tuple[str, str]:

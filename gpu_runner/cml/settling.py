@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from gpu_runner.shared import away, read_marker
 log = logging.getLogger(__name__)
 EVERY = 60.0  # seconds between looks at what is here
 THERE = 300.0  # seconds between looks at what is there
+QUIET = 1800.0  # seconds between looks at the runs of a job of which nothing ran
 OTHERS = 900.0  # seconds in which another runner's daemon is started again
 
 
@@ -98,7 +100,8 @@ class Runs:
         self._using = using
         self.suspects: set[str] = set()
         self._strays = Strays(using.artifacts_root)
-        self._quiet: set[str] = set()  # jobs of which nothing ran: what runs of them later has a book
+        # Jobs of which nothing ran, by when to look again: what runs of them later has a book, which may be removed.
+        self._quiet: dict[str, float] = {}
 
     def look(self) -> None:
         """Look once; stop what was suspect before and still is."""
@@ -118,11 +121,16 @@ class Runs:
 
     def _active(self, cloudera: Cloudera, marker: str) -> Iterator[RunSeen]:
         for job in cloudera.jobs():
-            if job.environment.get(STUDIO) != marker or job.id in self._quiet:
+            now = time.monotonic()
+            if job.environment.get(STUDIO) != marker or now < self._quiet.get(job.id, now):
                 continue
-            running = [each for each in cloudera.runs(job.id) if not each.state.over]
+            try:
+                running = [each for each in cloudera.runs(job.id) if not each.state.over]
+            except (Missing, Declined) as error:  # of that job: the others are looked at all the same
+                log.info("%s", error)
+                continue
             if not running:
-                self._quiet.add(job.id)
+                self._quiet[job.id] = now + QUIET
             yield from running
 
     def _is_untold(self, run: RunSeen) -> bool:

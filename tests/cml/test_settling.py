@@ -102,6 +102,36 @@ def test_a_run_that_its_attempts_book_does_not_tell_is_stopped_and_the_other_goe
     assert left.cloudera.active()[0]["id"] == run["id"]
 
 
+def test_a_job_that_cant_be_asked_or_read_keeps_nothing_else_from_being_found(left: Attempt) -> None:
+    unreadable, gone = (left.cloudera.template(name, script="x.py") for name in ("theirs", "gone"))
+    left.cloudera.cloud.state["jobs"][unreadable]["environment"] = "A=1"
+    left.cloudera.cloud.state["jobs"][gone]["environment"] = {"FTS_STUDIO": "marker"}
+    left.cloudera.fail(404, times=1e9, where=f"GET .*/jobs/{gone}/runs")
+    shutil.rmtree(left.files.directory.parent)
+    look = Runs(left.using())
+    look.look()
+    look.look()
+    until(lambda: not left.cloudera.active(), "its end")
+
+
+def test_a_job_of_which_nothing_ran_is_looked_at_again_after_a_while(
+    cloudera: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "QUIET", 0.2)
+    Attempt(cloudera).steward().ends()
+    later = Attempt(cloudera, number=2, records=100_000)
+    look = Runs(later.using())
+    look.look()
+    let_go(later)
+    shutil.rmtree(later.files.directory.parent)
+
+    def ended() -> bool:
+        look.look()
+        return not cloudera.active()
+
+    until(ended, "its end")
+
+
 def test_runs_of_another_studio_and_of_people_are_not_touched(left: Attempt, tmp_path: Path) -> None:
     (left.home / "artifacts" / ".fts-artifacts").write_text("another marker\n")
     shutil.rmtree(left.files.directory.parent)
