@@ -15,7 +15,7 @@ class FewScreen(ConfirmScreen):
     """Yes takes what the plan advises; `as_it_is` tells that it was sent without."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("s", "as_it_is", "send it as it is")]
-    keys = "enter take that and send   s send as it is   esc back to the form"
+    keys = "enter send with that   s send as it is   esc back"
 
     def __init__(self, doubt: Mapping[str, Any]) -> None:
         """`doubt` is core.messages.planning.Longer with the `few` steps that there would be."""
