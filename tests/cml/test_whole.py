@@ -30,7 +30,7 @@ from tests.cml.standin import StandIn
 from tests.cml.troubles import failing, killing
 from tests.cml.workshop import Workshop
 from tests.runner.hub import Hub, hub
-from tests.runner.tiny import make_adapter, make_model
+from tests.runner.tiny import make_adapter
 from tests.whole import until
 
 CANARY = "hf_" + "Canary" + "0123456789abcdefXYZ"
@@ -47,28 +47,23 @@ ARGUMENTS = json.dumps(
 )
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "tiny", decided=30)
-
-
 @pytest.fixture
-def gate(model: Path) -> Iterator[Hub]:
+def gate(tiny_model: Path) -> Iterator[Hub]:
     with hub(token=CANARY, gated=True) as made:
-        made.put("org/tiny", model)
+        made.put("org/tiny", tiny_model)
         yield made
 
 
 @pytest.fixture
 def workshop(
-    request: pytest.FixtureRequest, cloudera: StandIn, valkey_url: str, ns: str, model: Path, gate: Hub
+    request: pytest.FixtureRequest, cloudera: StandIn, valkey_url: str, ns: str, tiny_model: Path, gate: Hub
 ) -> Iterator[Workshop]:
     """The studio; the test's parameter tells whether each combination of an evaluation has a run of its own."""
     paths = {"HF_ENDPOINT": gate.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
     with cloudera.cloud.lock:
         cloudera.cloud.state["project"]["environment"] = json.dumps(paths)
     told = {"FTS_CML_EVALUATION": request.param, "HUGGINGFACE_ACCESS_TOKEN": CANARY}
-    made = Workshop(cloudera, valkey_url, ns, model, **paths, **told)
+    made = Workshop(cloudera, valkey_url, ns, tiny_model, **paths, **told)
     made.up()
     yield made
     made.down()
@@ -137,14 +132,14 @@ LONG = [pytest.param("child", each, marks=pytest.mark.nightly) for each in TROUB
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("workshop", "trouble"), [("batch", "none"), *LONG], indirect=["workshop"])
 def test_a_training_three_evaluations_and_an_endpoint_run_in_pods_and_the_token_is_only_where_it_is_needed(
-    workshop: Workshop, cloudera: StandIn, model: Path, tmp_path: Path, trouble: str
+    workshop: Workshop, cloudera: StandIn, tiny_model: Path, tmp_path: Path, trouble: str
 ) -> None:
     ids = workshop.resources()
     base = workshop.client.call(AddModel(type="huggingface", huggingface_name="org/tiny"), timeout=60).model.id
     with closing(Peeking()) as peeking, TROUBLES[trouble](workshop) as met:
         trained = workshop.train("tuned", {**ids, "base_model_id": base}, ARGUMENTS)
         watching = Watching(workshop, trained)
-        batch = _evaluate(workshop, ids, model)
+        batch = _evaluate(workshop, ids, tiny_model)
         job = workshop.end(trained)
         assert job.status is JobStatus.succeeded, (job.error, workshop.logs())
         until(lambda: watching.steps == [1, 2, 3, 4, 5, 6], 60, "every step was seen, once")
@@ -177,12 +172,12 @@ def test_a_training_three_evaluations_and_an_endpoint_run_in_pods_and_the_token_
         assert set(holders(tmp_path, secret)) <= {str(cloudera.cloud.directory / "state.json")}
 
 
-def _evaluate(workshop: Workshop, ids: dict[str, str], model: Path) -> str:
+def _evaluate(workshop: Workshop, ids: dict[str, str], tiny_model: Path) -> str:
     """Start an evaluation of a base and two adapters, none of which lies behind the gate; its batch."""
     own = ids["base_model_id"]
     pairs: list[dict[str, str]] = [{"base_model_id": own}]
     for seed, name in enumerate(("one", "two")):
-        make_adapter(workshop.project / name, model, seed=seed)
+        make_adapter(workshop.project / name, tiny_model, seed=seed)
         added = workshop.client.call(AddAdapter(type="project", name=name, model_id=own, location=name))
         pairs.append({"base_model_id": own, "adapter_id": added.adapter.id})
     asked = StartEvaluationJob(
