@@ -1,6 +1,6 @@
 """What a steward intends and knows at Cloudera's: `cml.json` in the attempt's directory.
 
-    {"runner_id", "settled", "died", "parts": [{"name", "job_id", "run_id", "state", "asked", "asked_at", "stop", "more"}]}
+    {"runner_id", "settled", "died", "unread", "parts": [{"name", "job_id", "run_id", "state", "asked", "asked_at", "stop", "more"}]}
 
 It is written, and brought to the disk, before each step that can't be taken back: whoever is killed after that, the next
 steward knows what may be there and looks for it, instead of making it twice. While it is not settled, an entry of its in
@@ -49,6 +49,7 @@ class Book:
     parts: list[Part] = field(default_factory=list)
     settled: bool = False
     died: bool = False
+    unread: bool = False  # one that was there could not be understood: what it told is not known
 
     @classmethod
     def read(cls, directory: Path) -> Book | None:
@@ -57,14 +58,15 @@ class Book:
         One that can't be understood is open, and says nothing: what there is at Cloudera's is looked up.
         """
         try:
-            told = json.loads((directory / NAME).read_bytes())
+            told = dict(json.loads((directory / NAME).read_bytes()))
+            known = set(Part.__dataclass_fields__)
+            parts = [Part(**{name: each[name] for name in known & each.keys()}) for each in told.get("parts", [])]
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except ValueError:
-            return cls(directory)
-        known = set(Part.__dataclass_fields__)
-        parts = [Part(**{name: each[name] for name in known & each.keys()}) for each in told.get("parts", [])]
-        return cls(directory, str(told.get("runner_id", "")), parts, bool(told.get("settled")), bool(told.get("died")))
+        except (ValueError, TypeError, AttributeError):
+            return cls(directory, unread=True)
+        settled, died, unread = (bool(told.get(name)) for name in ("settled", "died", "unread"))
+        return cls(directory, str(told.get("runner_id", "")), parts, settled, died, unread)
 
     @property
     def entry(self) -> Path:
@@ -83,7 +85,7 @@ class Book:
         if not self.settled and not self.entry.exists():
             make_directory(self.entry.parents[1], self.entry.parent)
             self.entry.touch()
-        told = {"runner_id": self.runner_id, "settled": self.settled, "died": self.died}
+        told = {"runner_id": self.runner_id, "settled": self.settled, "died": self.died, "unread": self.unread}
         _write(self.directory / NAME, {**told, "parts": [asdict(each) for each in self.parts]})
         if self.settled:
             self.entry.unlink(missing_ok=True)

@@ -40,6 +40,18 @@ class Printed:
             return source.read(PIECE).partition(b"\0")[0]  # what another host wrote, and has yet to come, reads as NULs
 
 
+def look_anew(files: Files) -> None:
+    """Have a network's file system ask again what lies in the directories of a part, where another host has written.
+
+    It remembers for up to a minute that a name was not there, unless the directory is changed from here.
+    """
+    for directory in (files.directory, files.own.parent, files.own):
+        with suppress(OSError):
+            mark = directory / ".look"
+            mark.touch()
+            mark.unlink()
+
+
 @contextmanager
 def copying(merged: Merged, parts: list[int]) -> Iterator[None]:
     """Copy records and printed lines of the parts meanwhile; `parts` may grow. At the end all that is there is copied."""

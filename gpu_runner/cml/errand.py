@@ -69,8 +69,13 @@ class Errand:
 
     @cached_property
     def cloudera(self) -> Cloudera:
-        """The project at Cloudera's; raises Unavailable that says what is missing."""
-        return connect(self.using)
+        """The project at Cloudera's; raises Unavailable that says what is missing.
+
+        The Hub's token is none of the settings here, and is kept out of what the API says all the same: runs are asked for with it.
+        """
+        found = connect(self.using)
+        found.secrets = [*found.secrets, *([self.token] if self.token else [])]
+        return found
 
     def order(self) -> Ending | None:
         """What the daemon has asked for: to cancel, to pause, to stop what is not this runner's any more; or nothing."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_runner.files import Files
+from gpu_runner.shared import away
 from gpu_runner.spool import Spool, parse
 
 PIECE = 256 << 10  # bytes that are copied at once
@@ -69,6 +70,16 @@ class Merged:
                     if self._spool.waiting:
                         break
         return found
+
+    def copy_rest(self, part: int) -> bool:
+        """Copy what is left of a part to which nothing more will be written; False while a full disk, or files that are away,
+        keep some of it waiting.
+        """
+        files = Files(self.directory, part)
+        with self.lock:
+            self.copy(part, last=True)
+            left = away(files.root) or _whole(files.spool, self.ends.get(part, 0), last=True)
+            return self._spool.flush() and not left
 
     def sync(self) -> None:
         """Bring everything to the disk, as far as it takes it."""

@@ -17,6 +17,7 @@ from core.errors import Unavailable
 from core.spec import Resources
 from gpu_runner.cml import definition
 from gpu_runner.cml.errand import Ending, Errand
+from gpu_runner.files import Files
 
 log = logging.getLogger(__name__)
 # Looks (FTS_CML_POLL seconds each) …
@@ -41,6 +42,7 @@ class Run:
         self._quiet_until = 0.0  # monotonic time before which the API has asked to be left alone
         self._surveyed = False  # the job's runs were looked through since one was asked for
         self._unseen_since: float | None = None
+        self._ended_as: RunState | None = None  # how the last look said that it is over
         self._spoken = 0  # bytes that its pod had written then
         self._looks_since_stop = AGAIN
 
@@ -86,6 +88,9 @@ class Run:
             self.away_since, self.away = None, ""
 
     def _step(self, order: Ending | None, stop: Ending | None) -> None:
+        if order is not None and not (self.part.asked or self.part.run_id or self.errand.book.unread):
+            self._is(NONE)  # nothing was ever asked for: to know that takes no API
+            return
         if not self._surveyed:
             self._survey()
         if self.part.run_id and not self.over:
@@ -228,8 +233,17 @@ class Run:
             self._is_unseen()
             return
         self._unseen_since = None
+        if self._is_doubtful(seen.state):
+            return
         if not (seen.state.over and not self.part.stop and self._is_replaced()):
             self._is(seen.state.value)
+
+    def _is_doubtful(self, state: RunState) -> bool:
+        """Whether it is said to be over for the first time, and neither its pod nor we have ended it: states may go back."""
+        before, self._ended_as = self._ended_as, state if state.over else None
+        if not state.over or state is before or self.part.stop:
+            return False
+        return not Files(self.errand.directory, self.number).exit.exists()
 
     def _is_unseen(self) -> None:
         """It is not found: for a while that means nothing, and nothing at all while its pod speaks."""

@@ -7,7 +7,7 @@ import time
 
 from core.events import Failure
 from core.types import FailureClass
-from gpu_runner.cml.copying import copying
+from gpu_runner.cml.copying import copying, look_anew
 from gpu_runner.cml.errand import Ending, Errand
 from gpu_runner.cml.run import GONE, REFUSED, STALE, Run
 from gpu_runner.cml.shares import of_first_pod
@@ -23,6 +23,7 @@ OBEYS = {
 LEAVES = 12  # … in which a run is over when its pod has said its last word
 LAGS = 3  # … in which that word, of a run that is over, comes over the file system
 LEAST_LAG = 2.0  # seconds
+AGAIN = 1.0  # seconds between tries to copy what a full disk has no room for
 LET_GO, DIED = 0, 1  # exit codes; what happened is in the book
 WAITING = {
     "": "is being placed in Cloudera ML",
@@ -103,6 +104,7 @@ def tell(errand: Errand, run: Run) -> None:
 def wait_for_last_word(errand: Errand) -> None:
     """The run is over: what its pod wrote last may still be on its way."""
     until = time.monotonic() + max(LEAST_LAG, LAGS * errand.using.cml_poll)
+    look_anew(Files(errand.directory, PART))
     spoken = Files(errand.directory, PART).own.is_dir()
     while spoken and not errand.merged.finished and time.monotonic() < until:
         time.sleep(0.1)
@@ -110,7 +112,10 @@ def wait_for_last_word(errand: Errand) -> None:
 
 def ended(errand: Errand, run: Run) -> int:
     """Say what became of it, unless its pod has, and close the book; the exit code."""
-    errand.merged.copy(PART, last=True)
+    while not errand.merged.copy_rest(
+        PART
+    ):  # its last word may be in what waits: without it the job would run once more
+        time.sleep(AGAIN)
     code = _word(errand, run)
     errand.book.settle(died=code is None)
     return DIED if code is None else code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from core.spec import EvaluationSpec
+from gpu_runner.cml.copying import look_anew
 from gpu_runner.cml.errand import Ending, Errand
 from gpu_runner.cml.run import GONE, REFUSED, STALE, Run
 from gpu_runner.cml.single import LAGS, LEAST_LAG, LEAVES, OBEYS, TIMED_OUT
@@ -41,10 +42,11 @@ class Try:
             order, stop = self._now(ordered, left_out=left_out)
             self.run.step(order, stop=stop)
             self._over_since = time.monotonic()
+            if self.run.over:
+                look_anew(Files(self.errand.directory, self.number))
         lag = max(LEAST_LAG, LAGS * self.errand.using.cml_poll)  # in which what another host wrote last comes
         if self.run.over and (self.part.outcome or time.monotonic() - self._over_since >= lag):
-            self.errand.merged.copy(self.number, last=True)
-            self.over = True
+            self.over = self.errand.merged.copy_rest(self.number)
 
     def _now(self, ordered: Ending | None, *, left_out: bool) -> tuple[Ending | None, Ending | None]:
         """What the run is to end for, and what it is stopped for now. After its pod's last word it is to end by itself."""
