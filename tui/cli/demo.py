@@ -212,6 +212,6 @@ def _compare(client: StudioClient, job: str, batch: str) -> int:
     before, after = base.scores["exact_match"], adapter.scores["exact_match"]
     print(f"\nexact match on {adapter.rows:,} held-out tickets:  base model {before:.1%}   adapter {after:.1%}")
     took = [words.duration((each.finished_at or 0) - (each.started_at or 0)) for each in (trained, base)]
-    fts = console.called()
+    fts = plain(console.called(), limit=400)
     print(f"trained in {took[0]}, compared in {took[1]}; `{fts}` opens the dashboard, `{fts} down` stops the studio")
     return 0 if after - before >= 0.3 else output.EXIT_FAILED

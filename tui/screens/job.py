@@ -15,13 +15,11 @@ from textual.widgets import Static
 from core.text import plain
 from core.types import JobStatus
 from tui.pump import JobRecords, StudioChanged
+from tui.screens.jobasking import JobAskingScreen
 from tui.screens.joblogs import PAGE, LogReader
-from tui.screens.jobverbs import JobVerbsScreen
 from tui.theme import painted
 from tui.view import jobpanes, words
-from tui.view.cells import Row
-from tui.view.jobview import INPUTS, JobView
-from tui.view.tracks import POINTS
+from tui.view.jobview import JobView
 from tui.widgets.banner import Banner
 from tui.widgets.charts import Charts
 from tui.widgets.facts import Facts
@@ -56,7 +54,7 @@ PANE = Binding.Group("Panes")
 LOG = Binding.Group("Log")
 
 
-class JobScreen(JobVerbsScreen):
+class JobScreen(JobAskingScreen):
     """Follows one job."""
 
     CSS_PATH = "../styles/job.tcss"
@@ -84,7 +82,6 @@ class JobScreen(JobVerbsScreen):
         self.happened: list[dict[str, Any]] = []
         self.printed: list[str] = []
         self.stop = threading.Event()
-        self.whole = True  # whether numbers and log are to be asked for too
         self.following = False
         self.keys_told = ""
         self.seconds = 0
@@ -129,40 +126,6 @@ class JobScreen(JobVerbsScreen):
         self.lines.focus()
 
     # ─── asking ───────────────────────────────────────────────────────────────────────────────────
-
-    def fetch(self) -> dict[str, Any]:
-        """The job and its events, and its numbers when they are wanted. Those first: what comes later is newer."""
-        found: dict[str, Any] = {"whole": self.whole}
-        if self.whole:
-            found["metrics"] = self.value("GetJobMetrics", points=POINTS)
-        found["job"] = self.value("GetFineTuningJob")["fine_tuning_job"]
-        if self.whole:
-            found["names"] = self.view.names or self._names(found["job"])
-        found["events"], _ = self.dashboard.studio.rows(
-            "ListEvents", "events", resource_id=self.job_id, last=True, limit=500
-        )
-        return found
-
-    def value(self, name: str, **fields: Any) -> dict[str, Any]:
-        """What a query about the job is answered with. Blocks: call it in a thread."""
-        answer = self.dashboard.studio.ask(name, {"id": self.job_id, **fields}, timeout=10)
-        return answer.value.model_dump(mode="json")  # type: ignore[no-any-return]
-
-    def _names(self, job: Row) -> dict[str, str]:
-        """What the job's inputs are called; those that are gone have no name."""
-        from core.errors import NotFound
-
-        found = {}
-        for name, message, key in zip(
-            INPUTS, ("GetModel", "GetDataset", "GetPrompt"), ("model", "dataset", "prompt"), strict=True
-        ):
-            if job.get(name):
-                try:
-                    value = self.dashboard.studio.ask(message, {"id": job[name]}, timeout=10).value
-                except NotFound:
-                    continue
-                found[name] = plain(getattr(value, key).name or "", limit=100)
-        return found
 
     def again(self) -> None:
         """All of it."""
