@@ -1,12 +1,14 @@
 """Cloudera ML's proxy before `fts web`: it has asked who comes, and says so with each request (Remote-user, Remote-user-perm).
 
 It is believed only while the API says that no application of ours is open to everybody: then nobody is asked, and whoever
-comes may say of himself what he likes. Until the API has said so, and where it doesn't, the token lets in as everywhere else.
+comes may say of himself what he likes. Until the API has said so, where it doesn't, and when it has said nothing for long (a
+key that has run out), the token lets in as everywhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -19,6 +21,8 @@ from core.text import plain
 
 SCRIPT = "configs/cml/start.py"  # what the studio's application runs
 EVERY, SOON = 60.0, 10.0  # seconds between looks at the API; while it has not answered
+LASTS = 900.0  # seconds that what it said last is good for while it says nothing
+SAID = ("Remote-user", "Remote-user-perm")
 BROUGHT = ("Remote-user", "X-Forwarded-Host", "X-Forwarded-For", "X-Real-Ip")
 GONE = ("stopping", "stopped", "failed")
 
@@ -40,6 +44,7 @@ class Proxy:
         self.trusted = False
         self.url: str | None = None
         self.told = ""
+        self.heard = 0.0  # when the API said so, monotonic
         self.door: cml.Cloudera | None = None
 
     @property
@@ -60,6 +65,8 @@ class Proxy:
 
     def right(self, request: web.Request) -> Right:
         """What the proxy lets who comes do: everything to who may write to the project, looking to other members."""
+        if any(len(request.headers.getall(name, ())) > 1 for name in SAID):  # one of them is of who comes himself
+            return Right.none
         user, may = request.headers.get("Remote-user", ""), request.headers.get("Remote-user-perm", "").upper()
         if not (self.trusted and user.strip()) or may not in ("RW", "RO", ""):
             return Right.none
@@ -82,11 +89,11 @@ class Proxy:
         try:
             self.door = self.door or cml.connect(self.using)
             found = self.door.applications()
-        except ValueError as error:  # what the door raises; what was known before stays
-            self._tell(
-                f"who comes by Cloudera ML needs the token: {plain(error, limit=500)}", unless=self.url is not None
-            )
+        except Exception as error:  # whatever it is, it must not end the watch
+            self.trusted = self.trusted and time.monotonic() - self.heard < LASTS
+            self._tell(f"who comes by Cloudera ML needs the token: {plain(error, limit=500)}", unless=self.trusted)
             return False
+        self.heard = time.monotonic()
         ours = [each for each in found if each.script.endswith(SCRIPT)]
         running = [each for each in ours if each.status not in GONE]
         self.trusted = bool(found) and not any(each.public for each in ours or found)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from core.settings import Settings
 from tests.cml.standin import StandIn
@@ -49,10 +50,10 @@ async def until(true: Callable[[], Any]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def get(made: Web, headers: dict[str, str], host: str = "fts.ml.example.org") -> tuple[int, str]:
+async def get(made: Web, headers: Mapping[str, str], host: str = "fts.ml.example.org") -> tuple[int, str]:
     async with (
         aiohttp.ClientSession() as session,
-        session.get(made.url, headers={"Host": host, **headers}) as answer,
+        session.get(made.url, headers=[("Host", host), *headers.items()]) as answer,
     ):
         return answer.status, await answer.text()
 
@@ -61,9 +62,10 @@ async def get(made: Web, headers: dict[str, str], host: str = "fts.ml.example.or
 async def test_a_member_comes_in_without_a_token_and_one_who_may_only_read_only_looks(
     cloudera: StandIn, made: Web, tmp_path: Path
 ) -> None:
-    assert made.proxy is not None
+    proxy = made.proxy
+    assert proxy is not None
     application(cloudera)
-    await until(lambda: made.proxy.url)
+    await until(lambda: proxy.url)
     status, text = await get(made, ADA)
     assert status == 200 and "ws://fts.ml.example.org/ws" in text
     origin = {"Origin": "http://fts.ml.example.org", "Host": "127.0.0.1:8100"}  # a proxy that puts another name
@@ -82,11 +84,16 @@ async def test_a_member_comes_in_without_a_token_and_one_who_may_only_read_only_
 
 async def test_who_is_no_member_needs_the_token(cloudera: StandIn, made: Web) -> None:
     application(cloudera)
-    await until(lambda: made.proxy.trusted)
+    proxy = made.proxy
+    assert proxy is not None
+    await until(lambda: proxy.trusted)
     for who in ({}, {"Remote-user": "eve", "Remote-user-perm": "Unauthorized"}, {"Remote-user-perm": "RW"}):
         status, text = await get(made, who)
         assert status == 401 and "logs/web.log" in text and TOKEN not in text
     assert (await get(made, ADA, "other.ml.example.org"))[0] == 403
+    for name in ("Remote-user", "Remote-user-perm"):  # the proxy's beside what the browser sent
+        twice = CIMultiDict([*VIEWER.items(), (name, "RW")])
+        assert (await get(made, twice))[0] == 401
     async with (
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
         session.get(made.url, params={"token": TOKEN}) as answer,
@@ -97,15 +104,28 @@ async def test_who_is_no_member_needs_the_token(cloudera: StandIn, made: Web) ->
 async def test_nobody_is_believed_while_an_application_is_open_to_everybody_or_the_api_does_not_say(
     cloudera: StandIn, made: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await until(lambda: made.proxy.told)
+    proxy = made.proxy
+    assert proxy is not None
+    await until(lambda: proxy.told)
     assert (await get(made, ADA))[0] == 401, "there is no application: this may be a session"
     application(cloudera)
-    await until(lambda: made.proxy.trusted)
+    await until(lambda: proxy.trusted)
     cloudera.fail(503, float("inf"))
     before = len(cloudera.received)
     await until(lambda: len(cloudera.received) > before + 2)
     assert (await get(made, ADA))[0] == 200, "what was known stays while the API is away"
+    with monkeypatch.context() as patched:
+        patched.setattr("tui.web_proxy.LASTS", 0.0)
+        await until(lambda: not proxy.trusted)
+        assert (await get(made, ADA))[0] == 401, "what was known once is not good for ever"
     cloudera.heal()
+    await until(lambda: proxy.trusted)
+    with monkeypatch.context() as patched:
+        looks = len(cloudera.received)
+        patched.setattr("core.cml_shapes.application_seen", lambda made: made.no_such_field)
+        patched.setattr("tui.web_proxy.LASTS", 0.0)
+        await until(lambda: not proxy.trusted and len(cloudera.received) > looks + 2)
+    await until(lambda: proxy.trusted)
     headers = {"Origin": "http://fts.ml.example.org", "Host": "fts.ml.example.org", **ADA}
     made.command = [sys.executable, "-c", "input()"]
     monkeypatch.setattr("tui.web.GRACE", 0.2)
