@@ -133,7 +133,7 @@ def _told(using: Settings, root: str | None, path: str, clock: Callable[[], floa
     except (URLError, HTTPException, OSError) as error:
         why = str(getattr(error, "reason", None) or error) or type(error).__name__
         raise Unavailable(f"the workbench's API v1 can't be reached ({why})") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unavailable(f"the workbench's API v1 answers no JSON when asked for {_named(path)}") from None
 
 
@@ -158,6 +158,6 @@ def _named(path: str) -> str:
 def _number(value: object) -> float | None:
     try:
         found = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return max(0.0, found) if math.isfinite(found) else None

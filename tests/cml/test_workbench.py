@@ -170,6 +170,32 @@ def test_an_answer_that_leads_elsewhere_is_no_answer_and_the_key_stays() -> None
     assert Door.came == ["/api/v1/users/ada/resources-usage"]
 
 
+class Odd(BaseHTTPRequestHandler):
+    body: ClassVar[bytes] = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_answer_that_no_number_or_text_can_hold_is_told_as_one_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Odd) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_address[1]}/api/v1"
+        using = Settings(CDSW_API_URL=root, CDSW_API_KEY=SecretStr("secret"), PROJECT_OWNER="ada")
+        monkeypatch.setattr(Odd, "body", b"[" * 100_000)
+        with pytest.raises(Unavailable, match="no JSON"):
+            workbench.cluster(using)
+        monkeypatch.setattr(Odd, "body", b'{"cluster": {"cpu": 1%s, "memory": 2}}' % (b"0" * 400))
+        told = workbench.cluster(using)
+        server.shutdown()
+    assert told.cpus is None and told.memory == 2
+
+
 @pytest.mark.parametrize(
     ("project", "page"),
     [
