@@ -97,6 +97,7 @@ def prepare(home: Path, listen: str | None = None) -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise NoServer(f"{runtime} belongs to someone else; give the studio a shorter FTS_HOME")
     runtime.chmod(0o700)
+    data.chmod(0o700)  # it may have been there, for anyone to enter
     lock(home)  # before writing: a server that is just starting must not read half a file, and open a port
     config = data / "valkey.conf"
     text = _CONFIG.format(listening=_listening(home, listen), socket=_quoted(socket_path(home)), data=_quoted(data))

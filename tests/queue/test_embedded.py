@@ -53,6 +53,14 @@ def test_what_was_written_survives_kill_9(tmp_path: Path, run: Run) -> None:
         assert client.get("kept") == b"1"
 
 
+def test_a_directory_that_others_could_enter_is_closed_to_them(tmp_path: Path, run: Run) -> None:
+    data = tmp_path / "valkey"
+    data.mkdir()
+    data.chmod(0o777)
+    run(tmp_path)
+    assert data.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_stopped_server_leaves_with_exit_0_and_without_its_socket(tmp_path: Path, run: Run) -> None:
     server = run(tmp_path)
     server.send_signal(signal.SIGTERM)
