@@ -43,8 +43,8 @@ ASKED = {
     ("down",): "Stop the studio that this dashboard shows? Jobs that train go on; `fts up` starts it again.",
     ("engine", "remove"): "Remove the engine from this host?",
 }
-# What writes on this machine: not for a dashboard that only looks.
-WRITES = {("down",), ("serve",), ("engine", "install"), ("engine", "remove"), ("evaluation", "export")}
+# What writes on this machine, or tells a secret: not for a dashboard that only looks.
+WRITES = {("down",), ("serve",), ("engine", "install"), ("engine", "remove"), ("evaluation", "export"), ("endpoint", "key")}  # fmt: skip
 # Where the progress of a noun's job is seen.
 SHOWN = {
     "job": "show_job",

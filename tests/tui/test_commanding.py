@@ -172,6 +172,21 @@ async def test_a_command_that_changes_something_is_an_act_and_a_read_only_dashbo
         assert not [each for each in studio.asked if isinstance(each, Command)]
 
 
+@pytest.mark.parametrize("readonly", [False, True])
+async def test_a_dashboard_becomes_no_runner_and_one_that_only_looks_tells_no_key(
+    monkeypatch: pytest.MonkeyPatch, *, readonly: bool
+) -> None:
+    monkeypatch.setattr("os.execv", lambda *_: pytest.fail("the dashboard would be gone"))
+    monkeypatch.setattr("tui.cli.accesskey.access_key", lambda row: pytest.fail("it only looks"))
+    async with board(filled(), readonly=readonly).run_test(size=(80, 24)) as pilot:
+        app = await ready(pilot)
+        for backend in ("local", "cml"):
+            running = await ended(pilot, app.commanding.run(f"runner --backend {backend}"))
+            assert running.code == 2 and "in a shell" in running.text
+        running = await ended(pilot, app.commanding.run("endpoint key x"))
+        assert running.code != 0 and ("--readonly" in running.text) == readonly
+
+
 async def test_a_noun_and_a_name_open_what_is_called_so() -> None:
     async with board(filled()).run_test(size=(80, 24)) as pilot:
         app = await ready(pilot)

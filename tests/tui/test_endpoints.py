@@ -225,6 +225,19 @@ async def test_a_form_that_begins_with_cloudera_ml_asks_for_the_gpus_that_it_sho
         assert sent.num_gpu == gpus
 
 
+async def test_a_dashboard_that_only_looks_is_told_no_access_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accesskey, "access_key", lambda row: "m-secret")
+    dashboard = app(studio_of(at_cloudera()))
+    dashboard.readonly = True
+    async with dashboard.run_test(size=(150, 40)) as pilot:
+        await pilot.pause()
+        dashboard.show_endpoint("far")
+        await until(pilot, lambda: "accessKey=$KEY" in shown(dashboard))
+        await pilot.press("K")
+        await until(pilot, lambda: "is told no keys" in shown(dashboard))
+        assert "m-secret" not in shown(dashboard)
+
+
 async def test_an_access_key_of_clouderas_is_asked_of_cloudera_shown_and_kept_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from tui.cli.console import host, warn
 from tui.cli.parsing import listed
 
 BACKENDS = ("local", "cml")
@@ -24,6 +25,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Become the daemon; without a backend the help, as of every noun."""
     if arguments.backend is not None:
+        if host() is not None:  # it would become the daemon
+            warn("a dashboard is no runner: run this in a shell")
+            return 2
         command = [sys.executable, "-m", "gpu_runner.daemon", "--backend", arguments.backend]
         os.execv(command[0], command)
     return listed(parser)

@@ -123,6 +123,8 @@ class EndpointScreen(StudioScreen):
         """K: the key, while it is known; Cloudera's is shown first, and asked of Cloudera itself."""
         if self.key is not None:
             self.dashboard.copy(self.key, "the key")
+        elif self.row.get("engine") == CLOUDERA and self.dashboard.readonly:
+            self._tell_above("✗ a dashboard that only looks (--readonly) is told no keys\n")
         elif self.row.get("engine") == CLOUDERA:
             self.run_worker(self._ask_for_key, thread=True, exit_on_error=False, exclusive=True)
 
