@@ -34,6 +34,10 @@ def test_a_place_in_the_line_stands_for_its_key(pointed: str, key: str | None) -
     assert key_at(LINE, LINE.index(pointed)) == key
 
 
+def test_an_a_is_a_key_where_a_part_begins_with_it() -> None:
+    assert key_at("a ask it  v evaluate", 3) == "a"
+
+
 @pytest.mark.parametrize("at", [-1, len(LINE), 10_000])
 def test_beside_the_line_there_is_no_key(at: int) -> None:
     assert key_at(LINE, at) is None and key_at("", at) is None and key_at("no keys here", 2) is None
@@ -45,7 +49,7 @@ async def test_a_click_does_what_the_key_does() -> None:
         line = shown(pilot.app).splitlines()[-1]
         await pilot.click("#keys", offset=(line.index("cancel"), 0))
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
-        await pilot.click("#answers", offset=(10, 0))  # no
+        await pilot.click("#answers", offset=(len("enter yes   n"), 0))
         await until(pilot, lambda: not isinstance(pilot.app.screen, ConfirmScreen))
         await pilot.click("#keys", offset=(line.index("open"), 0))
         await until(pilot, lambda: "Job adapter-run" in shown(pilot.app))

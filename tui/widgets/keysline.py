@@ -38,7 +38,7 @@ def key_at(text: str, at: int) -> str | None:
     keys: list[tuple[int, str]] = []
     for word in re.finditer(r"\S+", known):
         key = word.group().rstrip(",")
-        if not _KEY.fullmatch(key):
+        if not (_KEY.fullmatch(key) or (key == "a" and word.start() == 0)):  # behind another key it is the article
             break
         keys.append((part.start() + word.start(), key))
     if not keys:
