@@ -203,3 +203,5 @@ def test_rows_that_are_cut_are_told(spec: Any, tmp_path: Path) -> None:
     end = attempt.run(spec({"max_steps": 1}, max_length=5))
     assert end["summary"]["cut"] > 0
     assert any("cut" in record["text"] for record in attempt.records("warning"))
+    told = [record["text"] for record in attempt.records("log") if record["level"] == "warning"]
+    assert any(text.startswith("only 1 step, which hardly changes the model") for text in told)
