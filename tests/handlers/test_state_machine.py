@@ -19,6 +19,7 @@ from core.settings import Settings
 from core.store.session import Store
 from tests.handlers.machine.looking import LOOKS
 from tests.handlers.machine.machine import STEPS, Machine, Tally
+from tests.handlers.machine.past import CONFIG, LETTERS
 from tests.handlers.machine.plays import PLAYS
 from tests.handlers.machine.studio import Networks, Studio, furnish
 
@@ -87,6 +88,18 @@ def test_every_command_is_played_and_every_query_looked_at() -> None:
     assert set(LOOKS) == queries
     assert set(PLAYS) == REGISTRY.keys() - queries
     assert set(PLAYS) < set(STEPS)
+
+
+def test_every_dead_letter_goes_out_as_the_model_says(machine: Callable[[str], Machine]) -> None:
+    """Each as it is, with another payload and under another name: too many ways for a few steps to come by."""
+    made = machine("sqlite")
+    for id in [*LETTERS, "gone"]:
+        for payload in (None, {**CONFIG, "type": "tea"}, CONFIG):
+            for name in (None, "Explode", "AddConfig"):
+                asked = {"payload": payload, "name": name}
+                given = {field: value for field, value in asked.items() if value is not None}
+                made.deliver("RequeueDeadLetter", {"id": id, **given}, twice=True)
+    assert made.model.requeued.keys() == LETTERS.keys()
 
 
 @pytest.mark.timeout(600)  # some 15 seconds, but ten times as long on a machine that does much else

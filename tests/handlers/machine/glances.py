@@ -43,6 +43,23 @@ class ListNotifications(Look):
         assert value["notifications"] == []
 
 
+@looks("GetWorkbench")
+class GetWorkbench(Look):
+    """Nothing outside a workbench. In one, whose API has no address here, what could not be asked for and why."""
+
+    def ask(self, pick: Picker) -> Payload:
+        names = {name: lambda: pick.of([["a"], []], [["a"] * 1001]) for name in ("jobs", "experiments")}
+        return pick.some(names, 2)
+
+    def expect(self, model: Model, payload: Payload) -> Expected:
+        return expected(["MS-101"] if any(len(names) > 1000 for names in payload.values()) else [])
+
+    def check(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
+        assert (value["on"], value["project_id"]) == ((True, "1") if model.cloudera else (False, None))
+        assert bool(value["away"]) == model.cloudera
+        assert not any(value[name] for name in ("pages", "cluster", "accelerators", "jobs", "experiments", "at"))
+
+
 @looks("ListFiles")
 class ListFiles(Look):
     """The project's files that a path may become."""

@@ -160,7 +160,7 @@ class Machine(RuleBasedStateMachine):
         """Something to work with; some commands are not said at all this time."""
         self.names = [name for name in STEPS if name not in quiet]
         for name, payload in FIRST:
-            self._command(name, payload(self.model), twice=False)
+            self.deliver(name, payload(self.model), twice=False)
 
     @rule(data=st.data())
     def step(self, data: st.DataObject) -> None:
@@ -183,16 +183,17 @@ class Machine(RuleBasedStateMachine):
     def _play(self, name: str, data: st.DataObject) -> None:
         payload = data.draw(asked(PLAYS[name], self.model), label=name)
         how = data.draw(DELIVERIES, label="delivery")
-        if PLAYS[name].expect(self.model, payload).rules & SHAPE:
-            self._command(name, payload, twice=False)
+        if PLAYS[name].expect(self.model, payload).shapeless:
+            self.deliver(name, payload, twice=False)
         elif how == "misshapen":
             self._misshapen(name, *data.draw(misshapen(payload, REGISTRY[name]), label="misshapen"))
         elif how == "old key" and self.keys and issubclass(REGISTRY[name], Command):
             self._old_key(name, payload, data.draw(st.sampled_from(sorted(self.keys)), label="key"))
         else:
-            self._command(name, payload, twice=how == "twice")
+            self.deliver(name, payload, twice=how == "twice")
 
-    def _command(self, name: str, payload: Payload, *, twice: bool) -> None:
+    def deliver(self, name: str, payload: Payload, *, twice: bool) -> None:
+        """Say a command, and again with its key; its reply, its key and all that it left are as the model says."""
         key = f"key {len(self.keys)}"
         play, keyed = PLAYS[name], issubclass(REGISTRY[name], Command)
         wanted = play.expect(self.model, payload)
@@ -205,7 +206,7 @@ class Machine(RuleBasedStateMachine):
             assert again == told_again(name, reply), f"{name} was answered otherwise the second time"
             self._compare(name, None, payload, {}, False)
         elif twice:
-            self._command(name, payload, twice=False)
+            self.deliver(name, payload, twice=False)
 
     def _say(self, name: str, payload: Payload, key: str | None, wanted: Expected) -> dict[str, Any]:
         began = time.time()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from core.events import Event, fold_status
@@ -20,7 +21,7 @@ LETTERS: dict[str, tuple[bytes, set[str]]] = {
     "2-0": (b"\xff{", {"DL-103"}),
     "3-0": (b'{"actor_name": "Explode", "kwargs": {"payload": {}}}', {"DL-103"}),
     "4-0": (b'{"actor_name": "AddConfig", "kwargs": {"payload": {"type": "tea", "config": "{}"}}}', {"CF-001"}),
-    "5-0": (b'{"actor_name": "AddConfig", "kwargs": {"payload": {"tea": 1}}}', {"MS-102", "CF-001"}),
+    "5-0": (b'{"actor_name": "AddConfig", "kwargs": {"payload": {"tea": 1}}}', {"MS-102", "CF-001", "CF-002"}),
     "6-0": (b"[]", {"DL-103"}),
     "7-0": (b'{"actor_name": "ListDatasets", "kwargs": {"payload": {}}}', set()),
     "8-0": (b"", {"DL-103"}),
@@ -52,15 +53,20 @@ class RequeueDeadLetter(Play):
             return expected(code="" if model.requeued[payload["id"]] == wish else "conflict")
         if payload["id"] not in model.letters:
             return expected(code="not_found")
+        return replace(expected(self._wrong(payload)), carried=True)
+
+    @staticmethod
+    def _wrong(payload: Payload) -> set[str]:
+        """What stands against sending out what would go out."""
         raw, wrong = LETTERS[payload["id"]]
         if payload.get("payload") is None:
-            return expected(wrong)
+            return wrong
         name = payload.get("name") or _name(raw)
         if name not in ("AddConfig", "ListDatasets"):
-            return expected({"DL-103"})
+            return {"DL-103"}
         if name == "ListDatasets":
-            return expected({"MS-102", "DS-001"})
-        return expected({"CF-001"} if payload["payload"]["type"] == "tea" else ())
+            return {"MS-102", "DS-001"}
+        return {"CF-001"} if payload["payload"]["type"] == "tea" else set()
 
     def do(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
         if payload["id"] in model.requeued:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -22,11 +22,17 @@ class Expected:
 
     rules: frozenset[str] = frozenset()
     code: str = ""
+    carried: bool = field(default=False, compare=False)  # the rules are of a message within it: it has a shape itself
+
+    @property
+    def shapeless(self) -> bool:
+        """Whether it is no request at all."""
+        return bool(self.rules & SHAPE) and not self.carried
 
     @property
     def remembered(self) -> bool:
         """Whether it is answered again to its key: what has no shape is no request, and what was away may be back."""
-        return self.code != "unavailable" and not self.rules & SHAPE
+        return self.code != "unavailable" and not self.shapeless
 
 
 def expected(errors: Iterable[str] = (), notes: Iterable[str] = (), code: str = "") -> Expected:
