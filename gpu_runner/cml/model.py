@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from contextlib import suppress
 from typing import Literal, NamedTuple
@@ -23,6 +24,7 @@ from gpu_runner.cml.errand import Errand
 log = logging.getLogger(__name__)
 SCRIPT, FUNCTION = "gpu_runner/predict.py", "api_wrapper"
 COMPOSED = "fine-tuning-studio/"  # where the studio lies in a larger project
+JOB = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # What the script is told (gpu_runner/predict.py).
 BASE = "FINE_TUNING_STUDIO_BASE_MODEL_HF_NAME"
 REVISION = "FINE_TUNING_STUDIO_BASE_MODEL_REVISION"
@@ -51,11 +53,6 @@ class Model:
         self.part = errand.book.part(0, errand.job_id)
         self.ended: dict[str, Seen] = {}  # builds that nothing lives of, and how they ended
         self._undeployed: dict[str, int] = {}
-
-    @property
-    def mark(self) -> str:
-        """What is in its description, and in no other's."""
-        return mark(self.errand.job_id, self.errand.studio)
 
     def step(self) -> Seen:
         """Do what is next, and look how it stands. Raises Away, Missing (someone removed it), Declined, OSError."""
@@ -106,7 +103,8 @@ class Model:
     def _found(self) -> bool:
         if self.part.job_id:
             return True
-        ours = sorted((each for each in self.errand.cloudera.models() if self.mark in each.description), key=_age)
+        us, studio = self.errand.job_id, self.errand.studio
+        ours = sorted((each for each in self.errand.cloudera.models() if owner(each, studio) == us), key=_age)
         for twice in ours[1:]:
             self.errand.cloudera.delete_model(twice.id)
         if ours:
@@ -122,7 +120,7 @@ class Model:
         self._template()  # without one there is no use in a model
         more["asked_at"] = time.time()
         self.errand.book.save()
-        told = f"{spec.description}\n\n{self.mark}".strip()
+        told = f"{spec.description}\n\n{mark(self.errand.job_id, self.errand.studio)}".strip()
         try:
             made = self.errand.cloudera.create_model(spec.name, told, authenticated=spec.auth)
         except Away as error:
@@ -239,6 +237,13 @@ class Model:
 def mark(job_id: str, studio: str) -> str:
     """What the description of an endpoint's model tells: whose it is."""
     return f"Endpoint {job_id} of Fine Tuning Studio {studio}"
+
+
+def owner(model: ModelSeen, studio: str) -> str | None:
+    """The id of the endpoint of the studio's whose model it is. The mark comes last: a description may have been copied from
+    another's, mark and all."""
+    found = re.findall(mark(f"({JOB})", rf"{re.escape(studio)}(?!\S)"), model.description)
+    return str(found[-1]) if found else None
 
 
 def environment_of(spec: EndpointSpec) -> dict[str, str]:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from pathlib import Path
 
 from core.cml import Cloudera, Declined, Missing, ModelSeen
 from gpu_runner.cml.book import begun
-from gpu_runner.cml.model import is_over, mark
+from gpu_runner.cml.model import is_over, owner
 from gpu_runner.files import Files
 
 log = logging.getLogger(__name__)
-JOB = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class Strays:
@@ -31,11 +29,11 @@ class Strays:
         """Look once. Raises Unavailable, Missing, Declined, OSError."""
         found: set[str] = set()
         for model in cloudera.models():
-            told = re.search(mark(f"({JOB})", re.escape(marker)), model.description)
-            if told is None or self._is_looked_after(told[1]):
+            told = owner(model, marker)
+            if told is None or self._is_looked_after(told):
                 continue
             with contextlib.suppress(Missing, Declined):  # of that model: the others are looked at all the same
-                found |= self._end(cloudera, model, gone=not (self._jobs / told[1]).exists())
+                found |= self._end(cloudera, model, gone=not (self._jobs / told).exists())
         self.suspects = found
 
     def _is_looked_after(self, job_id: str) -> bool:

@@ -409,6 +409,25 @@ def test_what_no_steward_looks_after_is_stopped_and_what_is_of_no_endpoint_remov
     assert [each["id"] for each in bench.models] == [other.id]
 
 
+def test_a_description_that_was_copied_with_anothers_mark_gives_nobody_the_wrong_model(bench: Bench) -> None:
+    other, api = "1a1b2c3d-0000-4000-8000-00000000abcd", connect(read())
+    bench.begin(description=f"as before: {mark(other, 'studio-1')}")
+    bench.look_after()
+    bench.serves()
+    theirs = api.create_model("theirs", f"{mark(JOB, 'studio-1')}\n\n{mark(other, 'studio-1')}")
+    api.create_model("elsewhere", mark(JOB, "studio-10"))
+    strays = Strays(bench.home / "artifacts")
+    for _ in range(3):
+        strays.look(api, "studio-1")
+    assert len(bench.deployed()) == 1 and theirs.id not in [each["id"] for each in bench.models]
+    bench.order("pause")
+    assert bench.ends()["outcome"] == "paused"
+    bench.begin(2)
+    bench.look_after(2)
+    bench.serves(2)
+    assert {each["name"] for each in bench.models} == {"support", "elsewhere"}
+
+
 def test_the_access_key_is_told_by_cloudera_to_who_may_ask_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     model = connect(read()).create_model("support", "")
     row = {"engine": "cml_model", "cml_model_id": model.id}
