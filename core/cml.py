@@ -237,7 +237,7 @@ class Cloudera(Asking):
         found = self.ask("the project's environment", "get_project", self.project)
         self.made(found)
         try:
-            if found.environment is not None:
+            if found.environment not in (None, ""):
                 return shapes.mapping(found.environment)
         except ValueError:
             pass

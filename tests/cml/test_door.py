@@ -167,9 +167,10 @@ def test_variables_of_the_project_are_set_without_touching_others(cloudera: Stan
     assert door.set_environment({"OURS": "2", "OLD": None})
     assert json.loads(project["environment"]) == {"THEIRS": "1", "OURS": "2"}
     assert not door.set_environment({"OURS": "2", "OLD": None}) and len(asked(cloudera, "PATCH")) == 1
-    project["environment"] = None
-    with pytest.raises(cml.Declined, match="does not tell the variables"):
-        door.set_environment({"OURS": "3"})
+    for untold in (None, ""):
+        project["environment"] = untold
+        with pytest.raises(cml.Declined, match="does not tell the variables"):
+            door.set_environment({"OURS": "3"})
     assert len(asked(cloudera, "PATCH")) == 1, "who does not know them does not write them"
 
 
