@@ -83,7 +83,8 @@ class Answerer:
 
 def api_wrapper(args: dict[str, Any]) -> str:
     """Answer a request of Cloudera ML: {"prompt": "…"}, with settings of generation beside it. Raises ValueError."""
-    request = args["request"] if isinstance(args.get("request"), dict) else args
+    given = args if isinstance(args, dict) else {}
+    request = given["request"] if isinstance(given.get("request"), dict) else given
     prompt = request.get("prompt")
     if not isinstance(prompt, str) or not prompt:
         raise ValueError('prompt is required, as a text: {"request": {"prompt": "…"}}')

@@ -78,6 +78,7 @@ def test_a_request_says_otherwise_than_the_environment_and_that_otherwise_than_t
 @pytest.mark.parametrize(
     ("args", "problem"),
     [
+        ([], "prompt is required"),
         ({}, "prompt is required"),
         ({"prompt": ""}, "prompt is required"),
         ({"request": {"prompt": 7}}, "prompt is required"),
