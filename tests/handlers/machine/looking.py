@@ -226,7 +226,7 @@ class GetEvaluationAnswers(Look):
 
 @looks("GetEvaluationResults")
 class GetEvaluationResults(Look):
-    """The table of a batch: its combinations in order, and the first adapter as what they are compared with."""
+    """The table of a batch: its combinations in order, and one of them as what the others are compared with."""
 
     def ask(self, pick: Picker) -> Payload:
         return {"parent_job_id": pick.id("jobs", "evaluation_jobs")}
