@@ -17,6 +17,7 @@ from core.spec import EndpointSpec
 from core.types import FailureClass
 from gpu_runner.cml.errand import Ending, Errand
 from gpu_runner.cml.model import Model, Seen, service
+from gpu_runner.cml.run import UNSEEN
 
 LET_GO = 0  # an exit code: the book says that it goes on
 KEY = (401, 403)  # statuses: not the request is wrong, but who asks
@@ -41,6 +42,7 @@ class Endpoint:
         self.errand, self.spec = errand, spec
         self.model = Model(errand, spec)
         self.away_since: float | None = None  # unix seconds
+        self.unseen_since: float | None = None  # monotonic: since when its model is not found
         self.serving_since: float | None = None  # monotonic
 
     def run(self) -> int:
@@ -69,18 +71,27 @@ class Endpoint:
             return self._end(order) if order is not None else self._serve()
         except Missing as error:
             if self.model.part.job_id and order is None:
-                return self._finish("cancelled", "the model was removed in Cloudera ML")
+                return self._is_unseen()
             return self._refused(str(error))
         except Declined as error:
             if error.status in KEY or order is not None:
                 raise Unavailable(str(error)) from None
             return self._refused(str(error))
 
+    def _is_unseen(self) -> int | None:
+        """Its model is not found, which for a while means nothing: it may have been made just now."""
+        self.unseen_since = self.unseen_since or time.monotonic()
+        if time.monotonic() - self.unseen_since > UNSEEN * self.errand.using.cml_poll:
+            return self._finish("cancelled", "the model was removed in Cloudera ML")
+        self.errand.say("Cloudera ML does not find its model, and is asked again")
+        return None
+
     # ─── it serves ────────────────────────────────────────────────────────────────────────────────
 
     def _serve(self) -> int | None:
         self._started()
         seen = self.model.step()
+        self.unseen_since = None
         if seen.state == "deployed":
             self._serving()
         elif seen.state == "failed":

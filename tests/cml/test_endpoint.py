@@ -361,6 +361,19 @@ def test_what_is_made_and_seen_late_is_not_made_twice(bench: Bench) -> None:
     assert (len(bench.models), len(bench.table("builds"))) == (1, 1)
 
 
+def test_a_model_that_is_not_found_for_a_few_looks_is_no_model_that_was_removed(bench: Bench) -> None:
+    standin, where = bench.cloudera, "GET .*/models/[^/]+/builds"
+    standin.fail(404, times=3, where=where)  # it was made just now
+    bench.begin()
+    bench.look_after()
+    bench.serves()
+    standin.fail(404, times=3, where=where)
+    until(lambda: any("does not find its model" in each for each in bench.phases()[-3:]), 60, "it is told")
+    until(lambda: bench.phases()[-1] == "serving", 60, "it is over")
+    bench.order("cancel")
+    assert bench.ends()["outcome"] == "cancelled"
+
+
 def test_what_cloudera_declines_is_told_and_a_key_that_ran_out_is_waited_for(bench: Bench) -> None:
     standin = bench.cloudera
     connect(read()).create_model("support", "somebody else's")
