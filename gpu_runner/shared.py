@@ -33,6 +33,11 @@ def sees(directory: Path) -> bool:
     return os.path.isdir(directory)  # noqa: PTH112  # a Path's raises when its file system is gone
 
 
+def removed(artifacts: Path, directory: Path) -> bool:
+    """Whether a directory was removed while all else is there."""
+    return not (away(artifacts) or sees(directory) or away(artifacts))
+
+
 def make_directory(artifacts: Path, directory: Path) -> None:
     """Make a directory below the artifacts root, never the root itself. Raises OSError."""
     if why := away(artifacts):

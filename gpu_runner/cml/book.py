@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_runner.shared import make_directory
+from gpu_runner.shared import make_directory, removed
 
 NAME = "cml.json"
 OPEN = "cml"  # the directory of the entries
@@ -93,7 +93,10 @@ class Book:
     def settle(self, *, died: bool = False) -> None:
         """Nothing of it runs any more. Raises OSError."""
         self.settled, self.died = True, died
-        self.save()
+        if removed(self.directory.parents[2], self.directory):  # nobody will ever read it
+            self.entry.unlink(missing_ok=True)
+        else:
+            self.save()
 
 
 def begun(directory: Path) -> bool:

@@ -142,7 +142,7 @@ class Endpoint:
 
     def _is_old(self) -> bool:
         """Whether a later attempt has what this one had."""
-        numbers = (each.name for each in self.errand.directory.parent.iterdir() if each.name.isdecimal())
+        numbers = (each.name for each in self.errand.directory.parent.glob("*") if each.name.isdecimal())
         return any(int(each) > self.errand.attempt for each in numbers)
 
     def _failed(self, seen: Seen) -> int:

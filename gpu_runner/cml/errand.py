@@ -16,9 +16,10 @@ from core.spec import SPEC, Spec
 from gpu_runner.cml.book import Book
 from gpu_runner.cml.merging import Merged, Translate, as_it_is
 from gpu_runner.files import Files, read_json, write_json
-from gpu_runner.shared import read_marker
+from gpu_runner.shared import read_marker, removed
 
 ORDERS = ("cancel", "pause", "stop")
+REMOVED = 3  # looks in a row after which a directory counts as removed
 Ending = Literal["cancel", "pause", "stop"]
 Outcome = Literal["succeeded", "failed", "cancelled", "paused"]
 
@@ -44,6 +45,7 @@ class Errand:
         self.woken = threading.Event()
         self.signalled = False  # there is an order to look at, and without one it is to let go
         self._said = ""
+        self._removed = 0  # looks in a row that found no directory
 
     @cached_property
     def spec(self) -> Spec:
@@ -78,7 +80,13 @@ class Errand:
         return found
 
     def order(self) -> Ending | None:
-        """What the daemon has asked for: to cancel, to pause, to stop what is not this runner's any more; or nothing."""
+        """What the daemon has asked for: to cancel, to pause, to stop what is not this runner's any more; or nothing.
+
+        An attempt whose directory was removed is nobody's any more.
+        """
+        self._removed = self._removed + 1 if removed(self.files.root, self.directory) else 0
+        if self._removed >= REMOVED:
+            return "stop"
         order = (read_json(self.files.control) or {}).get("order")
         return order if order in ORDERS else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from typing import Any
 
@@ -106,6 +107,17 @@ class _Answer(Exception):
     def __init__(self, body: str) -> None:
         super().__init__(body)
         self.body = body
+
+
+def test_a_run_whose_attempt_is_removed_is_stopped_by_its_steward(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera, records=100_000, deaf=True)
+    cloudera.cloud.delays.grace = 0.1
+    steward = attempt.steward()
+    until(lambda: attempt.steps, "its first step")
+    entry = attempt.book.entry
+    shutil.rmtree(attempt.files.directory.parent)
+    steward.ends()
+    assert (cloudera.active(), entry.exists(), attempt.files.directory.exists()) == ([], False, False)
 
 
 def test_directories_are_changed_so_that_a_network_asks_for_their_names_again(cloudera: StandIn) -> None:
