@@ -96,7 +96,8 @@ class Proxy:
         self.heard = time.monotonic()
         ours = [each for each in found if each.script.endswith(SCRIPT)]
         running = [each for each in ours if each.status not in GONE]
-        self.trusted = bool(found) and not any(each.public for each in ours or found)
+        # Where none of ours runs, another that is not known as ours has started this one: all of them count.
+        self.trusted = bool(found) and not any(each.public for each in (ours if running else found))
         self.url = self._address(running[0].subdomain) if len(running) == 1 else None
         if not self.trusted:
             self._tell(

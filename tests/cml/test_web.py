@@ -137,3 +137,8 @@ async def test_nobody_is_believed_while_an_application_is_open_to_everybody_or_t
             assert (await socket.receive(60)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
         assert (await get(made, ADA))[0] == 401
     await until(lambda: not made.sessions)
+    row["bypass_authentication"] = False
+    await until(lambda: proxy.trusted)
+    row["status"] = "APPLICATION_STOPPED"  # this one was started by a script of somebody's
+    application(cloudera, public=True, script="serve.py")
+    await until(lambda: not proxy.trusted)
