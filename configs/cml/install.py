@@ -46,8 +46,9 @@ def run(*command: object, **more: str) -> None:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
     )  # fmt: skip
     assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", flush=True)
+    with process.stdout:
+        for line in process.stdout:
+            print(line, end="", flush=True)
     if process.wait() != 0:
         raise RuntimeError(
             f"{' '.join(str(each) for each in command[:6])} … ended with {process.returncode}: see above"
@@ -128,6 +129,7 @@ def install(home: Path) -> None:
     done = home / ".venv" / ".installed"
     if done.exists() and done.read_text() == stamp(home):
         print("the studio is installed", flush=True)
+        sdk(home / ".venv" / "bin" / "python")  # which may have been away then
         return
     print("installing the studio: some 15 minutes and 8 GB of the project's file system the first time", flush=True)
     python = make(home)

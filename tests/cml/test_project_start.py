@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -253,3 +254,20 @@ def test_variables_are_not_set_from_a_directory_that_is_not_the_studios(
     monkeypatch.chdir(tmp_path)
     assert list(prepare(Settings(), cml.connect(Settings())))[-1].endswith("this is not the studio's directory")
     assert "FTS_HOME" not in json.loads(cloudera.cloud.state["project"]["environment"])
+
+
+def test_an_installation_without_clouderas_sdk_looks_for_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = runpy.run_path(str(ROOT / "configs" / "cml" / "install.py"))
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text("")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    python, asked = tmp_path / ".venv" / "bin" / "python", tmp_path / "asked"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {asked}\ntest "$1" = -m\n')  # no cmlapi; pip does what it is told
+    python.chmod(0o700)
+    (tmp_path / ".venv" / ".installed").write_text(made["stamp"](tmp_path))
+    monkeypatch.setenv("CDSW_API_URL", "https://ml.example.org/api/v1")
+    made["install"](tmp_path)
+    assert "is installed" in capsys.readouterr().out
+    assert [each for each in asked.read_text().splitlines() if "https://ml.example.org/api/v2/python.tar.gz" in each]
