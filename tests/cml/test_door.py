@@ -174,6 +174,20 @@ def test_variables_of_the_project_are_set_without_touching_others(cloudera: Stan
     assert len(asked(cloudera, "PATCH")) == 1, "who does not know them does not write them"
 
 
+def test_who_had_read_the_variables_before_and_writes_them_late_takes_none_away(
+    cloudera: StandIn, door: cml.Cloudera
+) -> None:
+    project = cloudera.cloud.state["project"]
+
+    def late(seconds: float) -> None:
+        door.sleep = lambda _: None
+        project["environment"] = json.dumps({"THEIRS": "late"})
+
+    door.sleep = late
+    assert door.set_environment({"OURS": "2"})
+    assert json.loads(project["environment"]) == {"THEIRS": "late", "OURS": "2"}
+
+
 def test_two_who_write_variables_at_once_both_keep_theirs(cloudera: StandIn, door: cml.Cloudera) -> None:
     real, other, both = door.api, cml.connect(Settings()), threading.Barrier(2, timeout=30)
 

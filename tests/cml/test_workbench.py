@@ -182,7 +182,7 @@ class Odd(BaseHTTPRequestHandler):
         pass
 
 
-def test_an_answer_that_no_number_or_text_can_hold_is_told_as_one_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_too_deep_too_large_or_no_number_is_told_as_one_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Odd) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         root = f"http://127.0.0.1:{server.server_address[1]}/api/v1"
@@ -192,6 +192,10 @@ def test_an_answer_that_no_number_or_text_can_hold_is_told_as_one_that_is_none(m
             workbench.cluster(using)
         monkeypatch.setattr(Odd, "body", b'{"cluster": {"cpu": 1%s, "memory": 2}}' % (b"0" * 400))
         told = workbench.cluster(using)
+        monkeypatch.setattr(workbench, "LARGEST", 1_000)
+        monkeypatch.setattr(Odd, "body", b" " * 1_000 + b"{}")
+        with pytest.raises(Unavailable, match="more than"):
+            workbench.cluster(using)
         server.shutdown()
     assert told.cpus is None and told.memory == 2
 
