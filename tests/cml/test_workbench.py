@@ -182,7 +182,9 @@ class Odd(BaseHTTPRequestHandler):
         pass
 
 
-def test_an_answer_that_is_too_deep_too_large_or_no_number_is_told_as_one_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_too_deep_too_large_or_no_number_is_told_as_one_that_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Odd) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         root = f"http://127.0.0.1:{server.server_address[1]}/api/v1"
