@@ -67,7 +67,9 @@ class Run:
 
         While Cloudera's API does not answer `away_since` says since when. Raises OSError where the book can't be written.
         """
-        if time.monotonic() < self._quiet_until:
+        if order is not None and not (self.part.asked or self.part.run_id or self.errand.book.unread or self.over):
+            self._is(NONE)  # nothing was ever asked for: to know that takes no API
+        if self.over or time.monotonic() < self._quiet_until:
             return
         try:
             self._step(order, stop)
@@ -88,9 +90,6 @@ class Run:
             self.away_since, self.away = None, ""
 
     def _step(self, order: Ending | None, stop: Ending | None) -> None:
-        if order is not None and not (self.part.asked or self.part.run_id or self.errand.book.unread):
-            self._is(NONE)  # nothing was ever asked for: to know that takes no API
-            return
         if not self._surveyed:
             self._survey()
         if self.part.run_id and not self.over:

@@ -60,9 +60,12 @@ def test_the_last_word_of_a_pod_waits_for_a_disk_that_is_full_when_its_run_ends(
     assert (attempt.outcome, attempt.steps, attempt.book.died) == ("succeeded", list(range(1, 21)), False)
 
 
-def test_a_job_that_was_never_asked_for_is_cancelled_while_the_api_is_away(cloudera: StandIn) -> None:
+@pytest.mark.parametrize("rest", [None, 3600])
+def test_a_job_that_was_never_asked_for_is_cancelled_while_the_api_is_away(
+    cloudera: StandIn, rest: float | None
+) -> None:
     attempt = Attempt(cloudera)
-    cloudera.fail(503, times=1e9)
+    cloudera.fail(503, times=1e9, retry_after=rest)
     steward = attempt.steward()
     until(lambda: any("does not answer" in phase for phase in attempt.phases), "the phase")
     attempt.order("cancel")
