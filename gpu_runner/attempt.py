@@ -226,7 +226,9 @@ class Attempt:
             if not self.files.locked():
                 return False
         self.child = self._find_child()
-        return self.child is None or is_running(self.child.pid, self.child.started)
+        if self.child is None or self.child.host not in ("", socket.gethostname()):
+            return True  # a pid of another host, whose runner this one was, means nothing here
+        return is_running(self.child.pid, self.child.started)
 
     def die(self, code: int | None, *, starving: bool = False) -> None:
         """The child is dead: note its exit code (its own file's when nobody could wait for it), end what it left behind.

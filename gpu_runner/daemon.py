@@ -204,9 +204,10 @@ class Daemon:
             if attempt.spec is None and attempt.stage is Stage.waiting:
                 attempt.take_spec(order.spec)
                 self._news |= attempt.spec is None
-            if attempt.stage is Stage.running:
-                attempt.obey(wanted, order.cancelled, order.checkpoint, order.asked)
-            elif attempt.stage is Stage.waiting:
+            waits = attempt.stage is Stage.waiting
+            if attempt.stage is Stage.running or (waits and self.terms.backend.must_end(attempt)):
+                attempt.obey(wanted, order.cancelled, order.checkpoint, order.asked)  # the next child finds it there
+            if waits:
                 self._begin(attempt, wanted, now)
         except ValidationError as error:
             attempt.fail(

@@ -12,17 +12,20 @@ from typing import Any
 
 import pytest
 
-from core.messages.runners import Gpu
+from core.messages.runners import Gpu, JobOrder
+from core.spec import PlanSpec
 from core.types import Order
 from gpu_runner.attempt import Attempt, Stage
+from gpu_runner.backend import Backend
 from gpu_runner.daemon import Daemon
-from gpu_runner.files import Child, Files, attempts_of
+from gpu_runner.files import Child, Files, attempts_of, read_json
 from gpu_runner.identity import AlreadyRunning, Identity
 from gpu_runner.offering import Terms
 from gpu_runner.processes import end_leftovers, is_running, signal_group, started_at
 from gpu_runner.room import Held, Room
 from gpu_runner.shared import read_marker
-from tests.runner.studio import until
+from gpu_runner.starter import Starter
+from tests.runner.studio import plan_of, until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -95,7 +98,11 @@ def test_a_child_lives_from_its_lock_on_and_not_by_a_descendant_s_hold_of_it(fil
     assert attempt.alive()  # started, but it has not said who it is yet
     files.write_child(Child(2**22 + 1, "1", "r"))
     assert not attempt.alive()
+    files.write_child(Child(2**22 + 1, "1", "r", host="another"))
+    attempt.child = None
+    assert attempt.alive()  # a pid of another host tells nothing, its lock does
     os.close(lock)
+    assert not attempt.alive()
 
 
 def test_orders_are_written_once_and_whole(files: Files) -> None:
@@ -145,6 +152,30 @@ def test_a_daemon_gives_back_the_room_that_dead_children_kept_and_that_of_no_liv
     Daemon(Terms(tmp_path, Room(1, 1)), nobody, nobody, threading.Event()).adopt("r")
     assert (dead.reserve.exists(), living.reserve.exists()) == (False, True)
     os.close(lock)
+
+
+def test_an_order_is_there_for_the_next_child_of_what_goes_on_elsewhere(tmp_path: Path) -> None:
+    class Elsewhere(Backend):
+        def must_end(self, attempt: Attempt) -> bool:
+            return True
+
+        def may_begin(self, *_: Any) -> bool:
+            return False  # its last child died just now
+
+    (tmp_path / ".fts-artifacts").write_text("marker\n")
+    files = Files(tmp_path / "jobs" / "j" / "1")
+    files.make()
+    nobody: Any = None
+    terms = Terms(tmp_path, Room(1, 1), backend=Elsewhere())
+    daemon = Daemon(terms, nobody, Starter(lambda: None, None), threading.Event())
+    daemon.attempts["j", 1] = attempt = Attempt("j", 1, files)
+    attempt.met, attempt.spec = True, PlanSpec.model_validate(plan_of("j", tmp_path))
+    for order in (Order.cancel, Order.run):
+        daemon._obey(JobOrder(job_id="j", attempt=1, order=order), 1.0)
+        assert (attempt.stage, read_json(files.control)) == (
+            Stage.waiting,
+            {"order": order.value, "cancelled": [], "checkpoint": 0},
+        )
 
 
 def test_an_identity_is_held_by_one_and_kept_for_the_next(tmp_path: Path) -> None:
