@@ -259,6 +259,18 @@ def test_paused_it_is_not_deployed_and_the_next_attempt_answers_to_the_same_key(
     assert (len(bench.models), len(bench.table("builds")), len(bench.deployed())) == (1, 2, 1)
 
 
+def test_paused_while_it_is_built_it_waits_for_what_is_deployed_of_that_and_has_it_stopped(bench: Bench) -> None:
+    bench.cloudera.cloud.delays.building = 60.0
+    bench.begin()
+    bench.look_after()
+    until(lambda: bench.table("builds"), 60, "it is built")
+    bench.order("pause")
+    until(lambda: "waits for Cloudera ML to stop it" in bench.phases(), 60, "it waits")
+    bench.cloudera.cloud.delays.building = 0.0
+    assert bench.ends()["outcome"] == "paused"
+    assert [each["status"] for each in bench.table("deployments")] == ["stopped"] and len(bench.models) == 1
+
+
 def test_an_attempt_takes_over_what_a_lost_one_has_deployed_and_that_one_leaves_it_alone(bench: Bench) -> None:
     bench.begin()
     lost = bench.process()
@@ -435,6 +447,7 @@ def test_a_description_that_was_copied_with_anothers_mark_gives_nobody_the_wrong
     assert len(bench.deployed()) == 1 and theirs.id not in [each["id"] for each in bench.models]
     bench.order("pause")
     assert bench.ends()["outcome"] == "paused"
+    api.create_model("twice", mark(JOB, "studio-1"))
     bench.begin(2)
     bench.look_after(2)
     bench.serves(2)
