@@ -275,6 +275,19 @@ def test_a_pod_that_dies_without_a_word_is_tried_again_and_too_many_of_them_fail
     assert len({row["job_id"] for row in cloudera.runs()}) == 3
 
 
+def test_a_combination_that_was_asked_other_rows_fails_alone_and_a_baseline_that_fails_is_compared_with_nothing(
+    batch: Any,
+) -> None:
+    one = batch()
+    scoring.plan(one.project, one={"fail": "no memory"}, two={"right": 5, "rows": 7}, base={"right": 1})
+    assert one.here()["summary"]["failed"] == 2
+    assert one.states().get("one") == "failed" and "no memory" in one.scored()["one"]["error"]
+    (kept,) = [each for each in ("two", "base") if one.states()[each] == "succeeded"]
+    (void,) = {"two", "base"} - {kept}
+    assert "the data changed meanwhile" in one.scored()[void]["error"]
+    assert one.scored()[kept]["statistics"]["exact_match"]["delta"] is None
+
+
 def test_a_run_that_is_stopped_in_clouderas_own_pages_cancels_its_combination_alone(
     batch: Any, cloudera: StandIn
 ) -> None:
