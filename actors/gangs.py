@@ -186,7 +186,7 @@ def _hear(desk: Desk, unit: Unit, job: Job, member: JobMember, raw: dict[str, ob
     if isinstance(record, Phase):
         member.state = WORKS
     elif isinstance(record, Warned):
-        unit.emit("JobWarning", "jobs", job.id, record.text, level="warning", attempt=job.attempt)
+        unit.emit("JobWarning", "jobs", job.id, f"{job.name}: {record.text}", level="warning", attempt=job.attempt)
     elif isinstance(record, Finished):
         _finished(desk, unit, job, member, record)
 

@@ -118,7 +118,8 @@ class Intake:
     def warned(self, record: Warned) -> None:
         """Something is done otherwise than asked."""
         told = {"attempt": self.job.attempt, "kind": self.job.kind}
-        self.unit.emit("JobWarning", "jobs", self.job.id, record.text, level="warning", **told)
+        text = f"{self.job.name}: {record.text}"
+        self.unit.emit("JobWarning", "jobs", self.job.id, text, level="warning", **told)
 
     def ran_out(self, record: MemoryRanOut) -> None:
         """Memory ran out: the training goes on with less at once, which gives one that died of it another chance."""

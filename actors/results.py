@@ -78,5 +78,5 @@ def _free(unit: Unit, job: Job, row: FineTuningJob, table: Any, what: str) -> st
     if name == wanted:
         return name
     text = f"the {what}'s name was taken; it is registered as {name}"
-    unit.emit("JobWarning", "jobs", job.id, text, level="warning", attempt=job.attempt)
+    unit.emit("JobWarning", "jobs", job.id, f"{job.name}: {text}", level="warning", attempt=job.attempt)
     return name

@@ -56,7 +56,7 @@ def get_evaluation_results(message: GetEvaluationResults, session: Session, worl
         dataset=dataset.name if dataset else None,
         metrics=_in_order({name for each in told for name in each.scores}),
         results=[_result(each, baseline=each.id == baseline.id) for each in told],
-        notes=list(dict.fromkeys(each.message for each in warnings)),
+        notes=list(dict.fromkeys(each.message.removeprefix(f"{job.name}: " if job else "") for each in warnings)),
         files=_files(settings, job),
         mlflow_experiment=f"Run: {message.parent_job_id}" if settings.tracking else None,
         mlflow_uri=_without_password(settings.tracking_uri) if settings.tracking else None,

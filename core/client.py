@@ -69,10 +69,9 @@ class _Studio:
         why = getattr(cause, "strerror", None) or str(error)
         if self.settings.external_redis_url is not None:
             told = f"no server answers at {safe_url(self.url)} ({why}); FTS_REDIS_URL names it"
-        elif isinstance(cause, FileNotFoundError):
-            told = f"the studio of {self.settings.root} is not up; `fts up` starts it"
         else:
-            told = f"the studio of {self.settings.root} does not answer ({why}); `fts up` starts it"
+            how = "is not up" if isinstance(cause, FileNotFoundError) else f"does not answer ({why})"
+            told = f"the studio of {self.settings.root} {how}; {self.settings.started_by}"
         return Unavailable(told, part="queue")
 
     def _full(self, error: Exception, again: str = "") -> Unavailable:

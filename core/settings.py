@@ -224,6 +224,12 @@ class Settings(Workbench):
         return url(self.root)
 
     @property
+    def started_by(self) -> str:
+        """What starts the studio: a command, but in a project of Cloudera ML its application."""
+        alone = self.cdsw_project_id is None or self.procfile is not None
+        return "`fts up` starts it" if alone else "start its application under Applications in Cloudera ML"
+
+    @property
     def secrets(self) -> list[str]:
         """What is secret here, by value: it is kept out of logs wherever it stands."""
         from core.queue import far  # late: most readers of settings never need it

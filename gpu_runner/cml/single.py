@@ -94,7 +94,7 @@ def tell(errand: Errand, run: Run) -> None:
     if run.away_since is not None:
         since = time.strftime("%H:%M", time.localtime(run.away_since))
         goes_on = "; the run goes on" if run.state in ("starting", "running") else ""
-        errand.say(f"Cloudera's API {run.away} since {since}{goes_on}: {run.why_away}")
+        errand.say(f"Cloudera's API {run.away} since {since} ({run.why_away}){goes_on}")
     elif run.state in WAITING and not (run.state == "running" and run.number in errand.merged.phases):
         errand.say(WAITING[run.state])
     else:

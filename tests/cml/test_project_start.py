@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import runpy
@@ -23,9 +24,10 @@ from core import cml
 from core.settings import Settings
 from tests.cml import pods
 from tests.cml.standin import StandIn
-from tui.cli import cloudera_start, doctor
+from tui.cli import cloudera_start, doctor, up
 from tui.cli.cloudera_setup import prepare
 from tui.cli.home import Home
+from tui.cli.output import EXIT_UNREACHABLE
 from tui.web_proxy import SCRIPT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,6 +248,18 @@ def test_doctor_says_what_keeps_jobs_from_running_at_clouderas(
     assert "`fts cloudera setup` makes what is missing" in detail
     list(prepare(Settings(), cml.connect(Settings())))
     assert [state for state, _ in told()] == ["ok", "ok"] and "gpu_runner/cml/job.py, runtime:gpu" in told()[0][1]
+    cloudera.fail(401, times=50)
+    ((state, detail),) = told()
+    assert state == "bad" and "start the application again" in detail and "setup" not in detail
+
+
+def test_a_session_starts_no_studio_in_the_applications_place(
+    cloudera: StandIn, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = argparse.Namespace(detach=True, readonly=False)
+    assert up.run_up(arguments) == EXIT_UNREACHABLE
+    assert "start it under Applications in Cloudera ML" in capsys.readouterr().err
+    assert not Home(Settings().root).supervised()
 
 
 def test_variables_are_not_set_from_a_directory_that_is_not_the_studios(

@@ -107,8 +107,13 @@ def _cloudera(using: Settings) -> Iterator[Finding]:
         for names in ((using.cml_training_template, cml.FALLBACK), (using.cml_evaluation_template,)):
             found = door.template(*names)
             yield "ok", "Cloudera ML", f"template job {found.name} runs {found.script}, {found.runtime or 'no runtime'}"
-    except (StudioError, ValueError) as error:
+    except cml.Missing as error:
         yield "bad", "Cloudera ML", f"{error}; `fts cloudera setup` makes what is missing"
+    except cml.Declined as error:
+        again = "; start the application again: its pod gets a key anew" if error.status in (401, 403) else ""
+        yield "bad", "Cloudera ML", f"{error}{again}"
+    except (StudioError, ValueError) as error:
+        yield "bad", "Cloudera ML", str(error)
 
 
 def _home(using: Settings) -> Iterator[Finding]:
@@ -128,7 +133,7 @@ def _studio(using: Settings) -> Iterator[Finding]:
     from core.queue.embedded import announced
 
     if using.external_redis_url is None and not announced(using.root):
-        yield "note", "studio", "not up; `fts up` starts it"
+        yield "note", "studio", f"not up; {using.started_by}"
         return
     try:
         with StudioClient(using, program="fts") as client:

@@ -48,7 +48,7 @@ def run_up(arguments: argparse.Namespace) -> int:
     using = settings()
     home = Home(using.root)
     if not (arguments.detach or sys.stdout.isatty() or home.supervised() or _elsewhere(using, home)):
-        return _foreground(using) if _possible(using, home) else output.EXIT_UNREACHABLE
+        return _foreground(using) if _possible(using, home) and _here(using) else output.EXIT_UNREACHABLE
     if not start(using, home):
         return output.EXIT_UNREACHABLE
     if arguments.detach or not sys.stdout.isatty():
@@ -74,6 +74,8 @@ def start(using: Settings, home: Home) -> bool:
         return True
     if home.supervised():
         say(f"the studio of {using.root} is up")
+    elif not _here(using):
+        return False
     else:
         say(f"starting the studio of {using.root}", flush=True)
         if far.elsewhere(using.root) is not None:
@@ -105,6 +107,17 @@ def _possible(using: Settings, home: Home) -> bool:
         warn(f"no server answers at {safe_url(using.redis_url)}, which FTS_REDIS_URL names")
         return False
     return True
+
+
+def _here(using: Settings) -> bool:
+    """Whether a studio is to be started here; a session of a workbench would keep its application from starting, and take its jobs."""
+    if using.cdsw_project_id is None or using.procfile is not None:
+        return True
+    warn(
+        "this project's studio is an application: start it under Applications in Cloudera ML (docs/cloudera.md);"
+        " FTS_PROCFILE names what is to run here instead"
+    )
+    return False
 
 
 def _elsewhere(using: Settings, home: Home) -> str | None:
@@ -246,7 +259,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         return 0
     rows = [_row(home, name, told) for name, told in home.read().get("processes", {}).items()]
     if not rows:
-        warn(f"the studio of {using.root} is not up; `fts up` starts it")
+        warn(f"the studio of {using.root} is not up; {using.started_by}")
         return output.EXIT_UNREACHABLE
     if not home.supervised():
         warn("the supervisor is gone; `fts up` starts another, which takes the processes over")
