@@ -8,6 +8,7 @@ import itertools
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,31 @@ async def test_a_list_that_is_told_anew_again_and_again_leaves_nothing_behind() 
             dashboard.screen.again()  # type: ignore[attr-defined]
 
         await _flat(pilot, turn, 40)
+
+
+def test_what_a_table_drew_goes_without_the_collector_when_it_changes() -> None:
+    table, drawn = StudioTable(["name"]), [DrawnRow(), DrawnRow()]
+    left = [weakref.ref(each) for each in drawn]
+    gc.disable()
+    try:
+        for cache in (
+            table._cell_render_cache,
+            table._line_cache,
+            table._row_render_cache,
+            table._row_renderable_cache,
+        ):
+            for number, each in enumerate(drawn):
+                cache.set(number, each)  # type: ignore[call-overload]
+        drawn.clear()
+        del each
+        table._clear_caches()
+        assert [each() for each in left] == [None, None]
+    finally:
+        gc.enable()
+
+
+class DrawnRow:
+    """What a cache holds."""
 
 
 async def test_screens_that_are_opened_and_closed_again_and_again_leave_nothing_behind(

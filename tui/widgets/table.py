@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.cache import LRUCache
 from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import DataTable
@@ -19,6 +20,18 @@ from tui.view.cells import Cell
 from tui.view.fit import cut, widths
 
 Line = tuple[str, Sequence[Cell]]  # key, cells
+
+
+class Untied(LRUCache[Any, Any]):
+    """Textual's cache, whose entries are a ring: what is cleared goes at once, and not when the collector comes by. A list of
+    live jobs clears thousands a second.
+    """
+
+    def clear(self) -> None:
+        """Forget all."""
+        for link in self._cache.values():
+            link.clear()
+        super().clear()
 
 
 class StudioTable(DataTable[Text]):
@@ -62,6 +75,9 @@ class StudioTable(DataTable[Text]):
         marks: bool = False,
     ) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=1, cursor_foreground_priority="renderable")
+        # Each change makes all that was drawn before stale: more than a large screen of it is never looked at again.
+        self._row_render_cache, self._row_renderable_cache = Untied(200), Untied(200)
+        self._cell_render_cache, self._line_cache = Untied(2_000), Untied(200)
         self.titles = titles
         self.name_column = name_column
         self.gives = gives
