@@ -39,7 +39,7 @@ from core.store.tables import (
     Prompt,
     Runner,
 )
-from core.types import JobKind, JobStatus
+from core.types import EndpointEngine, JobKind, JobStatus
 
 S = JobStatus
 COUNTED_TABLES: tuple[type[Base], ...] = (
@@ -54,9 +54,11 @@ ONE_BY_ONE = 20  # failed jobs that are told so
 LOW_DISK = 2.0  # GiB
 WORST = {"error": 0, "warning": 1}
 # What a job asks of its runner begins with its engine, and an engine does jobs of one kind (fine-tuning has several).
-KIND_OF = {JobKind.evaluation.value: JobKind.evaluation, "lm_eval": JobKind.evaluation, "vllm": JobKind.endpoint} | {
-    kind.value: kind for kind in (JobKind.export, JobKind.endpoint, JobKind.comparison)
-}
+KIND_OF = (
+    {kind.value: kind for kind in (JobKind.evaluation, JobKind.export, JobKind.endpoint, JobKind.comparison)}
+    | {engine.value: JobKind.endpoint for engine in EndpointEngine}
+    | {"lm_eval": JobKind.evaluation}
+)
 # What a line tells; a job's spec and its failure's traceback may be large.
 LINE = (
     Job.kind, Job.name, Job.status, Job.priority, Job.engine, Job.cpus, Job.gpus, Job.memory, Job.workers, Job.shape,

@@ -20,7 +20,7 @@ from core.store.session import Store
 from tests.handlers.machine.looking import LOOKS
 from tests.handlers.machine.machine import STEPS, Machine, Tally
 from tests.handlers.machine.past import CONFIG, LETTERS
-from tests.handlers.machine.plays import PLAYS
+from tests.handlers.machine.plays import PLAYS, Payload
 from tests.handlers.machine.studio import Networks, Studio, furnish
 
 # Shrinking takes minutes and ends in other ids and times: the steps that failed are told as they were.
@@ -100,6 +100,29 @@ def test_every_dead_letter_goes_out_as_the_model_says(machine: Callable[[str], M
                 given = {field: value for field, value in asked.items() if value is not None}
                 made.deliver("RequeueDeadLetter", {"id": id, **given}, twice=True)
     assert made.model.requeued.keys() == LETTERS.keys()
+
+
+def test_an_export_to_cloudera_goes_as_the_model_says(machine: Callable[[str], Machine]) -> None:
+    """It takes a model of the Hub, an adapter of that in the project and a runner there: too much for a few steps to come by."""
+    made = machine("sqlite")
+    told: Payload = {"name": "far", "description": None}
+    made.deliver("AddModel", {**told, "type": "huggingface", "huggingface_name": "org/base"}, twice=False)
+    (base,) = made.model.find("models", name="far")
+    place = {"type": "project", "model_id": base, "location": "adapters/hub"}
+    made.deliver("AddAdapter", {**told, **place}, twice=False)
+    (adapter,) = made.model.find("adapters", name="far")
+    asked: Payload = {"type": "cml_model", "base_model_id": base, "adapter_id": adapter, "model_name": "served"}
+    asked |= {"num_cpu": 1, "num_gpu": 0, "num_memory": 1}
+    made.deliver("ExportModel", asked, twice=True)
+    runner = {"host": "c", "cpus": 8, "memory": 64.0, "engines": ["cml_model"], "marker": made.model.marker}
+    made.deliver("RegisterRunner", {**runner, "runner_id": "c"}, twice=False)
+    for more in ({"type": "merged", "auth": False}, {}, {}, {"model_name": "open", "auth": False}):
+        made.deliver("ExportModel", {**asked, **more}, twice=True)
+    made.deliver("ReportProgress", {"runner_id": "c", "incarnation": 1, "jobs": []}, twice=False)
+    made.deliver("RemoveAdapter", {"id": adapter}, twice=False)
+    made.look("GetOverview", {"events": 0})
+    made.all_holds()
+    assert [made.model.tables["jobs"][id]["status"] for id in made.model.tables["endpoints"]] == ["assigned"] * 2
 
 
 @pytest.mark.timeout(600)  # some 15 seconds, but ten times as long on a machine that does much else

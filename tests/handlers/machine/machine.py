@@ -169,7 +169,7 @@ class Machine(RuleBasedStateMachine):
         match name:
             case "look":
                 asked_for = data.draw(st.sampled_from(sorted(LOOKS)), label="query")
-                self._look(asked_for, data.draw(_looked(asked_for, self.model), label=asked_for))
+                self.look(asked_for, data.draw(_looked(asked_for, self.model), label=asked_for))
             case "weather":
                 self._weather(*data.draw(WEATHER, label="away, Cloudera"))
             case "silence":
@@ -301,7 +301,8 @@ class Machine(RuleBasedStateMachine):
 
     # What happens around commands.
 
-    def _look(self, name: str, payload: Payload) -> None:
+    def look(self, name: str, payload: Payload) -> None:
+        """Ask a query: what it tells is as the model says, and nothing has changed."""
         reply = self._say(name, payload, None, LOOKS[name].expect(self.model, payload))
         if reply["ok"]:
             LOOKS[name].check(self.model, payload, reply["value"], self.seen)
@@ -362,18 +363,18 @@ class Machine(RuleBasedStateMachine):
     def _lists_tell_the_rows(self) -> None:
         """What has changed is listed as it is, in its order."""
         for table in sorted(self.changed & LISTED.keys()):
-            self._look(LISTED[table], {"limit": 1000})
+            self.look(LISTED[table], {"limit": 1000})
         if self.changed & {"jobs"}:
             for table in WORK:
-                self._look(LISTED[table], {"limit": 1000})
+                self.look(LISTED[table], {"limit": 1000})
             self._look_back()
-        self._look("ListMessages", {"limit": 50, "contains": "add", "state": "done"})
+        self.look("ListMessages", {"limit": 50, "contains": "add", "state": "done"})
 
     def _look_back(self) -> None:
         """The queue as it is, and as it was after some earlier step: another one each time."""
         seen = sorted(self.model.history)
         for event in {seen[-1], seen[seen[-1] * 7919 % len(seen)]}:
-            self._look("GetQueueAt", {"event": event, "limit": 1000})
+            self.look("GetQueueAt", {"event": event, "limit": 1000})
 
     def teardown(self) -> None:
         """Give the connections back."""

@@ -192,7 +192,7 @@ def _same_rows(model: Model, training: Row, id: str) -> bool:
 
 @plays("ExportModel")
 class ExportModel(Play):
-    """An adapter, to the registry, merged, or to Cloudera ML, which has no runner here."""
+    """An adapter, to the registry, merged, or as an endpoint of Cloudera ML where a runner of it has registered."""
 
     def ask(self, pick: Picker) -> Payload:
         adapter = pick.id("adapters")
@@ -225,7 +225,9 @@ class ExportModel(Play):
             and row["type"] != "huggingface",
             "EX-103": adapter is not None and bool(base) and adapter["model_id"] != base,
             "EX-106": not fit_name(kind, payload["model_name"].strip()),
-            "EX-109": kind == "cml_model",
+            "EX-109": kind == "cml_model"
+            and not any("cml_model" in row["engines"] for row in model.tables["runners"].values()),
+            "EX-113": kind != "cml_model" and payload.get("auth") is False,
             "EX-112": kind == "cml_model" and (not name.isprintable() or len(name) > 255 or bool(served)),
             "EX-104": any(wrong_resources(payload).values()),
             "EX-105": given_configs(model, payload, {"generation_config": "generation_config"}),
@@ -236,6 +238,10 @@ class ExportModel(Play):
         return expected([rule] if rule else [])
 
     def do(self, model: Model, payload: Payload, value: Payload, seen: Tables) -> None:
+        if payload.get("type") == "cml_model":
+            self._deployed(model, payload, value)
+            return
+        assert value["endpoint"] is None
         told = value["export_job"]
         config = config_of(model, payload, "generation_config", "generation_config", told["generation_config_id"])
         links = {"base_model_id": payload["base_model_id"], "adapter_id": payload["adapter_id"]}
@@ -248,3 +254,15 @@ class ExportModel(Play):
         }
         model.put("export_jobs", told["id"], **row)
         submitted(model, told["id"], "export", payload, told, name=f"export {name}")
+
+    @staticmethod
+    def _deployed(model: Model, payload: Payload, value: Payload) -> None:
+        """It is an endpoint, and no export; where it listens is Cloudera's."""
+        told, name = value["endpoint"], payload["model_name"].strip()
+        assert value["export_job"] is None
+        config = config_of(model, payload, "generation_config", "generation_config", told["generation_config_id"])
+        links = {"base_model_id": payload["base_model_id"], "adapter_ids": [payload["adapter_id"]]}
+        own = {"engine": "cml_model", "host": "", "auth": payload.get("auth", True), "key_sha256": None}
+        counts = {"requests": 0, "failures": 0, "served_by": None, "address": None, "stop_asked": False}
+        model.put("endpoints", told["id"], name=name, generation_config_id=config, **links, **own, **counts)
+        submitted(model, told["id"], "endpoint", payload, told, name=name, engine="cml_model")
