@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from core.cml import Cloudera
+from core.cml import Away, Cloudera
+from gpu_runner.cml import run
 from gpu_runner.cml.book import NAME, Book
 from gpu_runner.cml.copying import look_anew
 from gpu_runner.files import Files
@@ -28,9 +29,9 @@ def test_a_state_that_goes_back_ends_nothing(cloudera: StandIn) -> None:
     look, lies = api.get_job_run, ["ENGINE_STOPPED", "ENGINE_RUNNING", "ENGINE_SUCCEEDED"]
 
     def lie(*ids: Any, **options: Any) -> Any:
-        run = look(*ids, **options)
-        run.status = lies.pop(0) if lies else run.status
-        return run
+        seen = look(*ids, **options)
+        seen.status = lies.pop(0) if lies else seen.status
+        return seen
 
     api.get_job_run = lie
     assert steward.ends() == 0
@@ -88,6 +89,25 @@ def test_a_run_that_an_unreadable_book_told_of_is_looked_for_before_it_is_cancel
     assert attempt.steward().ends() == 0
     assert (attempt.outcome, cloudera.active()) == ("cancelled", [])
     assert Book.read(attempt.files.directory) is not None
+
+
+def test_a_run_is_asked_for_when_that_is_written_down_and_again_at_once_when_it_was_not_taken(
+    cloudera: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, create = Attempt(cloudera), Cloudera.create_run
+    told: list[tuple[int, bool]] = []
+
+    def look(self: Cloudera, *asked: Any) -> Any:
+        (part,) = attempt.book.parts
+        told.append((part.asked, part.asked_at > 0))
+        if len(told) == 1:
+            raise Away("too many requests", 0.0)
+        return create(self, *asked)
+
+    monkeypatch.setattr(Cloudera, "create_run", look)
+    monkeypatch.setattr(run, "LOST", 1e9)  # looks in which a run is waited for whose answer was lost
+    attempt.steward().ends()
+    assert (told, attempt.outcome, len(attempt.runs)) == ([(1, True), (2, True)], "succeeded", 1)
 
 
 def test_a_token_is_masked_in_what_cloudera_says_whatever_it_looks_like(

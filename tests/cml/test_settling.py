@@ -102,6 +102,14 @@ def test_a_run_that_its_attempts_book_does_not_tell_is_stopped_and_the_other_goe
     assert left.cloudera.active()[0]["id"] == run["id"]
 
 
+def test_a_run_that_goes_on_behind_a_closed_book_is_stopped(left: Attempt) -> None:
+    left.book.settle()
+    look = Runs(left.using())
+    look.look()
+    look.look()
+    until(lambda: not left.cloudera.active(), "its end")
+
+
 def test_a_job_that_cant_be_asked_or_read_keeps_nothing_else_from_being_found(left: Attempt) -> None:
     unreadable, gone = (left.cloudera.template(name, script="x.py") for name in ("theirs", "gone"))
     left.cloudera.cloud.state["jobs"][unreadable]["environment"] = "A=1"
