@@ -321,7 +321,7 @@ class Machine(RuleBasedStateMachine):
             tick(self.studio.desk, now + seconds)
         self.seen = self.studio.tables()
         self.model.begin()
-        silence(self.model)
+        silence(self.model, self.seen)
         self.model.touched.add(("meta", "last_tick"))
         self.model.touched.update(("meta", key) for key in before["meta"] if key.startswith(NOTE))
         self._compare_rows(before, "silence")

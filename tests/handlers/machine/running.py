@@ -175,11 +175,14 @@ class DrainRunner(Play):
             model.say("RunnerDraining", "runners", row["id"])
 
 
-def silence(model: Model) -> None:
-    """All runners have said nothing for longer than a lease."""
+def silence(model: Model, seen: Tables) -> None:
+    """All runners have said nothing for longer than a lease. One that a tick waits for once more counts as heard."""
     for job in [job for job in model.tables["jobs"].values() if job["status"] in HELD]:
         lost(model, job, "JobLost")
     for runner in model.tables["runners"].values():
+        stored = seen["runners"][runner["id"]]
+        waited = stored["last_seen_at"] != stored["registered_at"]
+        model.change("runners", runner["id"], _unheard=runner["_unheard"] and not waited)
         if not runner["lost"]:
             model.change("runners", runner["id"], lost=True)
             model.say("RunnerLost", "runners", runner["id"])
