@@ -169,7 +169,9 @@ def test_a_score_that_is_no_number_costs_nothing_else_and_is_heard(desk: Desk) -
     (warning,) = say(desk, "ListEvents", type="JobWarning", resource_id=parent)["events"]
     name = say(desk, "GetEvaluationResults", parent_job_id=parent)["name"]
     assert warning["message"] == f"{name}: evaluation 1: perplexity came to no number"
-    assert say(desk, "GetEvaluationResults", parent_job_id=parent)["notes"] == ["evaluation 1: perplexity came to no number"]
+    assert say(desk, "GetEvaluationResults", parent_job_id=parent)["notes"] == [
+        "evaluation 1: perplexity came to no number"
+    ]
 
 
 def test_what_was_scored_stays_when_the_batch_is_run_again(desk: Desk) -> None:
