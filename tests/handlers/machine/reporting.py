@@ -211,6 +211,8 @@ def take(model: Model, job: Row, record: dict[str, Any], seen: Tables) -> None:
     match record:
         case {"type": "started"}:
             model.change("jobs", job["id"], fresh=False)
+            if job["kind"] == "comparison":
+                model.touched.add(("comparisons", job["id"]))  # since when it can be asked
             if job["status"] == "assigned":
                 moved(model, job, "running")
         case {"type": "metrics", "step": step, "values": values}:

@@ -128,7 +128,9 @@ class RegisterRunner(Play):
             "host": pick.of(["a", "b", "\x1b[31mhost", "h" * 500, ""]),
             "cpus": pick.of([2, 4, 64, LARGEST], [LARGEST + 1]),
             "memory": pick.of([8.0, 64.0, 1e300], NOT_FINITE),
-            "engines": pick.of([[*ENGINES], ["legacy", "evaluation"], ["axolotl", "export"], []]),
+            "engines": pick.of(
+                [[*ENGINES, "cml_model"], [*ENGINES], ["legacy", "evaluation"], ["axolotl", "export"], []]
+            ),
             "marker": pick.of([pick.model.marker], ["", "another", f"{pick.model.marker} "]),
         }
         options: dict[str, Any] = {

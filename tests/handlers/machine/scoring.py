@@ -195,17 +195,27 @@ class ExportModel(Play):
     """An adapter, to the registry, merged, or as an endpoint of Cloudera ML where a runner of it has registered."""
 
     def ask(self, pick: Picker) -> Payload:
-        adapter = pick.id("adapters")
+        far = [id for id in pick.model.find("adapters", type="project") if self._of_hub(pick.model, id)]
+        clouderas = bool(far) and pick.chance(3)
+        adapter = pick.of(far) if clouderas else pick.id("adapters")
         row = pick.model.get("adapters", adapter)
         base = row["model_id"] if row and row["model_id"] and not pick.chance(8) else pick.id("models")
         payload: Payload = {"base_model_id": base, "adapter_id": adapter, "model_name": pick.of(NAMES, BLANK)}
         options = {
-            "type": lambda: pick.of(["model_registry", "merged"], ["cml_model", "zip", ""]),
+            "type": lambda: pick.of(["model_registry", "merged", "cml_model"], ["zip", ""]),
             "generation_config": lambda: either(pick, "generation_config"),
             "model_description": lambda: "told",
+            "auth": lambda: pick.of([True], [False]),
             "priority": lambda: pick.of([-100, 5, 100]),
         }
-        return payload | resources(pick) | pick.some(options, 3)
+        payload |= resources(pick) | pick.some(options, 3)
+        return {**payload, "type": "cml_model"} if clouderas else payload
+
+    @staticmethod
+    def _of_hub(model: Model, adapter: str) -> bool:
+        """Whether an adapter's base model is of the Hub: Cloudera ML takes no other."""
+        base = model.get("models", model.tables["adapters"][adapter]["model_id"])
+        return base is not None and base["type"] == "huggingface"
 
     def expect(self, model: Model, payload: Payload) -> Expected:
         kind, base, id = payload.get("type", "model_registry"), payload["base_model_id"], payload["adapter_id"]
