@@ -129,6 +129,8 @@ async def test_who_has_only_the_dashboard_comes_from_a_file_to_a_running_job_by_
             await chosen("prompt_id")
             await until(pilot, lambda: "fits" in shown(dashboard))
             await pilot.press("ctrl+s")
+            await until(pilot, lambda: "s send as it is" in shown(dashboard))  # few steps: it is asked before
+            await pilot.press("s")
             await until(pilot, lambda: isinstance(dashboard.screen, JobScreen))
             await until(pilot, lambda: whole.job(dashboard.screen.job_id).step > 0)  # type: ignore[attr-defined]
             whole.client.call(CancelJob(id=dashboard.screen.job_id))  # type: ignore[attr-defined]
