@@ -118,3 +118,14 @@ def test_a_running_mean_starts_at_the_first_number_and_follows() -> None:
     steps = smoothed([(0.0, 0.0), (1.0, 10.0), (2.0, 10.0)], 0.6)
     assert 0 == steps[0][1] < steps[1][1] < steps[2][1] < 10
     assert smoothed(series, 0) is series
+
+
+def test_a_trainings_own_curve_takes_the_place_of_the_hosts_until_someone_chooses() -> None:
+    look = Look()
+    look.settle(["sys.memory"])
+    assert look.chosen == "sys.memory"
+    look.settle(["loss", "sys.memory"])
+    assert look.chosen == "loss"
+    look.choose(1, ["loss", "sys.memory"])
+    look.settle(["loss", "tokens_per_second", "sys.memory"])
+    assert look.chosen == "sys.memory"

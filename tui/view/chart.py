@@ -61,6 +61,7 @@ class Look:
     window: tuple[float, float] | None = None  # None: all of it
     cursor: float | None = None
     chosen: str = ""  # the name of a panel
+    picked: bool = False  # whether a person chose it
     alone: bool = False  # whether only that one is shown
     others: list[Run] = field(default_factory=list)
 
@@ -139,7 +140,12 @@ class Look:
         """The next panel, or the one before."""
         if names:
             place = names.index(self.chosen) if self.chosen in names else 0
-            self.chosen = names[(place + step) % len(names)]
+            self.chosen, self.picked = names[(place + step) % len(names)], True
+
+    def settle(self, names: Sequence[str]) -> None:
+        """The first panel until someone chose another: the host's curves are there before a training's own."""
+        if self.chosen not in names or not (self.picked or self.alone):
+            self.chosen = names[0] if names else ""
 
     def zoom(self, factor: float, run: Run) -> None:
         """Look closer (a factor below 1) or from farther away, around the cursor, or towards the newest."""

@@ -99,8 +99,7 @@ class Charts(Widget):
     def _strips(self) -> list[Strip]:
         width, height = self.size
         names = self.look.names(self.run.tracks)
-        if self.look.chosen not in names:
-            self.look.chosen = names[0] if names else ""
+        self.look.settle(names)
         across, down = grid(width, height, 1 if self.look.alone else len(names))
         page = names.index(self.look.chosen) // (across * down) * across * down if names else 0
         shown = [self.look.chosen] if self.look.alone else names[page : page + across * down]
@@ -236,7 +235,7 @@ class Charts(Widget):
         """Choose the chart and read it there; twice: it alone."""
         for name, left, top, wide, high in self.places:
             if left <= event.x < left + wide and top <= event.y < top + high:
-                self.look.chosen = name
+                self.look.chosen, self.look.picked = name, True
                 low, up = self.look.window or self.look.span(self.run)
                 share = (event.x - left - MARGIN) / max(1, wide - 2 - MARGIN)
                 if 0 <= share <= 1 and up > low:
