@@ -64,7 +64,7 @@ class Live:
         self.client = StudioClient(self.settings)
         self.steps: dict[str, int] = {}
         self.offsets: dict[str, int] = {}
-        self.unsure: set[str] = set()  # jobs of which something was told without an answer
+        self.unsure: dict[str, int] = {}  # the step that was told last of a job, where no answer came
         self.turn = threading.Lock()  # the load and a test tell of a job one after the other
         self.stop = threading.Event()
         self.load: threading.Thread | None = None
@@ -95,22 +95,28 @@ class Live:
         self.tell(id, {"type": "started", "at": time.time(), "pid": 1, "total_steps": TOTAL})
         return id
 
+    def settle(self, id: str) -> None:
+        """Ask what became of a report without an answer: it may have been taken in."""
+        if id in self.unsure:
+            orders = {each.job_id: each for each in self.ask("ReportProgress", **self.runner).jobs}
+            if orders[id].accepted > self.offsets[id]:
+                self.offsets[id], self.steps[id] = orders[id].accepted, self.unsure[id]
+            del self.unsure[id]
+
     def tell(self, id: str, *records: dict[str, Any]) -> None:
         """Report what a job's child wrote."""
-        if id in self.unsure:  # no answer came: it may have been taken in
-            orders = {each.job_id: each for each in self.ask("ReportProgress", **self.runner).jobs}
-            self.offsets[id] = orders[id].accepted
+        self.settle(id)
         begin = self.offsets[id]
         placed = [{**each, "offset": begin + 10 * number} for number, each in enumerate(records, 1)]
         end = begin + 10 * len(placed)
         report = {"job_id": id, "attempt": 1, "offset": begin, "next_offset": end, "records": placed}
-        self.unsure.add(id)
+        self.unsure[id] = max([self.steps[id], *(each["step"] for each in records if "step" in each)])
         self.ask("ReportProgress", **self.runner, jobs=[report])
-        self.unsure.discard(id)
-        self.offsets[id] = end
+        self.offsets[id], self.steps[id] = end, self.unsure.pop(id)
 
     def advance(self, id: str, steps: int) -> None:
         """A job does some steps."""
+        self.settle(id)
         first, at = self.steps[id] + 1, time.time()
         last = first + steps - 1
         metrics = [
@@ -118,7 +124,6 @@ class Live:
         ]
         progress = {"type": "progress", "at": at, "step": last, "total_steps": TOTAL, "tokens_per_second": 7.0}
         self.tell(id, *metrics, progress)
-        self.steps[id] = last
 
     def end(self, id: str, outcome: str = "succeeded") -> None:
         """A job ends."""
@@ -143,7 +148,12 @@ class Live:
         self.load.start()
 
     def rest(self) -> None:
-        """Nothing goes on any more."""
+        """Nothing goes on any more, and what was taken in of each job is known."""
+        self._stop()
+        for id in list(self.unsure):
+            self.settle(id)
+
+    def _stop(self) -> None:
         self.stop.set()
         if self.load is not None:
             self.load.join()
@@ -162,7 +172,7 @@ class Live:
 
     def close(self) -> None:
         """End all of it."""
-        self.rest()
+        self._stop()
         for each in self.dashboards():
             each.kill()
         self.actors.kill()
