@@ -48,6 +48,11 @@ class Workbench(BaseSettings):
     cml_timeout: int = Field(
         0, ge=0, description="Cloudera ML: seconds after which a run is ended there; 0: the workbench's own limit."
     )
+    cml_keep_days: float = Field(
+        30,
+        ge=0,
+        description="Cloudera ML: days after its last run that a job of ours stays listed there with its runs; 0: until it is removed in the studio.",
+    )
     cml_poll: float = Field(5, gt=0, description="Cloudera ML: seconds between two looks at a run.")
     cml_seconds: float = Field(
         20, gt=0, description="Cloudera ML: seconds that its API may take for an answer before it is asked again."

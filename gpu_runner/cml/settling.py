@@ -2,7 +2,7 @@
 
 Two kinds. Attempts whose book is not settled and whose steward is gone: another steward ends them. And runs that no book
 tells of: their attempt's directory is gone, its book is settled, or names another run; those are stopped from here, by a
-thread, when they were seen so twice.
+thread, when they were seen so twice. The same look removes jobs that are not needed any more (clearing.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from core.errors import Unavailable
 from core.settings import Settings
 from gpu_runner.attempt import Attempt
 from gpu_runner.cml.book import Book, unsettled
+from gpu_runner.cml.clearing import Clearing
 from gpu_runner.cml.definition import DIRECTORY, STUDIO
 from gpu_runner.cml.strays import Strays
 from gpu_runner.files import Files, write_json
@@ -100,6 +101,7 @@ class Runs:
         self._using = using
         self.suspects: set[str] = set()
         self._strays = Strays(using.artifacts_root)
+        self._clearing = Clearing(using)
         # Jobs of which nothing ran, by when to look again: what runs of them later has a book, which may be removed.
         self._quiet: dict[str, float] = {}
 
@@ -116,21 +118,26 @@ class Runs:
             if marker and not away(self._using.artifacts_root):
                 self._strays.look(cloudera, marker)
                 self.suspects |= self._strays.suspects
+                self._clearing.look(cloudera)
         except (Unavailable, Missing, Declined, OSError) as error:
             log.info("what runs in Cloudera ML can't be looked up now: %s", error)
 
     def _active(self, cloudera: Cloudera, marker: str) -> Iterator[RunSeen]:
+        for id in self._clearing.due():
+            self._quiet.pop(id, None)
         for job in cloudera.jobs():
             now = time.monotonic()
             if job.environment.get(STUDIO) != marker or now < self._quiet.get(job.id, now):
                 continue
             try:
-                running = [each for each in cloudera.runs(job.id) if not each.state.over]
+                runs = cloudera.runs(job.id)
+                running = [each for each in runs if not each.state.over]
             except (Missing, Declined) as error:  # of that job: the others are looked at all the same
                 log.info("%s", error)
                 continue
             if not running:
                 self._quiet[job.id] = now + QUIET
+                self._clearing.note(job, runs)
             yield from running
 
     def _is_untold(self, run: RunSeen) -> bool:
