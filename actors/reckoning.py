@@ -1,4 +1,4 @@
-"""A plan made of what a runner found: memory and time on each registered runner, corrected by what finished there."""
+"""A plan made of what a runner found: memory and time on each runner that is heard of, corrected by what finished there."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def tuning(asked: FineTuningSpec, found: dict[str, Any], device: str) -> Tuning:
 
 def _reckoned(session: Session, asked: FineTuningSpec, found: dict[str, Any], plan: Plan, shape: Shape) -> Plan:
     resources = asked.resources
-    runners = [as_dict(runner) for runner in all_runners(session)]
+    runners = [as_dict(runner) for runner in all_runners(session) if not runner.lost]
     able = list(places(runners, resources.gpus, resources.gpu_label_id or -1, resources.workers))
     how = tuning(asked, found, "cuda" if resources.gpus else "cpu")
     parts = estimate(shape, how)

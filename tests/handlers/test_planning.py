@@ -14,7 +14,7 @@ from actors.desk import Desk
 from actors.ticking import retain
 from core.fits import GIB
 from core.shapes import Linear
-from core.store.tables import Config, Dataset, Job, Model
+from core.store.tables import Config, Dataset, Job, Model, Runner
 from core.types import JobStatus
 from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, change, folded, job, say, start
 from tests.unit.test_shapes import SHAPE
@@ -247,6 +247,16 @@ def test_what_ran_on_a_runner_corrects_its_plans_and_no_others(desk: Desk) -> No
     assert fits[runner.id]["needed"][1] == pytest.approx(1.2 * before["needed"][1])
     assert fits[other.id]["needed"][1] == pytest.approx(before["needed"][1])
     assert fits[runner.id]["seconds"][0] > 30.0
+
+
+def test_a_runner_that_is_not_heard_of_is_no_place_for_a_training(desk: Desk) -> None:
+    runner, gone = Speaker(desk), Speaker(desk, host="b", memory=256.0)
+    gone.report()
+    with desk.store.write() as unit:
+        unit.session.get_one(Runner, gone.id).lost = True
+    assert [each["host"] for each in made(desk, runner)["fits"]] == ["a"]
+    gone.report()
+    assert {each["host"] for each in made(desk, runner)["fits"]} == {"a", "b"}
 
 
 def test_a_gpu_that_never_trained_has_no_time_yet(desk: Desk) -> None:
