@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,11 +121,16 @@ def _write(path: Path, content: Any) -> None:
     temporary = path.with_name(
         f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
     )  # pids of two hosts may be the same
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:  # it is tried again at every look: a full disk is not to be filled with what did not fit
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,10 +28,14 @@ class Printed:
     def copy(self) -> None:
         """Copy what has come. Raises OSError."""
         while piece := self._next():
-            with self._target.open("ab") as target:
-                target.write(piece)
-            self._end += len(piece)
-            self._place.write_text(str(self._end), encoding="ascii")
+            with self._target.open("ab", buffering=0) as target:
+                self._end += target.write(piece)  # a disk that is all but full takes a part of it
+            self._note()
+
+    def _note(self) -> None:
+        """Write down how far it is, over what was written before: a full disk has room for that."""
+        with open(self._place, "wb", buffering=0, opener=_kept) as place:  # a Path's has no opener
+            place.write(b"%020d" % self._end)
 
     def _next(self) -> bytes:
         if not self._source.exists():
@@ -38,6 +43,11 @@ class Printed:
         with self._source.open("rb") as source:
             source.seek(self._end)
             return source.read(PIECE).partition(b"\0")[0]  # what another host wrote, and has yet to come, reads as NULs
+
+
+def _kept(path: str, flags: int) -> int:
+    """Open a file without emptying it."""
+    return os.open(path, flags & ~os.O_TRUNC, 0o644)
 
 
 def look_anew(files: Files) -> None:

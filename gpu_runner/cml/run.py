@@ -128,9 +128,12 @@ class Run:
             self._choose([each for each in runs if self._is_ours(each)])
 
     def _choose(self, ours: Sequence[RunSeen]) -> None:
-        """Which of the runs of this attempt goes on: of those that run the oldest, else the newest."""
+        """Which of the runs of this attempt goes on: of those that run the oldest, else the newest. One that was stopped may have
+        been so for another's sake, and tells nothing of the attempt while there is one that ended by itself.
+        """
         running = sorted((each for each in ours if not each.state.over), key=_age)
-        chosen = running[0] if running else max(ours, key=_age, default=None)
+        newest = max(ours, key=lambda each: (each.state is not RunState.stopped, _age(each)), default=None)
+        chosen = running[0] if running else newest
         if chosen is not None and chosen.id != self.part.run_id:
             self.part.run_id, self.part.state = chosen.id, chosen.state.value
             self.errand.book.save()

@@ -134,6 +134,20 @@ def test_a_run_that_another_steward_stopped_for_its_own_is_no_end(cloudera: Stan
     assert [run["status"] for run in attempt.runs] == ["ENGINE_STOPPED", "ENGINE_SUCCEEDED"]
 
 
+def test_a_run_that_was_stopped_beside_the_one_that_died_does_not_make_it_cancelled(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera, records=50, rate=50, mute=True, code=1)
+    steward = attempt.steward()
+    until(lambda: attempt.steps, "its first step")
+    first = attempt.runs[0]
+    with cloudera.cloud.lock:
+        second = cloudera.jobs.create_job_run(
+            {}, {"environment": first["environment"]}, cloudera.project_id, first["job_id"]
+        )
+        cloudera.jobs.stop(cloudera.row(second["id"]), "ENGINE_STOPPED")
+    assert steward.ends() == 1
+    assert (attempt.outcome, attempt.book.died, attempt.book.parts[0].run_id) == (None, True, first["id"])
+
+
 def test_a_run_that_is_said_to_be_nowhere_goes_on_while_its_pod_speaks(cloudera: StandIn) -> None:
     attempt = Attempt(cloudera, records=120, rate=75)
     steward = attempt.steward()

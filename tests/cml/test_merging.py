@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from gpu_runner.cml.book import NAME, Book
+from gpu_runner.cml.copying import Printed
 from gpu_runner.cml.merging import Merged
 from gpu_runner.spool import read_records
+from tests.runner.test_spool import room_for
 
 
 @pytest.fixture
@@ -107,3 +110,29 @@ def test_a_new_steward_knows_what_was_said(directory: Path) -> None:
     merged.copy(0)
     again = Merged(directory)
     assert (again.placed, again.phases, again.finished) == ({"child"}, {0: "training"}, True)
+
+
+def test_what_is_printed_comes_once_though_the_disk_is_full_meanwhile(directory: Path) -> None:
+    own, log = directory / "parts" / "0", directory / "log.txt"
+    text = b"".join(b"line %d\n" % number for number in range(40_000))
+    (own / "log.txt").write_bytes(text)
+    with room_for(100_000):
+        for copier in (Printed(directory, 0), Printed(directory, 0)):
+            for _ in range(3):
+                with pytest.raises(OSError, match="too large"):
+                    copier.copy()
+    assert log.read_bytes() == text[:100_000]
+    Printed(directory, 0).copy()
+    assert log.read_bytes() == text
+
+
+def test_a_book_that_does_not_fit_on_the_disk_leaves_nothing_there(directory: Path) -> None:
+    (directory.parents[2] / ".fts-artifacts").write_text("marker")
+    book = Book(directory, "runner")
+    book.part(0, "job")
+    book.save()
+    there = sorted(directory.iterdir())
+    book.part(0, "job").more["refusal"] = "x" * 10_000
+    with room_for(5_000), pytest.raises(OSError, match="too large"):
+        book.save()
+    assert sorted(directory.iterdir()) == there and (directory / NAME).stat().st_size < 1_000
