@@ -18,6 +18,7 @@ S = JobStatus
 HELD = (S.assigned.value, S.running.value, S.pausing.value, S.cancel_requested.value)
 LEAVING = (S.pausing.value, S.cancel_requested.value)
 SLACK = 0.5  # GiB
+FULL = Room(0, 0, 0)
 
 
 def needed(job: Job) -> Room:
@@ -41,7 +42,11 @@ def note_free(runner: Runner, free: Room) -> None:
 
 
 def told_less(free: Room, told: Mapping[str, float]) -> Room:
-    """The runner may still be busy with what the store thinks is over, never the other way round."""
+    """The runner may still be busy with what the store thinks is over, never the other way round; one that takes no more jobs
+    has no room, however much of it is free.
+    """
+    if told.get("jobs", 1) < 1:
+        return FULL
     return Room(
         min(free.cpus, told.get("cpus", free.cpus)),
         min(free.gpus, int(told.get("gpus", free.gpus))),

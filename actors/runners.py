@@ -13,7 +13,7 @@ from actors import gangs, holding, kept_room, lanes, planning, questions, usage
 from actors.desk import Desk
 from actors.gangs import Part
 from actors.handlers import handles
-from actors.hosts import HELD, SLACK, free_room, held_by_runner, kept_by, needed, note_free, offer, told_less
+from actors.hosts import FULL, HELD, SLACK, free_room, held_by_runner, kept_by, needed, note_free, offer, told_less
 from actors.jobs import move, wake_for
 from actors.losing import died
 from actors.numbers import upsert
@@ -90,7 +90,7 @@ def report_progress(message: ReportProgress, unit: Unit, world: RealWorld) -> Re
     free = told_less(free_room(runner, (part.room for part in held)), message.free)
     note_free(runner, free)
     if takes_work and free.cpus >= 1:
-        held += _assign(desk, unit, runner, free)
+        held += _assign(desk, unit, runner, free, _more(held, message))
     return ReportReply(
         known=True,
         jobs=_orders(unit.session, runner, held, message),
@@ -156,13 +156,23 @@ def _give_plans(desk: Desk, unit: Unit, runner: Runner, held: list[Part]) -> lis
     return list(map(Part, plans))
 
 
-def _assign(desk: Desk, unit: Unit, runner: Runner, free: Room) -> list[Part]:
-    """Give the runner what its free room can be used for now; the jobs it got."""
+def _more(held: list[Part], message: ReportProgress) -> int | None:
+    """How many jobs the runner takes: what it was given and has not heard of yet is among them. None: as many as have room."""
+    if "jobs" not in message.free:
+        return None
+    named = {(each.job_id, each.attempt) for each in message.jobs}
+    unheard = [part for part in held if part.job.cpus and (part.job.id, part.job.attempt) not in named]
+    return max(0, int(message.free["jobs"]) - len(unheard))
+
+
+def _assign(desk: Desk, unit: Unit, runner: Runner, free: Room, most: int | None) -> list[Part]:
+    """Give the runner what its free room can be used for now, so many jobs at `most`; the jobs it got."""
     kept = kept_by(unit.session, runner)
     runner.kept_for = kept.id if kept else None
     here, given = offer(runner, free, kept), list[Part]()
     passed: set[str] = set()
     while chosen := choose(lanes.open_to(unit.session, here, passed), here, unit.now, desk.settings.ageing_seconds):
+        chosen = chosen if most is None else chosen[: most - len(given)]
         taken = _take_up(unit.session, chosen)
         for job in taken:
             _give(desk, unit, job, runner)
@@ -172,8 +182,11 @@ def _assign(desk: Desk, unit: Unit, runner: Runner, free: Room) -> list[Part]:
         if len(taken) == len(chosen):
             break
         passed.update(chosen)  # another runner was faster with some
-    if given:
+    if most is not None and len(given) >= most:
+        note_free(runner, FULL)
+    elif given:
         note_free(runner, here.free)
+    if given:
         _wake_next(desk, unit)
     return given
 

@@ -18,6 +18,10 @@ class Backend:
         """Whether a child may be started for the attempt now; `held` are all that this runner has."""
         return True
 
+    def more(self, held: Collection[Attempt]) -> int | None:
+        """How many more jobs this runner takes beside `held`, all that it has; None: as many as there is room for."""
+        return None
+
     def shrunk(self, attempt: Attempt) -> bool:
         """Whether an attempt that runs takes less from now on."""
         return False

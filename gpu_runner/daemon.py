@@ -132,11 +132,12 @@ class Daemon:
             self.link.register_again()
             return
         self._measuring.take(now, self.attempts.values())
-        held = [each.held for each in (*self.attempts.values(), *self.leaving.values())]
+        held = [*self.attempts.values(), *self.leaving.values()]
+        more = self.terms.backend.more(held)
         report = ReportProgress(
             runner_id=registration.runner_id,
             incarnation=registration.incarnation,
-            free=self.terms.room.free(held),
+            free=self.terms.room.free(each.held for each in held) | ({} if more is None else {"jobs": more}),
             telemetry=self._measuring.telemetry,
             jobs=job_reports(self.attempts.values()),
         )

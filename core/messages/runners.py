@@ -179,7 +179,10 @@ class ReportProgress(Message[ReportReply]):
 
     runner_id: str
     incarnation: int
-    free: dict[str, Amount] = Field({}, description="cpus, memory (GiB), gpus: what no job occupies.")
+    free: dict[str, Amount] = Field(
+        {},
+        description="cpus, memory (GiB), gpus: what no job occupies; jobs: how many more it takes beside those it reports, where not as many as have room.",
+    )
     telemetry: dict[str, Any] = {}
     jobs: list[JobReport] = []
 

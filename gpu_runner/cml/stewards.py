@@ -47,6 +47,11 @@ class Stewards(Backend):
         self._begun[attempt.job_id, attempt.number] = (now, self._deaths(attempt, now))
         return True
 
+    def more(self, held: Collection[Attempt]) -> int | None:
+        """Not more than may run at once: what would only wait here another runner may have room for. Plans are beside it."""
+        counted = [each for each in held if each.stage is not Stage.over and (each.spec is None or each.held.cpus)]
+        return max(0, self._using.cml_jobs - sum(each.runs for each in counted))
+
     def _fitting(self, attempt: Attempt, others: Collection[Attempt]) -> int:
         """How many combinations of an evaluation there is room for at once; of all else there is one run."""
         spec = attempt.spec

@@ -101,7 +101,7 @@ def test_a_quota_is_offered_and_jobs_run_in_it_as_runs_of_cloudera_ml(
     assert "endpoint" not in offered["engines"]
     studio.give("j", 1, plan(home, "j", {"cpus": 2, "gpus": 1, "memory": 8}, records=30, rate=50))
     until(lambda: steps(studio, "j"), "a step")
-    assert studio.reports[-1]["free"] == {"cpus": 4, "memory": 12, "gpus": 1}
+    assert studio.reports[-1]["free"] == {"cpus": 4, "memory": 12, "gpus": 1, "jobs": 7}
     assert studio.reports[-1]["telemetry"] == {}
     dead = until(lambda: studio.dead("j", 1), "the end")
     assert (dead["exit_code"], steps(studio, "j")) == (0, list(range(1, 31)))

@@ -534,3 +534,20 @@ def test_an_earlier_attempt_on_the_same_runner_is_stale_too(desk: Desk) -> None:
     row = job(desk, id)
     assert (row.status, row.attempt, row.accepted) == ("assigned", 2, 0)
     assert loss(desk) == {}
+
+
+def test_a_runner_that_takes_so_many_jobs_gets_no_more_and_the_rest_goes_to_others(desk: Desk) -> None:
+    few, other = Speaker(desk, cpus=16), Speaker(desk, host="b", cpus=16)
+    ids = [start(desk, name) for name in ("first", "second", "third", "fourth")]
+    room = {"cpus": 16, "memory": 16, "gpus": 0}
+
+    def has(runner: Speaker, *told: str, **free: float) -> list[str]:
+        known = [{"job_id": id, "attempt": 1, "offset": 0, "next_offset": 0} for id in told]
+        found = {each["job_id"] for each in runner.report(*known, free=room | free)["jobs"]}
+        return [id for id in ids if id in found]
+
+    assert has(few, jobs=2) == ids[:2]
+    assert has(few, jobs=2) == ids[:2]  # the answer was lost: those that it was given then are among the two
+    assert has(few, *ids[:2], jobs=0) == ids[:2]
+    assert has(few, *ids[:2], jobs=1) == ids[:3]
+    assert has(other) == ids[3:]
