@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tests.handlers.machine.model import Model, Row, Tables
-from tests.handlers.machine.plays import Expected, Payload, Picker, Play, blank, expected, plays
+from tests.handlers.machine.plays import Expected, Payload, Picker, Play, blank, expected, plays, too_long
 from tests.handlers.machine.values import (
     ADAPTERS,
     BAD_ADAPTERS,
@@ -17,6 +17,7 @@ from tests.handlers.machine.values import (
     BASE_TEMPLATES,
     BLANK,
     BY_TEXT,
+    COUNT,
     DATASET_TYPES,
     DESCRIPTIONS,
     FILES,
@@ -121,6 +122,7 @@ class AddDataset(Play):
         file = payload["type"] in SUFFIXES
         own = {"_columns": columns, "_rows": file, "_outside": False, "_place": place}
         own |= {"_chat": file and columns == ("messages",), "_splits": ("train",) if file else ()}
+        own |= {"_count": None if hub else COUNT if file else 1}
         model.put("datasets", value["dataset"]["id"], **row, **own)
         model.say("ResourceAdded", "datasets", value["dataset"]["id"])
 
@@ -306,6 +308,8 @@ class AddPrompt(Play):
 
     def expect(self, model: Model, payload: Payload) -> Expected:
         prompt = payload["prompt"]
+        if too_long(prompt["name"]):
+            return expected(["MS-101"])
         errors = {
             "PR-001": blank(prompt["name"]) or model.taken("prompts", prompt["name"]),
             "PR-101": prompt.get("type", "in_place") != "in_place",

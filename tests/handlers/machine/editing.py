@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.handlers.machine.model import Model, Row, Tables
-from tests.handlers.machine.plays import Expected, Payload, Picker, Play, blank, expected, plays
+from tests.handlers.machine.plays import Expected, Payload, Picker, Play, blank, expected, plays, too_long
 from tests.handlers.machine.values import ADAPTER_NAMES, BLANK, DESCRIPTIONS, NAMES
 
 
@@ -64,6 +64,8 @@ class Edit(Play):
 
     def expect(self, model: Model, payload: Payload) -> Expected:
         kind, name, description = self.kind, payload.get("name"), payload.get("description")
+        if too_long(name):
+            return expected(["MS-101"])
         errors = {
             kind.nothing: name is None and description is None,
             kind.blank: name is not None and blank(name),

@@ -44,7 +44,7 @@ OWN: dict[str, Row] = {
     "adapters": {"_made": None},
     "prompts": {"_auto": None},
     "models": {"fine_tuning_job_id": None},
-    "datasets": {"_chat": False, "_splits": ()},
+    "datasets": {"_chat": False, "_splits": (), "_count": None},
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
+from core.messages.common import LONGEST_NAME
 from tests.handlers.machine.model import Model, Tables
 from tests.handlers.machine.values import STRANGE_IDS
 
@@ -125,3 +126,8 @@ def asked(draw: Callable[[st.SearchStrategy[Any]], Any], play: Play, model: Mode
 def blank(text: str | None) -> bool:
     """Whether nothing is said."""
     return text is None or not text.strip()
+
+
+def too_long(name: str | None) -> bool:
+    """Whether no name may be as long, as one that the studio makes of a name and more words is now and then."""
+    return name is not None and len(name) > LONGEST_NAME

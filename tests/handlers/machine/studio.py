@@ -28,6 +28,7 @@ from tests.handlers.machine.model import RESOURCES, TABLES, Model, Row, Sent, Ta
 from tests.handlers.machine.past import LETTERS
 from tests.handlers.machine.values import (
     ADAPTERS,
+    COUNT,
     FILES,
     HUB_ADAPTERS,
     HUB_DATASETS,
@@ -159,16 +160,13 @@ def _known(table: str, row: Row) -> Row:
         known |= {"_outside": False, "_place": row["location"]}
     if table == "datasets":
         known |= {"_columns": tuple(json.loads(row["features"] or "[]")), "_rows": bool(row["preview"])}
-        known |= {"_chat": bool(row["is_chat"]), "_splits": tuple(row["splits"] or ())}
+        known |= {"_chat": bool(row["is_chat"]), "_splits": tuple(row["splits"] or ()), "_count": row["rows"]}
     if table == "configs":
         kind, name = row["type"], row["description"]
         content = "default" if kind in DEFAULTED and row["model_family"] is None else f"shipped {row['id']}"
         formats = (name, shipped()[name]) if kind == "axolotl_dataset_formats" else None
         known |= {"_content": content, "_text": Text(kind, row["config"], content, formats=formats)}
     return known
-
-
-ROWS = 9  # of a file: whatever share of them is asked for below, one is left to train on
 
 
 def furnish(project: Path) -> None:
@@ -206,16 +204,16 @@ def _write_rows(path: Path, columns: tuple[str, ...]) -> None:
         row = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
     match path.suffix.lower():
         case ".csv":
-            path.write_text(f"{','.join(row)}\n" + f"{','.join(row.values())}\n" * ROWS)
+            path.write_text(f"{','.join(row)}\n" + f"{','.join(row.values())}\n" * COUNT)
         case ".json":
-            path.write_text(json.dumps([row] * ROWS))
+            path.write_text(json.dumps([row] * COUNT))
         case ".jsonl":
-            path.write_text((json.dumps(row) + "\n") * ROWS)
+            path.write_text((json.dumps(row) + "\n") * COUNT)
         case ".parquet":
             import pyarrow
             from pyarrow import parquet
 
-            parquet.write_table(pyarrow.table({name: [value] * ROWS for name, value in row.items()}), path)
+            parquet.write_table(pyarrow.table({name: [value] * COUNT for name, value in row.items()}), path)
 
 
 def _write_model(path: Path, config: dict[str, Any]) -> None:

@@ -180,8 +180,17 @@ class StartFineTuningJob(Play):
             "FT-117": method == "full" and self._given(payload, "model_bnb_config", "adapter_bnb_config"),
             "FT-119": payload.get("preset") is not None,
             "FT-141": bool(payload.get("user_script")) and payload["user_script"] != "train.py",
+            "FT-126": dataset is not None and self._leaves_none(payload, dataset),
             "FT-142": axolotl and gpus == 0 and workers > 1,
         }
+
+    @staticmethod
+    def _leaves_none(payload: Payload, dataset: Row) -> bool:
+        """Whether no row is left to train on; files have enough of them for every share that is asked for here."""
+        other = bool(payload.get("user_script")) or payload.get("framework_type", "legacy") != "legacy"
+        shares = [payload.get("dataset_fraction", 1.0)]
+        shares += [] if payload.get("eval_split") else [payload.get("train_test_split", 0.9)]
+        return not other and dataset["_count"] == 1 and any(0 < share < 1 for share in shares)
 
     @staticmethod
     def _numbers(payload: Payload) -> dict[str, bool]:

@@ -36,7 +36,8 @@ FILES: dict[str, tuple[str, ...]] = {
     "odd.json": ("a.b", "q"),
     "rows.parquet": ROWS,
 }
-SAVED = {"saved": ROWS}  # directories of the type project
+COUNT = 9  # rows of a file: whatever share of them is asked for, one is left to train on
+SAVED = {"saved": ROWS}  # directories of the type project, of one row
 BAD_FILES = (
     "ragged.csv",
     "empty.csv",
