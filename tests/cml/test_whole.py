@@ -7,15 +7,13 @@ nowhere else.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from core.client import StudioClient
@@ -24,8 +22,8 @@ from core.messages.endpoints import EndpointMetadata, GetEndpoint, StopEndpoint
 from core.messages.evaluation import ListEvaluationJobs, StartEvaluationJob
 from core.messages.export import ExportModel
 from core.messages.models import AddModel
-from core.queue.connect import connect
 from core.types import JobStatus
+from tests.cml.canary import CANARY, Overhearing, Peeking, holders
 from tests.cml.standin import StandIn
 from tests.cml.troubles import failing, killing
 from tests.cml.workshop import Workshop
@@ -33,7 +31,6 @@ from tests.runner.hub import Hub, hub
 from tests.runner.tiny import make_adapter
 from tests.whole import until
 
-CANARY = "hf_" + "Canary" + "0123456789abcdefXYZ"
 ARGUMENTS = json.dumps(
     {
         "max_steps": 6,
@@ -95,36 +92,6 @@ class Watching:
         self.client.close()
 
 
-class Peeking:
-    """Whoever can list processes on this machine: the command lines that named the token at any time."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._look, daemon=True)
-        self.thread.start()
-
-    def _look(self) -> None:
-        while not self.over.wait(0.2):
-            for process in psutil.process_iter():
-                with suppress(psutil.Error):
-                    line = " ".join(process.cmdline())
-                    self.seen += [line] if CANARY in line else []
-
-    def close(self) -> None:
-        self.over.set()
-        self.thread.join(30)
-
-
-def holders(root: Path, secret: str) -> list[str]:
-    """The files below a directory that hold a secret."""
-    found = []
-    for directory, _, names in os.walk(root):
-        paths = [Path(directory) / name for name in names]
-        found += [str(path) for path in paths if path.is_file() and secret.encode() in path.read_bytes()]
-    return found
-
-
 TROUBLES = {"none": nullcontext, "killed": killing, "failing": failing}
 LONG = [pytest.param("child", each, marks=pytest.mark.nightly) for each in TROUBLES]
 
@@ -136,7 +103,8 @@ def test_a_training_three_evaluations_and_an_endpoint_run_in_pods_and_the_token_
 ) -> None:
     ids = workshop.resources()
     base = workshop.client.call(AddModel(type="huggingface", huggingface_name="org/tiny"), timeout=60).model.id
-    with closing(Peeking()) as peeking, TROUBLES[trouble](workshop) as met:
+    hearing = Overhearing(workshop.settings.redis_url)
+    with closing(hearing), closing(Peeking()) as peeking, TROUBLES[trouble](workshop) as met:
         trained = workshop.train("tuned", {**ids, "base_model_id": base}, ARGUMENTS)
         watching = Watching(workshop, trained)
         batch = _evaluate(workshop, ids, tiny_model)
@@ -167,7 +135,7 @@ def test_a_training_three_evaluations_and_an_endpoint_run_in_pods_and_the_token_
     }
     assert CANARY not in json.dumps([each.body for each in told]) and peeking.seen == []
     for secret in (CANARY, key, cloudera.cloud.key, cloudera.cloud.v1_key):
-        assert secret not in _queued(workshop)
+        assert hearing.heard and not hearing.lines(secret)
         # Cloudera's own memory: the environment of that run, and its keys.
         assert set(holders(tmp_path, secret)) <= {str(cloudera.cloud.directory / "state.json")}
 
@@ -222,19 +190,3 @@ def _called(cloudera: StandIn, key: str) -> Any:
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
-
-
-def _queued(workshop: Workshop) -> str:
-    """Everything that lies at the queue."""
-    reads: dict[bytes, Any] = {
-        b"none": lambda client, key: None,  # it has gone since
-        b"string": lambda client, key: client.get(key),
-        b"list": lambda client, key: client.lrange(key, 0, -1),
-        b"hash": lambda client, key: client.hgetall(key),
-        b"set": lambda client, key: client.smembers(key),
-        b"zset": lambda client, key: client.zrange(key, 0, -1),
-        b"stream": lambda client, key: client.xrange(key),
-    }
-    with connect(workshop.settings.redis_url) as client:
-        keys = list(client.scan_iter(f"{workshop.settings.namespace}*"))
-        return repr([(key, reads[client.type(key)](client, key)) for key in keys])
