@@ -97,7 +97,7 @@ def _action(dashboard: Dashboard, active: Any) -> Callable[[], Any]:
 def shown_key(key: str) -> str:
     """A key as people write it."""
     named = {"question_mark": "?", "colon": ":", "slash": "/", "plus": "+", "minus": "-", "escape": "esc"}
-    named |= {"left_square_bracket": "[", "right_square_bracket": "]"}
+    named |= {"asterisk": "*", "left_square_bracket": "[", "right_square_bracket": "]"}
     return named.get(key, key)
 
 

@@ -194,6 +194,14 @@ async def test_editing_keys_and_letters_typed_at_once_take_effect_in_their_order
         await until(pilot, lambda: name.value == "xsmollm")
 
 
+async def test_a_text_that_is_longer_than_its_line_is_seen_as_far_as_that() -> None:
+    dashboard = app(tickets(), "import-datasets")
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await here(pilot, "needed")
+        dashboard.screen.query_one("#input-name", Input).value = "a long name " * 20
+        await here(pilot, "a long name a long name")
+
+
 async def test_what_is_chosen_of_several_has_a_mark_of_its_own() -> None:
     studio = tickets()
     dashboard = app(studio, "evaluate")

@@ -20,6 +20,7 @@ from tui.view import words
 from tui.widgets.banner import Banner
 
 NOTHING = "Nothing was sent yet.\n\nWhat you start, change or remove here stands in this list, as code too."
+LOOKS = "Nothing was sent.\n\nThis dashboard only looks (--readonly), and sends nothing."
 
 
 class ActsScreen(StudioScreen):
@@ -40,7 +41,7 @@ class ActsScreen(StudioScreen):
         yield OptionList(id="acts", markup=False)
         with VerticalScroll(id="act"):
             yield Static("", markup=False)
-        yield Static(Content(NOTHING), id="empty", markup=False)
+        yield Static(Content(LOOKS if self.dashboard.readonly else NOTHING), id="empty", markup=False)
         yield from self.bottom()
 
     def on_mount(self) -> None:

@@ -207,7 +207,7 @@ class DatabaseScreen(StudioScreen):
             table.show(lines)
         self.banner.tell(
             f"strict {'on' if self.strict else 'off'}   columns {'of the guide' if self.guide else 'all'}"
-            + (f"   {counted(len(self.told['rows']), 'row')} told" if self.told else "")
+            + (f"   {counted(len(self.told['rows']), 'row')}" if self.told else "")
         )
         if self.told:
             self.focus_first()

@@ -91,7 +91,8 @@ class DatasetScreen(StudioScreen):
         self.query_one(StudioTable).show_as([NUMBER, *(plain(name, limit=60) for name in columns)], lines)
         self.query_one("#head", Static).update(Content("\n".join(self._head())))
         self.query_one("#where", Static).update(Content(self._where()))
-        self.banner.tell(plain(self.dataset["name"], limit=60))
+        self.banner.name_it(f"Dataset {plain(self.dataset['name'], limit=60)}")
+        self.banner.tell("")
 
     def _head(self) -> list[str]:
         known = self.dataset

@@ -92,7 +92,7 @@ class EndpointScreen(StudioScreen):
     def got(self, found: dict[str, Any]) -> None:
         """Draw it."""
         self.row = found
-        self.banner.tell(plain(found["name"], limit=60))
+        self.banner.name_it(f"Endpoint {plain(found['name'], limit=60)}")
         self.query_one(Facts).show([*_facts(found), *self._pages()], limit=3000)
         line = plain(curl(found, self.key), limit=2000)
         text = f"\n{f'call it {reach(found)}'.rstrip()}:\n\n{line}" if line else ""

@@ -13,11 +13,11 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static, TextArea
 
-from core.text import plain
 from tui.screens.base import StudioScreen
 from tui.view import feedback
 from tui.widgets.banner import Banner
 from tui.widgets.prompt import PromptLine
+from tui.widgets.told import Told
 
 ASKED = "What did you do, what did you expect, what happened? Or: what would help?"
 
@@ -32,7 +32,7 @@ class FeedbackScreen(StudioScreen):
         Binding("tab", "app.focus_next", "next field", show=False, priority=True),
         Binding("shift+tab", "app.focus_previous", "field before", show=False, priority=True),
     ]
-    keys_shown = "ctrl+s copy  ctrl+o write to a file  tab next field  esc leave  F1 keys"
+    keys_shown = "^s copy  ^o write to a file  tab next  esc leave  F1 all keys"
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class FeedbackScreen(StudioScreen):
             Content("What goes along with it: versions and numbers, no names, no paths."), id="along", markup=False
         )
         with VerticalScroll(id="about", can_focus=False):
-            yield Static("", markup=False)
+            yield Told("surroundings")
         yield from self.bottom()
 
     def on_mount(self) -> None:
@@ -103,8 +103,7 @@ class FeedbackScreen(StudioScreen):
         return feedback.issue(self.query_one("#title", Input).value, self.query_one("#text", TextArea).text, self.about)
 
     def _draw(self) -> None:
-        shown = "\n".join(f"· {plain(line)}" for line in self.about)
-        self.query_one("#about Static", Static).update(Content(shown))
+        self.query_one(Told).tell([("· ", ""), (line, "")] for line in self.about)
 
     # ─── keys ─────────────────────────────────────────────────────────────────────────────────────
 

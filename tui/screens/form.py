@@ -26,11 +26,12 @@ from tui.view import words
 from tui.view.navigation import WIDE
 from tui.view.opened import made_id, open_made
 from tui.widgets.banner import Banner
-from tui.widgets.beside import Beside, drawn
+from tui.widgets.beside import Beside
 from tui.widgets.fieldbox import same
 from tui.widgets.fieldset import Fieldset
 from tui.widgets.panels import panel_of
 from tui.widgets.pathinput import SHOWN, PathInput
+from tui.widgets.told import drawn
 
 AFTER_TYPING = 0.3  # seconds
 BESIDE = 130  # columns beside the sidebar from which on there is room beside the form

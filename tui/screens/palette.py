@@ -21,7 +21,7 @@ from tui.widgets.keysline import KeysLine
 if TYPE_CHECKING:
     from tui.app import Dashboard
 
-SORT, TEXT = 12, 36  # cells
+SORT, TEXT, MORE = 12, 36, 46  # cells; the text has what the others leave, and that much at least
 WIDEST, AROUND = 108, 6  # cells of it, and of what is around a line: as in its style
 
 
@@ -87,6 +87,7 @@ class PaletteScreen(ModalScreen[Found]):
         width = min(int(self.app.size.width * 0.9), WIDEST) - AROUND
         listed.clear_options()
         listed.add_options(Option(_line(each, width)) for each in self.found)
+        listed.styles.height = max(1, min(len(self.found), self.app.size.height // 2))
         if not self.found:
             listed.add_option(Option(Content("nothing of that name"), disabled=True))
         else:
@@ -116,6 +117,7 @@ class PaletteScreen(ModalScreen[Found]):
 
 def _line(found: Found, width: int) -> Content:
     """Sort, text and more, in their columns."""
-    text = cut(found.text, TEXT)
-    more = cut(found.more, max(0, width - SORT - TEXT - 2))
-    return Content.assemble((f"{found.sort:<{SORT}}", "dim"), f"{text:<{TEXT}}  ", (more, "dim"))
+    wide = max(TEXT, width - SORT - MORE - 2)
+    text = cut(found.text, wide)
+    more = cut(found.more, max(0, width - SORT - wide - 2))
+    return Content.assemble((f"{found.sort:<{SORT}}", "dim"), f"{text:<{wide}}  ", (more, "dim"))

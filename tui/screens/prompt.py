@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from core.text import plain
 from tui.screens.base import StudioScreen
 from tui.view import previewed
 from tui.view.planned import Line
 from tui.widgets.banner import Banner
-from tui.widgets.beside import drawn
+from tui.widgets.told import Told
 
 TEMPLATES = ("prompt_template", "input_template", "completion_template")
 
@@ -47,7 +45,7 @@ class PromptScreen(StudioScreen):
         """One text."""
         yield Banner("Prompt")
         with VerticalScroll():
-            yield Static("", id="told", markup=False)
+            yield Told("told")
         yield from self.bottom()
 
     def on_mount(self) -> None:
@@ -72,7 +70,7 @@ class PromptScreen(StudioScreen):
     def got(self, found: tuple[Mapping[str, Any], Mapping[str, Any] | str]) -> None:
         """Draw them."""
         self.prompt, preview = found
-        self.banner.tell(plain(self.prompt["name"], limit=60))
+        self.banner.name_it(f"Prompt {plain(self.prompt['name'], limit=60)}")
         lines: list[Line] = []
         for name in TEMPLATES:
             lines.append([(name.replace("_", " "), "bold")])
@@ -84,8 +82,7 @@ class PromptScreen(StudioScreen):
         else:
             self.rows = int(preview["rows"])
             lines += previewed.rendered(preview, key="] another")
-        dark = self.app.current_theme.dark
-        self.query_one("#told", Static).update(Text("\n").join(drawn(line, dark=dark) for line in lines))
+        self.query_one(Told).tell(lines)
 
     def copies(self) -> list[tuple[str, str]]:
         """The templates, the id."""

@@ -46,12 +46,13 @@ def asked(row: dict[str, Any]) -> Iterator[Fact]:
     yield "base model", row.get("base_model_name") or row.get("base_model_id"), ""
     yield "adapter", row.get("adapter_name") or row.get("adapter_id"), ""
     yield "generation", row.get("generation_config"), "dim"
+    yield "id", row.get("id"), "dim"
 
 
 def told(row: dict[str, Any]) -> Iterator[Fact]:
     """How it stands, and what it made."""
     status, made = str(row.get("status") or ""), row.get("result") or {}
-    yield "state", words.state(status), words.style(status)
+    yield "status", words.state(status), words.style(status)
     yield "doing", row.get("phase"), ""
     yield "waits for", row.get("waiting_for"), "wait"
     share = words.share(row)
@@ -61,4 +62,3 @@ def told(row: dict[str, Any]) -> Iterator[Fact]:
     yield "answers", alike(row), ""
     yield "files", len(made.get("files") or {}) or None, ""
     yield "runner", row.get("runner"), "dim"
-    yield "id", row.get("id"), "dim"

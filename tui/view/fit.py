@@ -8,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 LEAST = 13  # cells that a column keeps when room is short
 GAP = 2  # cells that a table puts around a column
+HANG = 2  # cells that what a long line goes on with is put in
 
 
 def widths(natural: Sequence[int], room: int, name: int = 0, gives: Sequence[int] = ()) -> list[int]:
@@ -62,3 +63,26 @@ def cut_left(text: str, width: int) -> str:
     while text and cell_len(text) >= width:
         text = text[1:]
     return "…" + text
+
+
+def wrapped(line: str, width: int, hang: int = HANG) -> list[tuple[int, int]]:
+    """From where to where of a line each row of `width` cells goes; broken at blanks where there are some.
+
+    What goes on in further rows is put in by `hang` cells, which it has not to itself.
+    """
+    if len(line) <= width and (line.isascii() or cell_len(line) <= width):
+        return [(0, len(line))]
+    rows, begin = list[tuple[int, int]](), 0
+    while begin < len(line):
+        room = width - (hang if begin else 0)
+        end = begin + _fitting(line[begin : begin + room], room)
+        if end < len(line) and (blank := line.rfind(" ", begin + room // 2, end)) > begin:
+            end = blank + 1
+        rows.append((begin, end))
+        begin = end
+    return rows
+
+
+def _fitting(text: str, room: int) -> int:
+    """How many of the characters have room."""
+    return len(text) if text.isascii() or cell_len(text) <= room else max(1, len(set_cell_size(text, room).rstrip()))

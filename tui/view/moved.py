@@ -11,8 +11,8 @@ from core.text import counted, plain
 from tui.view import words
 from tui.view.cells import Cell
 
-TABLES = ("table", "new", "mended", "skipped", "failed")
-ROWS = ("table", "row", "id", "", "why")
+TABLES = ("table", "new", "mended", "there", "failed")
+ROWS = ("table", "row", "id", "outcome", "why")
 EMPTY = """\
 x  writes everything into a file of the project: datasets, models, adapters,
    prompts, configs, and what was trained and evaluated. Weights and rows are

@@ -49,7 +49,7 @@ def _rows(reply: Mapping[str, Any]) -> Iterator[Line]:
         yield [("", "")]
         yield [(f"row {number}", "bold")]
         for name in reply["columns"]:
-            yield [(f"  {plain(name, limit=24)}  ", "dim"), (value(row.get(name)), "")]
+            yield [(f"  {plain(name, limit=24):<{wide}}  ", "dim"), (value(row.get(name)), "")]
     if reply.get("note"):
         yield [("", "")]
         yield [(plain(reply["note"], limit=200), "dim")]
@@ -106,9 +106,10 @@ def asked(preview: Mapping[str, Any]) -> Line:
 def columns(dataset: Mapping[str, Any]) -> list[Line]:
     """What templates may name, with the first row's values."""
     first = (dataset.get("preview") or [{}])[0]
+    named = {name: f"{{{plain(name, limit=40)}}}" for name in dataset.get("features") or []}
+    wide = min(26, max(map(len, named.values()), default=0))
     lines: list[Line] = [[("Columns that templates may name:", "bold")]]
     lines += [
-        [(f"  {{{plain(name, limit=40)}}}  ", "bar"), (value(first.get(name, ""), 120), "dim")]
-        for name in dataset.get("features") or []
+        [(f"  {shown:<{wide}}  ", "bar"), (value(first.get(name, ""), 120), "dim")] for name, shown in named.items()
     ]
     return [*lines, [("", "")], [("ctrl+g writes templates from them.", "dim")]]

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Static
 
 from core.errors import StudioError
 from core.text import plain
-from tui.theme import painted
 from tui.view import planned
+from tui.widgets.told import Told
 
 if TYPE_CHECKING:
     from tui.app import Dashboard
@@ -52,7 +50,7 @@ class Beside(VerticalScroll):
 
     def compose(self) -> ComposeResult:
         """One text."""
-        yield Static("", id="told", markup=False)
+        yield Told("told")
 
     def on_mount(self) -> None:
         """What is shown before anything is known."""
@@ -139,14 +137,5 @@ class Beside(VerticalScroll):
         self.post_message(self.Changed(brief or (lines[0] if lines else [])))
 
     def _draw(self) -> None:
-        dark = self.app.current_theme.dark
-        for box in self.query("#told").results(Static):  # none while the form is coming or going
-            box.update(Text("\n").join(drawn(line, dark=dark) for line in self.lines))
-
-
-def drawn(line: Line, *, dark: bool) -> Text:
-    """A line in the theme's colours."""
-    made = Text()
-    for text, meaning in line:
-        made.append_text(painted(text, meaning, dark=dark))
-    return made
+        for box in self.query("#told").results(Told):  # none while the form is coming or going
+            box.tell(self.lines)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
@@ -18,10 +17,10 @@ from textual.strip import Strip
 
 from core.text import plain
 from tui.theme import look
+from tui.view.fit import HANG, wrapped
 
 EVERY = 0.25  # seconds between paints of lines that come by themselves
 MOST = 10_000  # lines that are kept while the newest are followed
-HANG = 2  # cells that what a long line goes on with is put in
 SIGNS = {
     "── failed": "bad",
     "▲": "wait",
@@ -245,26 +244,6 @@ def meaning(line: str) -> str:
     """What a line means, by the sign that it begins with, behind its time if it has one."""
     text = line[CLOCK:] if line[2:3] == ":" and line[5:6] == ":" else line
     return next((what for sign, what in SIGNS.items() if text.startswith(sign)), "")
-
-
-def wrapped(line: str, width: int) -> list[tuple[int, int]]:
-    """From where to where of a line each row of `width` cells goes; broken at blanks where there are some."""
-    if len(line) <= width and (line.isascii() or cell_len(line) <= width):
-        return [(0, len(line))]
-    rows, begin = list[tuple[int, int]](), 0
-    while begin < len(line):
-        room = width - (HANG if begin else 0)
-        end = begin + _fitting(line[begin : begin + room], room)
-        if end < len(line) and (blank := line.rfind(" ", begin + room // 2, end)) > begin:
-            end = blank + 1
-        rows.append((begin, end))
-        begin = end
-    return rows
-
-
-def _fitting(text: str, room: int) -> int:
-    """How many of the characters have room."""
-    return len(text) if text.isascii() or cell_len(text) <= room else max(1, len(set_cell_size(text, room).rstrip()))
 
 
 def _marked(text: str, wanted: str, style: Style, found: Style) -> Iterable[Segment]:

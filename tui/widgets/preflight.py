@@ -38,7 +38,7 @@ class Preflight(Beside):
         """Histogram and examples fill the width."""
         if self.plan is not None and self.id_ is None:
             self.lines = self._whole(self.plan)
-        self._draw()
+            self._draw()
 
     def on_unmount(self) -> None:
         """Whoever leaves the form needs no plan."""
