@@ -149,4 +149,4 @@ class Runs:
         if book is None or book.settled:
             return True
         known = {part.run_id for part in book.parts}
-        return run.id not in known and "" not in known
+        return bool(known) and run.id not in known and "" not in known  # a book that can't be understood names none

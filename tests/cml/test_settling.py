@@ -10,6 +10,7 @@ import pytest
 
 from gpu_runner.attempt import Attempt as Held
 from gpu_runner.cml import settling
+from gpu_runner.cml.book import NAME
 from gpu_runner.cml.settling import Runs, Settling
 from gpu_runner.files import read_json
 from gpu_runner.identity import Identity
@@ -108,6 +109,17 @@ def test_a_run_that_goes_on_behind_a_closed_book_is_stopped(left: Attempt) -> No
     look.look()
     look.look()
     until(lambda: not left.cloudera.active(), "its end")
+
+
+def test_a_run_whose_attempts_book_cant_be_understood_is_left_to_a_steward(left: Attempt) -> None:
+    (left.files.directory / NAME).write_bytes(b"{")
+    look = Runs(left.using())
+    look.look()
+    look.look()
+    assert [run["status"] for run in left.runs] == ["ENGINE_RUNNING"] and not look.suspects
+    looking = Settling(left.using())
+    assert list(looking.left("runner", (), 0.0)) == []
+    assert len(list(looking.left("runner", (), 2 * settling.OTHERS))) == 1
 
 
 def test_a_job_that_cant_be_asked_or_read_keeps_nothing_else_from_being_found(left: Attempt) -> None:
