@@ -16,6 +16,7 @@ from tui.pace import QUESTION, Pace
 from tui.view.links import known
 
 CROWDED = 2  # frames that wait for the terminal to take them; Textual would hold 30, and the keys with them
+AROUND = 25  # bytes that a frame has beside what it draws: its begin and end, and the question
 AGAIN = 0.05  # seconds until the line is looked at again
 
 
@@ -31,11 +32,18 @@ class Drawing(App[None]):
 
     def on_mount(self) -> None:
         """Whoever had the terminal meanwhile left on it what they liked."""
-        self.app_resume_signal.subscribe(self, lambda app: self.glass.forget())
+        self.app_resume_signal.subscribe(self, self._resumed)
+
+    def _resumed(self, app: App[None]) -> None:
+        self.glass.forget()
+        self.pace.resume()
 
     def on_terminal_supports_synchronized_output(self) -> None:
         """The terminal's answer, to Textual's question first, then to ours."""
         self.pace.answered()
+        if self._driver is not None and self.pace.sound():
+            self._driver.write(QUESTION)
+            self._driver.flush()
         if self.waiting:
             self._draw_held()
 
@@ -92,7 +100,7 @@ class Drawing(App[None]):
             return
         self.cursor_at = self._previous_cursor_position = at
         frame = f"{sent}{Control.move_to(*at).segment.text}"
-        asks = self.pace.send(len(frame.encode(errors="replace")))
+        asks = self.pace.send(len(frame.encode(errors="replace")) + AROUND)
         self._begin_update()
         driver.write(frame + QUESTION * asks)  # clean: of cells that passed the last door
         self._end_update()

@@ -18,18 +18,18 @@ from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
-from tui.view.links import turned
+from tui.pen import LINK, blank_alike, drawn_as
 
 GAP = 4  # cells that are the same between two that are not: sent again, as moving costs as much
-LINK = "\0"  # between a style and where its text leads to
+MOVED = 8  # cells of a piece, and half of it, that are drawn in other styles where a cursor came or left
 Piece = tuple[int, int, Strip]  # line, column, what is drawn there
 
 
 class Glass:
     """Cells of the terminal: what each shows and what it is to show, as text and style. One that is not known is None.
 
-    A line of them may be owed for a while: where there is no room for all in one frame, those go first in which most styles
-    differ, for a cursor that moves is what somebody waits for.
+    A line of them may be owed for a while. Where there is no room for all in one frame, those go first whose styles became
+    others, the last that did before all: a cursor that moves is what somebody waits for, also while a new page still comes.
     """
 
     def __init__(self, *, links: bool = True) -> None:
@@ -41,6 +41,8 @@ class Glass:
         self.wanted: list[list[str | None]] = []
         self.wanted_styles: list[list[str]] = []
         self.owed: dict[int, None] = {}  # lines, the ones that wait longest first
+        self.turn = 0  # how often something was taken in
+        self.moved: dict[int, int] = {}  # line: the turn at which most of its styles became others
 
     def forget(self) -> None:
         """The terminal may show anything now."""
@@ -53,13 +55,15 @@ class Glass:
             wide, high = size
             self.texts, self.wanted = _blank(wide, high, None), _blank(wide, high, None)
             self.styles, self.wanted_styles = [[""] * wide for _ in range(high)], [[""] * wide for _ in range(high)]
-            self.owed = {}
+            self.owed, self.moved = {}, {}
+        self.turn += 1
         for y, x, strip in pieces(update):
             if y < size[1]:
                 texts, styles = cells(strip, colours, links=self.links)
                 room = max(0, size[0] - x)
                 end = x + min(len(texts), room)
                 split(self.wanted[y], x, end)
+                self._note(y, x, styles[:room])
                 self.wanted[y][x:end], self.wanted_styles[y][x:end] = texts[:room], styles[:room]
                 if y not in self.owed and (self.wanted[y] != self.texts[y] or self.wanted_styles[y] != self.styles[y]):
                     self.owed[y] = None
@@ -71,30 +75,41 @@ class Glass:
         """
         sent: list[str] = []
         pen, size = "", 0
-        for y in (
-            list(self.owed) if room == math.inf else sorted(self.owed, key=lambda y: (y != typed, -self._moved(y)))
-        ):
-            if size >= room:
+        for y in list(self.owed) if room == math.inf else sorted(self.owed, key=lambda y: self._rank(y, typed)):
+            line, left = self._line(y, pen)
+            size += sum(map(len, line))
+            if sent and size > room:
                 break
-            del self.owed[y]
-            begun = len(sent)
-            pen = self._line(y, sent, pen)
-            size += sum(map(len, sent[begun:]))
+            sent += line
+            pen = left
+            self._stands(y)
         if pen:
             sent.append(drawn_as(pen, ""))
         return "".join(sent)
 
-    def _moved(self, y: int) -> int:
-        """Cells of a line whose style is to be another one: all of them where a cursor came or left."""
-        return sum(map(str.__ne__, self.wanted_styles[y], self.styles[y]))
+    def _note(self, y: int, x: int, styles: Sequence[str]) -> None:
+        """Whether a piece that is taken in is of a cursor that came or left."""
+        if sum(map(str.__ne__, styles, self.wanted_styles[y][x:])) >= max(MOVED, len(styles) / 2):
+            self.moved[y] = self.turn
+
+    def _rank(self, y: int, typed: int) -> tuple[bool, int, int]:
+        """When a line goes: where somebody types, where a cursor moved last, a page from its top down, what waits longest."""
+        moved = self.moved.get(y, 0) if self.wanted_styles[y] != self.styles[y] else 0
+        return y != typed, -moved, y if moved else 0
+
+    def _stands(self, y: int) -> None:
+        """The terminal shows a line as it is to be."""
+        self.texts[y], self.styles[y] = self.wanted[y][:], self.wanted_styles[y][:]
+        del self.owed[y]
+        self.moved.pop(y, None)
 
     def paint(self, update: CompositorUpdate, size: tuple[int, int], colours: ColorSystem) -> str:
         """What to send so that the terminal shows the update; empty when it does already."""
         self.take(update, size, colours)
         return self.send()
 
-    def _line(self, y: int, sent: list[str], pen: str) -> str:
-        """Send the runs of a line that differ; the style that the terminal is left in."""
+    def _line(self, y: int, pen: str) -> tuple[list[str], str]:
+        """The runs of a line that differ, and the style that the terminal is left in by them, after `pen`."""
         texts, styles = self.wanted[y], self.wanted_styles[y]
         old = zip(self.texts[y], self.styles[y], strict=True)
         differs = [
@@ -102,21 +117,16 @@ class Glass:
         ]
         if "" in self.texts[y]:
             spoil(differs, self.texts[y])
+        sent: list[str] = []
         for first, last in runs(differs, texts):
             sent.append(f"\x1b[{y + 1};{first + 1}H")
-            for place in range(first, last):
-                if styles[place] != pen:
-                    sent.append(drawn_as(pen, styles[place]))
-                    pen = styles[place]
-                sent.append(" " if texts[place] is None else texts[place] or "")
-        self.texts[y], self.styles[y] = texts[:], styles[:]
-        return pen
-
-
-def drawn_as(before: str, now: str) -> str:
-    """What makes the terminal draw in the style `now`, after it drew in `before`."""
-    codes, _, page = now.partition(LINK)
-    return (f"\x1b[0;{codes}m" if codes else "\x1b[0m") + turned(before.partition(LINK)[2], page)
+            for text, style in zip(texts[first:last], styles[first:last], strict=True):
+                text = " " if text is None else text
+                if style != pen and not (text == " " and blank_alike(pen, style)):
+                    sent.append(drawn_as(pen, style))
+                    pen = style
+                sent.append(text)
+        return sent, pen
 
 
 def _blank(wide: int, high: int, cell: str | None) -> list[list[str | None]]:

@@ -33,6 +33,9 @@ STYLES = st.sampled_from(
         "bold",
         "#ff0000",
         "#00ff00 on #101010",
+        "bold #ff0000 on #101010",
+        "underline italic green",
+        "strike on bright_blue",
         "reverse",
         "dim italic",
         "link https://a.example",
@@ -65,7 +68,13 @@ def screen() -> tuple[pyte.Screen, pyte.Stream]:
 
 
 def looks(made: pyte.Screen) -> list[list[Any]]:
-    return [[made.buffer[y][x] for x in range(WIDE)] for y in range(HIGH)]
+    return [[seen(made.buffer[y][x]) for x in range(WIDE)] for y in range(HIGH)]
+
+
+def seen(cell: Any) -> Any:
+    """Of a blank nobody sees the colour of its letter, nor how it is drawn, unless it is turned round or has a line."""
+    lined = cell.reverse or cell.underscore or cell.strikethrough
+    return cell if cell.data != " " or lined else cell._replace(fg="default", bold=False, italics=False)
 
 
 @settings(max_examples=150, deadline=None)

@@ -28,6 +28,8 @@ class Line:
             while self.answers and self.answers[0] <= due:
                 self.now = self.answers.pop(0)
                 self.pace.answered()
+                if self.pace.sound():
+                    self.answers.append(max(self.busy, self.now) + self.far)
             self.now = due
             if self.pace.free:
                 self.drawn.append(self.now)
@@ -50,12 +52,13 @@ def test_a_terminal_that_answers_nothing_is_never_waited_for() -> None:
 def test_on_a_quick_line_every_frame_goes_whole(far: float) -> None:
     line = Line(10e6, far)
     line.live(20, lambda room: min(room, 5_000))
-    assert len(line.drawn) >= 199 and line.pace.room == math.inf
+    assert len(line.drawn) >= 198 and line.pace.room == math.inf  # the first, of which it is asked, is waited for
 
 
+@pytest.mark.parametrize("far", [0.02, 0.2, 2 * AWAY])
 @pytest.mark.parametrize("rate", [960, 11_520])
-def test_on_a_slow_line_no_more_is_under_way_than_it_takes_in_the_time_of_a_key(rate: float) -> None:
-    line = Line(rate)
+def test_on_a_slow_line_no_more_is_under_way_than_it_takes_in_the_time_of_a_key(rate: float, far: float) -> None:
+    line = Line(rate, far)
     line.live(10, lambda room: min(room, 2_000))  # until its speed is known
     behind: list[float] = []
 
@@ -65,7 +68,26 @@ def test_on_a_slow_line_no_more_is_under_way_than_it_takes_in_the_time_of_a_key(
 
     line.live(30, size)
     assert max(behind) <= LATE + FRAME
-    assert len(behind) >= 50  # it is used, too
+    assert len(behind) >= 20 / (FRAME + far)  # it is used, too
+
+
+def test_a_way_that_becomes_longer_is_not_a_slower_line_for_long() -> None:
+    line = Line(10e6)
+    line.live(5, lambda room: min(room, 2_000))
+    line.far = 3 * AWAY
+    line.live(30, lambda room: min(room, 2_000))
+    assert line.pace.room >= 2_000
+
+
+def test_a_terminal_that_comes_back_is_asked_nothing_before_it_answered_again() -> None:
+    pace = Pace(lambda: 0.0)
+    assert not pace.send(100)
+    pace.answered()
+    assert pace.send(100) and not pace.send(100)
+    pace.resume()
+    assert pace.free and not pace.send(100)
+    pace.answered()
+    assert pace.send(100)
 
 
 def test_a_far_terminal_on_a_quick_line_gets_a_frame_for_each_answer_at_least() -> None:
@@ -79,6 +101,7 @@ def test_a_terminal_that_stops_to_answer_is_not_waited_for_any_more() -> None:
     pace = Pace(lambda: now)
     pace.answered()
     pace.send(1_000)
+    assert pace.asked_at == 0.0
     now = 1.0
     assert not pace.free
     now = SILENT + 1
