@@ -124,7 +124,8 @@ def test_a_training_three_evaluations_and_an_endpoint_run_in_pods_and_the_token_
     placed = {job.cml_job_id, *(each.cml_job_id for each in evaluated)}
     assert len(placed) == (4 if workshop.environment["FTS_CML_EVALUATION"] == "child" else 2)
     assert sorted(each["job_id"] for each in cloudera.runs()) == sorted(placed)
-    assert not cloudera.active() and not cloudera.cloud.state["models"]
+    workshop.rests()
+    assert not cloudera.cloud.state["models"]
 
     # The token went into the environment of that one run.
     told = [

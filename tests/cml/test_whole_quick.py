@@ -59,6 +59,7 @@ def begun(workshop: Workshop, id: str) -> list[str]:
 def well(workshop: Workshop, job: FineTuningJobMetadata) -> None:
     """The job has succeeded, by one run, of which nothing is left."""
     assert job.status is JobStatus.succeeded, (job.error, workshop.logs())
+    workshop.rests()
     runs = workshop.cloudera.runs(job.id)
     assert [run["status"] for run in runs] == ["ENGINE_SUCCEEDED"], workshop.logs()
     assert (job.attempt, begun(workshop, job.id)) == (1, [runs[0]["id"]])
@@ -116,7 +117,8 @@ def test_a_run_that_is_stopped_in_clouderas_own_pages_is_cancelled_here(workshop
     workshop.cloudera.stop(workshop.cloudera.runs(id)[0]["id"])
     job = workshop.end(id)
     assert job.status is JobStatus.cancelled, (job.error, workshop.logs())
-    assert len(begun(workshop, id)) == 1 and not workshop.cloudera.active()
+    assert len(begun(workshop, id)) == 1
+    workshop.rests()
 
 
 def test_two_daemons_in_one_project_run_each_job_once(workshop: Workshop) -> None:
@@ -147,4 +149,4 @@ def test_what_a_daemon_that_never_comes_back_left_is_stopped_by_another(workshop
     until(lambda: workshop.cloudera.row(first)["status"] == "ENGINE_STOPPED", 120, "the first run is stopped")
     quick.plan(workshop.project)
     assert workshop.end(id).status is JobStatus.succeeded
-    assert not workshop.cloudera.active()
+    workshop.rests()

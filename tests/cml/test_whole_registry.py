@@ -39,6 +39,7 @@ def test_an_export_to_the_registry_is_a_run_and_what_it_made_can_be_added(
             until(lambda: workshop.client.call(GetExportJob(id=made.id)).export_job.status.finished, 240, "it ends")
             done = workshop.client.call(GetExportJob(id=made.id)).export_job
             assert done.status is JobStatus.succeeded, (done.error, workshop.logs())
+            workshop.rests()
             assert [run["status"] for run in cloudera.runs(made.id)] == ["ENGINE_SUCCEEDED"]
             back = AddModel(type="model_registry", cml_registered_model_id="tickets", name="back")
             assert workshop.client.call(back, timeout=60).model.revision == "1"

@@ -102,6 +102,10 @@ class Workshop(Work):
 
         return until(found, 60, "a steward looks after the job")
 
+    def rests(self) -> None:
+        """Wait until nothing runs at Cloudera's: a job is over with its pod's last word, which leaves after that."""
+        until(lambda: not self.cloudera.active(), 60, "the last run ends")
+
     def logs(self) -> str:
         """What the studio's processes have printed."""
         return "\n".join(
