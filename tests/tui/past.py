@@ -1,4 +1,4 @@
-"""A stand-in studio with a past: events, messages, dead letters, and how the queue was."""
+"""A stand-in studio with a past: events, messages, dead letters, notifications, and how the queue was."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from core.messages.letters import (
     DroppedReply,
     RequeuedReply,
 )
+from core.messages.notifications import NotificationMetadata, NotificationsChangedReply, NotificationsReply
 from core.messages.sent import MessageReply, MessagesReply, SentMessageDetails
 from core.messages.then import JobThen, QueueThenReply, RunnerThen
 from core.rules import Breach
 from core.sender import who
+from core.types import NotificationState
 from tests.tui.fake import HOSTILE, FakeStudio
 
 NOW = 1_600_000_000.0  # of a year that is over: how a time is told depends on what day it is
@@ -26,13 +28,14 @@ CONFIG = {"type": "lora_config", "config": '{"r": 8}'}
 
 
 class PastStudio(FakeStudio):
-    """`happened`, `sent` and `letters` are newest last, as they came; `then` is every moment."""
+    """`happened`, `sent`, `letters` and `notes` are newest last, as they came; `then` is every moment."""
 
     def __init__(self) -> None:
         super().__init__()
         self.happened: list[Event] = []
         self.sent: list[SentMessageDetails] = []
         self.letters: list[DeadLetterDetails] = []
+        self.notes: list[NotificationMetadata] = []
         self.then = QueueThenReply(at=NOW)
 
     def _value(self, message: Any) -> Any:
@@ -80,6 +83,19 @@ class PastStudio(FakeStudio):
         self.letters = [each for each in self.letters if each.id not in message.ids]
         return DroppedReply(dropped=len(message.ids))
 
+    def _ListNotifications(self, message: Any) -> NotificationsReply:
+        wanted = [each for each in self.notes[::-1] if message.state in (None, each.state)]
+        begin = next((i + 1 for i, each in enumerate(wanted) if each.id == message.after), 0)
+        page = wanted[begin : begin + message.limit]
+        return NotificationsReply.model_validate(
+            {"notifications": [each.model_dump() for each in page], "has_more": len(wanted) > begin + message.limit}
+        )
+
+    def _RetryNotifications(self, message: Any) -> NotificationsChangedReply:
+        now = {"state": NotificationState.waiting, "tries": 0}
+        self.notes = [each.model_copy(update=now) if each.id == message.id else each for each in self.notes]
+        return NotificationsChangedReply(ids=[message.id])
+
     def _AddConfig(self, message: Any) -> Any:
         return type(message).REPLY.model_validate({"config": {"id": "new", "type": "lora_config", "config": "{}"}})
 
@@ -104,6 +120,13 @@ def letter(id: int, **fields: Any) -> DeadLetterDetails:
     known: dict[str, Any] = {"queue": "commands", "name": "AddConfig", "reason": "its worker died 3 times", "raw": raw}
     known |= {"bytes": len(raw), "head": raw, "payload": CONFIG, "key": f"key-{id}", "sender": "maria@gpu1"}
     return DeadLetterDetails(id=f"{id}-0", at=NOW + id, **{**known, **fields})
+
+
+def note(id: int, **fields: Any) -> NotificationMetadata:
+    """One that was sent."""
+    known: dict[str, Any] = {"target": "webhook", "job_id": f"job-{id}", "text": f"tickets-{id} succeeded", "tries": 1}
+    known |= {"state": "sent", "created_at": NOW + id, "told_at": NOW + id + 1}
+    return NotificationMetadata(id=f"n{id}", **{**known, **fields})
 
 
 def then(**fields: Any) -> QueueThenReply:
@@ -158,6 +181,14 @@ def filled() -> PastStudio:
         letter(2, reason="it is not JSON: Expecting value", **broken),
         letter(3, name="AddDataset", payload={"type": "tea"}),
     ]
+    late = {"state": "waiting", "told_at": None, "next_at": NOW + 45, "tries": 2, "error": "it answered 503"}
+    lost = {"state": "given_up", "told_at": None, "tries": 28, "error": "no answer within 10 s"}
+    made.notes = [
+        note(1, text="tickets-1 failed: memory ran out", **lost),
+        note(2),
+        note(3, target="command", **late),
+        note(4, state="waiting", told_at=None, tries=0, next_at=NOW + 4),
+    ]
     made.then = then()
     return made
 
@@ -171,6 +202,8 @@ def hostile() -> PastStudio:
     made.sent = [sent(1, state="refused", payload={HOSTILE: [HOSTILE]}, breaches=[breach], reply=None, **told)]
     raw = {"name": HOSTILE, "raw": HOSTILE, "head": HOSTILE, "reason": HOSTILE, "queue": HOSTILE, "sender": HOSTILE}
     made.letters = [letter(1, payload={HOSTILE: HOSTILE}, answered=Answered(state="done", message=HOSTILE), **raw)]
+    lost = {"job_id": HOSTILE, "target": HOSTILE, "text": HOSTILE, "error": HOSTILE, "state": "given_up"}
+    made.notes = [note(1, **lost)]
     job = {"id": HOSTILE, "name": HOSTILE, "kind": HOSTILE, "status": HOSTILE, "runner": HOSTILE, "reason": HOSTILE}
     made.then = then(
         event=made.happened[0],

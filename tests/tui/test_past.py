@@ -14,7 +14,7 @@ from textual.widgets import Input, TextArea
 from core.errors import Unavailable
 from core.sender import who
 from tests.tui.fake import job
-from tests.tui.past import CONFIG, NOW, PastStudio, event, filled, hostile, letter, sent
+from tests.tui.past import CONFIG, NOW, PastStudio, event, filled, hostile, letter, note, sent
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 from tui.screens import logbook
@@ -254,6 +254,51 @@ async def test_live_letters_leave_the_cursor_where_it_is() -> None:
         assert screen.row["id"] == before
 
 
+# ─── notifications ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_was_not_told_is_tried_again_and_what_was_sent_is_not() -> None:
+    studio = filled()
+    async with opened(studio, "notifications") as pilot:
+        await until(pilot, lambda: "✗ given up" in shown(pilot.app))
+        await pilot.press("j", "j", "t")
+        await until(pilot, lambda: "it was sent: only what waits" in shown(pilot.app))
+        await pilot.press("asterisk", "t")
+        await until(pilot, lambda: "Tell command and webhook of 3 notifications once more" in shown(pilot.app))
+        assert asked(studio, "RetryNotifications") == []
+        await pilot.press("y")
+        await until(pilot, lambda: "✗ given up" not in shown(pilot.app) and "2 marked" not in shown(pilot.app))
+        assert asked(studio, "RetryNotifications") == [{"id": id} for id in ("n4", "n3", "n1")]
+        assert "1 marked" in shown(pilot.app), "what was sent was not tried"
+
+
+async def test_a_notification_is_shown_whole_and_leads_to_its_job_and_a_try_to_none() -> None:
+    studio = filled()
+    studio.rows["fine_tuning_jobs"] = [job("run")]
+    why = f"{'it answered 503, ' * 40}whereupon"
+    studio.notes = [note(1, job_id="run"), note(2, job_id=None, text="This is a try", error=why)]
+    async with opened(studio, "notifications") as pilot:
+        await until(pilot, lambda: "This is a try" in shown(pilot.app))
+        await pilot.press("enter")
+        await until(
+            pilot, lambda: type(pilot.app.screen).__name__ == "ReadingScreen" and "whereupon" in shown(pilot.app)
+        )
+        await pilot.press("escape", "o")
+        await until(pilot, lambda: "about nothing that could be" in shown(pilot.app))
+        await pilot.press("j", "o")
+        await until(pilot, lambda: type(pilot.app.screen).__name__ == "JobScreen")
+
+
+async def test_a_dashboard_that_only_looks_tells_nobody_again() -> None:
+    studio = filled()
+    app = Dashboard(make=lambda: studio, page="notifications", readonly=True)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "✗ given up" in shown(app))
+        await pilot.press("G", "t")
+        await until(pilot, lambda: "only looks" in shown(app))
+        assert asked(studio, "RetryNotifications") == []
+
+
 # ─── what they look like ──────────────────────────────────────────────────────────────────────────
 
 SCREENS: dict[str, tuple[str, tuple[str, ...], str]] = {  # page, keys from there, the screen's name
@@ -264,6 +309,7 @@ SCREENS: dict[str, tuple[str, tuple[str, ...], str]] = {  # page, keys from ther
     "letters": ("letters", (), "LettersScreen"),
     "letter": ("letters", ("enter",), "LetterScreen"),
     "editor": ("letters", ("enter", "e"), "LetterScreen"),
+    "notifications": ("notifications", (), "NotificationsScreen"),
 }
 
 
@@ -295,7 +341,7 @@ def test_screens(snap_compare: Any, name: str, made: Callable[[], PastStudio], s
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["small", "large"])
-@pytest.mark.parametrize("page", ["events", "messages", "letters"])
+@pytest.mark.parametrize("page", ["events", "messages", "letters", "notifications"])
 @pytest.mark.parametrize("state", ["empty", "failing"])
 def test_screens_without_rows(snap_compare: Any, page: str, state: str, size: tuple[int, int]) -> None:
     studio = PastStudio()

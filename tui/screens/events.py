@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from core.events import EVENT_TYPES, KINDS, LEVELS
 from core.moments import NoMoment, moment
-from tui.screens.logbook import PAGE, LogScreen, LogTable
+from tui.screens.logbook import PAGE, LogScreen, LogTable, at
 from tui.view import cells, words
 from tui.view.cells import Column, Row, text
 
@@ -31,7 +31,7 @@ class EventsScreen(LogScreen):
     hint = "words  type:JobFailed  level:error  about:jobs  id:…  since:2h  until:03:10"
     keys_shown = "enter open  t then  T at a time  / narrow  L level  F follow  ? help"
     columns = (
-        Column("at", lambda row: (words.moment(row.get("at")), "dim")),
+        at(),
         Column("event", cells.event),
         text("message", 200),
         Column("about", lambda row: (words.short(row.get("resource_id")), "dim")),

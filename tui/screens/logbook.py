@@ -14,7 +14,7 @@ from textual.widgets import Static
 from core.text import counted, plain
 from tui.pump import StudioChanged
 from tui.screens.base import StudioScreen
-from tui.view import sought
+from tui.view import sought, words
 from tui.view.cells import Column, Row
 from tui.widgets.banner import Banner
 from tui.widgets.prompt import PromptLine
@@ -25,6 +25,12 @@ MOST = 1_000  # rows that are kept; beyond, the newest go until one comes back t
 ROOMY = 110  # cells from which on all columns are shown
 NEAR = 20  # rows before the end at which the next page is asked for
 PAUSE = 0.3  # seconds after a key until what is typed is looked for
+LOOK = 2.0  # seconds between looks at what changes without an event
+
+
+def at(field: str = "at") -> Column:
+    """When it was."""
+    return Column("at", lambda row: (words.moment(row.get(field)), "dim"))
 
 
 class LogTable(StudioTable):
@@ -36,7 +42,11 @@ class LogTable(StudioTable):
 
 
 class LogScreen(StudioScreen):
-    """Rows of a log. Subclasses say what is asked for and shown; `names` and `choices` are what a filter may name."""
+    """Rows of a log. Subclasses say what is asked for and shown; `names` and `choices` are what a filter may name.
+
+    `asks` is the message that has the rows in the `field` of its reply. What changes without an event is looked for now and
+    then (`looks`).
+    """
 
     CSS_PATH = "../styles/past.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,6 +55,8 @@ class LogScreen(StudioScreen):
         Binding("y", "yaml", "as YAML", show=False),
     ]
     heading = ""
+    asks, field = "", ""
+    looks = False
     empty = ""
     hint = "words"
     columns: tuple[Column, ...] = ()
@@ -75,6 +87,12 @@ class LogScreen(StudioScreen):
         self.banner.tell("asking the studio …")
         self.call_after_refresh(self.again)
         self.focus_first()
+        if self.looks:
+            self.set_interval(LOOK, self._look)
+
+    def _look(self) -> None:
+        if self.is_current and self.asked and not self.slid:
+            self.again()
 
     def focus_first(self) -> None:
         """The table."""
@@ -90,7 +108,19 @@ class LogScreen(StudioScreen):
 
     def rows_from(self, last: Row | None) -> tuple[list[Row], bool]:
         """In a thread: the newest rows, or those before `last`, newest first; and whether there are older ones."""
-        raise NotImplementedError
+        place = {} if last is None else {"after": str(last["id"])}
+        fields = {"limit": PAGE, **place, **self.narrowed, **self.fields}
+        value = self.dashboard.studio.ask(self.asks, fields, timeout=10).value.model_dump(mode="json")
+        self.page_told(value)
+        return value[self.field], value["has_more"]
+
+    @property
+    def narrowed(self) -> dict[str, Any]:
+        """What the rows are narrowed by beside what is typed."""
+        return {}
+
+    def page_told(self, page: dict[str, Any]) -> None:
+        """In a thread: what a page told beside its rows."""
 
     def fetch(self) -> tuple[str, list[Row], bool]:
         """The newest page, with what it was narrowed by."""

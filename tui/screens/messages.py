@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
 from core.messages.sent import STATES
 from core.sender import who
 from core.text import plain
-from tui.screens.logbook import PAGE, LogScreen, LogTable
+from tui.screens.logbook import LogScreen, LogTable, at
 from tui.view import words
 from tui.view.cells import Cell, Column, Row, text
 
@@ -49,11 +49,13 @@ class MessagesScreen(LogScreen):
         Binding("o", "resource", "open what it was about", show=False),
     ]
     heading = "Messages"
+    asks, field = "ListMessages", "messages"
+    looks = True  # what is refused is no event
     empty = "Nothing was sent yet, or nothing that fits: esc takes the filter away.\n\nWhat only asks is not kept here."
     hint = "words  name:AddDataset  state:refused  from:maria@gpu1  key:…  since:2h  until:03:10"
     keys_shown = "enter open  o what it is about  s send again  m mine  / narrow  ? help"
     columns = (
-        Column("at", lambda row: (words.moment(row.get("at")), "dim")),
+        at(),
         Column("answer", state),
         text("name", 32, "message"),
         Column("said", about),
@@ -78,23 +80,10 @@ class MessagesScreen(LogScreen):
         super().__init__()
         self.mine = False
 
-    def on_mount(self) -> None:
-        """What is refused is no event: it is looked for now and then."""
-        super().on_mount()
-        self.set_interval(2, self._look)
-
-    def _look(self) -> None:
-        if self.is_current and self.asked and not self.slid:
-            self.again()
-
-    def rows_from(self, last: Row | None) -> tuple[list[Row], bool]:
-        """The newest messages, or those before one."""
-        place = {} if last is None else {"after": str(last["id"])}
-        mine = {"sender": who()} if self.mine else {}
-        value = self.dashboard.studio.ask(
-            "ListMessages", {"limit": PAGE, **place, **mine, **self.fields}, timeout=10
-        ).value
-        return [message.model_dump(mode="json") for message in value.messages], value.has_more
+    @property
+    def narrowed(self) -> dict[str, Any]:
+        """By whose they are."""
+        return {"sender": who()} if self.mine else {}
 
     def told(self) -> str:
         """With whose they are."""

@@ -34,8 +34,8 @@ def open_resource(dashboard: Dashboard, kind: str, id: str) -> None:
     elif kind in QUERIES:
         name, field = QUERIES[kind]
         dashboard.ask(name, {"id": id}, lambda answer: _show(dashboard, field, answer))
-    elif kind == "runners":
-        dashboard.go("runners")
+    elif kind in ("runners", "notifications"):
+        dashboard.go(kind)
     elif kind == "letters":
         from tui.screens.letter import LetterScreen
 

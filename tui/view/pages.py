@@ -71,6 +71,7 @@ PAGES = (
     _screen("events", "Events", "Operations", "tui.screens.events:EventsScreen"),
     _screen("messages", "Messages", "Operations", "tui.screens.messages:MessagesScreen"),
     _screen("letters", "Dead Letters", "Operations", "tui.screens.letters:LettersScreen", "", "dead-letters"),
+    _screen("notifications", "Notifications", "Operations", "tui.screens.notifications:NotificationsScreen"),
     _screen("feedback", "Feedback", "Feedback", "tui.screens.feedback:FeedbackScreen", "Provide Feedback"),
 )
 BY_NAME = {page.name: page for page in PAGES}
