@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from actors.desk import Desk
@@ -20,6 +20,7 @@ from core.messages.notifications import (
     NotificationMetadata,
     NotificationsChangedReply,
     NotificationsReply,
+    NotificationsRetriedReply,
     RetryNotifications,
     TestNotifications,
 )
@@ -33,6 +34,7 @@ S = NotificationState
 UNTOLD = {JobKind.plan.value}  # nobody keeps these
 STOPPED = {JobKind.endpoint.value, JobKind.comparison.value}  # they go on until someone ends them, who knows then
 BATCH = 1_000  # rows that are forgotten at once
+AT_ONCE = 500  # that were given up are told once more by one message: others wait for the write lock meanwhile
 LONGEST = 2_000  # characters of an error that are told
 
 
@@ -127,18 +129,29 @@ def _metadata(row: Notification) -> NotificationMetadata:
 
 
 @handles(RetryNotifications)
-def retry(message: RetryNotifications, unit: Unit, world: RealWorld) -> NotificationsChangedReply:
+def retry(message: RetryNotifications, unit: Unit, world: RealWorld) -> NotificationsRetriedReply:
     """Have it told now."""
-    if message.id is None:
-        rows = list(unit.session.scalars(select(N).where(N.state == S.given_up.value).with_for_update()))
-    else:
-        rows = [found(unit.session, N, message.id, "notification", lock=True)]
-        if rows[0].state == S.sent.value:
-            raise Conflict("the notification was sent")
+    rows, left = _given_up(unit) if message.id is None else ([_unsent(unit, message.id)], 0)
     for row in rows:
         row.state, row.next_at, row.give_up_at = S.waiting.value, unit.now, unit.now + unit.told_for
         said(unit, row, "NotificationRetried", f"{row.target}: told once more")
-    return NotificationsChangedReply(ids=[row.id for row in rows])
+    return NotificationsRetriedReply(ids=[row.id for row in rows], left=left)
+
+
+def _unsent(unit: Unit, id: str) -> Notification:
+    row: Notification = found(unit.session, N, id, "notification", lock=True)
+    if row.state == S.sent.value:
+        raise Conflict("the notification was sent")
+    return row
+
+
+def _given_up(unit: Unit) -> tuple[list[Notification], int]:
+    """The oldest that were given up, and how many there are beside them."""
+    over = N.state == S.given_up.value
+    oldest = select(N).where(over).order_by(N.created_at, N.id).limit(AT_ONCE).with_for_update()
+    rows = list(unit.session.scalars(oldest))
+    there = unit.session.scalar(select(func.count()).where(over)) or 0
+    return rows, there - len(rows)
 
 
 @handles(TestNotifications)

@@ -41,6 +41,12 @@ class NotificationsChangedReply(Value):
     ids: list[str]
 
 
+class NotificationsRetriedReply(NotificationsChangedReply):
+    """Those that are told once more now, and how many the same message would tell next."""
+
+    left: int = Field(0, description="How many are given up still, where all of them were meant.")
+
+
 class ListNotifications(PagedQuery[NotificationsReply]):
     """Return what was told to the webhook and the command, or is to be, newest first."""
 
@@ -55,10 +61,13 @@ def _listed_state(message: ListNotifications, world: World) -> Iterator[str]:
     yield from one_of_or_none(message.state, NotificationState, "state")
 
 
-class RetryNotifications(Command[NotificationsChangedReply]):
+class RetryNotifications(Command[NotificationsRetriedReply]):
     """Tell once more what was given up or waits for its next try: now, and for as long as a new one."""
 
-    id: str | None = Field(None, description="A notification; none: all that were given up.")
+    id: str | None = Field(
+        None,
+        description="A notification; none: the oldest 500 that were given up, and the reply says how many are left.",
+    )
 
 
 class TestNotifications(Command[NotificationsChangedReply]):

@@ -156,6 +156,22 @@ def test_it_is_tried_ever_more_rarely_given_up_after_a_day_and_told_once_more_wh
     assert answer(desk, "RetryNotifications", {"id": "no"}, "l")["code"] == "not_found"
 
 
+def test_of_very_many_that_were_given_up_the_oldest_are_told_once_more_and_the_others_are_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "AT_ONCE", 2)
+    for number in range(2):
+        ended(desk, f"job-{number}")
+    with desk.store.write() as unit:
+        for number, row in enumerate(unit.session.query(Notification).order_by(Notification.id.desc())):
+            row.state, row.created_at = "given_up", float(number)
+    aged = [each["id"] for each in say(desk, "ListNotifications", order="created_at")["notifications"]]
+    first = say(desk, "RetryNotifications")
+    assert (first["ids"], first["left"]) == (aged[:2], 2)
+    assert say(desk, "RetryNotifications") == {"ids": aged[2:], "left": 0}
+    assert say(desk, "RetryNotifications") == {"ids": [], "left": 0} and log(desk).count("NotificationRetried") == 4
+
+
 def test_one_of_two_processes_tells_it_and_one_that_died_leaves_it_to_the_other(desk: Desk, hook: Hook) -> None:
     ended(desk)
     id, now = rows(desk)["webhook"].id, time.time()

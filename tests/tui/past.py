@@ -15,7 +15,7 @@ from core.messages.letters import (
     DroppedReply,
     RequeuedReply,
 )
-from core.messages.notifications import NotificationMetadata, NotificationsChangedReply, NotificationsReply
+from core.messages.notifications import NotificationMetadata, NotificationsReply, NotificationsRetriedReply
 from core.messages.sent import MessageReply, MessagesReply, SentMessageDetails
 from core.messages.then import JobThen, QueueThenReply, RunnerThen
 from core.rules import Breach
@@ -91,10 +91,10 @@ class PastStudio(FakeStudio):
             {"notifications": [each.model_dump() for each in page], "has_more": len(wanted) > begin + message.limit}
         )
 
-    def _RetryNotifications(self, message: Any) -> NotificationsChangedReply:
+    def _RetryNotifications(self, message: Any) -> NotificationsRetriedReply:
         now = {"state": NotificationState.waiting, "tries": 0}
         self.notes = [each.model_copy(update=now) if each.id == message.id else each for each in self.notes]
-        return NotificationsChangedReply(ids=[message.id])
+        return NotificationsRetriedReply(ids=[message.id])
 
     def _AddConfig(self, message: Any) -> Any:
         return type(message).REPLY.model_validate({"config": {"id": "new", "type": "lora_config", "config": "{}"}})
