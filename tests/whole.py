@@ -111,13 +111,13 @@ class Whole(Work):
     def up(self) -> None:
         """Start it, and wait for its runner."""
         self.fts("up", "--detach")
-        until(lambda: self.client.call(ListRunners()).runners, 20, "a runner registers")
+        until(lambda: self.client.call(ListRunners()).runners, 60, "a runner registers")
 
     def down(self) -> None:
         """Stop it, and every job of it."""
         self.fts("down", check=False)
         self.client.close()
-        until(lambda: not self._killed(), 10, "nothing of it is left")  # what is killed may just have started another
+        until(lambda: not self._killed(), 60, "nothing of it is left")  # what is killed may just have started another
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def left(self) -> list[str]:
@@ -141,4 +141,4 @@ class Whole(Work):
 
     def pid(self, name: str) -> int:
         """The pid of one of the supervisor's processes, once it has one."""
-        return int(until(lambda: self.home.read().get("processes", {}).get(name, {}).get("pid"), 20, f"{name} runs"))
+        return int(until(lambda: self.home.read().get("processes", {}).get(name, {}).get("pid"), 60, f"{name} runs"))

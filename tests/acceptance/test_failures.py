@@ -136,7 +136,7 @@ def test_a_job_whose_disk_is_full_stands_still_tells_why_obeys_and_goes_on_when_
     id, pid = running(whole, ids, "held")
     limit(pid, resource.RLIMIT_FSIZE, 100_000)
     whole.fts("job", "checkpoint", "held")
-    until(lambda: whole.job(id).held, 20, "it stands still")
+    until(lambda: whole.job(id).held, 60, "it stands still")
     at, shown, listed = whole.job(id).step, whole.fts("job", "show", "held").stdout, whole.fts("job", "list").stdout
     assert "no room: a checkpoint at step" in shown and "MiB are free on the disk of" in " ".join(shown.split())
     assert "no room" in next(line for line in listed.splitlines() if line.startswith("held "))
@@ -147,9 +147,9 @@ def test_a_job_whose_disk_is_full_stands_still_tells_why_obeys_and_goes_on_when_
     assert told.index("JobHeld") < told.index("JobHasRoom") < told.index("CheckpointSaved")
     limit(pid, resource.RLIMIT_FSIZE, 100_000)
     whole.fts("job", "checkpoint", "held")
-    until(lambda: whole.job(id).held, 20, "it stands still again")
+    until(lambda: whole.job(id).held, 60, "it stands still again")
     whole.fts("job", "cancel", "held")
-    until(lambda: whole.job(id).status is JobStatus.cancelled, 20, "the end")
+    until(lambda: whole.job(id).status is JobStatus.cancelled, 60, "the end")
 
 
 def events(whole: Whole, id: str) -> list[str]:
@@ -169,27 +169,29 @@ def test_a_job_is_saved_paused_resumed_ended_and_run_again_from_the_command_line
 
     id, _ = running(whole, ids, "verbs")
     told("checkpoint", "verbs")
-    until(lambda: "CheckpointSaved" in events(whole, id), 20, "a checkpoint")
+    until(lambda: "CheckpointSaved" in events(whole, id), 60, "a checkpoint")
     assert not whole.job(id).status.finished
     assert told("pause", "verbs")["status"] == "pausing"
-    until(lambda: whole.job(id).status is JobStatus.paused, 20, "the pause")
+    until(lambda: whole.job(id).status is JobStatus.paused, 60, "the pause")
     paused_at = whole.job(id).step
     assert told("priority", "verbs", "-5")["status"] == "paused"
     assert told("resume", "verbs")["status"] == "queued"
     whole.step(id, paused_at + 3)
     assert (whole.job(id).attempt, whole.job(id).priority, whole.job(id).retries) == (2, -5, 0)
     told("cancel", "verbs")
-    until(lambda: whole.job(id).status is JobStatus.cancelled, 20, "the end")
+    until(lambda: whole.job(id).status is JobStatus.cancelled, 60, "the end")
     assert whole.fts("job", "pause", "verbs", check=False).returncode == 3
     assert told("retry", "verbs")["status"] == "queued"
-    until(lambda: events(whole, id).count("JobResumed") == 2, 30, "it goes on")
+    until(lambda: events(whole, id).count("JobResumed") == 2, 60, "it goes on")
     assert whole.job(id).attempt == 3 and whole.job(id).step >= paused_at
     told("cancel", "verbs")
-    until(lambda: whole.job(id).status is JobStatus.cancelled, 20, "the end")
+    until(lambda: whole.job(id).status is JobStatus.cancelled, 60, "the end")
     assert told("retry", "verbs", "--anew")["status"] == "queued"
-    until(lambda: 0 < whole.job(id).step < paused_at and whole.job(id).attempt == 4, 30, "it begins anew")
+    until(lambda: whole.job(id).step > 0 and whole.job(id).attempt == 4, 60, "it begins anew")
+    written = (whole.settings.artifacts_root / "jobs" / id / "4" / "events.jsonl").read_text().splitlines()
+    assert next(told["step"] for told in map(json.loads, written) if told["type"] == "metrics") == 1 < paused_at
     told("cancel", "verbs")
-    until(lambda: whole.job(id).status is JobStatus.cancelled, 20, "the end")
+    until(lambda: whole.job(id).status is JobStatus.cancelled, 60, "the end")
     assert steps(whole, id) == list(range(1, len(steps(whole, id)) + 1))
     assert whole.job(id).retries == 2
 

@@ -89,10 +89,10 @@ def test_a_job_survives_the_death_of_everything_with_the_same_adapter(whole: Who
 def test_a_supervisor_that_is_killed_leaves_what_the_next_one_takes_over(whole: Whole) -> None:
     before = {name: whole.pid(name) for name in ("valkey", "actors", "slow", "runner")}
     psutil.Process(whole.home.read()["pid"]).kill()
-    until(lambda: not whole.home.supervised(), 10, "the supervisor is gone")
+    until(lambda: not whole.home.supervised(), 60, "the supervisor is gone")
     assert whole.fts("status", check=False).returncode == 5
     whole.fts("up", "--detach")
-    until(lambda: whole.fts("status", check=False).returncode == 0, 20, "all processes run")
+    until(lambda: whole.fts("status", check=False).returncode == 0, 60, "all processes run")
     assert {name: whole.pid(name) for name in before} == before
     whole.fts("down")
     assert not whole.home.supervised()

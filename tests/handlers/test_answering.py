@@ -189,14 +189,14 @@ def test_no_write_lock_is_held_while_files_are_read(
 
     def slow(path: Path) -> Any:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return inspect_file(path)
 
     monkeypatch.setattr("actors.datasets.inspect_file", slow)
     payload = {"type": "project_csv", "name": "t", "location": "t.csv"}
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(answer, desk, "AddDataset", payload, "slow")
-        assert begun.wait(10)
+        assert begun.wait(60)
         assert answer(desk, "AddConfig", LORA, "meanwhile")["ok"]
         go_on.set()
         assert waiting.result()["ok"]

@@ -67,7 +67,7 @@ class Watcher:
     def ids(self) -> list[int]:
         return [each.id for each in self.seen if isinstance(each, Event)]
 
-    def until(self, holds: Callable[[], bool], seconds: float = 10) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, self.seen
@@ -137,7 +137,7 @@ def test_a_studio_that_is_not_running_is_said_at_once(tmp_path: Path) -> None:
     began = time.monotonic()
     with StudioClient(Settings(home=tmp_path)) as nobody, pytest.raises(Unavailable, match="fts up"):
         nobody.call(ListConfigs())
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5  # of 30 that a reply is waited for
 
 
 def test_actors_that_are_away_are_said_after_the_timeout(studio_settings: Settings) -> None:

@@ -84,7 +84,7 @@ def test_a_job_that_no_runner_holds_alone_is_given_to_several_who_learn_where_to
     assert first["spec"] == second["spec"] and first["attempt"] == second["attempt"] == 1
     desk.redis.delete(f"{desk.settings.namespace}:wake:{b.id}")
     assert a.tell(id, MET)["accepted"] == 10
-    assert stream.await_wake(desk.redis, desk.settings.namespace, b.id, 1)
+    assert stream.await_wake(desk.redis, desk.settings.namespace, b.id, 20)
     assert pair.order(b)["gang"]["rendezvous"] == MET["address"]
     b.tell(id, PHASE)
     a.tell(id, STARTED, begin=10)
@@ -181,7 +181,7 @@ def test_when_one_runner_falls_silent_all_are_stopped_and_the_job_waits_again(
         tick(desk, now + second)
     assert job(desk, pair.id).status == "queued" and members(desk) == {}
     assert types(desk, pair.id)[-1] == "JobLost"
-    assert stream.await_wake(desk.redis, desk.settings.namespace, heard.id, 1)
+    assert stream.await_wake(desk.redis, desk.settings.namespace, heard.id, 20)
     heard.desk = desk
     assert heard.tell(pair.id, begin=begin)["order"] == "stop"
     assert silent.tell(pair.id, STARTED, SUCCEEDED, begin=begin)["order"] == "stop"
@@ -247,7 +247,7 @@ def test_orders_go_to_all_and_the_first_ones_word_is_the_jobs(desk: Desk, pair: 
     pair.begin()
     if asked == "drain":
         say(desk, "DrainRunner", id=pair.b.id)
-        assert stream.await_wake(desk.redis, desk.settings.namespace, pair.a.id, 1)
+        assert stream.await_wake(desk.redis, desk.settings.namespace, pair.a.id, 20)
     else:
         say(desk, "PauseJob" if asked == "pause" else "CancelJob", id=pair.id)
     order = "cancel" if asked == "cancel" else "pause"

@@ -61,7 +61,7 @@ def test_a_running_job_is_cancelled_when_its_runner_has_stopped_it(desk: Desk, o
     id, a = start(desk), Speaker(desk)
     a.begin(id)
     assert say(desk, "CancelJob", id=id)["status"] == "cancel_requested"
-    assert stream.await_wake(desk.redis, desk.settings.namespace, a.id, 1)
+    assert stream.await_wake(desk.redis, desk.settings.namespace, a.id, 20)
     assert a.tell(id, begin=10)["order"] == "cancel"
     a.tell(id, {"type": "finished", "at": 1.0, "outcome": outcome}, begin=10)
     assert job(desk, id).status == ("failed" if outcome == "failed" else "cancelled")

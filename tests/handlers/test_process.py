@@ -138,7 +138,7 @@ def test_what_its_sender_gave_up_on_is_not_done(studio: StudioClient) -> None:
     message = wire.new_message(
         "AddConfig", "commands", {"type": "custom", "config": '{"late": 1}'}, expires_at=time.time() - 1
     )
-    reply = wire.ask(studio.redis, studio.ns, message, 10)
+    reply = wire.ask(studio.redis, studio.ns, message, 60)
     assert reply is not None
     assert (reply["ok"], reply["code"]) == (False, "expired")
     assert not [each for each in studio.call(ListConfigs(type="custom")).configs if "late" in each.config]
@@ -165,7 +165,7 @@ def test_positional_arguments_get_a_reply_with_breaches(studio: StudioClient) ->
 def assert_refused(studio: StudioClient, **fields: Any) -> None:
     made = wire.new_message("AddConfig", "commands", {})
     data = json.dumps({**json.loads(made.data), **fields}).encode()
-    reply = wire.ask(studio.redis, studio.ns, wire.WireMessage(made.name, made.queue, made.id, made.slot, data), 10)
+    reply = wire.ask(studio.redis, studio.ns, wire.WireMessage(made.name, made.queue, made.id, made.slot, data), 60)
     assert reply is not None
     assert (reply["ok"], reply["code"]) == (False, "refused")
     assert reply["breaches"]
@@ -183,7 +183,7 @@ def test_actors_killed_between_commit_and_publish_are_made_up_for(tmp_path: Path
         threading.Thread(target=lambda: seen.extend(StudioClient(settings).follow(start)), daemon=True).start()
         with running(environment, str(HERE / "dying.py")) as dying:
             studio.send(message, key="once")
-            assert dying.wait(10) == -signal.SIGKILL
+            assert dying.wait(60) == -signal.SIGKILL
         assert not seen
         with running(environment, "-m", "actors.app", "commands", "runners"):
             restarted = time.monotonic()
@@ -194,7 +194,7 @@ def test_actors_killed_between_commit_and_publish_are_made_up_for(tmp_path: Path
         assert len([each for each in seen if isinstance(each, Event)]) == 1
 
 
-def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -205,7 +205,7 @@ def until(holds: Callable[[], bool], seconds: float = 10) -> None:
 def test_actors_stop_when_asked_to(tmp_path: Path, valkey_url: str, ns: str, number: signal.Signals) -> None:
     with running(environment_of(tmp_path, valkey_url, ns), "-m", "actors.app", "commands", "runners") as process:
         process.send_signal(number)
-        output, _ = process.communicate(timeout=10)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "stopped" in output
     assert "Traceback" not in output

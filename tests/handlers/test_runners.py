@@ -374,12 +374,12 @@ def test_a_draining_runner_pauses_its_jobs_and_another_goes_on(desk: Desk, clien
     id, a, b = start(desk), Speaker(desk), Speaker(desk, host="b")
     a.begin(id)
     say(desk, "DrainRunner", id=a.id)
-    assert stream.await_wake(client, ns, a.id, 1)
+    assert stream.await_wake(client, ns, a.id, 20)
     start(desk, "other")
     assert a.tell(id, begin=10)["order"] == "pause"
     client.delete(f"{ns}:wake:{b.id}")
     a.tell(id, {"type": "finished", "at": 1.0, "outcome": "paused"}, begin=10)
-    assert stream.await_wake(client, ns, b.id, 1)
+    assert stream.await_wake(client, ns, b.id, 20)
     assert a.report()["jobs"] == []
     assert {(each["job_id"], each["attempt"]) for each in b.report()["jobs"]} >= {(id, 2)}
     say(desk, "DrainRunner", id=a.id, draining=False)

@@ -100,12 +100,12 @@ def test_a_running_job_pauses_when_its_runner_has_saved_and_goes_on_when_it_is_a
     id, a = start(desk), Speaker(desk)
     a.begin(id)
     assert say(desk, "PauseJob", id=id)["status"] == "pausing"
-    assert stream.await_wake(desk.redis, desk.settings.namespace, a.id, 1)
+    assert stream.await_wake(desk.redis, desk.settings.namespace, a.id, 20)
     assert a.tell(id, begin=10)["order"] == "pause"
     a.tell(id, {"type": "checkpoint", "at": 1.0, "step": 4, "path": "c"}, PAUSED, begin=10)
     assert (job(desk, id).status, job(desk, id).runner_id, a.report()["jobs"]) == ("paused", None, [])
     assert say(desk, "ResumeJob", id=id)["status"] == "queued"
-    assert stream.await_wake(desk.redis, desk.settings.namespace, a.id, 1)
+    assert stream.await_wake(desk.redis, desk.settings.namespace, a.id, 20)
     (order,) = a.report()["jobs"]
     assert (order["attempt"], order["order"], order["fresh"]) == (2, "run", False)
     assert (job(desk, id).retries, job(desk, id).losses) == (0, 0)
@@ -197,7 +197,7 @@ def test_a_checkpoint_is_asked_of_the_attempt_that_runs_and_not_of_the_next(desk
     a.begin(id)
     for count in (1, 2):
         say(desk, "CheckpointJob", id=id)
-        assert stream.await_wake(desk.redis, desk.settings.namespace, a.id, 1)
+        assert stream.await_wake(desk.redis, desk.settings.namespace, a.id, 20)
         assert a.tell(id, begin=10)["checkpoint"] == count
     a.tell(id, begin=10, alive=False)
     (order,) = a.report()["jobs"]

@@ -50,7 +50,7 @@ def serve(valkey_url: str, ns: str) -> Iterator[Serve]:
         worker.stop()
 
 
-def until(true: Callable[[], Any], seconds: float = 20) -> Any:
+def until(true: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait for a condition; fail when it does not come."""
     deadline = time.monotonic() + seconds
     while not (value := true()):

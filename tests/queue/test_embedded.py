@@ -64,7 +64,7 @@ def test_a_directory_that_others_could_enter_is_closed_to_them(tmp_path: Path, r
 def test_a_stopped_server_leaves_with_exit_0_and_without_its_socket(tmp_path: Path, run: Run) -> None:
     server = run(tmp_path)
     server.send_signal(signal.SIGTERM)
-    assert server.wait(10) == 0
+    assert server.wait(60) == 0
     assert embedded.serving(tmp_path) is None
 
 
@@ -72,7 +72,7 @@ def test_a_second_server_on_the_same_home_is_refused_and_the_first_goes_on(valke
     first = embedded.serving(valkey_home)
     environment = {**os.environ, "FTS_HOME": str(valkey_home)}
     command = [sys.executable, "-m", "core.queue.embedded"]
-    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert second.returncode == 1
     assert "already running" in second.stderr
     with pytest.raises(embedded.NoServer):

@@ -45,7 +45,7 @@ def test_a_message_that_was_begun_too_often_is_not_run_and_its_sender_is_told(
     message = wire.new_message("echo", "commands", {})
     client.set(f"{ns}:deliveries:{message.slot}", KILLS)
     serve()
-    reply = wire.ask(client, ns, message, 5)
+    reply = wire.ask(client, ns, message, 60)
     assert reply is not None and reply["code"] == "internal" and "died 3 times" in reply["message"]
     letter = until(lambda: dead.newest(client, ns))[0]
     assert letter.raw == message.data and "died 3 times" in letter.reason

@@ -35,7 +35,7 @@ def envelope(**changes: Any) -> bytes:
 
 def echoed(client: redis.Redis, ns: str) -> bool:
     message = wire.new_message("echo", "commands", {"n": 1})
-    return wire.ask(client, ns, message, 5) == {"ok": True, "value": {"n": 1}}
+    return wire.ask(client, ns, message, 60) == {"ok": True, "value": {"n": 1}}
 
 
 BAD = {
@@ -66,7 +66,7 @@ def test_what_cannot_be_read_is_kept_as_it_was_and_delays_nobody(
     serve(threads=2)
     begun = time.monotonic()
     assert echoed(client, ns)
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 9  # a consumer that begins anew after each takes 27
     until(lambda: len(dead.newest(client, ns)) == 9)
     letters = [dead.whole(client, ns, each.id) for each in dead.newest(client, ns)]
     assert {letter.raw for letter in letters if letter} == {raw}
@@ -98,14 +98,14 @@ def test_a_sender_whose_message_cannot_be_run_is_told(
     serve()
     lay(client, ns, envelope(**changes))
     replied = wire.WireMessage(changes.get("actor_name", "echo"), "commands", "m", "", b"")
-    reply: Any = client.blpop([wire.reply_key(ns, replied)], timeout=5)
+    reply: Any = client.blpop([wire.reply_key(ns, replied)], timeout=20)
     assert json.loads(reply[1])["code"] == "refused"
     assert json.loads(reply[1])["breaches"][0]["rule"] == rule
 
 
 def test_a_handler_that_raises_is_answered_for_and_its_message_kept(client: redis.Redis, ns: str, serve: Serve) -> None:
     serve()
-    reply = wire.ask(client, ns, wire.new_message("fail", "commands", {}), 5)
+    reply = wire.ask(client, ns, wire.new_message("fail", "commands", {}), 60)
     assert reply is not None and reply["code"] == "internal"
     letter = until(lambda: dead.newest(client, ns))[0]
     assert "RuntimeError" in letter.reason

@@ -103,7 +103,7 @@ def test_a_worker_outlives_its_server(tmp_path: Path, ns: str, serve: Serve) -> 
             server = embedded.start(tmp_path)
             until(lambda: client.hlen(f"{ns}:commands.msgs") == 0)
             assert {int(n) for n in client.lrange(f"{ns}:done", 0, -1)} == set(range(40))
-            assert wire.ask(client, ns, wire.new_message("noop", "commands", {}), 5)
+            assert wire.ask(client, ns, wire.new_message("noop", "commands", {}), 60)
     finally:
         server.kill()
         server.wait()
@@ -142,21 +142,21 @@ async def test_a_wait_that_is_given_up_does_not_leave_its_reply_to_the_next(
     serve()
     async with connect_async(valkey_url) as client:
         waiting = asyncio.create_task(
-            wire.ask_async(client, ns, wire.new_message("wait", "commands", {"seconds": 0.3}), 5)
+            wire.ask_async(client, ns, wire.new_message("wait", "commands", {"seconds": 0.3}), 60)
         )
         await asyncio.sleep(0.1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         for n in range(5):
-            reply = await wire.ask_async(client, ns, wire.new_message("echo", "commands", {"n": n}), 5)
+            reply = await wire.ask_async(client, ns, wire.new_message("echo", "commands", {"n": n}), 60)
             assert reply == {"ok": True, "value": {"n": n}}
 
 
 def test_a_reply_that_was_taken_leaves_nothing_on_the_server(client: redis.Redis, ns: str, serve: Serve) -> None:
     serve()
     message = wire.new_message("noop", "commands", {})
-    assert wire.ask(client, ns, message, 5)
+    assert wire.ask(client, ns, message, 60)
     assert not client.exists(wire.reply_key(ns, message))
 
 

@@ -18,7 +18,7 @@ from core.queue.stream import wake
 from core.queue.wire import WireMessage, reply_key
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 15) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """Wait for a condition; its value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

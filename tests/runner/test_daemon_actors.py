@@ -149,7 +149,7 @@ def test_a_job_survives_the_death_of_the_daemon_of_the_actors_and_of_the_queue(
     until(lambda: len(stored(store, "j")) > before, "metrics through the new actors")
     server.kill()
     server.process = embedded.start(server.home)
-    until(lambda: status(store, "j")[0] == "succeeded", "the job's end", 40)
+    until(lambda: status(store, "j")[0] == "succeeded", "the job's end", 60)
     assert status(store, "j") == ("succeeded", 1)
     assert stored(store, "j") == list(range(1, 301))
     assert a_runner(store, tmp_path) == runner
@@ -167,7 +167,7 @@ def test_a_killed_child_runs_again_and_a_stopped_daemon_loses_its_job(
     os.kill(until(Files(attempts / "1").child, "the child").pid, signal.SIGKILL)
     second = until(Files(attempts / "2").child, "the second attempt's child")
     daemon.send_signal(signal.SIGSTOP)
-    until(lambda: status(store, "j")[0] == "queued", "the lease's end", 30)
+    until(lambda: status(store, "j")[0] == "queued", "the lease's end", 60)
     assert psutil.pid_exists(second.pid)
     daemon.send_signal(signal.SIGCONT)
     until(lambda: not psutil.pid_exists(second.pid), "the stale child's end")

@@ -126,7 +126,7 @@ def test_an_order_that_can_t_be_written_is_enforced_by_signals_all_the_same(file
         attempt.escalate(attempt.since + 19, (20, 30))
         assert child.poll() is None
         attempt.escalate(attempt.since + 21, (20, 30))
-        assert child.wait(5) == -signal.SIGTERM
+        assert child.wait(60) == -signal.SIGTERM
         files.control.rmdir()
         attempt.obey(Order.cancel, [])
         assert '"cancel"' in files.control.read_text()

@@ -33,7 +33,7 @@ def daemon(studio: Studio, valkey_url: str, ns: str, tmp_path: Path) -> Iterator
         process = subprocess.Popen([sys.executable, "-m", "gpu_runner.daemon"], stderr=printed, env=environment)
     yield process
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def cold_start(directory: Path, spec: str) -> float:

@@ -75,11 +75,11 @@ def test_who_sends_a_byte_now_and_then_is_hung_up_on(
 
 
 def test_who_waits_for_a_long_answer_is_not_hung_up_on(endpoint: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEAD", 0.05)
+    monkeypatch.setattr(connection, "HEAD", 0.5)
     real = Speaker.speak
 
     def speak(self: Speaker, *given: Any, **more: Any) -> Iterator[Piece]:
-        time.sleep(0.5)
+        time.sleep(1.0)
         yield from real(self, *given, **more)
 
     monkeypatch.setattr(Speaker, "speak", speak)
@@ -112,7 +112,7 @@ def test_a_prompt_that_takes_long_to_read_holds_up_nobody_else(
 
     def tokens(self: Speaking, text: str, *, templated: bool) -> list[int]:
         reading.set()
-        held_up.append(not go.wait(20))
+        held_up.append(not go.wait(PATIENCE))
         return real(self, text, templated=templated)
 
     monkeypatch.setattr(Speaking, "_tokens", tokens)

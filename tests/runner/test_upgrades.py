@@ -34,7 +34,7 @@ def test_ten_daemons_one_after_another_by_sigterm_and_by_kill_lose_nothing_of_a_
             daemon.kill()
         else:
             daemon.terminate()
-        daemon.wait(10)
+        daemon.wait(60)
         until(Files(tmp_path / "artifacts" / "jobs" / brief / "1").exit.exists, "its end without a daemon")
         daemon = start()
         ended = until(lambda brief=brief: studio.dead(brief, 1), "what ended meanwhile is settled")

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from gpu_runner.usage import KEPT, Means, Sampler, of_gpus
 from tests.runner.conftest import Start
 from tests.runner.studio import Studio, until
@@ -23,14 +25,24 @@ def test_all_processes_of_a_session_count_and_no_other() -> None:
         try:
             until(lambda: len(sampler.sample([job.pid], time.monotonic())) and _children(job.pid), "its child")
             sampler = Sampler()
-            first = sampler.sample([job.pid], time.monotonic())[job.pid]
+            before, began = spent(job.pid), time.monotonic()
+            first = sampler.sample([job.pid], began)[job.pid]
+            since = spent(job.pid)
             assert "sys.cpu" not in first and 0.1 < first["sys.memory"] < 2, "two of 64 MiB and Python"
-            time.sleep(0.6)
-            told = sampler.sample([job.pid, os.getpid()], time.monotonic())
-            assert 20 < told[job.pid]["sys.cpu"] < 230
+            until(lambda: spent(job.pid) - since > 0.5, "they took half a second of a core, be it busy with others")
+            least, ended = spent(job.pid) - since, time.monotonic()
+            told = sampler.sample([job.pid, os.getpid()], ended)
+            took = told[job.pid]["sys.cpu"] / 100 * (ended - began)
+            assert least - 0.05 < took < spent(job.pid) - before + 0.05, "both are counted, once"
         finally:
             os.killpg(job.pid, signal.SIGKILL)
     until(lambda: sampler.sample([job.pid], time.monotonic()) == {}, "its end")
+
+
+def spent(pid: int) -> float:
+    """Processor seconds of a process and its children."""
+    leader = psutil.Process(pid)
+    return sum(sum(each.cpu_times()[:2]) for each in (leader, *leader.children()))
 
 
 def _children(pid: int) -> bool:

@@ -58,7 +58,7 @@ def begin(starter: Starter, directory: Path, token: str | None = None, **spec: A
 def run(starter: Starter, directory: Path, token: str | None = None, **spec: Any) -> tuple[int, dict[str, Any]]:
     how, files = begin(starter, directory, token, **spec)
     assert how == "warm"
-    until(lambda: starter.exit_code(str(directory)) is not None, "its end", 30)
+    until(lambda: starter.exit_code(str(directory)) is not None, "its end", 60)
     code = starter.exit_code(str(directory))
     assert (directory / "said.json").exists(), files.log.read_text()
     return code or 0, json.loads((directory / "said.json").read_text())
@@ -84,7 +84,7 @@ def test_the_lock_is_held_from_before_the_fork_until_the_child_s_end(starter: St
     how, files = begin(starter, tmp_path / "1")
     assert how == "warm" and files.locked()
     assert files.take_lock() is None
-    until(lambda: starter.exit_code(str(tmp_path / "1")) is not None, "its end", 30)
+    until(lambda: starter.exit_code(str(tmp_path / "1")) is not None, "its end", 60)
     assert not files.locked()
 
 
@@ -103,7 +103,7 @@ def test_a_child_outlives_its_warm_process_which_is_started_again(tmp_path: Path
     assert not starter.worth_waiting(time.monotonic())
     assert files.locked() and psutil.pid_exists(child.pid)
     os.kill(child.pid, signal.SIGCONT)
-    until((tmp_path / "1" / "said.json").exists, "the job's end", 30)
+    until((tmp_path / "1" / "said.json").exists, "the job's end", 60)
     until(lambda: not files.locked(), "its lock's end")
     starter.tend(time.monotonic() + 60)
     assert starter.warm is not None
@@ -130,7 +130,7 @@ def test_a_fork_of_a_parent_that_touched_cuda_starts_again_cold_as_the_same_proc
     how, files = begin(starter, tmp_path / "1", kind="nothing that a job can be")
     assert how == "warm"
     first = until(files.child, "child.json").pid
-    until(lambda: starter.exit_code(str(files.directory)) is not None, "its end", 30)
+    until(lambda: starter.exit_code(str(files.directory)) is not None, "its end", 60)
     assert starter.exit_code(str(files.directory)) == 1 and until(files.child, "child.json").pid == first
     assert not (files.directory / "said.json").exists()  # it was not the warm process's job that ran
     assert json.loads(files.spool.read_text().splitlines()[-1])["outcome"] == "failed"

@@ -64,11 +64,10 @@ class Live:
         self.client = StudioClient(self.settings)
         self.steps: dict[str, int] = {}
         self.offsets: dict[str, int] = {}
-        self.unsure: dict[str, int] = {}  # the step that was told last of a job, where no answer came
+        self.unsure: dict[str, tuple[dict[str, Any], int]] = {}  # a job's report without an answer, and its last step
         self.turn = threading.Lock()  # the load and a test tell of a job one after the other
         self.stop = threading.Event()
         self.load: threading.Thread | None = None
-        self.patience = 10.0  # seconds that a message is waited for
         until(self._registered, 60, "the actors answer")
 
     def _registered(self) -> bool:
@@ -80,50 +79,49 @@ class Live:
         self.runner = {"runner_id": reply.runner_id, "incarnation": reply.incarnation}
         return True
 
-    def ask(self, name: str, **fields: Any) -> Any:
-        """The value answered to a message."""
-        return self.client.call(parse(name, fields), timeout=self.patience)
+    def ask(self, name: str, patience: float = 60.0, **fields: Any) -> Any:
+        """The value answered to a message, within so many seconds."""
+        return self.client.call(parse(name, fields), timeout=patience)
 
     def start(self, name: str) -> str:
         """A job that runs; its id."""
         asked = {"base_model_id": "m", "dataset_id": "d", "prompt_id": "p", "num_cpu": 1, "num_gpu": 0, "num_memory": 1}
         id = str(self.ask("StartFineTuningJob", adapter_name=name, **asked).fine_tuning_job.id)
         until(
-            lambda: id in {each.job_id for each in self.ask("ReportProgress", **self.runner).jobs}, 20, "it is assigned"
+            lambda: id in {each.job_id for each in self.ask("ReportProgress", **self.runner).jobs}, 60, "it is assigned"
         )
         self.steps[id] = self.offsets[id] = 0
         self.tell(id, {"type": "started", "at": time.time(), "pid": 1, "total_steps": TOTAL})
         return id
 
-    def settle(self, id: str) -> None:
-        """Ask what became of a report without an answer: it may have been taken in."""
+    def settle(self, id: str, patience: float = 60.0) -> None:
+        """Report what came without an answer again, as a runner does: it is taken in once, whatever became of the first."""
         if id in self.unsure:
-            orders = {each.job_id: each for each in self.ask("ReportProgress", **self.runner).jobs}
-            if orders[id].accepted > self.offsets[id]:
-                self.offsets[id], self.steps[id] = orders[id].accepted, self.unsure[id]
+            report, step = self.unsure[id]
+            self.ask("ReportProgress", patience, **self.runner, jobs=[report])
+            self.offsets[id], self.steps[id] = report["next_offset"], step
             del self.unsure[id]
 
-    def tell(self, id: str, *records: dict[str, Any]) -> None:
+    def tell(self, id: str, *records: dict[str, Any], patience: float = 60.0) -> None:
         """Report what a job's child wrote."""
-        self.settle(id)
+        self.settle(id, patience)
         begin = self.offsets[id]
         placed = [{**each, "offset": begin + 10 * number} for number, each in enumerate(records, 1)]
         end = begin + 10 * len(placed)
         report = {"job_id": id, "attempt": 1, "offset": begin, "next_offset": end, "records": placed}
-        self.unsure[id] = max([self.steps[id], *(each["step"] for each in records if "step" in each)])
-        self.ask("ReportProgress", **self.runner, jobs=[report])
-        self.offsets[id], self.steps[id] = end, self.unsure.pop(id)
+        self.unsure[id] = report, max([self.steps[id], *(each["step"] for each in records if "step" in each)])
+        self.settle(id, patience)
 
-    def advance(self, id: str, steps: int) -> None:
+    def advance(self, id: str, steps: int, patience: float = 60.0) -> None:
         """A job does some steps."""
-        self.settle(id)
+        self.settle(id, patience)
         first, at = self.steps[id] + 1, time.time()
         last = first + steps - 1
         metrics = [
             {"type": "metrics", "at": at, "step": step, "values": {"loss": 1 / step}} for step in range(first, last + 1)
         ]
         progress = {"type": "progress", "at": at, "step": last, "total_steps": TOTAL, "tokens_per_second": 7.0}
-        self.tell(id, *metrics, progress)
+        self.tell(id, *metrics, progress, patience=patience)
 
     def end(self, id: str, outcome: str = "succeeded") -> None:
         """A job ends."""
@@ -139,11 +137,10 @@ class Live:
                 for id in list(self.steps):
                     with suppress(StudioError), self.turn:  # the queue may be away: it is told again by the next report
                         if id in self.steps:
-                            self.advance(id, steps)
+                            self.advance(id, steps, patience=2.0)
                 self.stop.wait(pause)
 
         self.stop.clear()
-        self.patience = 2.0
         self.load = threading.Thread(target=work, name="load")
         self.load.start()
 
@@ -158,7 +155,6 @@ class Live:
         if self.load is not None:
             self.load.join()
             self.load = None
-        self.patience = 30.0
 
     def dashboards(self) -> list[psutil.Process]:
         """The dashboards of this studio that run."""

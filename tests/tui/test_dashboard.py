@@ -323,7 +323,7 @@ async def test_what_happens_while_the_studio_is_asked_is_asked_for_again(studio:
         answer = ask(message, **how)
         if type(message).__name__ == "ListEvents" and not asked.is_set():
             asked.set()
-            go_on.wait(5)
+            go_on.wait(60)
         return answer
 
     studio.ask = slowly  # type: ignore[method-assign]

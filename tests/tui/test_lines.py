@@ -92,8 +92,8 @@ async def cut_again_and_again(live: Live, times: int) -> None:
         await asyncio.to_thread(live.end, ids[1])
         await last.until(lambda text: bells(last.terminal) == 1 and "job-2 succeeded" in text)
         await last.cut()
-        await asyncio.to_thread(until, lambda: not live.dashboards(), 20, "no dashboard is left")
-        ended = [await asyncio.to_thread(program.process.wait, 20) for program in server.programs]
+        await asyncio.to_thread(until, lambda: not live.dashboards(), 60, "no dashboard is left")
+        ended = [await asyncio.to_thread(program.process.wait, 60) for program in server.programs]
         assert len(ended) == times + 1 and set(ended) <= {128 + signal.SIGHUP, -signal.SIGHUP}
         assert b"Traceback" not in last.terminal.got
         log = live.settings.root / "logs" / "dashboard.log"
