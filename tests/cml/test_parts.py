@@ -396,7 +396,7 @@ def test_a_daemon_has_as_many_at_once_as_there_is_room_for_and_gives_it_back_as_
     until(lambda: sorted(row["name"] for row in cloudera.active()) == ["base", "two"])
     assert studio.reports[-1]["free"]["gpus"] == 2
     scoring.plan(cloudera.cloud.project, base={"hold": 3})
-    until(lambda: studio.reports[-1]["free"] == {"cpus": 2, "memory": 60, "gpus": 3})
+    until(lambda: studio.reports[-1]["free"] == {"cpus": 2, "memory": 60, "gpus": 3, "jobs": 7})
     scoring.plan(cloudera.cloud.project)
     assert until(lambda: studio.dead("batch", 1))["exit_code"] == 0
     told = studio.records["batch", 1]
