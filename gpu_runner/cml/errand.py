@@ -19,7 +19,7 @@ from gpu_runner.files import Files, read_json, write_json
 from gpu_runner.shared import read_marker, removed
 
 ORDERS = ("cancel", "pause", "stop")
-REMOVED = 3  # looks in a row after which a directory counts as removed
+REMOVED = 2  # looks (FTS_CML_POLL seconds each) for which a directory is not there that counts as removed
 Ending = Literal["cancel", "pause", "stop"]
 Outcome = Literal["succeeded", "failed", "cancelled", "paused"]
 
@@ -45,7 +45,7 @@ class Errand:
         self.woken = threading.Event()
         self.signalled = False  # there is an order to look at, and without one it is to let go
         self._said = ""
-        self._removed = 0  # looks in a row that found no directory
+        self._missed: float | None = None  # monotonic time since when the directory is not there
 
     @cached_property
     def spec(self) -> Spec:
@@ -84,8 +84,11 @@ class Errand:
 
         An attempt whose directory was removed is nobody's any more.
         """
-        self._removed = self._removed + 1 if removed(self.files.root, self.directory) else 0
-        if self._removed >= REMOVED:
+        if not removed(self.files.root, self.directory):
+            self._missed = None
+        elif self._missed is None:
+            self._missed = time.monotonic()
+        elif time.monotonic() - self._missed >= REMOVED * self.using.cml_poll:
             return "stop"
         order = (read_json(self.files.control) or {}).get("order")
         return order if order in ORDERS else None

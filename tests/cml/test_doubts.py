@@ -153,3 +153,13 @@ def test_directories_are_changed_so_that_a_network_asks_for_their_names_again(cl
     look_anew(files)
     assert [sorted(each.iterdir()) for each in directories] == before
     assert all(each.stat().st_mtime > 1 for each in directories)
+
+
+def test_a_directory_that_is_not_seen_for_a_moment_does_not_count_as_removed(cloudera: StandIn) -> None:
+    attempt = Attempt(cloudera)
+    errand, aside = attempt.errand(cml_poll=60), attempt.files.directory.with_name("aside")
+    attempt.files.directory.rename(aside)
+    assert {errand.order() for _ in range(20)} == {None}
+    aside.rename(attempt.files.directory)
+    attempt.order("pause")
+    assert errand.order() == "pause"
