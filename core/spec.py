@@ -197,6 +197,11 @@ class Combination(Sealed):
         description="How it was taught: where the prompt and the answer were one text (all), they are now.",
     )
 
+    @property
+    def called(self) -> str:
+        """What it is called in its batch's log and warnings."""
+        return f"evaluation {self.run_number}"
+
 
 class EvaluationSpec(Sealed):
     """An evaluation batch: one work for a runner, one row a combination. `job_id` is the parent_job_id."""

@@ -226,7 +226,7 @@ def _score_all(group: list[Combination], work: Work) -> None:
             raise
         except Exception as error:
             failure = failure_of(error)
-            work.context.spool.log(failure.traceback, level="error")
+            work.context.spool.log(f"{combination.called}: {failure.traceback}", level="error")
             work.failures.append(failure.message)
             work.say(combination, "failed", error=". ".join(filter(None, (failure.message, failure.hint))))
         work.over()
@@ -279,7 +279,9 @@ def _score(combination: Combination, base: Base, work: Work) -> None:
         metric: each if each is not None and math.isfinite(each) else None for metric, each in marks.values.items()
     }
     work.say(combination, "succeeded", values=values, **told, rows=len(questions), answers=answers_at)
-    context.spool.log(f"{name}: exact match {marks.values['exact_match']:.1%} of {len(questions)} rows")
+    context.spool.log(
+        f"{combination.called}: {name}: exact match {marks.values['exact_match']:.1%} of {len(questions)} rows"
+    )
 
 
 def _put_losses(

@@ -140,10 +140,15 @@ class Together:
         return record
 
     def _log(self, number: int, record: Raw) -> Raw | None:
-        """So is a line of the log, but for errors."""
-        if record.get("level") == "error" or self._logged.setdefault(record["text"], number) == number:
-            return record
-        return None
+        """So is a line of the log, but for errors, which say of which combination they are."""
+        called = self._part(number).combination.called
+        if record.get("level") == "error":
+            return (
+                record
+                if record["text"].startswith(f"{called}: ")
+                else {**record, "text": f"{called}: {record['text']}"}
+            )
+        return record if self._logged.setdefault(record["text"], number) == number else None
 
     def _held(self, number: int, record: Raw) -> Raw | None:
         self._holding.add(number)
@@ -267,7 +272,7 @@ class Together:
         with self._lock:
             part.told = None
         failure = failure_of(error)
-        self.context.spool.log(failure.traceback, level="error")
+        self.context.spool.log(f"{part.combination.called}: {failure.traceback}", level="error")
         self.end(self.parts.index(part), "failed", f"its answers can't be compared: {failure.message}")
 
     def _compared(self, part: Part, look: Callable[[], None]) -> Told:

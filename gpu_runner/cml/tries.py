@@ -75,9 +75,9 @@ class Try:
         elif state == REFUSED:
             end(self.number, "failed", f"Cloudera ML does not run it: {self.run.refusal}")
         elif state in ("stopped", GONE) and not self.run.part.stop:
-            how = "removed" if state == GONE else "stopped"
-            self.together.warn(f"evaluation {self.part.combination.run_number}: its run was {how} in Cloudera ML")
-            end(self.number, "cancelled")
+            how = f"its run was {'removed' if state == GONE else 'stopped'} in Cloudera ML"
+            self.together.warn(f"{self.part.combination.called}: {how}")
+            end(self.number, "cancelled", how)
         elif state == "timedout":
             end(self.number, "failed", whole(TIMED_OUT))
         else:
@@ -88,7 +88,7 @@ class Try:
         """Its pod left no last word, or gave its work back: it is tried again, as often as jobs whose processes die."""
         tail = last_lines(Files(self.errand.directory, self.number), printed=True)
         how = "gave its work back" if self.part.outcome == "paused" else "left no last word"
-        said = f"Cloudera ML says that the run {self.run.part.run_id} {self.run.state}, and its pod {how}"
+        said = f"{self.part.combination.called}: Cloudera ML says that the run {self.run.part.run_id} {self.run.state}, and its pod {how}"
         self.errand.merged.write("log", level="error", text="\n".join([said, *tail]))
         if self.tried < self.errand.using.max_losses:
             self.part.outcome = ""

@@ -107,6 +107,10 @@ def test_combinations_that_run_apart_come_to_what_one_process_makes_of_all(
     )
     assert warnings(told) == warnings(expected) and len(warnings(told)) == 1
     assert logged(told) == logged(expected) and len(logged(told)) > 3
+    own = [line.partition(" exact match")[0] for line in logged(told) if "exact match" in line]
+    assert own == ["evaluation 1: base (base):", "evaluation 2: one:", "evaluation 4: two:"]
+    (torn,) = [each["text"] for each in told if each["type"] == "log" and each["level"] == "error"]
+    assert torn.startswith("evaluation 3: ")
     started = [each for each in told if each["type"] == "started"]
     assert len(started) == 1 and started[0]["total_steps"] == 4 * ROWS
     steps = [each["step"] for each in told if each["type"] == "progress"]
