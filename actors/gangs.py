@@ -22,6 +22,7 @@ from actors.losing import died
 from actors.records import clean, fresh_records
 from actors.scheduling import Room
 from core.events import RECORD, Failure, Finished, Phase, Warned
+from core.masking import masked_text
 from core.messages.runners import Gang, JobReport
 from core.store.session import Unit
 from core.store.tables import Job, JobMember, Runner
@@ -186,7 +187,14 @@ def _hear(desk: Desk, unit: Unit, job: Job, member: JobMember, raw: dict[str, ob
     if isinstance(record, Phase):
         member.state = WORKS
     elif isinstance(record, Warned):
-        unit.emit("JobWarning", "jobs", job.id, f"{job.name}: {record.text}", level="warning", attempt=job.attempt)
+        unit.emit(
+            "JobWarning",
+            "jobs",
+            job.id,
+            f"{job.name}: {masked_text(record.text, desk.secrets)}",
+            level="warning",
+            attempt=job.attempt,
+        )
     elif isinstance(record, Finished):
         _finished(desk, unit, job, member, record)
 
@@ -195,6 +203,6 @@ def _finished(desk: Desk, unit: Unit, job: Job, member: JobMember, record: Finis
     """A member's end is the job's when it failed, or when it never met the others; else the first one's word is waited for."""
     began, member.state = member.state == WORKS, DONE
     if record.outcome == "failed":
-        fail(unit, job, record.error or Failure(kind=FailureClass.bug, message="a worker gave no reason"))
+        fail(desk, unit, job, record.error or Failure(kind=FailureClass.bug, message="a worker gave no reason"))
     elif not began:
         requeue(desk, unit, job, "one of its runners gave its part back")

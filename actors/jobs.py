@@ -129,11 +129,23 @@ def stop(desk: Desk, unit: Unit, job: Job, before: str, after: str) -> None:
             desk.wake(unit, job.runner_id)
 
 
-def fail(unit: Unit, job: Job, failure: Failure) -> None:
-    """End a job with the reason and what to do next. A library's words may quote a token or a password: they are kept without."""
-    job.error = error = masked(filled(failure).model_dump())
-    job.failure_class = known(failure.kind).value
+def fail(desk: Desk, unit: Unit, job: Job, failure: Failure) -> None:
+    """End a job with the reason and what to do next."""
+    error = _why(desk, job, failure)
     move(unit, job, S.failed, f"{job.name} failed: {error['message']}", error=error)
+
+
+def stopped(desk: Desk, unit: Unit, job: Job, failure: Failure) -> None:
+    """End a job that someone ended elsewhere, with where that was."""
+    error = _why(desk, job, failure)
+    move(unit, job, S.cancelled, f"{job.name} is cancelled: {error['message']}", error=error)
+
+
+def _why(desk: Desk, job: Job, failure: Failure) -> dict[str, Any]:
+    """Write down why a job ends. A library's words may quote a token or a password: they are kept without."""
+    job.error = masked(filled(failure).model_dump(), desk.secrets)
+    job.failure_class = known(failure.kind).value
+    return job.error
 
 
 def _end_children(unit: Unit, job: Job, to: JobStatus) -> None:
@@ -198,7 +210,7 @@ def lost(
     if job.status in {S.assigned, S.running}:
         job.losses += 1
         if job.losses > desk.settings.max_losses:
-            fail(unit, job, failure)
+            fail(desk, unit, job, failure)
             return
         job.retries += 1
     requeue(desk, unit, job, reason, event=event, **data)

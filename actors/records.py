@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 
 from actors import exporting, holding, lineage, planning, questions, results, seams
 from actors.desk import Desk
-from actors.jobs import fail, move, requeue, told_end
+from actors.jobs import fail, move, requeue, stopped, told_end
 from actors.numbers import rows_of, upsert
 from core.events import (
     PROVEN,
@@ -37,6 +37,7 @@ from core.events import (
     Unheld,
     Warned,
 )
+from core.masking import masked_text
 from core.messages.runners import JobReport
 from core.store.session import Unit
 from core.store.tables import Endpoint, EvaluationJob, FineTuningJob, Job, Metric
@@ -78,6 +79,10 @@ class Intake:
             self.job.last_metrics = dict([*before.items(), *self.last.items()][-LAST:])
         self.metrics.clear()
 
+    def _safe(self, text: str) -> str:
+        """What went wrong, without a secret that a library's words may quote."""
+        return masked_text(text, self.desk.secrets)
+
     def started(self, record: Started) -> None:
         """The child runs; what it saves from here on may be gone on from, also in a job that began anew."""
         job = self.job
@@ -118,7 +123,7 @@ class Intake:
     def warned(self, record: Warned) -> None:
         """Something is done otherwise than asked."""
         told = {"attempt": self.job.attempt, "kind": self.job.kind}
-        text = f"{self.job.name}: {record.text}"
+        text = f"{self.job.name}: {self._safe(record.text)}"
         self.unit.emit("JobWarning", "jobs", self.job.id, text, level="warning", **told)
 
     def ran_out(self, record: MemoryRanOut) -> None:
@@ -132,7 +137,7 @@ class Intake:
 
     def held(self, record: Held) -> None:
         """It stands still for want of room."""
-        holding.hold(self.unit, self.job, record.text, record.needed, record.free)
+        holding.hold(self.unit, self.job, self._safe(record.text), record.needed, record.free)
 
     def unheld(self, record: Unheld) -> None:
         """It goes on."""
@@ -200,7 +205,7 @@ class Intake:
             {name: each.model_dump() for name, each in record.statistics.items()},
             record.rows,
             record.answers,
-            record.error,
+            self._safe(record.error) if record.error else None,
             record.at,
         )
         if record.status == "succeeded":
@@ -208,7 +213,7 @@ class Intake:
         told_end(
             self.unit,
             row,
-            ", ".join(f"{name} {value:.3g}" for name, value in values.items()) or (record.error or ""),
+            ", ".join(f"{name} {value:.3g}" for name, value in values.items()) or (row.error or ""),
         )
 
     def rendezvous(self, record: Rendezvous) -> None:
@@ -280,7 +285,14 @@ class Intake:
                 exporting.finish(self.unit, job, record.summary)
             move(self.unit, job, S.succeeded)
         elif record.outcome == "failed":
-            fail(self.unit, job, record.error or Failure(kind=FailureClass.bug, message="the child gave no reason"))
+            fail(
+                self.desk,
+                self.unit,
+                job,
+                record.error or Failure(kind=FailureClass.bug, message="the child gave no reason"),
+            )
+        elif record.outcome == "cancelled" and record.error and job.status != S.cancel_requested:
+            stopped(self.desk, self.unit, job, record.error)
         elif record.outcome == "cancelled":
             move(self.unit, job, S.cancelled)
         else:

@@ -67,7 +67,7 @@ EVENT_TYPES: dict[str, str] = {
     "JobLost": "the lease ran out; the job goes back to the queue or fails; data: {status, attempt, runner_id}",
     "JobSucceeded": "done; data: {status, attempt}",
     "JobFailed": "ended by an error; data: {status, attempt, error}",
-    "JobCancelled": "ended on request; data: {status, attempt}",
+    "JobCancelled": "ended on request; data: {status, attempt}, and {error} when it was ended elsewhere",
     "JobPausing": "a checkpoint was asked for, then a stop; data: {status, attempt}",
     "JobPaused": "stopped with a checkpoint, or before it ran; data: {status, attempt}",
     "JobContinued": "the pause was taken back before it came to it; data: {status, attempt}",

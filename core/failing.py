@@ -52,6 +52,11 @@ CLASSES: dict[FailureClass, Told] = {
         "Run it again: it goes on from its last checkpoint. If it dies at the same place, ask for less (a smaller batch,"
         " shorter rows) or another runner.",
     ),
+    F.stopped: Told(
+        "stopped in Cloudera ML",
+        "Someone stopped it, or removed it, on Cloudera's own pages.",
+        "Run it again: it goes on from its last checkpoint.",
+    ),
     F.bug: Told(
         "a fault of the studio's or of a library's",
         "Something came that the studio does not expect: a fault of its own, a library's, or a file of its that was damaged.",

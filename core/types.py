@@ -150,13 +150,14 @@ class JobStatus(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Why a job failed, and so what helps (docs/jobs.md)."""
+    """Why a job ended badly, and so what helps (docs/jobs.md)."""
 
     user_error = "user_error"  # its inputs: data, configs, names
     out_of_memory = "out_of_memory"
     disk_full = "disk_full"
     runner_lost = "runner_lost"  # the host, its network or its daemon
     killed = "killed"  # the process died without a word
+    stopped = "stopped"  # by someone, on Cloudera's own pages: the job is cancelled
     bug = "bug"  # a fault of the studio's, or of a library
 
 

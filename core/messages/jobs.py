@@ -39,7 +39,9 @@ class JobState(Value):
     started_at: float | None = None
     finished_at: float | None = None
     error: Failure | None = None
-    failure_class: str | None = Field(None, description="A FailureClass, of a job that failed.")
+    failure_class: str | None = Field(
+        None, description="A FailureClass, of a job that failed, or was stopped elsewhere."
+    )
     retries: int = Field(0, description="How often it was run again after an attempt that ended badly.")
     phase: str | None = Field(None, description="What the child is doing now, for people.")
     held: Held | None = Field(None, description="Why it stands still, while its runner's disk is full or away.")

@@ -166,7 +166,8 @@ class Endpoint:
     def _finish(self, outcome: str, reason: str = "") -> int:
         if reason:
             self.errand.merged.write("log", level="info", text=reason)
-        code = self.errand.finish("paused" if outcome == "paused" else "cancelled", ended=reason)
+        why = Failure(kind=FailureClass.stopped, message=reason) if reason else None
+        code = self.errand.finish("paused" if outcome == "paused" else "cancelled", why, ended=reason)
         return self._settle(code)
 
     def _settle(self, code: int, *, died: bool = False) -> int:

@@ -132,10 +132,11 @@ def _word(errand: Errand, run: Run) -> int | None:
         return None
     asked = run.part.stop or errand.order()
     if asked or run.state in ("stopped", GONE):
-        if not asked:
-            how = "removed" if run.state == GONE else "stopped"
-            errand.merged.write("warning", text=f"its run was {how} in Cloudera ML")
-        return errand.finish("paused" if asked == "pause" else "cancelled")
+        if asked:
+            return errand.finish("paused" if asked == "pause" else "cancelled")
+        how = f"its run was {'removed' if run.state == GONE else 'stopped'} in Cloudera ML"
+        errand.merged.write("warning", text=how)
+        return errand.finish("cancelled", Failure(kind=FailureClass.stopped, message=how))
     if run.state == "timedout":
         return errand.finish("failed", TIMED_OUT)
     text = f"Cloudera ML says that the run {run.part.run_id} {run.state}, and its pod left no last word"

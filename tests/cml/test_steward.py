@@ -65,6 +65,8 @@ def test_a_run_that_was_stopped_in_cloudera_ml_is_cancelled(cloudera: StandIn) -
     assert steward.ends() == 0
     assert attempt.outcome == "cancelled"
     assert [each["text"] for each in attempt.records("warning")] == ["its run was stopped in Cloudera ML"]
+    (last,) = attempt.records("finished")
+    assert (last["error"]["kind"], last["error"]["message"]) == ("stopped", "its run was stopped in Cloudera ML")
 
 
 def test_a_pod_that_dies_without_a_word_is_no_end_of_the_job(cloudera: StandIn) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from actors.answering import answer
@@ -534,6 +535,31 @@ def test_an_earlier_attempt_on_the_same_runner_is_stale_too(desk: Desk) -> None:
     row = job(desk, id)
     assert (row.status, row.attempt, row.accepted) == ("assigned", 2, 0)
     assert loss(desk) == {}
+
+
+def test_a_job_that_was_stopped_elsewhere_is_cancelled_and_says_where(desk: Desk) -> None:
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    why = {"kind": "stopped", "message": "its run was stopped in Cloudera ML"}
+    a.tell(id, {"type": "finished", "at": 2.0, "outcome": "cancelled", "error": why}, begin=10)
+    row = job(desk, id)
+    assert (row.status, row.failure_class) == ("cancelled", "stopped")
+    assert row.error is not None and row.error["message"] == why["message"] and "checkpoint" in row.error["hint"]
+    assert happened(desk, id)[-1].message.endswith("is cancelled: its run was stopped in Cloudera ML")
+
+
+def test_what_a_runner_says_went_wrong_is_kept_without_the_studios_secrets(desk: Desk) -> None:
+    desk.settings.hub_token = SecretStr("any-words-of-ours")
+    id, a = start(desk), Speaker(desk)
+    a.begin(id)
+    told = "403 for any-words-of-ours at https://me:hunter22@hub"
+    warning = {"type": "warning", "at": 1.0, "text": told}
+    failure = {"type": "finished", "at": 2.0, "outcome": "failed", "error": {"kind": "bug", "message": told}}
+    a.tell(id, warning, failure, begin=10)
+    row = job(desk, id)
+    texts = [str(row.error), *(f"{event.message} {event.data}" for event in happened(desk, id))]
+    assert row.status == "failed" and sum("403 for" in text for text in texts) >= 3
+    assert not any(secret in text for text in texts for secret in ("any-words-of-ours", "hunter22"))
 
 
 def test_a_runner_that_takes_so_many_jobs_gets_no_more_and_the_rest_goes_to_others(desk: Desk) -> None:
