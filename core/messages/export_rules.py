@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from core.messages import asking
-from core.messages.common import exists, filled, inspected, of_model, one_of
+from core.messages.common import LONGEST_NAME, exists, filled, inspected, of_model, one_of
 from core.messages.endpoint_rules import name_taken
 from core.messages.export import ExportModel
 from core.rules import Breach, Example, Need, NoWorld, World, rule
@@ -173,11 +173,14 @@ def _not_of_hub(message: ExportModel, world: World) -> Iterator[str]:
     "model_name",
     passes=[{"type": "merged", "model_name": " tickets-1.0 "}, {"model_name": "what it does: tickets?"[:12]}],
     fails=[{"type": "merged", "model_name": name} for name in ("a/b", "..", ".hidden", "a b", "x" * 101)]
-    + [{"model_name": "a/b"}, {"model_name": "a:b"}, {"model_name": "x" * 256}],
+    + [{"model_name": "a/b"}, {"model_name": "a:b"}, {"model_name": "x" * 256}]
+    + [{"type": "huggingface", "hub_name": "me/tickets", "model_name": "x" * 256}],
 )
 def _fit_name(message: ExportModel, world: World) -> Iterator[str]:
     """model_name must be one that a directory, or MLflow's registry, can have"""
     name = message.model_name.strip()
+    if message.type == ModelExportType.huggingface and len(name) > LONGEST_NAME:
+        yield f"model_name may have {LONGEST_NAME} characters at most, not {len(name)}"
     if message.type == ModelExportType.merged and name and not _named(_DIRECTORY, name):
         yield f"model_name becomes a directory: at most {LONGEST} letters, digits, '.', '_' and '-', the first a letter or digit"
     if message.type == ModelExportType.model_registry and ("/" in name or ":" in name or len(name) > REGISTERED):

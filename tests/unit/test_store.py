@@ -113,6 +113,9 @@ def test_a_failed_unit_leaves_nothing(fresh: Store) -> None:
     assert not done
 
 
+LONG = "".join(chr(0x4E00 + 7919 * number % 20_000) for number in range(3_000))  # a name that does not compress
+
+
 def _at_revision(settings: Settings, revision: str) -> Store:
     """A store as an older studio left it."""
     store = Store(settings)
@@ -145,17 +148,20 @@ def test_rows_and_their_links_survive_every_revision(
     with store.write() as unit:
         unit.session.execute(text("INSERT INTO datasets (id, name, huggingface_name) VALUES ('d', 'n', 'org/n')"))
         unit.session.execute(text("INSERT INTO prompts (id, name, dataset_id) VALUES ('p', 'n', 'd')"))
-        unit.session.execute(
-            text(
-                "INSERT INTO jobs (id, kind, name, engine, status, spec, priority, cpus, gpus, memory, workers, attempt,"
-                " accepted, losses, step, created_at, queued_at) VALUES ('j', 'fine_tuning', 'n', 'legacy', 'queued',"
-                """ '{"resources": {"gpu_label_id": 3}}', 0, 1, 2, 4, 2, 0, 0, 0, 0, 1, 1)"""
+        for id, name in (("j", "n"), ("k", LONG)):
+            unit.session.execute(
+                text(
+                    "INSERT INTO jobs (id, kind, name, engine, status, spec, priority, cpus, gpus, memory, workers, attempt,"
+                    " accepted, losses, step, created_at, queued_at) VALUES (:id, 'fine_tuning', :name, 'legacy', 'queued',"
+                    """ '{"resources": {"gpu_label_id": 3}}', 0, 1, 2, 4, 2, 0, 0, 0, 0, 1, 1)"""
+                ),
+                {"id": id, "name": name},
             )
-        )
     assert upgrade(store)
     with store.read() as session:
         dataset, prompt = session.get_one(Dataset, "d"), session.get_one(Prompt, "p")
         assert (dataset.huggingface_name, dataset.config_name, prompt.dataset_id) == ("org/n", "", "d")
+        assert session.get_one(Job, "k").name == LONG[:254] + "…", "an index of PostgreSQL holds no more"
         assert session.get_one(Job, "j").shape == '["legacy",1,2,4,2,3]'
         connection = session.connection()
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
