@@ -7,7 +7,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, and_, case, collate, func, literal, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    collate,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import Session
 
 from actors.places import SIGN, Key, Place, beyond, read
@@ -123,17 +137,18 @@ class _Order:
         return self.keys[1:] if number in self.unknown else self.keys
 
     def walked(self, query: Select[Any], number: int, backwards: bool) -> Select[Any]:
-        """The keys of a part's rows in their order; put together once for the list without a filter."""
+        """The keys of at most `most` of a part's rows in their order; put together once for the list without a filter."""
         whole = query is self.shelf.query
         if whole and (made := self._whole.get((number, backwards))) is not None:
             return made
         order = [key.column.desc() if key.down is not backwards else key.column.asc() for key in self.of_part(number)]
-        made = _only(query.where(self.parts[number]), *(key.column for key in self.keys)).order_by(*order)
+        made = _only(query.where(self.parts[number]), *(key.column for key in self.keys)).order_by(*order).limit(_MOST)
         if whole:
             self._whole[number, backwards] = made
         return made
 
 
+_MOST = bindparam("most", type_=Integer)
 _ordered = lru_cache(maxsize=256)(_Order)
 
 
@@ -152,6 +167,7 @@ class _Way:
     ) -> list[tuple[int, tuple[Any, ...]]]:
         """(part, values of the keys, of which the id is the last) of at most `limit` rows from `start` on."""
         found: list[tuple[int, tuple[Any, ...]]] = []
+        connection = self.session.connection()  # rows of columns need nothing of what the session does for entities
         numbers = range(len(self.by.parts))
         for number in reversed(numbers) if backwards else numbers:
             if len(found) == limit or (start and (number > start.part if backwards else number < start.part)):
@@ -162,7 +178,7 @@ class _Way:
                 values = start.values[len(self.by.keys) - len(keys) :]
                 ahead = beyond(keys, values, backwards=backwards, with_it=start.behind is backwards)
                 here = here.where(true() if ahead is None else ahead)
-            found += [(number, tuple(row)) for row in self.session.execute(here.limit(limit - len(found)))]
+            found += [(number, tuple(row)) for row in connection.execute(here, {"most": limit - len(found)})]
         return found
 
     def told(self, row: tuple[int, tuple[Any, ...]], *, behind: bool) -> str:
@@ -202,9 +218,16 @@ def _whole(session: Session, shelf: Shelf, ids: list[Any]) -> list[Any]:
     """The entities of the rows of these ids, in their order."""
     if not ids:
         return []
-    query = shelf.query.where(shelf.id.in_(ids)).add_columns(shelf.id).options(*shelf.options)
-    rows = {row[-1]: row[0] if len(row) == 2 else tuple(row[:-1]) for row in session.execute(query)}
+    found = session.execute(_these(shelf), {"ids": ids})
+    rows = {row[-1]: row[0] if len(row) == 2 else tuple(row[:-1]) for row in found}
     return [rows[id] for id in ids]
+
+
+@lru_cache(maxsize=256)
+def _these(shelf: Shelf) -> Any:
+    """The rows of `ids`, put together once for a list."""
+    chosen = shelf.id.in_(bindparam("ids", expanding=True))
+    return shelf.query.where(chosen).add_columns(shelf.id).options(*shelf.options)
 
 
 def _counted(session: Session, query: Select[Any], shelf: Shelf) -> int:
