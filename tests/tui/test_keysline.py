@@ -48,8 +48,8 @@ async def test_a_click_does_what_the_key_does() -> None:
         await until(pilot, lambda: "adapter-run" in shown(pilot.app))
         line = shown(pilot.app).splitlines()[-1]
         await pilot.click("#keys", offset=(line.index("cancel"), 0))
-        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
-        await pilot.click("#answers", offset=(len("enter yes   n"), 0))
+        await until(pilot, lambda: "enter yes, after a moment   y yes   esc no" in shown(pilot.app))
+        await pilot.click("#answers", offset=(ConfirmScreen.keys.index("no"), 0))
         await until(pilot, lambda: not isinstance(pilot.app.screen, ConfirmScreen))
         await pilot.click("#keys", offset=(line.index("open"), 0))
         await until(pilot, lambda: "Job adapter-run" in shown(pilot.app))

@@ -33,7 +33,7 @@ class ConfirmScreen(ModalScreen[bool]):
         Binding("ctrl+c", "app.quit", "quit"),
     ]
 
-    keys = "enter yes   n no"
+    keys = "enter yes, after a moment   y yes   esc no"
 
     def __init__(self, question: str, code: Callable[[], str] | None = None) -> None:
         super().__init__()
