@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 import redis
-from sqlalchemy import Double, bindparam, func, literal, select, union_all
+from sqlalchemy import Double, bindparam, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, load_only
 
 from actors.desk import Desk
@@ -39,7 +39,7 @@ from core.store.tables import (
     Prompt,
     Runner,
 )
-from core.types import EndpointEngine, JobKind, JobStatus
+from core.types import DatasetType, EndpointEngine, JobKind, JobStatus
 
 S = JobStatus
 COUNTED_TABLES: tuple[type[Base], ...] = (
@@ -78,6 +78,16 @@ def _shapes(status: JobStatus) -> Any:
 
 
 ROWS = select(*(_bounded(table) for table in COUNTED_TABLES))
+# What the Hub was asked for has the commit that was found.
+HERE = {
+    table: or_(table.type.is_distinct_from(DatasetType.huggingface.value), table.revision.is_not(None))
+    for table in (Dataset, Model)
+}
+READY = {
+    "datasets": select(Dataset.id).where(HERE[Dataset]).exists(),
+    "models": select(Model.id).where(HERE[Model]).exists(),
+    "prompts": select(Prompt.id).join(Dataset, Dataset.id == Prompt.dataset_id).where(HERE[Dataset]).exists(),
+}
 STATES: Any = union_all(*(_shapes(status) for status in OPEN))
 LATE = (
     select(Job.id, Job.kind, Job.status, Job.finished_at)
@@ -114,6 +124,7 @@ def get_overview(message: GetOverview, session: Session, world: RealWorld) -> Ov
     return OverviewReply(
         at=now,
         resources=_resources(session),
+        ready=dict(zip(READY, session.execute(select(*READY.values())).one(), strict=True)),
         jobs=_open(session),
         ended=_ended(session, now),
         running=running[:MOST],

@@ -58,6 +58,11 @@ class OverviewReply(Value):
     resources: dict[str, int] = Field(
         description="Rows by table: datasets, models, prompts, adapters, configs, and jobs by their kinds' tables."
     )
+    ready: dict[str, bool] = Field(
+        {},
+        description="Whether one of the datasets, models and prompts can be trained with: its files are here or were found "
+        "on the Hub; what a project's defaults only name there does not count.",
+    )
     jobs: list[JobsCounted] = Field(description="Jobs that are not over, by kind and state.")
     ended: list[JobsCounted] = Field(description="Jobs that ended within a day, as far as the newest thousand tell.")
     running: list[JobNow] = Field(description="Those that runners have, the newest first, at most 50.")

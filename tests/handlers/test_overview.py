@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 
 from actors.desk import Desk
-from core.store.tables import Dataset, FineTuningJob, Job, Prompt, Runner
+from core.store.tables import Dataset, FineTuningJob, Job, Model, Prompt, Runner
 from tests.handlers.work import STARTED, Speaker, add_inputs, change, say, spooled, start
 
 
@@ -61,6 +61,19 @@ def test_what_is_counted_is_what_the_tables_hold(desk: Desk) -> None:
         for table in (Dataset, Prompt, FineTuningJob):
             assert told["resources"][table.__tablename__] == session.scalar(select(func.count()).select_from(table))
     assert counted(desk) == {("fine_tuning", "queued"): 3}
+
+
+def test_what_can_be_trained_with_is_here_or_was_found_on_the_hub(desk: Desk) -> None:
+    hub = {"type": "huggingface", "name": "n"}
+    with desk.store.write() as unit:
+        unit.session.add_all([Dataset(id="d1", **hub), Model(id="m1", **hub)])
+        unit.session.flush()
+        unit.session.add(Prompt(id="p1", type="in_place", name="p1", dataset_id="d1"))
+    assert overview(desk)["ready"] == {"datasets": False, "models": False, "prompts": False}
+    with desk.store.write() as unit:
+        unit.session.add(Model(id="m2", type="project", name="m2", location="/m"))
+        unit.session.execute(update(Dataset).values(revision="c0ffee"))
+    assert overview(desk)["ready"] == {"datasets": True, "models": True, "prompts": True}
 
 
 def test_jobs_are_told_by_kind_and_state_and_plans_are_left_out(desk: Desk) -> None:

@@ -80,6 +80,7 @@ class FakeStudio:
         self.results: EvaluationResultsReply | None = None
         self.answers: list[AnswerRow] = []
         self.concerns: list[Concern] = []  # beside its failed jobs
+        self.ready: dict[str, bool] = {}  # what of the rows can be trained with, where that is not all of them
         self.workbench = WorkbenchReply(on=False)
         self.held: dict[str, str] = {}  # what can't be removed, and why
 
@@ -182,6 +183,7 @@ class FakeStudio:
                 "resources": {
                     table: len(rows) for table, rows in self.rows.items() if table not in ("runners", "events")
                 },
+                "ready": self.ready,
                 "jobs": [each for each in count if not each["status"].finished],
                 "ended": [each for each in count if each["status"].finished],
                 "running": [each.model_dump() for each in told[JobStatus.running]],

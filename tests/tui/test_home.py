@@ -124,7 +124,11 @@ async def test_a_new_studio_says_how_to_begin_and_ticks_off_what_is_done() -> No
         studio.rows["datasets"] = filled().rows["datasets"]
         studio.happened("datasets")
         await until(pilot, lambda: "✓  d  add a dataset" in shown(dashboard))
-        assert "add a base model" in cursor(pilot)
+        studio.rows["models"] = filled().rows["models"]
+        studio.ready = {"models": False}
+        studio.happened("models")
+        await until(pilot, lambda: "those listed are only names on the Hub: add your own" in shown(dashboard))
+        assert "○  m  add a base model" in cursor(pilot)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(dashboard.screen, FormScreen) and dashboard.page == "import-models")
 

@@ -38,6 +38,7 @@ STEPS = (  # a table, what is to be done, its page, its key on Home, what it tak
     ("prompts", "write a prompt", "create-prompts", "p", "text with {column} where a row's value goes"),
     ("fine_tuning_jobs", "train an adapter", "train", "t", "with what would come of it beside it as you type"),
 )
+ONLY_NAMED = "those listed are only names on the Hub: add your own"
 NAME = 26  # characters of a name: what is told of it matters more here
 WORDS = {"queued": "waiting", "cancel_requested": "ending", "assigned": "starting"}
 
@@ -110,12 +111,13 @@ def sections(told: Mapping[str, Any], compact: int = 0, now: float | None = None
 
 def first_steps(told: Mapping[str, Any]) -> Section:
     """What a new studio needs, until it has trained something."""
-    counts = told["resources"]
+    counts, ready = told["resources"], told.get("ready") or {}
     if counts.get("fine_tuning_jobs"):
         return Section("First steps", ())
     lines = []
     for table, text, page, key, takes in STEPS:
-        done = bool(counts.get(table))
+        done = ready.get(table, bool(counts.get(table)))
+        takes = ONLY_NAMED if counts.get(table) and not done else takes
         mark, meaning = ("✓", "good") if done else ("○", "wait")
         shown = (mark, meaning), (key, "bold"), (text, "dim" if done else ""), (takes, "dim")
         lines.append(Line(shown, None if done else Target("page", page)))  # the cursor begins with what is to be done
