@@ -22,11 +22,11 @@ import yaml
 
 from actors import freeing
 from actors.desk import Desk
-from actors.models import TOKENIZERS
 from actors.registry import Absent, Version, asking
 from actors.world import RealWorld
 from core.errors import Unavailable
 from core.messages import Message
+from core.messages.models import TOKENIZERS
 from core.rules import CHEAP, check, refusing
 from core.settings import Settings
 

@@ -17,13 +17,11 @@ from actors.places import Key
 from actors.tables import sha256
 from actors.world import RealWorld, as_dict, inspects
 from core.errors import Unavailable
-from core.messages.models import AddModel, GetModel, ListModels, ModelMetadata, ModelReply, ModelsReply
+from core.messages.models import TOKENIZERS, AddModel, GetModel, ListModels, ModelMetadata, ModelReply, ModelsReply
 from core.shapes import read_shape
 from core.store.session import Unit
 from core.store.tables import Model
 from core.types import ModelFrameworkType, ModelType
-
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 
 
 @inspects("model")

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from tui.cli.references import REFERENCES
 from tui.forms import Field
-from tui.grouping import CONFIG_KINDS
+from tui.grouping import CONFIG_KINDS, PROMPTS_OF
+from tui.matching import Prompts
 
 MOST = 500  # that a field lets choose from
 Option = tuple[str, str]  # what is shown, the value
@@ -20,7 +21,7 @@ class Studio(Protocol):
         """The rows of a list, and whether there are more."""
 
 
-def offers(studio: Studio, form: list[Field]) -> Iterator[tuple[Field, list[Option]]]:
+def offers(studio: Studio, form: list[Field]) -> Iterator[tuple[Field, list[Option] | Prompts]]:
     """Each field that chooses from a list, with what it offers; lists that several fields share are asked for once."""
     known: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
 
@@ -36,6 +37,8 @@ def offers(studio: Studio, form: list[Field]) -> Iterator[tuple[Field, list[Opti
         elif field.name in CONFIG_KINDS:
             configs = rows("ListConfigs", "configs", type=CONFIG_KINDS[field.name])
             yield field, [(row["description"] or row["config"], row["id"]) for row in configs]
+        elif field.name in PROMPTS_OF and any(each.name == "dataset_id" for each in form):
+            yield field, Prompts(rows("ListPrompts", "prompts"), rows("ListDatasets", "datasets"))
         elif field.kind in ("reference", "several"):
             listing = REFERENCES[field.name][0]
             found = rows(listing.message, listing.many)

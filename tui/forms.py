@@ -21,7 +21,7 @@ from core.types import ModelExportType
 from tui.cli.fields import bare
 from tui.cli.references import REFERENCES
 from tui.cli.verbs import VERBS
-from tui.grouping import CONFIG_KINDS, GROUPS, HIDDEN, LONG, PATHS, WHEN, When
+from tui.grouping import ADDED_BY, CONFIG_KINDS, GROUPS, HIDDEN, LONG, PATHS, WHEN, When
 from tui.labels import TITLES, hint, label
 
 NOTE = "note: "  # how what only is worth knowing begins
@@ -30,6 +30,14 @@ CHOICES = {("StartFineTuningJob", "preset"): tuple(presets())}
 PRESET_FIELDS = {name for preset in presets().values() for name in preset["fields"]}
 # Fields that give others a default of theirs, and which.
 GIVES = {"preset": PRESET_FIELDS, "type": {"num_gpu"}}
+# How what is not typed is chosen, by a field's kind.
+CHOSEN = {
+    "choice": "letters or ← → choose",
+    "switch": "y n or ← → choose",
+    "reference": "letters find one",
+    "several": "space marks",
+    "pairs": "space marks",
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,12 @@ class Field:
     def id(self) -> str:
         """The same, as a part of widgets' ids."""
         return "-".join(self.path)
+
+    @property
+    def told(self) -> str:
+        """What it is for, its name on the wire, and the keys that help in it."""
+        keys = [CHOSEN.get(self.kind, ""), "ctrl+n adds one" if self.name in ADDED_BY else ""]
+        return "  ·  ".join(filter(None, [f"{self.hint}  ({self.name})", *keys])).strip()
 
     def is_meant(self, by: str) -> bool:
         """Whether a breach's field is this one, by its path, its last part, or the name that the guide's tables have for it."""

@@ -132,6 +132,8 @@ CONFIG_KINDS = {
     "axolotl_config_id": "axolotl",
     "generation_config": "generation_config",
 }
+# A field that chooses a prompt -> the fields that say for which dataset, the first one that is filled counts.
+PROMPTS_OF = {"prompt_id": ("dataset_id",), "promote_prompt_id": ("promote_dataset_id", "dataset_id")}
 # Not chosen for people, even where there is but one.
 LEFT_OUT = frozenset({"promote_dataset_id", "promote_prompt_id", "fine_tuning_job_id"})
 # A field that chooses a resource -> the form that adds one, and what that begins with.

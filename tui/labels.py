@@ -165,7 +165,7 @@ TITLES: dict[str, str] = {
 
 HINTS: dict[tuple[str, str], str] = {  # where the message's own description says nothing, or not what one does here
     ("AddDataset", "type"): "The name of a file tells it: tab goes on to the path. On the Hub, choose that first.",
-    ("AddModel", "type"): "Enter opens the list; so do the first letters.",
+    ("AddModel", "type"): "What is asked for next depends on it.",
     ("AddPrompt", "name"): "What the prompt is called; ctrl+g writes one with the templates.",
     ("AddPrompt", "prompt_template"): "A whole row as it is learned: the input and the answer.",
     (
@@ -199,7 +199,7 @@ HINTS: dict[tuple[str, str], str] = {  # where the message's own description say
         "StartFineTuningJob",
         "preset",
     ): "guide: rows packed, every token learned. fast: single rows in batches of 8, only completions, a higher rate.",
-    ("StartEvaluationJob", "model_adapter_combinations"): "Space marks each that answers the same rows.",
+    ("StartEvaluationJob", "model_adapter_combinations"): "Each that is marked answers the same rows.",
     ("StartEvaluationJob", "generation_config"): "How answers are generated: greedy or drawn, and how long.",
 }
 

@@ -28,6 +28,8 @@ from core.rules import Breach, Example, Need, NoWorld, World, rule
 from core.shapes import Shape
 from core.types import ModelType
 
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")  # one of them lies beside a model
+
 
 class ModelMetadata(Value):
     """A registered base model. `revision` pins what was added: the Hub's commit, or the version in a model registry.

@@ -511,7 +511,12 @@ def filled() -> FakeStudio:
     ]
     made.rows["prompts"] = [
         PromptMetadata(
-            id="p1", name="actions", prompt_template="{a} {b}", input_template="{a}", completion_template=" {b}"
+            id="p1",
+            name="actions",
+            dataset_id="d1",
+            prompt_template="{a} {b}",
+            input_template="{a}",
+            completion_template=" {b}",
         )
     ]
     made.rows["runners"] = [

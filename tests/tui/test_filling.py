@@ -10,7 +10,9 @@ from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
 from core.errors import Unavailable
+from core.messages.browsing import Entry
 from core.messages.models import ModelMetadata
+from core.messages.prompts import PromptMetadata
 from core.rules import Breach
 from tests.tui.filling import FormStudio, tickets
 from tests.tui.test_dashboard import shown, until
@@ -128,6 +130,36 @@ async def test_only_what_the_chosen_type_needs_is_asked_and_sent() -> None:
         assert (model.huggingface_name, model.location) == ("org/tiny", None)
 
 
+async def test_a_models_directory_is_looked_at_as_it_is_typed_and_tells_its_name() -> None:
+    studio = FormStudio()
+    studio.files += [Entry(path="models/tiny/config.json"), Entry(path="models/tiny/pytorch_model.bin", bytes=5)]
+    dashboard = app(studio, "import-models")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "Where it is")
+        models = dashboard.screen
+        models.query_one("#input-type", Choice).value = "project"
+        place, name = models.query_one("#input-location", Input), models.query_one("#input-name", Input)
+        place.value = "models/tin"
+        await here(pilot, "✗ there is no directory models/tin with files in it")
+        place.value = "models/tiny/"
+        await here(pilot, "✗ no tokenizer, no *.safetensors weights")
+        assert name.value == "tiny"
+        await pilot.press("ctrl+p")
+        await here(pilot, "convert them to safetensors")
+        studio.files += [Entry(path=f"models/whole/{each}", bytes=2048) for each in ("config.json", "tokenizer.json")]
+        studio.files += [Entry(path=f"models/whole/model-{part}.safetensors", bytes=2048) for part in (1, 2)]
+        place.value = "models/whole"
+        await here(pilot, "2 files of weights, 4 KiB")
+        models.query_one("#input-type", Choice).value = "huggingface"
+        models.query_one("#input-huggingface_name", Input).value = "org/small@main"
+        await until(pilot, lambda: name.value == "org/small")
+        name.value = "mine"
+        models.query_one("#input-huggingface_name", Input).value = "org/other"
+        await until(pilot, lambda: models.fields.payload()[0].get("huggingface_name") == "org/other")  # type: ignore[attr-defined]
+        await pilot.pause()
+        assert name.value == "mine"
+
+
 async def test_the_framework_decides_which_fields_a_training_has() -> None:
     dashboard = app(tickets(), "train")
     async with dashboard.run_test(size=(80, 60)) as pilot:
@@ -180,6 +212,78 @@ async def test_letters_typed_at_once_all_reach_the_list_that_the_first_one_opens
         await here(pilot, "1 of 2   enter takes it")
         await pilot.press("enter")
         await until(pilot, lambda: dashboard.screen.query_one("#input-base_model_id", Choice).value == "m2")
+
+
+async def test_of_a_few_the_whole_word_can_be_typed_by_either_name_and_the_form_tells_it() -> None:
+    dashboard = app(tickets(), "train")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        framework = dashboard.screen.query_one("#input-framework_type", Choice)
+        packing = dashboard.screen.query_one("#input-packing", Choice)
+        loss = dashboard.screen.query_one("#input-loss_on", Choice)
+        framework.focus()
+        await here(pilot, "letters or ← → choose")
+        await pilot.press(*"axolotl")
+        assert framework.value == "axolotl"
+        await pilot.press(*"le")
+        assert framework.value == "legacy" and isinstance(dashboard.screen, FormScreen)
+        packing.focus()
+        await pilot.press(*"no")
+        assert packing.value == "no" and isinstance(dashboard.screen, FormScreen)
+        loss.focus()
+        await pilot.press("c", *"every")  # a word of the list, not the value "all"
+        assert loss.value == "all" and isinstance(dashboard.screen, FormScreen)
+        dashboard.screen.query_one("#input-dataset_id").focus()
+        await here(pilot, "letters find one")
+
+
+async def test_a_prompt_is_chosen_among_those_of_the_dataset_and_goes_with_it() -> None:
+    studio = tickets()
+    first, prompt = studio.rows["datasets"][0], studio.rows["prompts"][0]
+    first.features = ["instruction", "intent"]
+    studio.rows["datasets"] += [
+        first.model_copy(update={"id": "d2", "name": "held out"}),
+        first.model_copy(update={"id": "d3", "name": "SQL", "features": ["question", "answer"]}),
+    ]
+    studio.rows["prompts"] += [
+        prompt.model_copy(update={"id": "p2", "name": "other words"}),
+        PromptMetadata(
+            id="p3",
+            name="queries",
+            dataset_id="d3",
+            prompt_template="{question} {answer}",
+            input_template="{question}",
+            completion_template=" {answer}",
+        ),
+    ]
+    dashboard = app(studio, "train")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        dataset = dashboard.screen.query_one("#input-dataset_id", Choice)
+        chosen = dashboard.screen.query_one("#input-prompt_id", Choice)
+        await until(pilot, lambda: len(chosen.options) == 3)
+        dataset.value = "d1"
+        await until(pilot, lambda: [id for _, id in chosen.options] == ["p1", "p2"])
+        chosen.value = "p2"
+        dataset.value = "d2"  # has none of its own, and the same columns: what fits stays, and says whose it is
+        await until(pilot, lambda: chosen.called == "other words  (of tickets)")
+        dataset.value = "d3"  # its only prompt takes the place of one that names what it has not
+        await until(pilot, lambda: (chosen.value, chosen.options) == ("p3", [("queries", "p3")]))
+        dataset.value = "d1"
+        await until(pilot, lambda: chosen.value is None)
+        assert [name for name, _ in chosen.options] == ["actions", "other words"]
+
+
+async def test_a_prompt_that_comes_with_its_dataset_stays_whosever_it_is() -> None:
+    studio = tickets()
+    studio.rows["prompts"] += [studio.rows["prompts"][0].model_copy(update={"id": "p2", "dataset_id": "gone"})]
+    dashboard = app(studio)
+    async with dashboard.run_test(size=NARROW) as pilot:
+        dashboard.show_form("StartFineTuningJob", {"dataset_id": "d1", "prompt_id": "p2"})
+        await until(pilot, lambda: isinstance(dashboard.screen, FormScreen) and dashboard.screen.fields.prompts)
+        like: Any = dashboard.screen
+        like.fields.fill({"dataset_id": "d1", "prompt_id": "p2"}, by_hand=True)
+        await pilot.pause()
+        chosen = like.query_one("#input-prompt_id", Choice)
+        assert (chosen.value, chosen.called) == ("p2", "actions  (of another dataset)")
 
 
 async def test_editing_keys_and_letters_typed_at_once_take_effect_in_their_order() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from core.rules import Breach
 from tui import drafts, forms
-from tui.grouping import ADDED_BY, GROUPS
+from tui.grouping import GROUPS
 from tui.labels import TITLES
 
 
@@ -68,6 +68,5 @@ def test_a_draft_that_is_broken_or_too_old_is_none(own_home: None, monkeypatch: 
 def test_what_every_field_is_for_has_room_below_the_form_on_a_small_terminal() -> None:
     for name in TITLES:
         for field in forms.fields(name):
-            adds = "  ·  ctrl+n adds one" if field.name in ADDED_BY else ""
-            told = textwrap.wrap(f"{field.hint}  ({field.name}){adds}", 78)
+            told = textwrap.wrap(field.told, 78)
             assert len(told) <= 2, f"{name}.{field.name}: {told}"

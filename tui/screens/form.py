@@ -20,7 +20,6 @@ from core.text import counted, plain
 from tui import drafts, forms
 from tui.acting import Act, Outcome
 from tui.choosing import offers
-from tui.grouping import ADDED_BY
 from tui.screens.formkeys import FormKeys
 from tui.view import words
 from tui.view.navigation import WIDE
@@ -200,9 +199,8 @@ class FormScreen(FormKeys):
     def on_fieldset_entered(self, message: Fieldset.Entered) -> None:
         """What the field is for, in a place of its own: nothing jumps."""
         field = message.field
-        adds = "  ·  ctrl+n adds one" if field.name in ADDED_BY else ""
         kinds = self._accelerators() if field.name == "gpu_label_id" else ""
-        self.hint(f"{field.hint}  ({field.name}){adds}{kinds}".strip())
+        self.hint(f"{field.told}{kinds}")
         dataset = self.fields.by_name("dataset_id")
         if field.name in OF_DATASET and dataset is not None and dataset.value:
             known = partial(self._tell_of_dataset, field)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from core.messages.common import repository
 from tui import starting
 from tui.screens.form import FormScreen
 from tui.screens.jobkeys import adapters_dir
@@ -93,8 +95,26 @@ class DatasetFormScreen(FormScreen):
         super().on_fieldset_changed(message)
 
 
+class ModelFormScreen(FormScreen):
+    """Import Base Models: a directory's name, or the one on the Hub, is what the model may be called."""
+
+    def on_fieldset_changed(self, message: Fieldset.Changed) -> None:
+        """What a place tells is filled in where nobody said otherwise."""
+        told = {"location": directory_name, "huggingface_name": repository}.get(message.field.name)
+        if message.by_hand and told is not None and "name" not in self.fields.touched:
+            self.fields.begin("name", told(str(self.fields.boxes[message.field.name].value)))
+        super().on_fieldset_changed(message)
+
+
+def directory_name(path: str) -> str:
+    """What a directory is called."""
+    return PurePath(path.strip()).name
+
+
 def form_screen(message: str, values: dict[str, Any]) -> FormScreen:
     """The screen of a message's form."""
     if message == "AddDataset":
         return DatasetFormScreen(message, values)
+    if message == "AddModel":
+        return ModelFormScreen(message, values)
     return StartedFormScreen(message, values) if message in starting.KEY else FormScreen(message, values)

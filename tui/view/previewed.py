@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from core.messages.models import TOKENIZERS
 from core.text import counted, plain
+from tui.view.describe import size
 from tui.view.planned import Line
 
 ROWS = 5  # that are shown whole
@@ -53,6 +55,32 @@ def _rows(reply: Mapping[str, Any]) -> Iterator[Line]:
     if reply.get("note"):
         yield [("", "")]
         yield [(plain(reply["note"], limit=200), "dim")]
+
+
+def model(directory: str, files: Mapping[str, int]) -> tuple[list[Line], Line]:
+    """What a directory holds of a model and what it lacks, and the same in a line. `files`: bytes by name."""
+    if not files:
+        nothing: Line = [("✗ ", "bad"), (plain(f"there is no directory {directory} with files in it", limit=200), "")]
+        return [nothing], nothing
+    weights = [count for name, count in files.items() if name.endswith(".safetensors")]
+    tokenizer = next((name for name in TOKENIZERS if name in files), None)
+    has = {
+        "config.json": "config.json" if "config.json" in files else None,
+        f"tokenizer ({', '.join(TOKENIZERS)})": tokenizer,
+        "*.safetensors weights": f"{counted(len(weights), 'file')} of weights, {size(sum(weights))}"
+        if weights
+        else None,
+    }
+    lines: list[Line] = [
+        [("✓ ", "good"), (told, "")] if told else [("✗ ", "bad"), (f"no {name}", "")] for name, told in has.items()
+    ]
+    if not weights and any(name.endswith((".bin", ".pt", ".pth")) for name in files):
+        lines.append(
+            [("▲ ", "wait"), ("pickled weights can run code and are not loaded: convert them to safetensors", "")]
+        )
+    lacks = [f"no {name.partition(' (')[0]}" for name, told in has.items() if not told]
+    mark = ("✗ ", "bad") if lacks else ("✓ ", "good")
+    return lines, [mark, (", ".join(lacks or filter(None, has.values())), "")]
 
 
 def record(row: Mapping[str, Any], columns: Sequence[str]) -> str:

@@ -55,6 +55,7 @@ class Choice(Widget, can_focus=True):
         self.picker: PickerScreen | None = None
         self.clearable = not few or value is None
         self.needed = False  # something has to be chosen
+        self.letters = ""  # of what is being typed of a few
 
     def render(self) -> Content:
         """What is chosen, and that it can be."""
@@ -84,18 +85,27 @@ class Choice(Widget, can_focus=True):
 
     def on_key(self, event: Key) -> None:
         """Letters look for what is called so; y and n answer a question of yes and no."""
-        if event.character is None or not event.character.isprintable() or event.character in " :?":
+        letter = event.character
+        if letter is None or not letter.isprintable() or (letter in " :?" and self.picker is None):
             return
         event.stop()
         event.prevent_default()
         if self.picker is not None:  # typed before the list that is opening takes the keys
-            self.picker.typed(event.character)
-            return
-        begun = [value for _, value in self.options if value.lower().startswith(event.character.lower())]
-        if self.few and len(begun) == 1:
-            self.value = begun[0]
-        else:
-            self.action_open(event.character)
+            self.picker.typed(letter)
+        elif not (self.few and (self._find(self.letters + letter) or self._find(letter))):
+            self.action_open(letter)
+
+    def on_blur(self) -> None:
+        """What is typed next begins anew."""
+        self.letters = ""
+
+    def _find(self, letters: str) -> bool:
+        """Choose the one that begins so, by its name or what it is called; whether there is just one."""
+        wanted = letters.casefold()
+        begun = [each[1] for each in self.options if any(name.casefold().startswith(wanted) for name in each)]
+        if len(begun) == 1:
+            self.value, self.letters = begun[0], letters
+        return len(begun) == 1
 
     def action_step(self, step: int) -> None:
         """Left, right: through the few there are."""
@@ -115,6 +125,7 @@ class Choice(Widget, can_focus=True):
 
         if self.picker is not None:
             return
+        self.letters = ""
         if not self.options:
             self.app.bell()
             return

@@ -14,8 +14,9 @@ from textual.widgets import Input, SelectionList, Static, TextArea
 
 from tui import forms
 from tui.forms import Field
-from tui.grouping import CONFIG_KINDS, LEFT_OUT
+from tui.grouping import CONFIG_KINDS, LEFT_OUT, PROMPTS_OF
 from tui.labels import unset
+from tui.matching import Prompts
 from tui.widgets.choice import Choice, Option
 from tui.widgets.fieldbox import CHOOSE, FieldBox, same
 from tui.widgets.pathinput import PathInput
@@ -43,6 +44,11 @@ class Fieldset(VerticalScroll):
         self.message, self.given = message, dict(values)
         self.form = forms.fields(message)
         self.touched: set[str] = set()
+        self.prompts: dict[str, Prompts] = {}  # what fields that choose one choose from
+        self.together: set[tuple[Any, Any]] = (
+            set()
+        )  # datasets and prompts that whoever opened or filled the form meant so
+        self._mean(values)
         self.kept = {name: value for name, value in values.items() if name not in {each.key for each in self.form}}
         self.boxes = {
             field.key: FieldBox(message, field, values.get(field.key, field.default), self._unchosen(field))
@@ -95,6 +101,7 @@ class Fieldset(VerticalScroll):
 
     def fill(self, values: Mapping[str, Any], *, by_hand: bool) -> None:
         """Put values into their fields; `by_hand` when they were typed once, as those of a draft."""
+        self._mean(values)
         for key, value in values.items():
             if key in self.boxes:
                 self.given[key] = value
@@ -104,13 +111,43 @@ class Fieldset(VerticalScroll):
         self.ask_for()
         self.post_message(self.Changed(self.form[0], by_hand=False))
 
-    def offer(self, field: Field, options: list[Option]) -> None:
-        """Let a field choose from these; where there is but one, it is that one."""
+    def offer(self, field: Field, options: list[Option] | Prompts) -> None:
+        """Let a field choose from these; where there is but one, it is that one. Prompts are those of its dataset."""
         box = self.boxes[field.key]
-        box.offer(options, box.value if field.key in self.touched else self.given.get(field.key))
-        alone = len(options) == 1 and field.kind == "reference" and not self.boxes[field.key].value
+        wanted = box.value if field.key in self.touched else self.given.get(field.key)
+        if isinstance(options, Prompts):
+            self.prompts[field.key] = options
+            dataset = self._dataset_of(field)
+            mine, options = options.own(dataset), options.offered(dataset, wanted)
+        else:
+            mine = [value for _, value in options]
+        box.offer(options, wanted)
+        alone = len(mine) == 1 and field.kind == "reference" and not box.value
         if alone and field.name not in {*CONFIG_KINDS, *LEFT_OUT}:
-            self.begin(field.key, options[0][1])
+            self.begin(field.key, mine[0])
+
+    def _dataset_of(self, field: Field) -> str | None:
+        """The dataset that decides which prompts a field offers."""
+        boxes = [box for name in PROMPTS_OF[field.name] if (box := self.by_name(name)) is not None]
+        return next((box.value for box in boxes if box.value), None)
+
+    def _mean(self, values: Mapping[str, Any]) -> None:
+        """A prompt that comes with its dataset, as of an earlier job, stays with it."""
+        for prompt, datasets in PROMPTS_OF.items():
+            self.together |= {
+                (values[each], values[prompt]) for each in datasets if values.get(each) and values.get(prompt)
+            }
+
+    def _match(self) -> None:
+        """Another dataset was chosen: its prompts are offered, and one that is not for it goes, unless it was given with it."""
+        for key, prompts in self.prompts.items():
+            box = self.boxes[key]
+            dataset = self._dataset_of(box.field)
+            meant = (dataset, box.value) in self.together
+            if box.value and not meant and not prompts.keeps(box.value, dataset):
+                self.touched.discard(key)
+                self.begin(key, None)
+            self.offer(box.field, prompts)
 
     def by_name(self, name: str) -> FieldBox | None:
         """The box of the field of that name."""
@@ -204,4 +241,6 @@ class Fieldset(VerticalScroll):
             return
         self.touched.add(key)
         self.ask_for()
+        if any(box.field.name in names for names in PROMPTS_OF.values()):
+            self._match()
         self.post_message(self.Changed(box.field, by_hand=True))

@@ -15,6 +15,10 @@ def panel_of(message: str) -> Beside | None:
         from tui.widgets.datapreview import DataPreview
 
         return DataPreview()
+    if message == "AddModel":
+        from tui.widgets.modelfiles import ModelFiles
+
+        return ModelFiles()
     if message == "AddPrompt":
         from tui.widgets.rendering import Rendering
 
