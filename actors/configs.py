@@ -84,7 +84,7 @@ def keep(
     )
     unit.session.add(row)
     unit.session.flush()
-    unit.emit("ResourceAdded", "configs", row.id, f"a {kind} was added", name=description or kind)
+    unit.emit("ResourceAdded", "configs", row.id, f"config {description or kind} was added", name=description or kind)
     return row, False
 
 

@@ -117,7 +117,7 @@ class Removals:
         if not self.waiting:
             return ""
         many = sum(len(each.act.outcomes) for each in self.waiting)
-        return f"   {counted(many, 'removal')} in {self.waiting[-1].left} s, u takes it back"
+        return f"   {counted(many, 'removal')} in {self.waiting[-1].left}s, u takes it back"
 
     # ─── leaving ──────────────────────────────────────────────────────────────────────────────────
 

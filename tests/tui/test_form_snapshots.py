@@ -103,6 +103,7 @@ SCREENS: dict[str, tuple[str, Callable[[], FormStudio], tuple[Step, ...]]] = {
     "rows": ("datasets", tickets, (seen("tickets", "enter"), seen("rows 1 to"))),
     "rows_hostile": ("datasets", hostile, (seen("[red]", "enter"), seen("rows 1 to"))),
     "prompt": ("prompts", tickets, (seen("actions", "enter"), seen("⟦"))),
+    "prompt_seen_hostile": ("prompts", hostile, (seen("[red]", "enter"), seen("⟦"))),
 }
 
 

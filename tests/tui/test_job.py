@@ -344,6 +344,9 @@ LOOKS: dict[str, tuple[Callable[[], FakeStudio], str, list[str], str]] = {
     "hostile_log": (made.hostile, "run", ["l"], "[l log]"),
     "zoomed": (made.trained, "run", ["z", "z", "S", "L", "right", "right"], "×4"),
     "numbers": (made.trained, "run", ["u"], "highest"),
+    "picked_from": (made.trained, "run", ["O"], "adapter-done"),
+    "hostile_picked_from": (made.hostile, "run", ["O"], "Curves of up to"),
+    "hostile_described": (made.hostile, "run", ["d"], "j k scroll"),
     "curves": (made.trained, "run", ["w", "x"], "13m20s"),
     "found": (made.trained, "run", ["slash", "l", "i", "n", "e", "enter"], "60 found"),
 }

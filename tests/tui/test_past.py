@@ -165,7 +165,7 @@ async def test_marked_letters_are_dropped_after_one_question() -> None:
     async with opened(studio, "letters") as pilot:
         await until(pilot, lambda: "not readable" in shown(pilot.app))
         await pilot.press("space", "space")
-        await until(pilot, lambda: "2 marked" in shown(pilot.app))
+        await until(pilot, lambda: "2 rows marked" in shown(pilot.app))
         await pilot.press("ctrl+d")
         await until(pilot, lambda: "Drop 2 dead letters" in shown(pilot.app))
         await pilot.press("y")
@@ -267,9 +267,9 @@ async def test_what_was_not_told_is_tried_again_and_what_was_sent_is_not() -> No
         await until(pilot, lambda: "Tell command and webhook of 3 notifications once more" in shown(pilot.app))
         assert asked(studio, "RetryNotifications") == []
         await pilot.press("y")
-        await until(pilot, lambda: "✗ given up" not in shown(pilot.app) and "2 marked" not in shown(pilot.app))
+        await until(pilot, lambda: "✗ given up" not in shown(pilot.app) and "2 rows marked" not in shown(pilot.app))
         assert asked(studio, "RetryNotifications") == [{"id": id} for id in ("n4", "n3", "n1")]
-        assert "1 marked" in shown(pilot.app), "what was sent was not tried"
+        assert "1 row marked" in shown(pilot.app), "what was sent was not tried"
 
 
 async def test_a_notification_is_shown_whole_and_leads_to_its_job_and_a_try_to_none() -> None:
@@ -311,6 +311,12 @@ SCREENS: dict[str, tuple[str, tuple[str, ...], str]] = {  # page, keys from ther
     "editor": ("letters", ("enter", "e"), "LetterScreen"),
     "notifications": ("notifications", (), "NotificationsScreen"),
 }
+EMPTY = {
+    "events": "Nothing has happened yet",
+    "messages": "Nothing was sent yet",
+    "letters": "No dead letters",
+    "notifications": "Nobody was told",
+}
 
 
 def at(keys: tuple[str, ...], name: str) -> Ready:
@@ -332,9 +338,17 @@ def at(keys: tuple[str, ...], name: str) -> Ready:
     return ready
 
 
+def begun() -> PastStudio:
+    """One event, and nothing that ran then."""
+    made = PastStudio()
+    made.happened = [event(1, "runner vm is here", type="RunnerRegistered", kind="runners")]
+    return made
+
+
 @pytest.mark.parametrize("size", SIZES, ids=["small", "large"])
-@pytest.mark.parametrize("made", [filled, hostile])
-@pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.parametrize(
+    ("name", "made"), [*((each, make) for each in SCREENS for make in (filled, hostile)), ("then", begun)]
+)
 def test_screens(snap_compare: Any, name: str, made: Callable[[], PastStudio], size: tuple[int, int]) -> None:
     page, keys, screen = SCREENS[name]
     assert snap_compare(Dashboard(make=made, page=page), terminal_size=size, run_before=at(keys, screen))
@@ -348,7 +362,7 @@ def test_screens_without_rows(snap_compare: Any, page: str, state: str, size: tu
     studio.broken = Unavailable("no server answers at redis://h:1") if state == "failing" else None
 
     async def ready(pilot: Pilot[None]) -> None:
-        wanted = "▲" if state == "failing" else "0 rows" if page != "letters" else "No dead letters"
+        wanted = "▲" if state == "failing" else EMPTY[page]
         await until(pilot, lambda: wanted in shown(pilot.app))
         await pilot.pause(0.1)
 

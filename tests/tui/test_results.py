@@ -280,13 +280,13 @@ def test_batch(snap_compare: Compare, size: tuple[int, int], look: str) -> None:
 
     async def ready(pilot: Pilot[None]) -> None:
         await opened(pilot, text)
-        await pilot.pause(0.7)
+        await pilot.pause(0.3)
 
     assert snap_compare(Dashboard(make=make), terminal_size=size, run_before=ready)
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("look", ["filled", "hostile"])
+@pytest.mark.parametrize("look", ["filled", "failing", "hostile"])
 def test_row(snap_compare: Compare, size: tuple[int, int], look: str) -> None:
     make, text = LOOKS[look]
 
@@ -294,6 +294,6 @@ def test_row(snap_compare: Compare, size: tuple[int, int], look: str) -> None:
         await opened(pilot, text)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, AnswerScreen) and "── prompt" in shown(pilot.app))
-        await pilot.pause(0.7)
+        await pilot.pause(0.3)
 
     assert snap_compare(Dashboard(make=make), terminal_size=size, run_before=ready)

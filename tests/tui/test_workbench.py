@@ -202,11 +202,11 @@ async def test_a_runner_of_kind_cml_shows_its_quota(studio: FakeStudio) -> None:
     async with app.run_test(size=(160, 50)) as pilot:
         await until(pilot, lambda: "cml-p-1" in shown(app))
         line = next(line for line in shown(app).split("\n") if "cml-p-1" in line)
-        assert "4/16" in line and "quota" in line and "24.0/64.0" in line and "3/4 of Cloudera ML" in line
+        assert "4/16" in line and "quota" in line and "24.0/64.0" in line and "3/4" in line
         await pilot.press("enter")
         await until(pilot, lambda: "Runners: cml-p-1" in shown(app) and "4 of Cloudera ML" in shown(app))
         app.go("home")
-        await until(pilot, lambda: "3/4 GPUs of Cloudera ML" in shown(app) and "24/64 GiB" in shown(app))
+        await until(pilot, lambda: "3/4 GPUs" in shown(app) and "24/64 GiB" in shown(app))
 
 
 @pytest.mark.usefixtures("inside")

@@ -28,6 +28,11 @@ def test_the_labels_of_a_curve_that_hardly_moves_can_be_told_apart() -> None:
     assert [line.split("┤")[0].strip() for line in drawn if "┤" in line] == ["4.843", "4.841", "4.84"]
 
 
+def test_the_labels_of_an_axis_are_written_alike() -> None:
+    drawn = lines([(1.0, 0.00022), (2.0, 0.000173)])
+    assert [line.split("┤")[0].strip() for line in drawn if "┤" in line] == ["2.2e-04", "1.9e-04", "1.7e-04"]
+
+
 def test_a_constant_that_trembles_by_its_last_digits_is_drawn_level() -> None:
     drawn = lines([(float(x), 0.003 * (1 + x * 1e-9)) for x in range(100)], height=10)
     assert [line.split("┤")[0].strip() for line in drawn if "┤" in line] == ["0.0033", "0.003", "0.0027"]

@@ -67,7 +67,7 @@ class AnswerScreen(StudioScreen):
         row = self.rows[self.at]
         self.first = max(0, min(self.first, len(self.results) - self.fits))
         shown = self.results[self.first : self.first + self.fits]
-        where = f"{self.first + 1} to {self.first + len(shown)} of {len(self.results)} answers   h l" * (
+        where = f"{self.first + 1} to {self.first + len(shown)} of {len(self.results)} answers" * (
             len(shown) < len(self.results)
         )
         self.banner.name_it(f"Row {row['row']}   {self.at + 1} of {len(self.rows)}")

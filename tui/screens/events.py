@@ -27,9 +27,9 @@ class EventsScreen(LogScreen):
         Binding("T", "time", "the studio at a time that you type", show=False),
     ]
     heading = "Events"
-    empty = "Nothing has happened yet, or nothing that fits: esc takes the filter away, L the level."
+    empty = "Nothing has happened yet.\n\nWhat is added, started, ends or fails is told here."
     hint = "words  type:JobFailed  level:error  about:jobs  id:…  since:2h  until:03:10"
-    keys_shown = "enter open  t then  T at a time  / narrow  L level  F follow  ? help"
+    keys_shown = "enter open  t then  T at a time  / filter  L level  F follow  ? help"
     columns = (
         at(),
         Column("event", cells.event),
@@ -66,6 +66,11 @@ class EventsScreen(LogScreen):
         super().draw()
         if self.follows:
             self.query_one(LogTable).move_cursor(row=0, animate=False)
+
+    def nothing(self) -> str:
+        """Of a level, L shows the others."""
+        level = LEVEL_OF[self.level]
+        return f"No {level}s.\n\nL goes on to the next level." if level and not self.wanted else super().nothing()
 
     def told(self) -> str:
         """With the level that is shown, and whether it follows."""

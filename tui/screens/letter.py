@@ -23,7 +23,7 @@ from tui.widgets.banner import Banner
 
 PAUSE = 0.2  # seconds after a key until what is typed is checked
 KEYS = "e edit  s send again as it is  ^d drop  Y copy  esc back  ? help"
-EDITING = "ctrl+s send it so  ctrl+r as it was  esc stop editing"
+EDITING = "^s send  ^r as it was  esc stop editing"
 
 
 class LetterScreen(StudioScreen):

@@ -31,7 +31,7 @@ class LettersScreen(MarkedLogScreen):
     asks, field = "ListDeadLetters", "letters"
     empty = "No dead letters.\n\nA message that can't be read, or that ends its worker three times, is kept here."
     hint = "words"
-    keys_shown = "enter open, edit  s send again  ^d drop  space mark  * all  / narrow  ? help"
+    keys_shown = "enter open, edit  s send again  ^d drop  space mark  * all  / filter  ? help"
 
     columns = (
         at(),

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
 
-from core.text import counted, plain
+from core.text import plain
 from tui.pump import StudioChanged
 from tui.screens.base import StudioScreen
 from tui.view import sought, words
@@ -50,7 +50,7 @@ class LogScreen(StudioScreen):
 
     CSS_PATH = "../styles/past.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "narrow: words, name:value", show=False, priority=True),
+        Binding("slash", "filter", "filter: words, name:value", show=False, priority=True),
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "as YAML", show=False),
     ]
@@ -79,7 +79,7 @@ class LogScreen(StudioScreen):
         """Banner, table, and what an empty log says."""
         yield Banner(self.heading)
         yield LogTable([column.title for column in self.columns], "rows", self.name_column)
-        yield Static(Content(plain(self.empty, limit=1_000, lines=True)), id="empty", markup=False)
+        yield Static("", id="empty", markup=False)
         yield from self.bottom()
 
     def on_mount(self) -> None:
@@ -185,8 +185,10 @@ class LogScreen(StudioScreen):
         shown = [column for column in self.columns if self.room >= ROOMY or column.title not in self.wide_only]
         lines = {str(row["id"]): [column.show(row) for column in shown] for row in self.rows}
         table.show_as([column.title for column in shown], lines)
-        self.query_one("#empty").display = not self.rows
-        table.display = bool(self.rows)
+        empty = self.query_one("#empty", Static)
+        empty.display, table.display = not self.rows, bool(self.rows)
+        if not self.rows:
+            empty.update(Content(plain(self.nothing(), limit=1_000, lines=True)))
         if self.rows and self.focused is None:  # it was hidden, and lost it
             self.focus_first()
         self.banner.tell(self.told())
@@ -196,9 +198,13 @@ class LogScreen(StudioScreen):
         if self.as_of:
             self.draw()
 
+    def nothing(self) -> str:
+        """What stands in the place of rows, and the way to see some."""
+        return f"Nothing fits “{plain(self.wanted, limit=60)}”.\n\nesc shows all again." if self.wanted else self.empty
+
     def told(self) -> str:
         """What stands beside the title."""
-        number = counted(len(self.rows), "row") + (" and older ones" if self.older else "")
+        number = f"{len(self.rows):,}" + (" and older ones" if self.older else "")
         newer = "   g newer ones" if self.slid else ""
         return f"{number}{newer}{f'   /{self.wanted}' if self.wanted else ''}"
 

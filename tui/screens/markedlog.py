@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from core.text import counted
 from tui.screens.logbook import LogScreen, LogTable
-from tui.view.cells import Column, Row
-
-MARK = "▸"
+from tui.screens.marking import MARK, NONE
+from tui.view.cells import Cell, Column, Row
 
 
 class MarkedLogScreen(LogScreen):
-    """Subclasses name their columns; the marks stand before them."""
+    """Subclasses name their columns; a mark stands in the first one, as in lists."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "mark", show=False),
@@ -22,9 +22,14 @@ class MarkedLogScreen(LogScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.columns = (Column("", lambda row: (MARK if row["id"] in self.chosen else "", "bold")), *self.columns)
-        self.name_column += 1
+        self.first, *others = self.columns
+        self.columns = (Column(f" {self.first.title}", self._marked), *others)
         self.chosen: dict[str, None] = {}
+
+    def _marked(self, row: Row) -> Cell:
+        text, style = self.first.show(row)
+        marked = str(row["id"]) in self.chosen
+        return f"{MARK if marked else NONE}{text}", "" if marked else style
 
     def draw(self) -> None:
         """What is gone is not marked any more."""
@@ -35,7 +40,7 @@ class MarkedLogScreen(LogScreen):
     @property
     def marks_told(self) -> str:
         """How many are marked, for the banner."""
-        return f"   {len(self.chosen):d} marked" if self.chosen else ""
+        return f"   {counted(len(self.chosen), 'row')} marked" if self.chosen else ""
 
     @property
     def meant(self) -> list[Row]:

@@ -36,7 +36,7 @@ class MessageScreen(StudioScreen):
         Binding("o,enter", "resource", "open what it was about", show=False),
         Binding("ctrl+o", "code", "as CLI, Python, JSON", show=False),
     ]
-    keys_shown = "s send again  e with changes  o what it is about  ctrl+o as code  esc back"
+    keys_shown = "s send again  e with changes  o what it is about  ^o as code  esc back  ? help"
 
     def __init__(self, id: str, *, again: bool = False) -> None:
         super().__init__()

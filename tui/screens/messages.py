@@ -51,9 +51,9 @@ class MessagesScreen(LogScreen):
     heading = "Messages"
     asks, field = "ListMessages", "messages"
     looks = True  # what is refused is no event
-    empty = "Nothing was sent yet, or nothing that fits: esc takes the filter away.\n\nWhat only asks is not kept here."
+    empty = "Nothing was sent yet.\n\nWhat adds, starts, changes or removes something is kept here, with its answer."
     hint = "words  name:AddDataset  state:refused  from:maria@gpu1  key:…  since:2h  until:03:10"
-    keys_shown = "enter open  o what it is about  s send again  m mine  / narrow  ? help"
+    keys_shown = "enter open  o what it is about  s send again  m mine  / filter  ? help"
     columns = (
         at(),
         Column("answer", state),
@@ -84,6 +84,10 @@ class MessagesScreen(LogScreen):
     def narrowed(self) -> dict[str, Any]:
         """By whose they are."""
         return {"sender": who()} if self.mine else {}
+
+    def nothing(self) -> str:
+        """Of one's own, m shows everybody's."""
+        return "You sent nothing yet.\n\nm shows everybody's." if self.mine and not self.wanted else super().nothing()
 
     def told(self) -> str:
         """With whose they are."""

@@ -37,14 +37,14 @@ class NotificationsScreen(MarkedLogScreen):
     asks, field = "ListNotifications", "notifications"
     looks = True  # of its tries only the first that failed is an event
     empty = (
-        "Nobody was told of a job's end yet, or nothing fits: esc takes the filter away.\n\n"
+        "Nobody was told of a job's end yet.\n\n"
         "To have a webhook or a command told, start the studio with\n"
         "FTS_NOTIFY_WEBHOOK=https://… or FTS_NOTIFY_COMMAND='[\"program\"]';\n"
         "`fts notifications test` tries it. This terminal's bell rings by itself.\n"
         "docs/notifications.md says all of it."
     )
     hint = "words  state:given_up  job:…"
-    keys_shown = "enter open  t try again  o its job  space mark  * all  / narrow  ? help"
+    keys_shown = "enter open  t try again  o its job  space mark  * all  / filter  ? help"
     columns = (
         at("created_at"),
         text("target", 12, "way"),

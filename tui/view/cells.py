@@ -186,7 +186,7 @@ def gpus(row: Row) -> Cell:
     """The GPUs, and how busy they are."""
     if is_quota(row):
         count = len(row.get("gpus") or [])
-        return (f"{taken(row, 'gpus'):g}/{count} of Cloudera ML", "") if count else ("none", "dim")
+        return (f"{taken(row, 'gpus'):g}/{count}", "") if count else ("none", "dim")
     told = (row.get("telemetry") or {}).get("gpus")
     busy = {each.get("index"): each for each in map(_amounts, told if isinstance(told, list) else ())}
     shown = [

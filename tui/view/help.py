@@ -51,7 +51,7 @@ def sections(active: Iterable[Any]) -> Sections:
         if not binding.description or not each.enabled or (theirs and _left_out(node, binding)):
             continue
         text = plain(binding.description, limit=80)
-        text = WORDS.get(text.lower(), text[0].lower() + text[1:]) if theirs else text
+        text = WORDS.get(text.lower(), text.lower()) if theirs else text
         keys = found.setdefault(_section(node, owner, binding), {}).setdefault(text, [])
         keys.append(NAMES.get(binding.key, shown_key(binding.key)))
     names = sorted(found, key=lambda name: (name in LAST, name not in FIRST, LAST.index(name) if name in LAST else 0))

@@ -27,7 +27,7 @@ def events(happened: Iterable[Mapping[str, Any]]) -> list[str]:
         if before and day != before:
             lines.append(f"── {day}")
         before = day
-        sign = {"warning": "▲ ", "error": "✗ "}.get(str(event.get("level")), "")
+        sign = {"warning": "▲ ", "error": "✗ "}.get(str(event.get("level")), "· ")
         lines.append(plain(f"{words.clock(at)} {sign}{event['type']:<20} {event['message']}", limit=2_000))
     return lines or ["nothing has happened yet"]
 

@@ -248,7 +248,7 @@ def _gpus(runner: Mapping[str, Any]) -> Cell:
     if not count:
         return "no GPU", "dim"
     if cells.is_quota(runner):
-        return f"{cells.taken(runner, 'gpus'):g}/{counted(count, 'GPU')} of Cloudera ML", "bar"
+        return f"{cells.taken(runner, 'gpus'):g}/{counted(count, 'GPU')}", "bar"
     return (_load(counted(count, "GPU"), sum(known) / count / 100) if known else counted(count, "GPU")), "bar"
 
 

@@ -16,6 +16,7 @@ Piece = tuple[str, str]  # text and what it is: a line's `what`, "" the frame, "
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 MARGIN = 9  # cells for the labels of the y axis
+FORMS = (".3g", ".4g", ".5g", ".1e", ".0e")  # of the labels, one for all: the first that fits and tells them apart
 LEVEL = 1e-6  # of a number: what it trembles by less than that is of no meaning
 APART = 16  # cells between the marks of a line
 Box = tuple[float, float, float, float]  # left, right, low, high
@@ -181,10 +182,11 @@ def _label(row: int, rows: int, box: Box, log: bool) -> str:
     if row not in (0, rows // 2, rows - 1):
         return " " * (MARGIN - 1) + "│"
     wide = MARGIN - 2
-    for digits in (3, 4, 5):  # as few as tell the labels apart
-        told = {at: _told(_value(at, rows, box, log), digits, wide) for at in (0, rows // 2, rows - 1)}
-        if len(set(told.values())) == len(told):
-            break
+    values = {at: _value(at, rows, box, log) for at in (0, rows // 2, rows - 1)}
+    forms = [{at: f"{value:{form}}" if value else "0" for at, value in values.items()} for form in FORMS]
+    fitting = [told for told in forms if all(len(each) <= wide for each in told.values())]
+    apart = [told for told in fitting if len(set(told.values())) == len(told)]
+    told = (apart or fitting)[0]
     return f"{told[row]:>{wide}} ┤"
 
 
@@ -192,10 +194,6 @@ def _value(row: int, rows: int, box: Box, log: bool) -> float:
     share = row / max(1, rows - 1)
     at = box[3] * (1 - share) + box[2] * share  # at the ends just what they are: no -9e-16 for a zero
     return 10**at if log else at
-
-
-def _told(value: float, digits: int, wide: int) -> str:
-    return next(each for each in (f"{value:.{digits}g}", f"{value:.1e}", f"{value:.0e}") if len(each) <= wide)
 
 
 def _foot(left: str, right: str, unit: str, note: str, width: int) -> str:

@@ -74,7 +74,7 @@ def interval(metric: str, score: Row) -> str:
     low, high = score.get("low"), score.get("high")
     if low is None or high is None:
         return ""
-    return f"{figure(metric, low, [low, high])} … {figure(metric, high, [low, high])}"
+    return " … ".join(figure(metric, each, [low, high]).replace("-", "−") for each in (low, high))
 
 
 def difference(metric: str, score: Row) -> str:

@@ -10,7 +10,7 @@ from core.text import counted, plain
 from tui.view import words
 from tui.view.cells import Cell
 
-TITLES = ("", "state", "job", "kind", "where", "since", "priority", "id")
+TITLES = ("", "status", "job", "kind", "where", "since", "priority", "id")
 NAME = 2  # the column that tells jobs apart
 MARK = "▸"  # before the job that the event was about
 PARTS = ("held", "queued", "paused", "ended", "unknown")
@@ -52,7 +52,9 @@ def head(then: Mapping[str, Any], now: float | None = None) -> Iterator[str]:
     if event is None:
         yield f"{told(then['at'], now)}: the log tells nothing of this time"
     else:
-        yield f"{told(event['at'], now)} {plain(event['type'], limit=30)}: {plain(event['message'], limit=200)}"
+        when, asked = told(event["at"], now), told(then["at"], now)  # the title has the time that was asked for
+        before = "" if when == asked else f"{when} "
+        yield f"{before}{plain(event['type'], limit=30)}: {plain(event['message'], limit=200)}"
     counts = {name: number for name, number in (then.get("counts") or {}).items() if number}
     shown = [f"{int(number):,} {plain(name, limit=20).replace('_', ' ')}" for name, number in counts.items()]
     yield "   ".join([*shown, *_runners(then)]) or "no jobs then"

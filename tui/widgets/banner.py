@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.widgets import Static
 
 from core.text import plain
+from tui.view.fit import cut
+
+LEAST = 20  # cells of the title that a note leaves
 
 
 class Banner(Static):
-    """Shows the screen's title at the left; an outage takes the whole line until it is over."""
+    """Shows the screen's title at the left, cut where the note needs the room; an outage takes the whole line until it is over."""
 
     def __init__(self, title: str) -> None:
         super().__init__(Content(plain(title, limit=120)), id="banner", markup=False)
@@ -17,6 +21,10 @@ class Banner(Static):
 
     def on_mount(self) -> None:
         """The app is known now."""
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Another width has room for more of the title."""
         self._draw()
 
     def name_it(self, title: str) -> None:
@@ -36,5 +44,10 @@ class Banner(Static):
         self._draw()
 
     def _draw(self) -> None:
-        title = f"{self.title}   [read-only]" if getattr(self.app, "readonly", False) else self.title
-        self.update(Content(self.trouble or f"{title}   {self.note}".rstrip()))
+        note = ("   [read-only]" if getattr(self.app, "readonly", False) else "") + (
+            f"   {self.note}" if self.note else ""
+        )
+        title = (
+            cut(self.title, max(LEAST, self.content_size.width - cell_len(note))) if self.content_size else self.title
+        )
+        self.update(Content(self.trouble or f"{title}{note}"))
