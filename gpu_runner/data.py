@@ -15,6 +15,7 @@ from core.splits import HELD_OUT, TRAIN, NoFiles, digest, drawn, files_by_split,
 from core.text import counted
 from core.types import DatasetType
 from gpu_runner.failures import JobError
+from gpu_runner.links import keep_inside
 
 Row = Mapping[str, Any]
 Splits = Mapping[str, Sequence[Row]]
@@ -106,6 +107,8 @@ def _loaded(dataset: DatasetSource, token: str | None) -> Splits:
     import datasets
 
     path = Path(dataset.location or "")
+    if dataset.location is not None:
+        keep_inside(path, f"dataset {dataset.name}")
     try:
         if dataset.hub_name:
             name = dataset.hub_name.partition("@")[0]

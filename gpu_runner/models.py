@@ -12,6 +12,7 @@ from core.spec import AdapterSource, ModelSource
 from core.types import Method
 from gpu_runner.device import Device
 from gpu_runner.failures import JobError
+from gpu_runner.links import keep_inside
 
 CHUNK = 1 << 20
 PACKED_TOGETHER = 32  # rows of a 4-bit weight that bitsandbytes packs together
@@ -105,7 +106,9 @@ def adapter_path(source: AdapterSource, token: str | None = None) -> str:
 
 
 def verify(source: ModelSource | AdapterSource, what: str = "model") -> None:
-    """Compare the weights' SHA-256 with what was recorded; raises JobError."""
+    """Compare the weights' SHA-256 with what was recorded, and refuse links that lead elsewhere; raises JobError."""
+    if source.location is not None:
+        keep_inside(source.location, f"the {what}")
     for name, recorded in source.files.items():
         path = Path(source.location or "") / name
         if not path.is_file():
@@ -125,8 +128,9 @@ def _sha256(path: Path) -> str:
 
 
 def located(source: ModelSource, token: str | None) -> dict[str, Any]:
-    """Where from_pretrained finds the model, as it was recorded."""
+    """Where from_pretrained finds the model, as it was recorded. Raises JobError."""
     if source.location is not None:
+        keep_inside(source.location, "the model")
         return {"pretrained_model_name_or_path": source.location, "local_files_only": True}
     return {"pretrained_model_name_or_path": source.hub_name, "revision": source.revision, "token": token or False}
 
