@@ -95,7 +95,7 @@ class StandIn:
             self.cloud.save()
             moving = [*self.cloud.state["runs"].values(), *self.cloud.state["deployments"].values()]
         for row in [] if leave else moving:
-            if row["pod"]:
+            if row["pod"] and pods.lives(row["pod"]):  # else its number may be another process's by now
                 pods.kill(row["pod"])
 
     def environment(self) -> dict[str, str]:

@@ -86,7 +86,8 @@ class Workshop(Work):
             self.end_process(name, signal.SIGKILL)
         self.client.close()
         for lock in self.settings.artifacts_root.glob("jobs/*/*/lock"):
-            if (child := Files(lock.parent).child()) is not None:
+            files = Files(lock.parent)
+            if files.locked() and (child := files.child()) is not None:
                 with suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
 
