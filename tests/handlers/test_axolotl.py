@@ -68,37 +68,36 @@ def test_the_template_and_all_formats_are_shipped_as_configs(shipped: Desk) -> N
     assert list(alpaca["format"]) == ALPACA, "the columns keep their order"
 
 
-@pytest.mark.parametrize("name", shipped_formats())
-def test_every_shipped_config_is_one_that_a_user_could_add(desk: Desk, name: str) -> None:
-    content = json.dumps(shipped_formats()[name])
-    say(desk, "AddConfig", type="axolotl_dataset_formats", config=content, description=name)
+def test_every_shipped_config_is_one_that_a_user_could_add(desk: Desk) -> None:
+    for name, content in shipped_formats().items():
+        say(desk, "AddConfig", type="axolotl_dataset_formats", config=json.dumps(content), description=name)
     say(desk, "AddConfig", type="axolotl", config=shipped_template())
 
 
-@pytest.mark.parametrize(
-    ("features", "chosen"),
-    [
-        (ALPACA, "alpaca"),
-        (["output", "instruction"], "alpaca"),
-        (["question", "answer"], "alpaca_chat.load_qa"),
-        (["question", "context", "answer"], "context_qa.load_v2"),
-        (["instruction", "input", "output", "reflection", "corrected"], "reflection"),
-        (["conversations"], "sharegpt"),
-        (["text"], "completion"),
-        (["text", "instruction", "output"], "alpaca"),
-        (["INSTRUCTION", "RESPONSE"], "oasst"),
-        (["scores", "critiques", "instruction", "revision"], "creative_acr.load_answer"),
-        (["instruction"], None),
-        (["a", "b"], None),
-    ],
-)
-def test_the_format_that_fits_is_chosen_by_the_columns(shipped: Desk, features: list[str], chosen: str | None) -> None:
-    dataset(shipped, features)
-    found = say(shipped, "MatchAxolotlFormats", dataset_id="d")
-    assert found["chosen"] == chosen
-    for each in found["formats"]:
-        assert set(each["shared"]) <= set(features) and each["shared"]
-        assert not set(each["lacking"]) & set(features)
+CHOSEN: list[tuple[list[str], str | None]] = [  # by the columns of a dataset
+    (ALPACA, "alpaca"),
+    (["output", "instruction"], "alpaca"),
+    (["question", "answer"], "alpaca_chat.load_qa"),
+    (["question", "context", "answer"], "context_qa.load_v2"),
+    (["instruction", "input", "output", "reflection", "corrected"], "reflection"),
+    (["conversations"], "sharegpt"),
+    (["text"], "completion"),
+    (["text", "instruction", "output"], "alpaca"),
+    (["INSTRUCTION", "RESPONSE"], "oasst"),
+    (["scores", "critiques", "instruction", "revision"], "creative_acr.load_answer"),
+    (["instruction"], None),
+    (["a", "b"], None),
+]
+
+
+def test_the_format_that_fits_is_chosen_by_the_columns(shipped: Desk) -> None:
+    for number, (features, chosen) in enumerate(CHOSEN):
+        dataset(shipped, features, f"d{number}")
+        found = say(shipped, "MatchAxolotlFormats", dataset_id=f"d{number}")
+        assert found["chosen"] == chosen, features
+        for each in found["formats"]:
+            assert set(each["shared"]) <= set(features) and each["shared"]
+            assert not set(each["lacking"]) & set(features)
 
 
 def test_a_job_without_a_prompt_gets_one_of_its_format_and_the_next_job_the_same(shipped: Desk) -> None:

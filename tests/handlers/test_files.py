@@ -51,6 +51,7 @@ def test_what_a_good_file_holds(
     assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # a file is read before anything is stored
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
