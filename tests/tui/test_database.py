@@ -19,9 +19,10 @@ from textual.pilot import Pilot
 from actors import handlers
 from actors.desk import Desk
 from core.client import Answer
-from core.errors import Unavailable
+from core.errors import Refused, Unavailable
 from core.messages.base import Message
 from core.messages.database import ImportDatabase, ImportDatabaseReply, RowOutcome, TableOutcome
+from core.rules import Breach
 from core.settings import Settings
 from core.store.session import Store
 from core.store.tables import Dataset, Prompt
@@ -257,13 +258,19 @@ def reply(*, hostile: bool = False, preview: bool = True) -> ImportDatabaseReply
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("state", ["empty", "preview", "imported", "hostile"])
+@pytest.mark.parametrize("state", ["empty", "preview", "imported", "refused", "hostile"])
 def test_snapshot(snap_compare: Compare, size: tuple[int, int], state: str) -> None:
     async def ready(pilot: Pilot[None]) -> None:
         await opened(pilot)
         screen = pilot.app.screen
         assert isinstance(screen, DatabaseScreen)
-        if state != "empty":
+        if state == "refused":
+            breaches = [
+                Breach(rule="DB-001", field="imported_json_path", message=f"moved.json is no {each}")
+                for each in ("JSON", "export")
+            ]
+            screen._refused(Refused.because(breaches))
+        elif state != "empty":
             told = reply(hostile=state == "hostile", preview=state != "imported")
             screen.path, screen.told = HOSTILE if state == "hostile" else "moved.json", told.model_dump(mode="json")
             screen._draw()

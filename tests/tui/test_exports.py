@@ -103,13 +103,36 @@ def test_list_of_exports(snap_compare: Compare, studio: FakeStudio, size: tuple[
     assert snap_compare(Dashboard(make=lambda: studio), terminal_size=size, run_before=go)
 
 
+def failing() -> FakeStudio:
+    """An export that came to nothing."""
+    text = "the merged model does not answer like base and adapter: the logits differ by 0.5, and 0.001 is allowed"
+    made, error = timeless(), told(Failure(kind="user_error", message=text))
+    made.rows["export_jobs"] = [export("e1", status=JobStatus.failed, error=error, failure_class="user_error")]
+    return made
+
+
+def hostile() -> FakeStudio:
+    """One whose every text is."""
+    made, error = timeless(), told(Failure(kind="user_error", message=HOSTILE, log_tail=[HOSTILE]))
+    names = dict.fromkeys(("model_name", "alias", "model_description", "base_model_name", "adapter_name"), HOSTILE)
+    made.rows["export_jobs"] = [export("e1", status=JobStatus.failed, error=error, **names)]
+    made.log = [line.model_copy(update={"text": HOSTILE}) for line in made.log]
+    return made
+
+
+EXPORTS = {"filled": (timeless, "691 rows"), "failing": (failing, "691 rows"), "hostile": (hostile, "[red]")}
+
+
 @pytest.mark.parametrize("size", SIZES)
-def test_export(snap_compare: Compare, studio: FakeStudio, size: tuple[int, int]) -> None:
-    ready = at("691 rows")
+@pytest.mark.parametrize("state", EXPORTS)
+def test_export(snap_compare: Compare, state: str, size: tuple[int, int]) -> None:
+    make, text = EXPORTS[state]
+    ready = at(text)
 
     async def go(pilot: Pilot[None]) -> None:
         await pilot.pause()
+        pilot.app.show_list("exports")
         pilot.app.show_export("e1")
         await ready(pilot)
 
-    assert snap_compare(Dashboard(make=lambda: studio), terminal_size=size, run_before=go)
+    assert snap_compare(Dashboard(make=make), terminal_size=size, run_before=go)

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
-from core.errors import Unavailable
+from core.errors import NotFound, Unavailable
 from core.messages.browsing import Entry
 from tests.tui.fake import HOSTILE
 from tests.tui.filling import FormStudio, tickets
@@ -69,6 +69,20 @@ def away() -> FormStudio:
     return studio
 
 
+def gone() -> FormStudio:
+    """The file that the rows were in has been moved away."""
+    studio = tickets()
+    ask = studio.ask
+
+    def asked(message: Any, **how: Any) -> Any:
+        if type(message).__name__ == "PreviewDataset":
+            raise NotFound("the file /p/t.csv is not there any more")
+        return ask(message, **how)
+
+    studio.ask = asked  # type: ignore[method-assign]
+    return studio
+
+
 def hostile() -> FormStudio:
     studio = tickets()
     studio.data = [{"instruction": HOSTILE, "intent": f"\x1b[31m{HOSTILE[:80]}"}, {"instruction": "b", "intent": None}]
@@ -102,6 +116,7 @@ SCREENS: dict[str, tuple[str, Callable[[], FormStudio], tuple[Step, ...]]] = {
     "evaluation_filled": ("evaluate", tickets, (seen("[ ] SmolLM2 + tickets-lora", "space", "down"), seen("[x]"))),
     "rows": ("datasets", tickets, (seen("tickets", "enter"), seen("rows 1 to"))),
     "rows_hostile": ("datasets", hostile, (seen("[red]", "enter"), seen("rows 1 to"))),
+    "rows_failing": ("datasets", gone, (seen("tickets", "enter"), seen("any more"))),
     "prompt": ("prompts", tickets, (seen("actions", "enter"), seen("⟦"))),
     "prompt_seen_hostile": ("prompts", hostile, (seen("[red]", "enter"), seen("⟦"))),
 }

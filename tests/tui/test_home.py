@@ -233,3 +233,17 @@ def test_home(snap_compare: Compare, size: tuple[int, int], state: str) -> None:
         for row in studio.rows[name]:
             row.__dict__["last_seen_at"] = None
     assert snap_compare(Dashboard(make=lambda: studio, page="home"), terminal_size=size, run_before=at(text))
+
+
+async def test_a_line_is_cut_where_it_is_seen_to_end_also_beside_the_scrollbar() -> None:
+    dashboard = Dashboard(make=lambda: failing("a host of a long name"), page="home")
+    async with dashboard.run_test(size=(60, 14)) as pilot:
+        await until(pilot, lambda: "Resources" in " ".join(_texts(dashboard)))
+        left = dashboard.screen.query_one("#left", Glance)
+        await until(pilot, lambda: left.show_vertical_scrollbar)
+        assert max(map(cell_len, _texts(dashboard))) <= left.scrollable_content_region.width
+        assert any(text.endswith("…") for text in _texts(dashboard))
+
+
+def _texts(dashboard: Dashboard) -> list[str]:
+    return ["".join(text for text, _ in line.spans) for line in dashboard.screen.query_one("#left", Glance).lines]

@@ -11,7 +11,7 @@ from tui.view import words
 from tui.view.cells import Cell
 
 LONGEST = 100_000  # characters of an answer that are shown
-REASONS = {"eos": "", "stop": "", "length": "cut at max_new_tokens", "stopped": "stopped", "failed": "failed"}
+REASONS = {"eos": "", "stop": "", "length": "cut: max_new_tokens", "stopped": "stopped", "failed": "failed"}
 LEAST = 24  # cells that a column needs
 
 

@@ -50,7 +50,7 @@ class Glance(ScrollView, can_focus=True):
         """Show these sections; only lines that changed are drawn again."""
         self.sections = found
         before, places, was_at = self.lines, self._places, self.cursor
-        self.lines = list(drawn(found, max(20, self.size.width)))
+        self.lines = self._fitting(found)
         self.virtual_size = Size(self.size.width, len(self.lines))
         keys = [line.key for line in self.lines if line.key]
         if self.cursor not in keys:
@@ -62,6 +62,11 @@ class Glance(ScrollView, can_focus=True):
         for y, (was, now) in enumerate(zip(before, self.lines, strict=True)):
             if was != now:
                 self._redraw(y)
+
+    def _fitting(self, found: Sequence[Section]) -> list[Drawn]:
+        """The lines as wide as they are seen: more of them than there is room for leave a cell to the scrollbar."""
+        lines = list(drawn(found, max(20, self.size.width)))
+        return lines if len(lines) <= self.size.height else list(drawn(found, max(20, self.size.width - 1)))
 
     def on_resize(self) -> None:
         """Another width fits other columns."""
