@@ -29,7 +29,7 @@ class LettersScreen(MarkedLogScreen):
     ]
     heading = "Dead Letters"
     asks, field = "ListDeadLetters", "letters"
-    empty = "No dead letters.\n\nA message that can't be read, or that ends its worker three times, is kept here."
+    empty = "No dead letters.\n\nA message that can't be read, or that ends its worker\nthree times, is kept here."
     hint = "words"
     keys_shown = "enter open, edit  s send again  ^d drop  space mark  * all  / filter  ? help"
 

@@ -51,7 +51,7 @@ class MessagesScreen(LogScreen):
     heading = "Messages"
     asks, field = "ListMessages", "messages"
     looks = True  # what is refused is no event
-    empty = "Nothing was sent yet.\n\nWhat adds, starts, changes or removes something is kept here, with its answer."
+    empty = "Nothing was sent yet.\n\nWhat adds, starts, changes or removes something\nis kept here, with its answer."
     hint = "words  name:AddDataset  state:refused  from:maria@gpu1  key:…  since:2h  until:03:10"
     keys_shown = "enter open  o what it is about  s send again  m mine  / filter  ? help"
     columns = (

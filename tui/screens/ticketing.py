@@ -11,6 +11,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
 from core.hearing import Hearing
@@ -26,6 +27,8 @@ from tui.widgets.asking import AskArea
 from tui.widgets.banner import Banner
 
 TICKETS = 50  # of the session that are shown
+NOBODY = ": go to  esc back  ? help"  # the keys while nobody can be asked
+AGAIN = "t hold it again  : go to  esc back  ? help"
 ANSWER = json.dumps({"do_sample": False, "max_new_tokens": 12})  # an action's name, as the demo generates it
 
 
@@ -55,7 +58,7 @@ class TicketingScreen(StudioScreen):
 
     def compose(self) -> ComposeResult:
         """Head, tickets, and where one is typed."""
-        yield Banner("Ticketing agent")
+        yield Banner("Ticketing Agent")
         yield Static("", id="head", markup=False)
         with VerticalScroll(can_focus=False):
             yield Static("", id="talk", markup=False)
@@ -123,6 +126,8 @@ class TicketingScreen(StudioScreen):
     def _draw(self) -> None:
         session, shown = self.session, self.query_one("#talk", Static)
         self.query_one(AskArea).display = session is not None
+        keys = self.keys_shown if session else AGAIN if self.ended else NOBODY
+        self.query_one("#keys", Static).update(Content(keys))
         if session is None:
             self.query_one("#head", Static).update("")
             shown.update(self._painted(tickets.over(self.ended)) if self.ended else tickets.NONE)

@@ -78,7 +78,7 @@ KINDS: dict[str, Kind] = {
                 ID,
             ),
             JOB_EVENTS,
-            "No jobs yet.\n\nn starts one; a job needs a dataset (:datasets), a base model (:models) and a prompt (:prompts).",
+            "No jobs yet.\n\nn starts one. It needs a dataset (:datasets),\na base model (:models) and a prompt (:prompts).",
             "StartFineTuningJob",
             live=True,
             remove=Remove("RemoveFineTuningJob", "job", "Adapters stay."),
@@ -125,7 +125,7 @@ KINDS: dict[str, Kind] = {
                 ID,
             ),
             JOB_EVENTS,
-            "No comparisons yet.\n\nn holds a base model and adapters in memory, to be asked side by side.",
+            "No comparisons yet.\n\nn holds a base model and adapters in memory,\nto be asked side by side.",
             "StartComparison",
             live=True,
             remove=Remove("RemoveComparison", "comparison", "What was said goes too."),
@@ -133,7 +133,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "exports",
-            "Export and deploy",
+            "Export and Deploy",
             "ListExportJobs",
             "export_jobs",
             (
@@ -147,7 +147,7 @@ KINDS: dict[str, Kind] = {
                 ID,
             ),
             JOB_EVENTS,
-            "No exports yet.\n\nn puts an adapter with its base model into MLflow's registry, a directory, or the Hub.",
+            "No exports yet.\n\nn puts an adapter with its base model\ninto MLflow's registry, a directory, or the Hub.",
             "ExportModel",
             live=True,
             name_column=1,
@@ -167,7 +167,7 @@ KINDS: dict[str, Kind] = {
                 ID,
             ),
             JOB_EVENTS,
-            "No endpoints yet.\n\nn puts a base model and its adapters behind HTTP; `fts serve` does it from a shell.",
+            "No endpoints yet.\n\nn puts a base model and its adapters behind HTTP;\n`fts serve` does it from a shell.",
             "StartEndpoint",
             live=True,
             remove=Remove("RemoveEndpoint", "endpoint that is over", "Logs stay.", many="endpoints that are over"),
@@ -193,7 +193,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "models",
-            "Base models",
+            "Base Models",
             "ListModels",
             "models",
             (

@@ -57,7 +57,8 @@ def head(then: Mapping[str, Any], now: float | None = None) -> Iterator[str]:
         yield f"{before}{plain(event['type'], limit=30)}: {plain(event['message'], limit=200)}"
     counts = {name: number for name, number in (then.get("counts") or {}).items() if number}
     shown = [f"{int(number):,} {plain(name, limit=20).replace('_', ' ')}" for name, number in counts.items()]
-    yield "   ".join([*shown, *_runners(then)]) or "no jobs then"
+    if there := [*shown, *_runners(then)]:
+        yield "   ".join(there)
     if not then.get("complete", True):
         began = then.get("oldest_at")
         since = f" begins {told(began, now)}" if began else " is empty"
