@@ -107,10 +107,10 @@ def test_the_least_urgent_goes_and_of_those_the_youngest() -> None:
 def test_on_a_runner_of_many_small_jobs_those_that_will_do_are_found_at_once() -> None:
     held = tuple(Holding(f"{n:02}", Room(1, 0, 1), 0, float(n)) for n in range(64))
     host = Host("a", Offer(Room(64, 0, 99), Room(0, 0, 35), ENGINES), held)
-    began = time.perf_counter()
+    began = time.process_time()
     found = preempt(Waiting("w", Shape("legacy", Room(40, 0, 1)), 1, 0.0), [host])
     assert found == ("a", [f"{n:02}" for n in range(63, 23, -1)])
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.fixture

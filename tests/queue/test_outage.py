@@ -119,7 +119,7 @@ def test_a_worker_can_be_stopped_while_its_server_is_away(tmp_path: Path, ns: st
     server.wait()
     begun = time.monotonic()
     worker.stop()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20  # it does not wait for the server
 
 
 def test_a_send_that_is_repeated_is_in_the_queue_once(client: redis.Redis, ns: str) -> None:

@@ -218,11 +218,11 @@ def pause(tries: int) -> float:
 
 def test_a_question_without_an_answer_holds_nothing_at_the_end() -> None:
     threads, go_on = Threads(), threading.Event()
-    assert threads.submit(lambda: 3).result(5) == 3
+    assert threads.submit(lambda: 3).result(60) == 3
     waiting = threads.submit(go_on.wait, 30)
     began = time.monotonic()
     threads.shutdown(wait=True)
-    assert time.monotonic() - began < 1 and not waiting.done()
+    assert time.monotonic() - began < 20 and not waiting.done()
     go_on.set()
     assert waiting.result(5)
     assert isinstance(threads.submit(broken).exception(5), LookupError)

@@ -50,11 +50,11 @@ def test_what_json_could_say_is_read(text: str, holds: object) -> None:
     ],
 )
 def test_what_would_be_lost_or_run_or_never_end_is_told(text: str, told: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(NotPlain) as caught:
         load(text)
     assert told in str(caught.value)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(
