@@ -86,10 +86,11 @@ async def test_it_lies_over_a_narrow_screen_while_it_is_used_and_gives_the_keys_
         assert "Ticketing Agent App" not in shown(app)
         await pilot.press("ctrl+b")
         assert all(page.short in shown(app) for page in PAGES)
+        assert "help" not in shown(app), "what is left of the screen's line of keys says nothing that is so"
         await pilot.press("t")
         assert " ›Ticketing Agent App" in shown(app)
         await pilot.press("escape")
-        await until(pilot, lambda: "Ticketing Agent App" not in shown(app))
+        await until(pilot, lambda: "Ticketing Agent App" not in shown(app) and "? help" in shown(app))
         assert app.page == "jobs" and isinstance(app.focused, StudioTable)
 
 

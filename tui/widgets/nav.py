@@ -162,6 +162,7 @@ class Nav(Widget):
         wide = self.over and len(self.columns) > 1
         self.styles.width = WIDE * 2 if wide else WIDE
         self.display = True
+        self._keys_under(shown=not self.over)
         self.at = next((page for page in self.pages if page.name == self.dashboard.page), self.pages[0])
         self.back = self.screen.focused
         self._follow()
@@ -177,9 +178,15 @@ class Nav(Widget):
         """Let go of the keys; gone where it only lay over the screen."""
         self.can_focus = False
         if self.over:
+            self._keys_under(shown=True)
             self.display = False
             self.remove_class("over")
             self.styles.width = WIDE
+
+    def _keys_under(self, *, shown: bool) -> None:
+        """What it leaves of the screen's line of keys would be told of keys that do nothing meanwhile."""
+        for line in self.screen.query("#keys"):
+            line.visible = shown
 
     def on_blur(self) -> None:
         """What lies over the screen goes when one turns to the screen."""
