@@ -50,6 +50,7 @@ def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> Re
     """A daemon begins: a known one keeps its id and its jobs, and its older self is shut up by the incarnation."""
     runner: Runner | None = locked(unit.session, Runner, message.runner_id) if message.runner_id else None
     known = runner is not None
+    told = runner is not None and _unheard(runner) and not (runner.lost or runner.draining)
     marker = unit.session.scalar(select(Meta.value).where(Meta.key == "marker"))
     if runner is None:
         runner = Runner(id=message.runner_id or str(uuid4()), incarnation=0, registered_at=unit.now, draining=False)
@@ -64,8 +65,9 @@ def register_runner(message: RegisterRunner, unit: Unit, world: RealWorld) -> Re
     gangs.renew(unit.session, runner.id, unit.now + world.desk.settings.lease_seconds)
     note_free(runner, free_room(runner, (part.room for part in gangs.held(unit.session, runner.id))))
     unit.session.flush()
-    # A new one may have looked before the studio, which starts beside it, had marked the artifacts.
-    _tell_registered(unit, runner, "is here" if runner.trusted or not known else BLIND)
+    # A new one may have looked before the studio, which starts beside it, had marked the artifacts; it looks again soon.
+    if not (told and runner.trusted):
+        _tell_registered(unit, runner, "is here" if runner.trusted or not known else BLIND)
     return RegisteredReply(runner_id=runner.id, incarnation=runner.incarnation, next_report_seconds=0)
 
 
@@ -104,12 +106,16 @@ def _tell_registered(unit: Unit, runner: Runner, what: str) -> None:
     unit.emit("RunnerRegistered", "runners", runner.id, text, host=runner.host, incarnation=runner.incarnation)
 
 
+def _unheard(runner: Runner) -> bool:
+    """Whether it has only registered so far."""
+    return runner.last_seen_at == runner.registered_at
+
+
 def _seen(unit: Unit, runner: Runner, message: ReportProgress) -> None:
     if runner.lost:
         runner.lost = False
         unit.emit("RunnerBack", "runners", runner.id, f"runner {runner.host} is back", host=runner.host)
-    first = runner.last_seen_at == runner.registered_at
-    if first and not runner.trusted:  # it looks again before it reports, and would have registered anew
+    if _unheard(runner) and not runner.trusted:  # it looks again before it reports, and would have registered anew
         _tell_registered(unit, runner, BLIND)
     runner.last_seen_at, runner.free, runner.telemetry = unit.now, message.free, clean(message.telemetry)
 

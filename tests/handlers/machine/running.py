@@ -157,7 +157,8 @@ class RegisterRunner(Play):
         else:
             model.change("runners", id, **row, _unheard=False)
             model.touched.update(("jobs", job["id"]) for job in model.held(id))  # their leases
-        model.say("RunnerRegistered", "runners", id)
+        if before is None or before["lost"] or before["draining"] or not (before["_unheard"] and row["trusted"]):
+            model.say("RunnerRegistered", "runners", id)
 
 
 @plays("DrainRunner")
