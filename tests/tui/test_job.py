@@ -18,7 +18,7 @@ from tests.tui.test_dashboard import SIZES, app, shown, until
 from tests.tui.test_snapshots import Compare, utc
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
-from tui.screens.picking import PickScreen
+from tui.screens.pickjobs import PickJobsScreen
 from tui.widgets.charts import shares
 
 __all__ = ["utc"]
@@ -126,7 +126,7 @@ async def test_other_jobs_are_chosen_to_stand_beside_and_taken_away_again(studio
     async with app(studio, "run").run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)
         await pilot.press("O")
-        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen) and "adapter-bad" in shown(pilot.app))
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickJobsScreen) and "adapter-bad" in shown(pilot.app))
         await pilot.press(*"done", "space", "enter")
         await until(pilot, lambda: "▲ adapter-done" in shown(pilot.app) and "● this 0." in shown(pilot.app))
         assert [run.id for run in screen.charts.look.others] == ["done"]
@@ -148,7 +148,7 @@ async def test_an_old_job_among_many_is_found_by_its_name_and_stays_chosen(studi
         await pilot.press("space", "enter")
         await until(pilot, lambda: "▲ adapter-old149" in shown(pilot.app))
         await pilot.press("O")
-        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen) and "adapter-done" in shown(pilot.app))
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickJobsScreen) and "adapter-done" in shown(pilot.app))
         await pilot.press("space", "enter")
         await until(pilot, lambda: "-done 0." in shown(pilot.app) and "old149 0." in shown(pilot.app))
         assert [run.id for run in screen.charts.look.others] == ["done", "old149"]
@@ -200,7 +200,7 @@ async def test_what_differs_from_another_jobs_settings_comes_first(studio: FakeS
     async with app(studio, "run").run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         await pilot.press("D")
-        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen) and "adapter-done" in shown(pilot.app))
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickJobsScreen) and "adapter-done" in shown(pilot.app))
         await pilot.press("enter")
         await until(pilot, lambda: "[D diff]" in shown(pilot.app) and "settings differ" in shown(pilot.app))
         text = shown(pilot.app)
@@ -372,7 +372,7 @@ def test_a_job_beside_another_looks(snap_compare: Compare, size: tuple[int, int]
     async def ready(pilot: Pilot[None]) -> None:
         await opened(pilot)
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen) and "adapter-done" in shown(pilot.app))
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickJobsScreen) and "adapter-done" in shown(pilot.app))
         await pilot.press("enter")
         await until(pilot, lambda: text in shown(pilot.app))
         await pilot.pause(0.1)

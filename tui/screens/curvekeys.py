@@ -123,7 +123,7 @@ class CurveKeysScreen(JobKeysScreen):
 
     def pick(self, title: str, most: int, marked: list[Row], then: Callable[[list[Row] | None], None]) -> None:
         """Choose other jobs, newest first."""
-        from tui.screens.picking import PickScreen
+        from tui.screens.pickjobs import PickJobsScreen
 
         def search(text: str, found: Callable[[list[Row]], None]) -> None:
             def listed(answer: Any) -> None:
@@ -135,7 +135,7 @@ class CurveKeysScreen(JobKeysScreen):
         def offer(rows: list[Row]) -> None:
             ids = [str(row["id"]) for row in marked]
             older = [row for row in marked if row["id"] not in {each["id"] for each in rows}]
-            self.app.push_screen(PickScreen(title, [*rows, *older], most, ids, search), then)
+            self.app.push_screen(PickJobsScreen(title, [*rows, *older], most, ids, search), then)
 
         search("", offer)
 

@@ -31,7 +31,7 @@ class Wanted(Input):
         return key != "space" and super().check_consume_key(key, character)
 
 
-class PickScreen(ModalScreen[list[Row] | None]):
+class PickJobsScreen(ModalScreen[list[Row] | None]):
     """Offers jobs, at most `most` at once; None when it is left."""
 
     CSS_PATH = "../styles/job.tcss"
