@@ -19,7 +19,7 @@ import yaml
 from core.messages import REGISTRY, Command
 from core.messages.jobs import GetJobLog
 from core.types import DatasetType, JobStatus
-from tests.tui.fake import job
+from tests.tui.rows import job
 from tui.cli.completion import SHELLS, nodes, script
 from tui.cli.main import main, parser
 from tui.cli.verbs import VERBS

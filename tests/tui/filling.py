@@ -134,7 +134,8 @@ class FormStudio(FakeStudio):
 
 def tickets() -> FormStudio:
     """With a dataset, a model, a prompt and jobs."""
-    from tests.tui.fake import filled, plan
+    from tests.tui.fake import filled
+    from tests.tui.rows import plan
 
     made, given = FormStudio(), filled()
     made.rows, made.plan = given.rows, plan()

@@ -21,7 +21,8 @@ from core.messages.then import JobThen, QueueThenReply, RunnerThen
 from core.rules import Breach
 from core.sender import who
 from core.types import NotificationState
-from tests.tui.fake import HOSTILE, FakeStudio
+from tests.tui.fake import FakeStudio
+from tests.tui.rows import HOSTILE
 
 NOW = 1_600_000_000.0  # of a year that is over: how a time is told depends on what day it is
 CONFIG = {"type": "lora_config", "config": '{"r": 8}'}

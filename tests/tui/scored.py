@@ -9,7 +9,8 @@ from core.messages.evaluation import EvaluationJobMetadata
 from core.messages.results import AnswerRow, EvaluationResultsReply, Result, Score
 from core.types import JobStatus
 from core.verdicts import verdict
-from tests.tui.fake import HOSTILE, FakeStudio
+from tests.tui.fake import FakeStudio
+from tests.tui.rows import HOSTILE
 
 BATCH = "0f3c1a52-7777-4000-8000-000000000000"
 S = JobStatus

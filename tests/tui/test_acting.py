@@ -9,7 +9,8 @@ import pytest
 from core.errors import Conflict, Refused, Unavailable
 from core.messages import parse
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, FakeStudio, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, job
 from tests.tui.test_dashboard import shown, until
 from tui.acting import Outcome
 from tui.app import Dashboard

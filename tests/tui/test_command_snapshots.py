@@ -13,7 +13,8 @@ from textual.widgets import Input
 
 from core.errors import Conflict
 from core.settings import settings
-from tests.tui.fake import HOSTILE, FakeStudio, job
+from tests.tui.fake import FakeStudio
+from tests.tui.rows import HOSTILE, job
 from tests.tui.test_dashboard import shown, until
 from tests.tui.test_snapshots import SIZES, timeless
 from tui.acting import Act, Outcome

@@ -17,7 +17,8 @@ from core.errors import NotFound, Refused
 from core.messages import REGISTRY, Command
 from core.rules import Breach
 from core.settings import settings
-from tests.tui.fake import HOSTILE, FakeStudio, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, job
 from tests.tui.test_dashboard import PATIENCE, shown, until
 from tui.app import Dashboard
 from tui.cli.commands import ALONE, FIRST

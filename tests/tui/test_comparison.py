@@ -12,7 +12,8 @@ from core.errors import Refused
 from core.messages.comparing import Answer
 from core.rules import Breach
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, FakeStudio, answered, session
+from tests.tui.fake import FakeStudio
+from tests.tui.rows import HOSTILE, answered, session
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 from tui.view import compared

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.fake import HOSTILE
+from tests.tui.rows import HOSTILE
 from tui.cli.main import parser
 from tui.cli.references import BATCH, DATASET, JOB, Listing
 from tui.completing import Completer, cut, entries, nameable, taken

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from core.text import plain
-from tests.tui.fake import HOSTILE, answered, filled, job, session
+from tests.tui.fake import filled
+from tests.tui.rows import HOSTILE, answered, job, session
 from tests.tui.test_dashboard import PATIENCE, shown, until
 from tui import copying
 from tui.app import Dashboard
@@ -153,7 +154,8 @@ async def test_what_no_clipboard_takes_goes_into_a_file_of_its_owner(
 # ─── the bytes ────────────────────────────────────────────────────────────────────────────────────
 
 PROGRAM = """
-from tests.tui.fake import HOSTILE, answered, filled, job, session
+from tests.tui.fake import filled
+from tests.tui.rows import HOSTILE, answered, job, session
 from tui.app import Dashboard
 
 studio = filled()

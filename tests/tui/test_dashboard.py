@@ -24,7 +24,8 @@ from core.messages.jobs import LogLine
 from core.messages.runners import Gpu
 from core.rules import Breach
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, NOW, FakeStudio, failed, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, NOW, failed, job
 from tui import removing
 from tui.app import Dashboard
 from tui.cli.watch import describe

@@ -29,7 +29,7 @@ from core.store.tables import Dataset, Prompt
 from core.store.upgrade import upgrade
 from tests.handlers.work import add_inputs
 from tests.tui.direct import Direct
-from tests.tui.fake import HOSTILE
+from tests.tui.rows import HOSTILE
 from tests.tui.test_dashboard import shown, until
 from tests.tui.test_snapshots import SIZES, timeless
 from tui.app import Dashboard

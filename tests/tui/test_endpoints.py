@@ -14,7 +14,8 @@ from core.keys import hash_of
 from core.messages.endpoints import StartEndpoint
 from core.messages.export import ExportModel
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, FakeStudio, endpoint, failed, filled
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, endpoint, failed
 from tests.tui.test_dashboard import app, shown, until
 from tests.tui.test_snapshots import at
 from tui.app import Dashboard

@@ -13,7 +13,8 @@ from core.messages.configs import ConfigMetadata
 from core.messages.evaluation import EvaluationJobMetadata
 from core.messages.runners import Gpu, RunnerMetadata
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, NOW, FakeStudio, endpoint, export, filled, session
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, NOW, endpoint, export, session
 from tests.tui.test_dashboard import shown, until
 from tests.tui.test_snapshots import SIZES
 from tui.app import Dashboard

@@ -10,7 +10,8 @@ from textual.pilot import Pilot
 from core.events import Failure
 from core.failing import filled as told
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, FakeStudio, export, exported
+from tests.tui.fake import FakeStudio
+from tests.tui.rows import HOSTILE, export, exported
 from tests.tui.test_dashboard import app, shown, until
 from tests.tui.test_snapshots import SIZES, at, timeless
 from tui.app import Dashboard

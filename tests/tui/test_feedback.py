@@ -9,7 +9,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
 from core.settings import settings
-from tests.tui.fake import HOSTILE, FakeStudio, filled
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE
 from tests.tui.test_dashboard import SIZES, shown, until
 from tests.tui.test_home import failing
 from tests.tui.test_snapshots import Compare

@@ -11,8 +11,8 @@ from textual.widgets import Input, TextArea
 
 from core.errors import NotFound, Unavailable
 from core.messages.browsing import Entry
-from tests.tui.fake import HOSTILE
 from tests.tui.filling import FormStudio, tickets
+from tests.tui.rows import HOSTILE
 from tests.tui.test_dashboard import SIZES, shown, until
 from tui.app import Dashboard
 from tui.screens import form

@@ -15,7 +15,8 @@ from core.messages.runners import Gpu
 from core.text import plain
 from core.types import JobStatus
 from tests.tui.conftest import OPENS_WITH
-from tests.tui.fake import HOSTILE, NOW, FakeStudio, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, NOW, job
 from tests.tui.test_dashboard import SIZES, shown, until
 from tests.tui.test_snapshots import Compare, at, timeless
 from tui.app import Dashboard

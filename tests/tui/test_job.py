@@ -13,7 +13,8 @@ from textual.widgets import Input
 from core.messages.jobs import JobLogReply, JobMetricsReply, LogLine, MetricSeries
 from core.types import JobStatus
 from tests.tui import trained as made
-from tests.tui.fake import NOW, FakeStudio, failed, job
+from tests.tui.fake import FakeStudio
+from tests.tui.rows import NOW, failed, job
 from tests.tui.test_dashboard import SIZES, app, shown, until
 from tests.tui.test_snapshots import Compare, utc
 from tui.screens.form import FormScreen

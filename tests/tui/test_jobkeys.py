@@ -11,7 +11,8 @@ from core.client import Answer
 from core.messages.adapters import AdapterMetadata
 from core.messages.jobs import JobStateReply
 from core.types import JobStatus
-from tests.tui.fake import FakeStudio, failed, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import failed, job
 from tests.tui.test_dashboard import app, shown, until
 from tui.acting import told as outcome
 from tui.screens.form import FormScreen

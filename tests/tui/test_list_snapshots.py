@@ -9,7 +9,8 @@ import pytest
 from textual.pilot import Pilot
 
 from core.messages.datasets import DatasetMetadata
-from tests.tui.fake import HOSTILE, FakeStudio
+from tests.tui.fake import FakeStudio
+from tests.tui.rows import HOSTILE
 from tests.tui.test_dashboard import SIZES, shown, until
 from tests.tui.test_snapshots import Compare, timeless
 from tui import removing

@@ -15,7 +15,8 @@ from textual.pilot import Pilot
 from core.errors import Refused, Unavailable
 from core.messages.datasets import DatasetMetadata
 from core.types import JobStatus
-from tests.tui.fake import FakeStudio, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import job
 from tests.tui.test_dashboard import SIZES, app, shown, until
 from tui import removing
 from tui.app import Dashboard

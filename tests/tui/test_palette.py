@@ -11,7 +11,8 @@ from textual.widgets import Input, OptionList
 from core.errors import Unavailable
 from core.settings import settings
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, FakeStudio, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, job
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 from tui.finding import Found, fitting

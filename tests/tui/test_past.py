@@ -13,8 +13,8 @@ from textual.widgets import Input, TextArea
 
 from core.errors import Unavailable
 from core.sender import who
-from tests.tui.fake import job
 from tests.tui.past import CONFIG, NOW, PastStudio, event, filled, hostile, letter, note, sent
+from tests.tui.rows import job
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 from tui.screens import logbook

@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from core.rules import Breach
-from tests.tui.fake import HOSTILE, FakeStudio, filled, plan, too_large
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, plan, too_large
 from tests.tui.test_dashboard import SIZES, shown, until
 from tui.app import Dashboard
 from tui.screens.form import FormScreen

@@ -17,7 +17,8 @@ from core.messages.evaluation import EvaluationBatchReply
 from core.messages.jobs import LogLine
 from core.types import JobStatus
 from tests.tui import scored
-from tests.tui.fake import FakeStudio, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import job
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 from tui.exported import as_csv

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.tui.fake import HOSTILE, NOW, FakeStudio, filled
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, NOW
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 from tui.ringing import Ringer, sequence, words

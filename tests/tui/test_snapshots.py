@@ -9,7 +9,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.fake import HOSTILE, FakeStudio, filled, job, plan
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, job, plan
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 

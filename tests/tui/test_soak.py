@@ -17,7 +17,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from tests.tui.fake import filled, job
+from tests.tui.fake import filled
+from tests.tui.rows import job
 from tests.tui.test_dashboard import until
 from tui import sweeping
 from tui.app import Dashboard

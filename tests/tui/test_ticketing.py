@@ -12,7 +12,8 @@ from core.errors import Unavailable
 from core.messages.comparing import Answer, AskedQuestion
 from core.ticketing import asked
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, FakeStudio, session
+from tests.tui.fake import FakeStudio
+from tests.tui.rows import HOSTILE, session
 from tests.tui.test_dashboard import shown, until
 from tui.app import Dashboard
 from tui.widgets.asking import AskArea

@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 from core.errors import Unavailable
 from core.messages.runners import Gpu, RunnerMetadata
 from core.messages.workbench import AcceleratorKind, ClusterUse, WorkbenchReply
-from tests.tui.fake import HOSTILE, NOW, FakeStudio, endpoint, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, NOW, endpoint, job
 from tests.tui.test_dashboard import shown, until
 from tui import bench
 from tui.app import Dashboard

@@ -8,7 +8,8 @@ from typing import Any
 from core.events import Event
 from core.messages.jobs import LogLine, MetricSeries
 from core.types import JobStatus
-from tests.tui.fake import HOSTILE, NOW, FakeStudio, failed, filled, job
+from tests.tui.fake import FakeStudio, filled
+from tests.tui.rows import HOSTILE, NOW, failed, job
 
 STEPS = range(1, 401)
 EVERY = 2.0  # seconds of a step
