@@ -248,3 +248,10 @@ async def test_a_line_is_cut_where_it_is_seen_to_end_also_beside_the_scrollbar()
 
 def _texts(dashboard: Dashboard) -> list[str]:
     return ["".join(text for text, _ in line.spans) for line in dashboard.screen.query_one("#left", Glance).lines]
+
+
+def test_a_count_and_what_is_counted_stand_in_one_line() -> None:
+    told = {"resources": {table: 2 for table, _, _ in overview.RESOURCES}}
+    for width in range(20, 100):
+        lines = [text for line in overview.compactly(told, width).lines for text, _ in line.cells]
+        assert all(text[0] == "2" and text[-1] == "s" for text in lines), lines

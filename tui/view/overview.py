@@ -40,6 +40,7 @@ STEPS = (  # a table, what is to be done, its page, its key on Home, what it tak
 )
 ONLY_NAMED = "those listed are only names on the Hub: add your own"
 NAME = 26  # characters of a name: what is told of it matters more here
+KEPT = "\u00a0"  # a blank at which no line is broken: a count and what is counted stay together
 WORDS = {"queued": "waiting", "cancel_requested": "ending", "assigned": "starting"}
 
 
@@ -272,9 +273,9 @@ def resources(told: Mapping[str, Any]) -> Section:
 def compactly(told: Mapping[str, Any], width: int) -> Section:
     """The same in a few lines."""
     counts = [(told["resources"].get(table, 0), one) for table, one, _ in RESOURCES]
-    text = "   ".join(f"{number(count)} {_plural(one, count)}" for count, one in counts if count)
-    lines = textwrap.wrap(text or "nothing yet", max(1, width - 2))
-    return Section("Resources", tuple(Line(((line, ""),)) for line in lines), name=0)
+    each = (f"{number(count)} {_plural(one, count)}".replace(" ", KEPT) for count, one in counts if count)
+    lines = textwrap.wrap("   ".join(each) or "nothing yet", max(1, width - 2))
+    return Section("Resources", tuple(Line(((line.replace(KEPT, " "), ""),)) for line in lines), name=0)
 
 
 def _plural(one: str, count: int) -> str:
