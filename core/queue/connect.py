@@ -23,16 +23,16 @@ _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _SECRET = re.compile(r"(?<=://)(?:(?<=unix://)[^@/]*|(?<!unix://).*)@|\?.*")
 
 
-def connect(url: str) -> redis.Redis:
-    """Return a client for unix://, redis:// or rediss://; nothing is sent before the first command."""
+def connect(url: str, **more: Any) -> redis.Redis:
+    """Return a client for unix://, redis:// or rediss:// (`more`: redis-py's options); nothing is sent before the first command."""
     _load()
     import redis  # late: a dashboard's first frame comes before its first connection
 
-    options = _options(url)
+    options = _options(url) | more
     if far.MOVES in url:
-        from core.queue.moving import Moving
+        from core.queue.moving import Local, Moving
 
-        options["connection_class"] = Moving
+        options["connection_class"] = Local if url.startswith("unix:") else Moving
     return redis.Redis.from_url(url, **options)
 
 
@@ -52,12 +52,13 @@ def connect_async(url: str) -> AsyncRedis:
     """The asyncio twin of `connect`."""
     from redis.asyncio import Redis
 
-    options = _options(url)
+    client = Redis.from_url(url, **_options(url))
     if far.MOVES in url:
-        from core.queue.moving import MovingAsync
+        from core.queue.moving import LocalAsync, MovingAsync
 
-        options["connection_class"] = MovingAsync
-    return Redis.from_url(url, **options)
+        # Not an option: of a socket's URL redis-py takes its own class, whatever is asked for.
+        client.connection_pool.connection_class = LocalAsync if url.startswith("unix:") else MovingAsync
+    return client
 
 
 @cache

@@ -61,8 +61,8 @@ def url(home: Path) -> str:
     if (there := far.elsewhere(home)) is not None:
         return far.url(home, there)
     door = far.read(home)
-    password = f":{quote(door.password)}@" if door else ""
-    return f"unix://{password}{quote(str(socket_path(home)))}"
+    socket = quote(str(socket_path(home)))
+    return far.moving(f"unix://:{quote(door.password)}@{socket}", home) if door else f"unix://{socket}"
 
 
 def announced(home: Path) -> bool:
@@ -164,8 +164,10 @@ def serving(home: Path) -> int | None:
     """The process id of the server that answers on the socket of `home`, its data loaded; None without one."""
     import redis
 
+    from core.queue.connect import connect
+
     try:
-        with redis.Redis.from_url(url(home), socket_timeout=2) as client:
+        with connect(url(home), socket_timeout=2) as client:
             client.ping()  # refused while it loads; INFO is not
             found: Any = client.info("server")
             return int(found["process_id"])

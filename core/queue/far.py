@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-MOVES = "?fts_home="  # in a URL: where its server is now is told by the file of that FTS_HOME
+MOVES = "?fts_home="  # in a URL: where its server is now, and its password, is told by the file of that FTS_HOME
 
 
 class Door(NamedTuple):
@@ -33,7 +33,12 @@ class Door(NamedTuple):
 
 def url(home: Path, door: Door) -> str:
     """For redis-py, by connections that ask again where the server is; a secret."""
-    return f"{door.url}{MOVES}{quote(str(home.resolve()), safe='')}"
+    return moving(door.url, home)
+
+
+def moving(url: str, home: Path) -> str:
+    """The URL, for connections that ask the file again; they know no other way than `connect`'s."""
+    return f"{url}{MOVES}{quote(str(home.resolve()), safe='')}"
 
 
 def path(home: Path) -> Path:

@@ -186,7 +186,7 @@ def test_an_address_that_is_not_this_hosts_keeps_the_studio_up(tmp_path: Path) -
         server.wait()
 
 
-async def test_who_reached_it_from_another_host_finds_it_again_where_it_is_started_anew(
+async def test_who_reached_it_from_this_host_or_another_finds_it_again_where_and_by_what_password_it_is_started_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "100% a&b"
@@ -197,19 +197,28 @@ async def test_who_reached_it_from_another_host_finds_it_again_where_it_is_start
         elsewhere.setattr(socket, "gethostname", lambda: "another-pod")
         url = embedded.url(home)
     client, twin = connect(url), connect_async(url)
+    here, twin_here = connect(embedded.url(home)), connect_async(embedded.url(home))
     try:
-        assert client.ping() and await twin.ping()
+        assert client.ping() and await twin.ping() and here.ping() and await twin_here.ping()
+        before = far.read(home)
         server.terminate()
         server.wait()
         with pytest.raises(redis.ConnectionError):
             client.ping()
+        far.forget(home)
         server = listening(home, ports[1])
         assert client.ping() and client.connection_pool.connection_kwargs["port"] == ports[0], "by the file"
-        with suppress(redis.ConnectionError):
-            await twin.ping()  # the connection that was cut
-        assert await twin.ping()
+        after = far.read(home)
+        assert before is not None and after is not None and before.password != after.password
+        assert here.ping()
+        for each in (twin, twin_here):
+            with suppress(redis.ConnectionError):
+                await each.ping()  # the connection that was cut
+            assert await each.ping()
     finally:
         server.terminate()
         server.wait()
         client.close()
-        await twin.aclose()
+        here.close()
+        for each in (twin, twin_here):
+            await each.aclose()
