@@ -128,8 +128,13 @@ def _sha256(path: Path) -> str:
 
 
 def located(source: ModelSource, token: str | None) -> dict[str, Any]:
-    """Where from_pretrained finds the model, as it was recorded. Raises JobError."""
+    """Where from_pretrained finds the model, as it was recorded. Raises JobError: a directory that is gone it takes for a name."""
     if source.location is not None:
+        if not Path(source.location).is_dir():
+            raise JobError(
+                f"the directory {source.location} of the model {source.name} is gone, or can't be seen from this host",
+                "Put it back where it was, or remove the model and import it again from where it is now.",
+            )
         keep_inside(source.location, "the model")
         return {"pretrained_model_name_or_path": source.location, "local_files_only": True}
     return {"pretrained_model_name_or_path": source.hub_name, "revision": source.revision, "token": token or False}

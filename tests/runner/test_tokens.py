@@ -35,6 +35,12 @@ def words_of(tokens: Any, ids: list[int]) -> list[str]:
     return [str(token) for token in tokens.convert_ids_to_tokens(ids)]
 
 
+def test_a_models_directory_that_is_gone_is_told_as_one_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=f"the directory {tmp_path / 'gone'} of the model small is gone") as told:
+        load_tokenizer(ModelSource(id="m", name="small", location=str(tmp_path / "gone")))
+    assert "Put it back where it was" in told.value.hint
+
+
 @pytest.mark.parametrize(
     ("special", "added", "given", "chosen"),
     [
