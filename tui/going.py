@@ -139,6 +139,12 @@ class Going(App[None]):
 
         self.push_screen(DatasetScreen(id))
 
+    def show_model(self, id: str) -> None:
+        """Open a base model."""
+        from tui.screens.model import ModelScreen
+
+        self.push_screen(ModelScreen(id))
+
     def show_prompt(self, id: str) -> None:
         """Open a prompt."""
         from tui.screens.prompt import PromptScreen

@@ -93,6 +93,9 @@ class FormStudio(FakeStudio):
         self.rows["models"].append(row)
         return ModelReply(model=row)
 
+    def _GetModel(self, message: Any) -> ModelReply:
+        return ModelReply(model=next(row for row in self.rows["models"] if row.id == message.id))
+
     def _AddAdapter(self, message: Any) -> AdapterReply:
         row = AdapterMetadata(id="a-new", type=message.type, name=message.name, model_id=message.model_id)
         self.rows["adapters"].append(row)

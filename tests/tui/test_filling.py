@@ -505,3 +505,20 @@ async def test_a_prompt_is_shown_with_its_rows_and_cloned() -> None:
         await pilot.press("C")
         await until(pilot, lambda: isinstance(dashboard.screen, FormScreen))
         await here(pilot, "Ticket: {instruction}")
+
+
+async def test_a_base_model_is_shown_with_its_adapters_and_trained_from_there() -> None:
+    studio = tickets()
+    dashboard = app(studio, "models")
+    async with dashboard.run_test(size=NARROW) as pilot:
+        await here(pilot, "SmolLM2")
+        await pilot.press("enter")
+        await here(pilot, "1 adapter of it:")
+        assert "tickets-lora" in shown(dashboard) and "LlamaForCausalLM" in shown(dashboard)
+        await pilot.press("e")
+        await here(pilot, "Rename a Base Model")
+        await pilot.press("escape")
+        await here(pilot, "e edit  t train")
+        await pilot.press("t")
+        await here(pilot, "Train a New Adapter")
+        assert dashboard.screen.query_one("#input-base_model_id", Choice).value == "m1"

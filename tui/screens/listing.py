@@ -174,6 +174,8 @@ class ListScreen(MarkingScreen):
             self.dashboard.show_endpoint(str(row["id"]))
         elif self.kind.name == "datasets":
             self.dashboard.show_dataset(str(row["id"]))
+        elif self.kind.name == "models":
+            self.dashboard.show_model(str(row["id"]))
         elif self.kind.name == "prompts":
             self.dashboard.show_prompt(str(row["id"]))
         else:
