@@ -107,7 +107,7 @@ CHOICES: dict[str, str] = {
     "axolotl_dataset_formats": "a dataset format for Axolotl",
 }
 CHOICES_HERE: dict[tuple[str, str], str] = {
-    ("framework_type", "legacy"): "the studio's own (TRL and PEFT)",
+    ("framework_type", "legacy"): "Legacy (TRL SFT), built in",
     ("framework_type", "axolotl"): "Axolotl, by a config of its own",
     ("method", "lora"): "LoRA: an adapter",
     ("method", "full"): "full: all weights",

@@ -20,6 +20,7 @@ from tests.tui.test_snapshots import Compare, utc
 from tui.screens.form import FormScreen
 from tui.screens.job import JobScreen
 from tui.screens.pickjobs import PickJobsScreen
+from tui.view.jobview import JobView
 from tui.widgets.charts import shares
 
 __all__ = ["utc"]
@@ -379,3 +380,10 @@ def test_a_job_beside_another_looks(snap_compare: Compare, size: tuple[int, int]
         await pilot.pause(0.1)
 
     assert snap_compare(app(made.trained(), "run"), terminal_size=size, run_before=ready)
+
+
+@pytest.mark.parametrize(("wire", "told"), [("legacy", "Legacy (TRL SFT), built in"), ("axolotl", "Axolotl")])
+def test_the_configs_call_a_framework_as_the_form_does(wire: str, told: str) -> None:
+    assert any(
+        line.startswith("framework_type") and told in line for line in JobView({"framework_type": wire}).configs()
+    )

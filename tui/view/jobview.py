@@ -8,6 +8,7 @@ from typing import Any
 
 from core.text import plain
 from core.types import SYSTEM
+from tui import labels
 from tui.view import words
 from tui.view.chart import Run
 from tui.view.fit import cut
@@ -157,6 +158,7 @@ class JobView:
 
         inputs = {name.removesuffix("_id"): self.names.get(name) or self.job.get(name) for name in INPUTS}
         how = {name: self.job[name] for name in HOW if self.job.get(name) not in (None, False)}
+        how |= {name: labels.choice(name, str(how[name])) for name in ("framework_type",) if name in how}
         names = ("training_arguments_config", "lora_config", "model_bnb_config", "adapter_bnb_config")
         away = {f"{name} in Cloudera ML": page for name, page in self.pages.items()}
         text = described(away | inputs | how | {name: self.job.get(name) for name in names})
