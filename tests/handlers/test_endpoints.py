@@ -49,6 +49,12 @@ def serving(desk: Desk) -> tuple[Speaker, str]:
     return speaker, id
 
 
+def died(speaker: Speaker, id: str, attempt: int = 1, offset: int = 20, read: int = 0) -> None:
+    """Its runner tells that its process is gone, with what it read of its spool before."""
+    place = {"offset": offset, "next_offset": offset + read}
+    speaker.report({"job_id": id, "attempt": attempt, **place, "alive": False, "exit_code": -9})
+
+
 def test_an_endpoint_is_queued_with_its_inputs_frozen_and_told_by_names(desk: Desk) -> None:
     id = started(desk, generation_config='{"max_new_tokens": 8}', idle_seconds=60)
     told = shown(desk, id)
@@ -98,8 +104,7 @@ def test_what_it_answers_is_told_while_a_runner_serves_it(desk: Desk) -> None:
 
 def test_an_endpoint_whose_runner_is_gone_has_no_address_until_it_serves_again(desk: Desk) -> None:
     speaker, id = serving(desk)
-    told = {"job_id": id, "attempt": 1, "offset": 20, "next_offset": 20, "alive": False, "exit_code": -9}
-    speaker.report(told)
+    died(speaker, id)
     assert (shown(desk, id)["address"], shown(desk, id)["last_address"]) == (None, SERVING["address"])
     assert job(desk, id).attempt == 2  # it got it at once
     speaker.tell(id, STARTED, SERVING, attempt=2)
@@ -112,8 +117,7 @@ def test_one_that_has_served_for_a_while_has_earned_another_try(desk: Desk) -> N
         if attempt > 1:
             speaker.tell(id, STARTED, SERVING, attempt=attempt)
         speaker.tell(id, {"type": "served", "at": 70.0, "requests": 1}, attempt=attempt, begin=20)
-        dead = {"job_id": id, "attempt": attempt, "offset": 30, "next_offset": 30, "alive": False, "exit_code": -9}
-        speaker.report(dead)
+        died(speaker, id, attempt, offset=30)
     assert (job(desk, id).status, job(desk, id).attempt) == ("assigned", 8)
 
 
@@ -121,9 +125,7 @@ def test_one_that_dies_before_it_serves_fails_with_a_reason(desk: Desk) -> None:
     id, speaker = started(desk), runner(desk)
     speaker.begin(id)
     for attempt in range(1, 5):
-        speaker.report(
-            {"job_id": id, "attempt": attempt, "offset": 0, "next_offset": 10, "alive": False, "exit_code": -9}
-        )
+        died(speaker, id, attempt, offset=0, read=10)
     told = shown(desk, id)
     assert (told["status"], told["failure_class"]) == ("failed", "killed")
 
@@ -154,7 +156,7 @@ def test_one_that_was_cancelled_stays_so_when_it_is_stopped_as_well(desk: Desk) 
 def test_one_that_dies_while_it_stops_has_stopped(desk: Desk) -> None:
     speaker, id = serving(desk)
     say(desk, "StopEndpoint", id=id)
-    speaker.report({"job_id": id, "attempt": 1, "offset": 20, "next_offset": 20, "alive": False, "exit_code": -9})
+    died(speaker, id)
     assert shown(desk, id)["status"] == "succeeded"
 
 

@@ -57,6 +57,11 @@ async def until(pilot: Pilot[None], true: Callable[[], Any]) -> Any:
     raise AssertionError(f"it did not come; the screen:\n{shown(pilot.app)}")
 
 
+async def here(pilot: Pilot[None], text: str) -> None:
+    """Wait until the screen shows a text."""
+    await until(pilot, lambda: text in shown(pilot.app))
+
+
 def shown(app: Any) -> str:
     """The screen as text."""
     return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Input
 
 from core.errors import Unavailable
@@ -44,6 +46,22 @@ def some() -> FakeStudio:
     )
 
 
+async def filled_in(pilot: Pilot[None], studio: FakeStudio) -> tuple[int, Screen[Any]]:
+    """Fill in the form that starts one, from the list, and send it; how many screens lay there before, and the form."""
+    dashboard: Any = pilot.app
+    await pilot.pause()
+    dashboard.obey("endpoints")
+    await until(pilot, lambda: "No endpoints yet" in shown(dashboard))
+    before = len(dashboard.screen_stack)
+    await pilot.press("n")
+    await until(pilot, lambda: "^s send" in shown(dashboard))
+    form, model = dashboard.screen, studio.rows["models"][0].id
+    await until(pilot, lambda: form.query_one("#input-base_model_id", Choice).value == model)  # there is one
+    form.query_one("#input-name", Input).value = "support"
+    await pilot.press("ctrl+s")
+    return before, form
+
+
 async def test_endpoints_are_listed_and_opened_with_the_line_that_calls_them() -> None:
     dashboard = app(some())
     async with dashboard.run_test(size=(150, 30)) as pilot:
@@ -75,16 +93,7 @@ async def test_a_form_that_is_left_or_covered_while_it_is_sent_closes_no_other_s
     monkeypatch.setattr(studio, "ask", slow)
     dashboard = app(studio)
     async with dashboard.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
-        dashboard.obey("endpoints")
-        await until(pilot, lambda: "No endpoints yet" in shown(dashboard))
-        stack = len(dashboard.screen_stack)
-        await pilot.press("n")
-        await until(pilot, lambda: "^s send" in shown(dashboard))
-        form, model = dashboard.screen, studio.rows["models"][0].id
-        await until(pilot, lambda: form.query_one("#input-base_model_id", Choice).value == model)
-        form.query_one("#input-name", Input).value = "support"
-        await pilot.press("ctrl+s")
+        stack, form = await filled_in(pilot, studio)
         await until(pilot, lambda: "sending" in shown(dashboard))
         await pilot.press("escape" if meanwhile == "left" else "f1")
         await until(pilot, lambda: dashboard.screen is not form)
@@ -97,16 +106,7 @@ async def test_the_key_is_shown_once_after_the_start() -> None:
     studio = studio_of()
     dashboard = app(studio)
     async with dashboard.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
-        dashboard.obey("endpoints")
-        await until(pilot, lambda: "No endpoints yet" in shown(dashboard))
-        await pilot.press("n")
-        await until(pilot, lambda: "^s send" in shown(dashboard))
-        form = dashboard.screen
-        model = studio.rows["models"][0].id
-        await until(pilot, lambda: form.query_one("#input-base_model_id", Choice).value == model)  # there is one
-        form.query_one("#input-name", Input).value = "support"
-        await pilot.press("ctrl+s")
+        await filled_in(pilot, studio)
         await until(pilot, lambda: isinstance(dashboard.screen, EndpointScreen) and "key  fts-" in shown(dashboard))
         await pilot.press("K")
         key, (sent,) = dashboard.clipboard, [each for each in studio.asked if isinstance(each, StartEndpoint)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from textual.events import Key
 from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 from core.errors import Unavailable
@@ -15,7 +17,7 @@ from core.messages.models import ModelMetadata
 from core.messages.prompts import PromptMetadata
 from core.rules import Breach
 from tests.tui.filling import FormStudio, tickets
-from tests.tui.test_dashboard import shown, until
+from tests.tui.test_dashboard import here, shown, until
 from tui import drafts
 from tui.app import Dashboard
 from tui.screens import form
@@ -28,6 +30,7 @@ from tui.widgets.line import Line
 from tui.widgets.preflight import Preflight
 
 NARROW = (80, 24)
+Kind = TypeVar("Kind", bound=Widget)
 
 
 def app(studio: FormStudio, page: str = "") -> Dashboard:
@@ -45,8 +48,9 @@ def sent(studio: FormStudio, name: str) -> list[Any]:
     return [message for message in studio.asked if type(message).__name__ == name]
 
 
-async def here(pilot: Pilot[None], text: str) -> None:
-    await until(pilot, lambda: text in shown(pilot.app))
+def field(screen: Screen[Any], name: str, kind: type[Kind]) -> Kind:
+    """The widget of a form that a field is filled in with."""
+    return screen.query_one(f"#input-{name}", kind)
 
 
 def focused(pilot: Pilot[None]) -> str:
@@ -66,8 +70,8 @@ async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tel
         await pilot.press("n")
         await here(pilot, "^s send")
         await pilot.press("tab", *"tickets.csv")
-        await until(pilot, lambda: dashboard.screen.query_one("#input-type", Choice).value == "project_csv")
-        await until(pilot, lambda: dashboard.screen.query_one("#input-name", Input).value == "tickets")
+        await until(pilot, lambda: field(dashboard.screen, "type", Choice).value == "project_csv")
+        await until(pilot, lambda: field(dashboard.screen, "name", Input).value == "tickets")
         await here(pilot, "2 columns")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
@@ -82,24 +86,22 @@ async def test_from_an_empty_studio_to_a_running_job_by_keys_that_the_screen_tel
         await pilot.press("enter")
         await here(pilot, "enter takes it")
         await pilot.press(*"directory", "enter")
-        await until(pilot, lambda: dashboard.screen.query_one("#input-type", Choice).value == "project")
+        await until(pilot, lambda: field(dashboard.screen, "type", Choice).value == "project")
         await pilot.press("tab", *"models/", "ctrl+s")
         training: Any = dashboard.screen_stack[2]
         await until(pilot, lambda: dashboard.screen is training)
-        await until(pilot, lambda: training.query_one("#input-base_model_id", Choice).value == "m-new")
+        await until(pilot, lambda: field(training, "base_model_id", Choice).value == "m-new")
         await pilot.press("tab", "tab")
         assert focused(pilot) == "input-prompt_id"
         await pilot.press("ctrl+n")
         await here(pilot, "^g write it")
-        await until(pilot, lambda: dashboard.screen.query_one("#input-prompt-dataset_id", Choice).value == "d-new")
+        await until(pilot, lambda: field(dashboard.screen, "prompt-dataset_id", Choice).value == "d-new")
         await pilot.press("ctrl+g")
-        await until(
-            pilot, lambda: "{intent}" in dashboard.screen.query_one("#input-prompt-completion_template", TextArea).text
-        )
+        await until(pilot, lambda: "{intent}" in field(dashboard.screen, "prompt-completion_template", TextArea).text)
         await here(pilot, "track_parcel")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: dashboard.screen is training)
-        await until(pilot, lambda: training.query_one("#input-prompt_id", Choice).value == "p-new")
+        await until(pilot, lambda: field(training, "prompt_id", Choice).value == "p-new")
         await here(pilot, "fits gpu-host")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(dashboard.screen, JobScreen))
@@ -117,13 +119,13 @@ async def test_only_what_the_chosen_type_needs_is_asked_and_sent() -> None:
         await here(pilot, "Where it is")
         assert "Directory" not in shown(dashboard) and "Name on the Hub" not in shown(dashboard)
         models = dashboard.screen
-        models.query_one("#input-type", Choice).value = "project"
+        field(models, "type", Choice).value = "project"
         await here(pilot, "Directory")
-        models.query_one("#input-location", Input).value = "models/"
-        models.query_one("#input-type", Choice).value = "huggingface"
+        field(models, "location", Input).value = "models/"
+        field(models, "type", Choice).value = "huggingface"
         await here(pilot, "Name on the Hub")
         assert "Directory" not in shown(dashboard)
-        models.query_one("#input-huggingface_name", Input).value = "org/tiny"
+        field(models, "huggingface_name", Input).value = "org/tiny"
         await pilot.press("ctrl+s")
         await until(pilot, lambda: sent(studio, "AddModel"))
         (model,) = sent(studio, "AddModel")
@@ -137,8 +139,8 @@ async def test_a_models_directory_is_looked_at_as_it_is_typed_and_tells_its_name
     async with dashboard.run_test(size=NARROW) as pilot:
         await here(pilot, "Where it is")
         models = dashboard.screen
-        models.query_one("#input-type", Choice).value = "project"
-        place, name = models.query_one("#input-location", Input), models.query_one("#input-name", Input)
+        field(models, "type", Choice).value = "project"
+        place, name = field(models, "location", Input), field(models, "name", Input)
         place.value = "models/tin"
         await here(pilot, "✗ there is no directory models/tin with files in it")
         place.value = "models/tiny/"
@@ -150,11 +152,11 @@ async def test_a_models_directory_is_looked_at_as_it_is_typed_and_tells_its_name
         studio.files += [Entry(path=f"models/whole/model-{part}.safetensors", bytes=2048) for part in (1, 2)]
         place.value = "models/whole"
         await here(pilot, "2 files of weights, 4 KiB")
-        models.query_one("#input-type", Choice).value = "huggingface"
-        models.query_one("#input-huggingface_name", Input).value = "org/small@main"
+        field(models, "type", Choice).value = "huggingface"
+        field(models, "huggingface_name", Input).value = "org/small@main"
         await until(pilot, lambda: name.value == "org/small")
         name.value = "mine"
-        models.query_one("#input-huggingface_name", Input).value = "org/other"
+        field(models, "huggingface_name", Input).value = "org/other"
         await until(pilot, lambda: models.fields.payload()[0].get("huggingface_name") == "org/other")  # type: ignore[attr-defined]
         await pilot.pause()
         assert name.value == "mine"
@@ -164,7 +166,7 @@ async def test_the_framework_decides_which_fields_a_training_has() -> None:
     dashboard = app(tickets(), "train")
     async with dashboard.run_test(size=(80, 60)) as pilot:
         await here(pilot, "LoRA config")
-        dashboard.screen.query_one("#input-framework_type", Choice).value = "axolotl"
+        field(dashboard.screen, "framework_type", Choice).value = "axolotl"
         await here(pilot, "Axolotl config")
         assert "LoRA config" not in shown(dashboard) and "Preset" not in shown(dashboard)
 
@@ -190,9 +192,9 @@ async def test_enter_goes_on_page_keys_go_from_group_to_group_and_letters_find_a
         await pilot.press("pagedown")
         assert focused(pilot) == "input-preset"
         await pilot.press("f")
-        await until(pilot, lambda: dashboard.screen.query_one("#input-preset", Choice).value == "fast")
+        await until(pilot, lambda: field(dashboard.screen, "preset", Choice).value == "fast")
         await pilot.press("delete", "pageup")
-        assert dashboard.screen.query_one("#input-preset", Choice).value is None
+        assert field(dashboard.screen, "preset", Choice).value is None
         assert focused(pilot) == "input-adapter_name"
         await pilot.press("tab", "tab", "s")
         await here(pilot, "enter takes it")
@@ -205,21 +207,21 @@ async def test_letters_typed_at_once_all_reach_the_list_that_the_first_one_opens
     studio.rows["models"].append(studio.rows["models"][0].model_copy(update={"id": "m2", "name": "Smaller"}))
     dashboard = app(studio, "train")
     async with dashboard.run_test(size=NARROW) as pilot:
-        await until(pilot, lambda: dashboard.screen.query_one("#input-base_model_id", Choice).options)
+        await until(pilot, lambda: field(dashboard.screen, "base_model_id", Choice).options)
         await pilot.press("tab", "tab")
         for letter in "small":
             dashboard.post_message(Key(letter, letter))
         await here(pilot, "1 of 2   enter takes it")
         await pilot.press("enter")
-        await until(pilot, lambda: dashboard.screen.query_one("#input-base_model_id", Choice).value == "m2")
+        await until(pilot, lambda: field(dashboard.screen, "base_model_id", Choice).value == "m2")
 
 
 async def test_of_a_few_the_whole_word_can_be_typed_by_either_name_and_the_form_tells_it() -> None:
     dashboard = app(tickets(), "train")
     async with dashboard.run_test(size=NARROW) as pilot:
-        framework = dashboard.screen.query_one("#input-framework_type", Choice)
-        packing = dashboard.screen.query_one("#input-packing", Choice)
-        loss = dashboard.screen.query_one("#input-loss_on", Choice)
+        framework = field(dashboard.screen, "framework_type", Choice)
+        packing = field(dashboard.screen, "packing", Choice)
+        loss = field(dashboard.screen, "loss_on", Choice)
         framework.focus()
         await here(pilot, "letters or ← → choose")
         await pilot.press(*"axolotl")
@@ -257,8 +259,8 @@ async def test_a_prompt_is_chosen_among_those_of_the_dataset_and_goes_with_it() 
     ]
     dashboard = app(studio, "train")
     async with dashboard.run_test(size=NARROW) as pilot:
-        dataset = dashboard.screen.query_one("#input-dataset_id", Choice)
-        chosen = dashboard.screen.query_one("#input-prompt_id", Choice)
+        dataset = field(dashboard.screen, "dataset_id", Choice)
+        chosen = field(dashboard.screen, "prompt_id", Choice)
         await until(pilot, lambda: len(chosen.options) == 3)
         dataset.value = "d1"
         await until(pilot, lambda: [id for _, id in chosen.options] == ["p1", "p2"])
@@ -282,14 +284,14 @@ async def test_a_prompt_that_comes_with_its_dataset_stays_whosever_it_is() -> No
         like: Any = dashboard.screen
         like.fields.fill({"dataset_id": "d1", "prompt_id": "p2"}, by_hand=True)
         await pilot.pause()
-        chosen = like.query_one("#input-prompt_id", Choice)
+        chosen = field(like, "prompt_id", Choice)
         assert (chosen.value, chosen.called) == ("p2", "actions  (of another dataset)")
 
 
 async def test_editing_keys_and_letters_typed_at_once_take_effect_in_their_order() -> None:
     dashboard = app(tickets(), "import-datasets")
     async with dashboard.run_test(size=NARROW) as pilot:
-        name = dashboard.screen.query_one("#input-name", Line)
+        name = field(dashboard.screen, "name", Line)
         name.focus()
         name.value = "what was there"
         await until(pilot, lambda: name.has_focus)
@@ -302,7 +304,7 @@ async def test_a_text_that_is_longer_than_its_line_is_seen_as_far_as_that() -> N
     dashboard = app(tickets(), "import-datasets")
     async with dashboard.run_test(size=(80, 24)) as pilot:
         await here(pilot, "needed")
-        dashboard.screen.query_one("#input-name", Input).value = "a long name " * 20
+        field(dashboard.screen, "name", Input).value = "a long name " * 20
         await here(pilot, "a long name a long name")
 
 
@@ -318,7 +320,7 @@ async def test_what_is_chosen_of_several_has_a_mark_of_its_own() -> None:
         assert focused(pilot) == "input-generation_config"
         dashboard.screen.query_one("#input-selected_features").focus()
         await here(pilot, "tickets has: instruction, intent")
-        area = dashboard.screen.query_one("#input-metrics", TextArea)
+        area = field(dashboard.screen, "metrics", TextArea)
         area.text = "mine.py\n\n  other.py "
         await pilot.press("ctrl+s")
         await until(pilot, lambda: sent(studio, "StartEvaluationJob"))
@@ -331,7 +333,7 @@ async def test_tab_completes_a_path_as_far_as_it_is_one_and_then_goes_on() -> No
         await here(pilot, "^s send")
         await pilot.press("tab", *"ti")
         await here(pilot, "tab completes: tickets.csv  tickets-2.csv")
-        path = dashboard.screen.query_one("#input-location", Input)
+        path = field(dashboard.screen, "location", Input)
         await pilot.press("tab")
         assert path.value == "tickets" and "notes.txt" not in shown(dashboard)
         await pilot.press("minus")
@@ -354,8 +356,8 @@ async def test_a_form_begins_like_an_earlier_job_under_a_free_name() -> None:
         await here(pilot, "tickets-4")
         await pilot.press(*"tickets-4", "enter")
         like: Any = dashboard.screen
-        await until(pilot, lambda: like.query_one("#input-adapter_name", Input).value == "tickets-5")
-        assert like.query_one("#input-max_length", Input).value == "64"
+        await until(pilot, lambda: field(like, "adapter_name", Input).value == "tickets-5")
+        assert field(like, "max_length", Input).value == "64"
         assert like.fields.payload()[0]["lora_config"] == job.lora_config
 
 
@@ -367,7 +369,7 @@ async def test_a_rendered_row_follows_the_templates_and_another_row_is_a_key_awa
         await here(pilot, "⟦ track_parcel<eos>⟧")
         await pilot.press("ctrl+l")
         await here(pilot, "⟦ refund<eos>⟧")
-        dashboard.screen.query_one("#input-prompt-completion_template", TextArea).text = " => {intent}"
+        field(dashboard.screen, "prompt-completion_template", TextArea).text = " => {intent}"
         await here(pilot, " => refund")
 
 
@@ -379,7 +381,7 @@ async def test_a_config_begins_with_the_shipped_one_and_is_checked_as_one_types(
         dashboard.show_form("AddConfig", {"type": "lora_config"})
         await here(pilot, "^g the shipped one")
         await pilot.press("ctrl+g")
-        area = dashboard.screen.query_one("#input-config", TextArea)
+        area = field(dashboard.screen, "config", TextArea)
         await until(pilot, lambda: '"r": 16' in area.text)
         area.text = '{"rank": 16}'
         await here(pilot, "CF-102")
@@ -452,7 +454,7 @@ async def test_a_dashboard_that_only_looks_sends_no_form() -> None:
         await here(pilot, "^s send")
         await pilot.press("ctrl+s")
         await here(pilot, "--readonly")
-        dashboard.screen.query_one("#input-description", Input).value = "typed"
+        field(dashboard.screen, "description", Input).value = "typed"
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(dashboard.screen, ListScreen))
         assert not sent(studio, "AddConfig") and drafts.kept("AddConfig") is None
@@ -487,7 +489,7 @@ async def test_a_name_is_changed_and_a_description_cleared_in_a_form_of_their_ow
         await here(pilot, "tickets")
         await pilot.press("e")
         await here(pilot, "Rename a Dataset")
-        dashboard.screen.query_one("#input-description", Input).value = ""
+        field(dashboard.screen, "description", Input).value = ""
         await pilot.press("ctrl+s")
         await until(pilot, lambda: sent(studio, "EditDataset"))
         edit = sent(studio, "EditDataset")[0]

@@ -15,7 +15,7 @@ from core.errors import Unavailable
 from core.sender import who
 from tests.tui.past import CONFIG, NOW, PastStudio, event, filled, hostile, letter, note, sent
 from tests.tui.rows import job
-from tests.tui.test_dashboard import shown, until
+from tests.tui.test_dashboard import here, shown, until
 from tui.app import Dashboard
 from tui.screens import logbook
 from tui.widgets.prompt import PromptLine
@@ -58,7 +58,7 @@ async def test_the_log_is_walked_back_to_its_beginning_and_keeps_no_more_rows_th
     studio = PastStudio()
     studio.happened = [event(id) for id in range(1, 231)]
     async with opened(studio, "events") as pilot:
-        await until(pilot, lambda: "event 230" in shown(pilot.app))
+        await here(pilot, "event 230")
         screen: Any = pilot.app.screen
         for _ in range(10):
             if screen.rows[-1]["id"] == 1:
@@ -70,23 +70,23 @@ async def test_the_log_is_walked_back_to_its_beginning_and_keeps_no_more_rows_th
         await until(pilot, lambda: "event 1 " in shown(pilot.app) and "event 2 " in shown(pilot.app))
         assert len(screen.rows) == 100 and "g newer ones" in shown(pilot.app)
         await pilot.press("g")
-        await until(pilot, lambda: "event 230" in shown(pilot.app))
+        await here(pilot, "event 230")
 
 
 async def test_what_is_typed_narrows_the_log_on_the_studios_side() -> None:
     studio = filled()
     async with opened(studio, "events") as pilot:
-        await until(pilot, lambda: "event 4" in shown(pilot.app))
+        await here(pilot, "event 4")
         await pilot.press("slash")
         await typed(pilot, "memory level:err about:jobs")
         await until(pilot, lambda: "event 4" not in shown(pilot.app) and "memory ran out" in shown(pilot.app))
         last = asked(studio, "ListEvents")[-1]
         assert (last["contains"], last["level"], last["kind"]) == ("memory", "error", "jobs")
         await pilot.press("escape")
-        await until(pilot, lambda: "event 4" in shown(pilot.app))
+        await here(pilot, "event 4")
         await pilot.press("slash")
         await typed(pilot, "level:fatal")
-        await until(pilot, lambda: "there is no level fatal" in shown(pilot.app))
+        await here(pilot, "there is no level fatal")
         await pilot.press("L")
         await until(pilot, lambda: "errors only" in shown(pilot.app) and "event 4" not in shown(pilot.app))
 
@@ -95,14 +95,14 @@ async def test_from_an_event_one_goes_to_what_it_is_about_or_to_how_the_studio_w
     studio = filled()
     studio.rows["fine_tuning_jobs"] = [job("run")]
     async with opened(studio, "events") as pilot:
-        await until(pilot, lambda: "memory ran out" in shown(pilot.app))
+        await here(pilot, "memory ran out")
         await pilot.press("t")
-        await until(pilot, lambda: "tickets-4" in shown(pilot.app))
+        await here(pilot, "tickets-4")
         text = shown(pilot.app)
         assert "● running" in text and "gpu1" in text and "after 1" in text and "▸" in text and "gpu2 ✗ lost" in text
         await pilot.press("left_square_bracket")
         await until(pilot, lambda: asked(studio, "GetQueueAt")[-1].get("event") == 4)
-        await until(pilot, lambda: "event 4" in shown(pilot.app))
+        await here(pilot, "event 4")
         await pilot.press("escape", "enter")
         await until(pilot, lambda: type(pilot.app.screen).__name__ == "JobScreen")
 
@@ -110,13 +110,13 @@ async def test_from_an_event_one_goes_to_what_it_is_about_or_to_how_the_studio_w
 async def test_a_time_is_typed_as_people_say_it_and_stepped_by_minutes() -> None:
     studio = filled()
     async with opened(studio, "events") as pilot:
-        await until(pilot, lambda: "memory ran out" in shown(pilot.app))
+        await here(pilot, "memory ran out")
         await pilot.press("T")
         await typed(pilot, "whenever")
-        await until(pilot, lambda: "is no time" in shown(pilot.app))
+        await here(pilot, "is no time")
         await pilot.press("T")
         await typed(pilot, str(int(NOW)))
-        await until(pilot, lambda: "tickets-4" in shown(pilot.app))
+        await here(pilot, "tickets-4")
         await pilot.press("left_curly_bracket")
         await until(pilot, lambda: asked(studio, "GetQueueAt")[-1].get("at") == NOW - 60)
 
@@ -128,12 +128,12 @@ async def test_a_message_is_read_and_sent_again_with_a_key_of_its_own_after_a_lo
     studio = filled()
     studio.sent = [sent(1)]
     async with opened(studio, "messages") as pilot:
-        await until(pilot, lambda: "AddConfig" in shown(pilot.app))
+        await here(pilot, "AddConfig")
         await pilot.press("enter")
-        await until(pilot, lambda: "What was answered" in shown(pilot.app))
+        await here(pilot, "What was answered")
         assert "key-1" in shown(pilot.app) and "12 ms" in shown(pilot.app)
         await pilot.press("s")
-        await until(pilot, lambda: "It was done then" in shown(pilot.app))
+        await here(pilot, "It was done then")
         assert asked(studio, "AddConfig") == []
         await pilot.press("y")
         await until(pilot, lambda: asked(studio, "AddConfig") == [CONFIG])
@@ -142,16 +142,16 @@ async def test_a_message_is_read_and_sent_again_with_a_key_of_its_own_after_a_lo
 async def test_what_the_log_keeps_no_secret_of_is_not_sent_without_it() -> None:
     studio = filled()
     async with opened(studio, "messages") as pilot:
-        await until(pilot, lambda: "StartEndpoint" in shown(pilot.app))
+        await here(pilot, "StartEndpoint")
         await pilot.press("s")
-        await until(pilot, lambda: "its secrets are not in the log" in shown(pilot.app))
+        await here(pilot, "its secrets are not in the log")
         assert asked(studio, "StartEndpoint") == []
 
 
 async def test_ones_own_messages_are_told_from_everybodys() -> None:
     studio = filled()
     async with opened(studio, "messages", (160, 50)) as pilot:
-        await until(pilot, lambda: "ci@build" in shown(pilot.app))
+        await here(pilot, "ci@build")
         await pilot.press("m")
         await until(pilot, lambda: "ci@build" not in shown(pilot.app) and "mine" in shown(pilot.app))
         assert asked(studio, "ListMessages")[-1]["sender"] == who()
@@ -163,11 +163,11 @@ async def test_ones_own_messages_are_told_from_everybodys() -> None:
 async def test_marked_letters_are_dropped_after_one_question() -> None:
     studio = filled()
     async with opened(studio, "letters") as pilot:
-        await until(pilot, lambda: "not readable" in shown(pilot.app))
+        await here(pilot, "not readable")
         await pilot.press("space", "space")
-        await until(pilot, lambda: "2 rows marked" in shown(pilot.app))
+        await here(pilot, "2 rows marked")
         await pilot.press("ctrl+d")
-        await until(pilot, lambda: "Drop 2 dead letters" in shown(pilot.app))
+        await here(pilot, "Drop 2 dead letters")
         await pilot.press("y")
         await until(pilot, lambda: asked(studio, "DropDeadLetters") == [{"ids": ["3-0", "2-0"]}])
         await until(pilot, lambda: "not readable" not in shown(pilot.app))
@@ -176,20 +176,20 @@ async def test_marked_letters_are_dropped_after_one_question() -> None:
 async def test_a_letter_is_mended_under_a_check_and_sent() -> None:
     studio = filled()
     async with opened(studio, "letters") as pilot:
-        await until(pilot, lambda: "AddDataset" in shown(pilot.app))
+        await here(pilot, "AddDataset")
         await pilot.press("enter")
-        await until(pilot, lambda: "maria@gpu1" in shown(pilot.app))
+        await here(pilot, "maria@gpu1")
         await pilot.press("e")
-        await until(pilot, lambda: "DS-001" in shown(pilot.app))
+        await here(pilot, "DS-001")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "it would only die again" in shown(pilot.app))
+        await here(pilot, "it would only die again")
         editor = pilot.app.screen.query_one(TextArea)
         editor.text = '{"type": "huggingface", '
-        await until(pilot, lambda: "it is not JSON" in shown(pilot.app))
+        await here(pilot, "it is not JSON")
         editor.text = '{"type": "huggingface", "name": "r", "huggingface_name": "org/rows"}'
-        await until(pilot, lambda: "nothing is wrong with it" in shown(pilot.app))
+        await here(pilot, "nothing is wrong with it")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "instead of the letter" in shown(pilot.app))
+        await here(pilot, "instead of the letter")
         await pilot.press("y")
         wanted = {"id": "3-0", "payload": {"type": "huggingface", "name": "r", "huggingface_name": "org/rows"}}
         await until(pilot, lambda: asked(studio, "RequeueDeadLetter") == [wanted])
@@ -200,13 +200,13 @@ async def test_what_is_no_message_is_made_one_by_name_and_fields() -> None:
     studio = filled()
     studio.letters = studio.letters[1:2]
     async with opened(studio, "letters") as pilot:
-        await until(pilot, lambda: "not readable" in shown(pilot.app))
+        await here(pilot, "not readable")
         await pilot.press("enter")
-        await until(pilot, lambda: "not json" in shown(pilot.app))
+        await here(pilot, "not json")
         await pilot.press("e")
-        await until(pilot, lambda: "give the message's name above" in shown(pilot.app))
+        await here(pilot, "give the message's name above")
         pilot.app.screen.query_one("#name", Input).value = "ListConfigs"
-        await until(pilot, lambda: "nothing is wrong with it" in shown(pilot.app))
+        await here(pilot, "nothing is wrong with it")
         await pilot.press("escape", "escape")
         await until(pilot, lambda: type(pilot.app.screen).__name__ == "LettersScreen")
 
@@ -214,15 +214,15 @@ async def test_what_is_no_message_is_made_one_by_name_and_fields() -> None:
 async def test_what_was_typed_is_not_lost_by_a_key() -> None:
     studio = filled()
     async with opened(studio, "letters") as pilot:
-        await until(pilot, lambda: "AddDataset" in shown(pilot.app))
+        await here(pilot, "AddDataset")
         await pilot.press("enter")
-        await until(pilot, lambda: "maria@gpu1" in shown(pilot.app))
+        await here(pilot, "maria@gpu1")
         await pilot.press("e")
-        await until(pilot, lambda: "DS-001" in shown(pilot.app))
+        await here(pilot, "DS-001")
         pilot.app.screen.query_one(TextArea).text = "{}"
         await pilot.press("escape")
         await pilot.press("escape")
-        await until(pilot, lambda: "What was typed is lost" in shown(pilot.app))
+        await here(pilot, "What was typed is lost")
         await pilot.press("n", "e")
         await until(pilot, lambda: pilot.app.screen.query_one(TextArea).text == "{}")
 
@@ -231,26 +231,26 @@ async def test_a_letter_that_was_answered_says_so_before_it_goes() -> None:
     studio = PastStudio()
     studio.letters = [filled().letters[0]]
     async with opened(studio, "letters") as pilot:
-        await until(pilot, lambda: "AddConfig" in shown(pilot.app))
+        await here(pilot, "AddConfig")
         await pilot.press("enter")
-        await until(pilot, lambda: "was answered before it died" in shown(pilot.app))
+        await here(pilot, "was answered before it died")
         await pilot.press("s")
-        await until(pilot, lambda: "nothing is done twice" in shown(pilot.app))
+        await here(pilot, "nothing is done twice")
         await pilot.press("y")
         await until(pilot, lambda: asked(studio, "RequeueDeadLetter") == [{"id": "1-0"}])
-        await until(pilot, lambda: "No dead letters" in shown(pilot.app))
+        await here(pilot, "No dead letters")
 
 
 async def test_live_letters_leave_the_cursor_where_it_is() -> None:
     studio = filled()
     async with opened(studio, "letters") as pilot:
-        await until(pilot, lambda: "not readable" in shown(pilot.app))
+        await here(pilot, "not readable")
         await pilot.press("j")
         screen: Any = pilot.app.screen
         before = screen.row["id"]
         studio.letters.append(letter(9, name="AddPrompt"))
         screen.again()
-        await until(pilot, lambda: "AddPrompt" in shown(pilot.app))
+        await here(pilot, "AddPrompt")
         assert screen.row["id"] == before
 
 
@@ -260,11 +260,11 @@ async def test_live_letters_leave_the_cursor_where_it_is() -> None:
 async def test_what_was_not_told_is_tried_again_and_what_was_sent_is_not() -> None:
     studio = filled()
     async with opened(studio, "notifications") as pilot:
-        await until(pilot, lambda: "✗ given up" in shown(pilot.app))
+        await here(pilot, "✗ given up")
         await pilot.press("j", "j", "t")
-        await until(pilot, lambda: "it was sent: only what waits" in shown(pilot.app))
+        await here(pilot, "it was sent: only what waits")
         await pilot.press("asterisk", "t")
-        await until(pilot, lambda: "Tell command and webhook of 3 notifications once more" in shown(pilot.app))
+        await here(pilot, "Tell command and webhook of 3 notifications once more")
         assert asked(studio, "RetryNotifications") == []
         await pilot.press("y")
         await until(pilot, lambda: "✗ given up" not in shown(pilot.app) and "2 rows marked" not in shown(pilot.app))
@@ -278,13 +278,13 @@ async def test_a_notification_is_shown_whole_and_leads_to_its_job_and_a_try_to_n
     why = f"{'it answered 503, ' * 40}whereupon"
     studio.notes = [note(1, job_id="run"), note(2, job_id=None, text="This is a try", error=why)]
     async with opened(studio, "notifications") as pilot:
-        await until(pilot, lambda: "This is a try" in shown(pilot.app))
+        await here(pilot, "This is a try")
         await pilot.press("enter")
         await until(
             pilot, lambda: type(pilot.app.screen).__name__ == "ReadingScreen" and "whereupon" in shown(pilot.app)
         )
         await pilot.press("escape", "o")
-        await until(pilot, lambda: "about nothing that could be" in shown(pilot.app))
+        await here(pilot, "about nothing that could be")
         await pilot.press("j", "o")
         await until(pilot, lambda: type(pilot.app.screen).__name__ == "JobScreen")
 
@@ -374,9 +374,9 @@ async def test_what_an_editor_can_not_show_is_edited_as_json_writes_it_and_stays
     payload = {"type": "lora_config", "config": "a\x85b\u202ec\U000e0001d\x1b]0;x\x07", "description": "größe 漢字"}
     studio.letters = [letter(1, payload=payload)]
     async with opened(studio, "letters") as pilot:
-        await until(pilot, lambda: "AddConfig" in shown(pilot.app))
+        await here(pilot, "AddConfig")
         await pilot.press("enter")
-        await until(pilot, lambda: "maria@gpu1" in shown(pilot.app))
+        await here(pilot, "maria@gpu1")
         await pilot.press("e")
         editor = await until(pilot, lambda: pilot.app.screen.query_one(TextArea))
         await until(pilot, lambda: editor.text)
