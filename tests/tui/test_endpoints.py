@@ -133,6 +133,17 @@ async def test_one_is_stopped_when_that_is_confirmed() -> None:
         assert [type(each).__name__ for each in studio.asked].count("StopEndpoint") == 1
 
 
+async def test_one_that_failed_is_tried_again_where_its_failure_says_so() -> None:
+    studio = studio_of(endpoint("two", status=JobStatus.failed, address=None))
+    dashboard = app(studio)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        dashboard.push_screen(EndpointScreen("two"))
+        await until(pilot, lambda: "✗ failed" in shown(dashboard) and "t try again" in shown(dashboard))
+        await pilot.press("t")
+        await until(pilot, lambda: "RetryJob" in [type(each).__name__ for each in studio.asked])
+
+
 async def test_the_studio_may_be_away_and_comes_back() -> None:
     studio = studio_of(endpoint("one"))
     dashboard = app(studio)

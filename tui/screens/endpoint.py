@@ -23,6 +23,8 @@ from tui.view.links import link
 from tui.widgets.banner import Banner
 from tui.widgets.facts import Facts
 
+OVER = ("failed", "cancelled")  # what can be tried again
+KEYS_OVER = "t try again  l log  d describe  y yaml  esc back  ? help"
 Fact = tuple[str, object, str]
 
 
@@ -33,6 +35,7 @@ class EndpointScreen(StudioScreen):
         Binding("c", "copy_call", "copy the call", show=False),
         Binding("K", "copy_key", "copy the key", show=False),
         Binding("s", "stop", "stop", show=False),
+        Binding("t", "try_again", "try again", show=False),
         Binding("d", "describe", "describe", show=False),
         Binding("y", "yaml", "yaml", show=False),
         Binding("l", "log", "log", show=False),
@@ -93,6 +96,7 @@ class EndpointScreen(StudioScreen):
         """Draw it."""
         self.row = found
         self.banner.name_it(f"Endpoint {plain(found['name'], limit=60)}")
+        self.query_one("#keys", Static).update(Content(KEYS_OVER if found["status"] in OVER else self.keys_shown))
         self.query_one(Facts).show([*_facts(found), *self._pages()], limit=3000)
         line = plain(curl(found, self.key), limit=2000)
         text = f"\n{f'call it {reach(found)}'.rstrip()}:\n\n{line}" if line else ""
@@ -154,6 +158,12 @@ class EndpointScreen(StudioScreen):
             question = f"Stop {name}? {there if self.row.get('engine') == CLOUDERA else here}"
             fields = {"id": self.endpoint}
             self.dashboard.act("StopEndpoint", [fields], question=question, done=lambda outcomes: self.again())
+
+    def action_try_again(self) -> None:
+        """t: start one that failed or was stopped once more."""
+        if self.row and self.row["status"] in OVER:
+            fields = {"id": self.endpoint}
+            self.dashboard.act("RetryJob", [fields], done=lambda outcomes: self.again())
 
     def action_log(self) -> None:
         """l: the end of its log."""
