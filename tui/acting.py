@@ -213,6 +213,10 @@ def told(name: str, answer: Any) -> str:
         about.append(f"priority {value['priority']}")
     if value.get("removed") is False:
         about.append("there was nothing to remove")
+    if name == "RetryNotifications" and value["left"]:
+        about.append(
+            f"{counted(len(value['ids']), 'notification')} now, {value['left']:,} given up are left for the next time"
+        )
     about += [breach.message for breach in answer.breaches]
     return f"{spoken(name)}: {'; '.join(about) or 'done'}"
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from core.client import Answer
 from core.errors import Conflict, Refused, Unavailable
 from core.messages import parse
+from core.messages.notifications import NotificationsRetriedReply
 from core.types import JobStatus
 from tests.tui.fake import FakeStudio, filled
 from tests.tui.rows import HOSTILE, job
 from tests.tui.test_dashboard import shown, until
-from tui.acting import Outcome
+from tui.acting import Outcome, told
 from tui.app import Dashboard
 from tui.screens.confirm import ConfirmScreen
 from tui.studio import Studio
@@ -139,3 +141,11 @@ async def test_one_that_is_refused_is_told_in_the_studios_words() -> None:
         await pilot.press("c", "y")
         await until(pilot, lambda: "the job has ended" in shown(pilot.app))
     assert parse("CancelJob", {"id": "run"})
+
+
+def test_who_has_all_that_were_given_up_told_once_more_hears_how_many_are_left() -> None:
+    def said(**reply: Any) -> str:
+        return told("RetryNotifications", Answer(NotificationsRetriedReply(**reply), [], None))
+
+    assert said(ids=["a", "b"], left=1_200).endswith("2 notifications now, 1,200 given up are left for the next time")
+    assert said(ids=["a"]).endswith("done")
