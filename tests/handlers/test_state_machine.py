@@ -125,6 +125,21 @@ def test_an_export_to_cloudera_goes_as_the_model_says(machine: Callable[[str], M
     assert [made.model.tables["jobs"][id]["status"] for id in made.model.tables["endpoints"]] == ["assigned"] * 2
 
 
+def test_a_runner_that_registers_again_goes_as_the_model_says(machine: Callable[[str], Machine]) -> None:
+    """Before it has reported, when it was drained, and when it sees the artifacts at last: few steps come by that."""
+    made = machine("sqlite")
+    for id, marker, draining in [
+        ("c", "", False),
+        *[("c", made.model.marker, False)] * 2,
+        *[("d", made.model.marker, True)] * 2,
+    ]:
+        offered = {"host": "c", "cpus": 8, "memory": 64.0, "engines": ["legacy"], "marker": marker, "runner_id": id}
+        made.deliver("RegisterRunner", offered, twice=True)
+        if draining:
+            made.deliver("DrainRunner", {"id": id}, twice=True)
+    made.all_holds()
+
+
 @pytest.mark.timeout(600)  # some 15 seconds, but ten times as long on a machine that does much else
 @pytest.mark.parametrize(("database", "runs"), [("sqlite", 6), ("postgresql", 4)])
 def test_a_few_hundred_steps_go_as_the_model_says(

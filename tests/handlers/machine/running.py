@@ -152,12 +152,13 @@ class RegisterRunner(Play):
         row |= {"trusted": payload["marker"] == model.marker, "lost": False, "draining": False}
         row |= {"incarnation": 1 if before is None else before["incarnation"] + 1}
         assert value["incarnation"] == row["incarnation"], value
+        told = before is not None and before["_unheard"] and not (before["lost"] or before["draining"])
         if before is None:
             model.put("runners", id, **row, _unheard=True)
         else:
             model.change("runners", id, **row, _unheard=False)
             model.touched.update(("jobs", job["id"]) for job in model.held(id))  # their leases
-        if before is None or before["lost"] or before["draining"] or not (before["_unheard"] and row["trusted"]):
+        if not (told and row["trusted"]):
             model.say("RunnerRegistered", "runners", id)
 
 
