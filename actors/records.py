@@ -191,7 +191,11 @@ class Intake:
     def scored(self, record: Scored) -> None:
         """A combination began or ended."""
         row = self.unit.session.get(EvaluationJob, record.job_id)
-        if row is None or row.parent_job_id != self.job.id or row.status in {S.cancelled, S.succeeded}:
+        if row is None or row.parent_job_id != self.job.id or row.status == S.cancelled:
+            return
+        sure = {name: each.model_dump() for name, each in record.statistics.items()}
+        if row.status == S.succeeded:  # a later attempt says it again, and may have a baseline to compare it with
+            row.statistics = sure if record.status == "succeeded" and sure else row.statistics
             return
         row.status = record.status
         if record.status == "running":
@@ -202,7 +206,7 @@ class Intake:
             self.warned(Warned(at=record.at, text=f"evaluation {row.run_number}: {', '.join(lost)} came to no number"))
         row.scores, row.statistics, row.rows, row.answers, row.error, row.finished_at = (
             values,
-            {name: each.model_dump() for name, each in record.statistics.items()},
+            sure,
             record.rows,
             record.answers,
             self._safe(record.error) if record.error else None,

@@ -64,6 +64,25 @@ class Baseline:
         self._measured, self._values = measure(lines), told.get("values", {})
         self._known = {name: Statistic.model_validate(each) for name, each in told.get("statistics", {}).items()}
 
+    def anew(
+        self,
+        combination: Combination,
+        told: Mapping[str, Any],
+        lines: Callable[[], Sequence[Line]],
+        look: Callable[[], None],
+    ) -> dict[str, Any] | None:
+        """The statistics of what an earlier attempt scored without a baseline, now that there is one; None: they are as they should be.
+
+        A harness's figures stay as they were: of its tasks only their sums were told.
+        """
+        before: dict[str, Any] = told.get("statistics") or {}
+        compared = any(each.get("delta") is not None for each in before.values())
+        if self._measured is None or compared or combination.job_id == self._spec.baseline.job_id:
+            return None
+        lower = [name for name, each in before.items() if not each.get("higher_is_better", True)]
+        sure = self.statistics(combination, marks_of(lines(), told["values"], {"lower_is_better": lower}), look)
+        return {**before, **{name: each.model_dump() for name, each in sure.items()}}
+
     def _for(self, combination: Combination, measured: dict[str, Measured]) -> dict[str, Measured] | None:
         """What a combination is compared with; nothing when the baseline could not be scored."""
         if self._measured is None:

@@ -27,7 +27,7 @@ from gpu_runner.failures import Cancelled, JobError, LeftOut, Paused, failure_of
 from gpu_runner.folding import folded
 from gpu_runner.generate import Generated, generate, losses, marks_of
 from gpu_runner.grading import Grader
-from gpu_runner.keeping import keep, keep_results, scored_before, scored_in
+from gpu_runner.keeping import keep, keep_results, nothing, scored_before, scored_in
 from gpu_runner.models import stored_in_half
 from gpu_runner.reading import Text
 from gpu_runner.scoring import Questions, answer_lines, ask, ask_in_turns
@@ -75,6 +75,7 @@ def evaluate(spec: EvaluationSpec, context: Context) -> Finished:
             torch.cuda.empty_cache()
     except Paused:
         return Finished(at=time.time(), outcome="paused")
+    work.compare_anew()
 
     # ─── what came of it ──────────────────────────────────────────────────────────────────────────
     if not work.succeeded:
@@ -123,6 +124,7 @@ class Work:
     answered: int = 0  # rows that this attempt answered
     succeeded: dict[str, dict[str, Any]] = field(default_factory=dict)  # what was told of them, by id
     failures: list[str] = field(default_factory=list)
+    taken: list[Combination] = field(default_factory=list)  # what earlier attempts had scored
     told: set[str] = field(default_factory=set)
     began: float = field(default_factory=time.monotonic)
 
@@ -153,9 +155,19 @@ class Work:
         for combination in self.combinations:
             if combination.job_id in earlier:
                 self.say(combination, "succeeded", **earlier[combination.job_id])
+                self.taken.append(combination)
                 self.over()
         if (done := earlier.get(self.spec.baseline.job_id)) is not None:
             self.baseline.remember(done, read_lines(self.context.root / str(done["answers"])))
+
+    def compare_anew(self) -> None:
+        """What was scored while there was no baseline is compared with the one that this attempt has scored."""
+        for combination in self.taken:
+            told = self.succeeded[combination.job_id]
+            answers = self.context.root / str(told["answers"])
+            anew = self.baseline.anew(combination, told, partial(read_lines, answers), nothing)
+            if anew is not None:
+                self.say(combination, "succeeded", **{**told, "statistics": anew})
 
     def look(self, combination: Combination) -> None:
         """Obey. Raises Cancelled, Paused, or LeftOut when only this combination was cancelled."""

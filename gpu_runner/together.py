@@ -279,11 +279,13 @@ class Together:
         """What is told of a part, with statistics."""
         assert part.told is not None
         told, first = part.told, self._by_id[self.spec.baseline.job_id]
-        if "statistics" in told and "marks" not in told:
-            return told
         if part is not first and first.told is not None and not self._known:
             self._baseline.remember(first.told, self._lines(first.told))
-        self._known = True
+            self._known = True
+        if "statistics" in told and "marks" not in told:
+            anew = self._baseline.anew(part.combination, told, lambda: self._lines(told), look)
+            return {**told, "statistics": anew} if anew is not None else told
+        self._known = self._known or part is first
         marks = marks_of(self._lines(told), told["values"], told.get("marks", {}))
         sure = self._baseline.statistics(part.combination, marks, look)
         return {**told, "statistics": {name: each.model_dump() for name, each in sure.items()}}

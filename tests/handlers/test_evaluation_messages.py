@@ -10,7 +10,7 @@ import pytest
 from actors.answering import answer
 from actors.desk import Desk
 from core.spec import EvaluationSpec
-from core.store.tables import Adapter, Dataset
+from core.store.tables import Adapter, Dataset, EvaluationJob
 from tests.handlers.work import STARTED, SUCCEEDED, Speaker, add_inputs, job, say, start
 
 
@@ -207,3 +207,19 @@ def test_metrics_and_log_are_found_by_a_childs_id_too(desk: Desk) -> None:
     parent, (first, _) = batch(desk)
     assert say(desk, "GetJobMetrics", id=first)["id"] == parent
     assert say(desk, "GetJobLog", id=first)["id"] == parent
+
+
+def test_what_was_scored_before_its_baseline_gets_its_comparison_and_keeps_all_else(desk: Desk) -> None:
+    add_adapter(desk)
+    parent, children = batch(desk)
+    runner = Speaker(desk)
+    runner.begin(parent)
+
+    def told(delta: float | None, **more: Any) -> dict[str, Any]:
+        return {**scored(children[0]), "statistics": {"exact_match": {"delta": delta}}, **more}
+
+    runner.tell(parent, told(None), told(0.25, values={"exact_match": 0.9}), scored(children[0]), begin=10)
+    with desk.store.read() as session:
+        row = session.get_one(EvaluationJob, children[0])
+        assert row.statistics is not None and row.statistics["exact_match"]["delta"] == 0.25
+        assert (row.status, row.scores) == ("succeeded", {"exact_match": 0.5})

@@ -98,6 +98,22 @@ def test_what_an_earlier_attempt_scored_is_compared_with_as_if_it_were_this_one(
         assert second.scored()[name]["statistics"] == whole.scored()[name]["statistics"]
 
 
+def test_what_was_scored_before_its_baseline_is_compared_when_a_later_attempt_has_scored_that(
+    spec: Any, tmp_path: Path
+) -> None:
+    asked, whole, later = spec("torn", "base", "two"), Attempt(tmp_path / "whole"), Attempt(tmp_path / "parts")
+    later.run(asked)
+    assert later.scored()["3-two"]["statistics"]["f1"]["delta"] is None
+    mended = json.loads(json.dumps(asked))
+    mended["combinations"][0]["adapter"]["location"] = spec("one")["combinations"][0]["adapter"]["location"]
+    whole.run(mended)
+    later = Attempt(tmp_path / "parts", 2)
+    later.run(mended)
+    assert later.scored()["3-two"]["statistics"]["f1"]["delta"] is not None
+    for name in ("1-torn", "2-base", "3-two"):
+        assert later.scored()[name]["statistics"] == whole.scored()[name]["statistics"]
+
+
 def test_what_an_earlier_attempt_asked_of_other_rows_is_asked_again(spec: Any, tmp_path: Path) -> None:
     Attempt(tmp_path).run(spec("one"))
     second = Attempt(tmp_path, 2)

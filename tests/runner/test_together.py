@@ -153,6 +153,29 @@ def test_the_next_attempt_asks_only_what_no_part_before_has_answered(spec: Any, 
     assert results(third.root, finished(third.records())) == results(whole.root, finished(whole.records()))
 
 
+def test_parts_that_were_scored_before_their_baseline_are_compared_when_a_later_attempt_has_scored_that(
+    spec: Any, tmp_path: Path
+) -> None:
+    asked, whole = spec("one", "base", "two"), Attempt(tmp_path / "whole")
+    whole.run(asked)
+    first = Apart(tmp_path / "apart")
+    for number in (1, 2):
+        first.part(asked, number)
+    together = first.together(asked)
+    first.put(together, [1, 2])
+    together.end(0, "failed", "its run was lost")
+    together.settle(look)
+    assert first.scored()["3-two"]["statistics"]["f1"]["delta"] is None
+    second = Apart(tmp_path / "apart", 2)
+    together = second.together(asked)
+    assert together.open == [0]
+    second.part(asked, 0)
+    second.put(together, [0])
+    second.finish(together)
+    for name in ("1-one", "2-base", "3-two"):
+        assert second.scored()[name]["statistics"] == whole.scored()[name]["statistics"]
+
+
 def test_what_an_earlier_attempt_asked_of_other_rows_is_asked_again(spec: Any, tmp_path: Path) -> None:
     Apart(tmp_path).whole(spec("one", "base"), (0, 1))
     second, fewer = Apart(tmp_path, 2), spec("one", "base", "two", fraction=0.5)
