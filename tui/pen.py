@@ -41,6 +41,8 @@ def _codes(old: str, new: str) -> str:
     ended = {OFF[code] for code in gone}
     told = [*sorted(ended), *sorted(code for code in has if code not in had or OFF.get(code) in ended)]
     told += [new_fore] * (new_fore != fore) + [new_ground] * (new_ground != ground)
+    if not told:  # of other words for the same: without parameters the sequence would end all of it
+        return ""
     return min(f"\x1b[{';'.join(told)}m", whole, key=len)
 
 

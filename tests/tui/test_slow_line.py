@@ -89,6 +89,7 @@ def test_a_colour_costs_no_more_than_what_is_new_of_it() -> None:
     assert drawn_as(before, after) == "\x1b[22;38;2;208;208;208m"
     assert drawn_as(before, before) == "" and drawn_as(before, "") == "\x1b[0m"
     assert drawn_as("1;2;34", "2;34") == "\x1b[22;2m"
+    assert drawn_as("1;39", "1") == drawn_as("1", "1;49") == ""  # other words for the same
     glass = Glass()
     glass.paint(listed(0, 2, "jobs"), (WIDE, HIGH), ColorSystem.TRUECOLOR)
     glass.take(listed(0, 3, "jobs"), (WIDE, HIGH), ColorSystem.TRUECOLOR)
