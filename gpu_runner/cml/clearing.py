@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.cml import Cloudera, Declined, JobSeen, RunSeen
+from core.cml import Cloudera, Declined, JobSeen, Missing, RunSeen
 from core.settings import Settings
 from gpu_runner.cml.book import Book, unsettled
 from gpu_runner.cml.definition import DIRECTORY
@@ -74,8 +74,10 @@ class Clearing:
             if self._is_open(each):
                 continue
             try:
+                if any(not run.state.over for run in cloudera.runs(each.id)):
+                    continue  # begun by hand since: what was seen of it is as old as the look is long
                 cloudera.delete_job(each.id)
-            except Declined as error:
+            except (Missing, Declined) as error:
                 log.info("the job %s (%s) stays in Cloudera ML for now: %s", each.id, each.name, error)
                 continue
             del self._idle[each.id]

@@ -13,6 +13,7 @@ import pytest
 
 from core.settings import Settings
 from gpu_runner.cml.book import Book, Part
+from gpu_runner.cml.clearing import Clearing
 from gpu_runner.cml.settling import Runs
 from gpu_runner.files import Files
 from tests.cml.cloud import new_id, stamp
@@ -88,6 +89,28 @@ def test_nothing_goes_that_runs_is_open_is_held_or_is_not_this_studios(cloudera:
     os.close(lock)
     runs.looks().look()
     assert not held.listed
+
+
+def test_a_run_that_someone_began_since_the_look_keeps_its_job(
+    cloudera: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = Ended(cloudera, "job", 31)
+    cloudera.cloud.delays.scheduling = 1e9
+    remove = Clearing.look
+
+    def begun(self: Clearing, *of: Any) -> None:
+        job.run["status"] = "ENGINE_SCHEDULING"
+        remove(self, *of)
+
+    monkeypatch.setattr(Clearing, "look", begun)
+    looks = job.looks()
+    with caplog.at_level(logging.INFO):
+        looks.look()
+    assert job.listed and "stays in Cloudera ML" not in caplog.text  # it is not left to Cloudera's to decline
+    monkeypatch.undo()
+    job.run["status"] = "ENGINE_SUCCEEDED"
+    looks.look()
+    assert not job.listed
 
 
 def test_a_job_that_is_not_removed_now_keeps_nothing_else_and_goes_later(
