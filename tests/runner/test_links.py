@@ -69,3 +69,20 @@ def test_a_directory_that_became_a_link_or_holds_a_circle_is_refused(project: Pa
     for each in (project / "model", round_about):
         with pytest.raises(JobError, match="may not read"):
             keep_inside(each, "the model")
+
+
+def test_neither_a_link_above_a_model_nor_one_behind_another_leads_to_elsewhere(project: Path, secret: Path) -> None:
+    (above := project / "models").mkdir()
+    (model := above / "model").mkdir()
+    (other := project / "other").mkdir()
+    (model / "more").symlink_to(other)
+    keep_inside(model, "the model")
+    (other / "config.json").symlink_to(secret)
+    with pytest.raises(JobError, match=r"config\.json leads to where the studio may not read"):
+        keep_inside(model, "the model")
+    (elsewhere := secret.parent / "elsewhere").mkdir()
+    (elsewhere / "model").mkdir()
+    above.rename(project / "moved")
+    above.symlink_to(elsewhere)
+    with pytest.raises(JobError, match="model leads to where the studio may not read"):
+        keep_inside(model, "the model")
