@@ -71,7 +71,8 @@ class ModelScreen(StudioScreen):
         names = [f"    {plain(each['name'], limit=100)}" for each in adapters] + (["    …"] if more else [])
         count = counted(len(adapters), "adapter") + (" and more" if more else "")
         trained = [f"{count} of it:", *names] if names else ["no adapter of it yet: t trains one"]
-        self.query_one("#told", Static).update(Content("\n".join([described(self.model), "", *trained])))
+        text = plain("\n".join([described(self.model), "", *trained]), limit=200_000, lines=True)
+        self.query_one("#told", Static).update(Content(text))
 
     def copies(self) -> list[tuple[str, str]]:
         """The id, the name, all of it."""
