@@ -43,7 +43,7 @@ class Pace:
 
     def resume(self) -> None:
         """The terminal was another program's: Textual asks anew whether it answers, and what it had not yet said is lost."""
-        self.answers, self.asked_at = False, None
+        self.answers, self.asked_at, self.arrived = False, None, self.sent
 
     def send(self, size: int) -> bool:
         """So much is written now; whether the question is to go with it. A terminal that did not answer Textual's gets none."""

@@ -90,6 +90,22 @@ def test_a_terminal_that_comes_back_is_asked_nothing_before_it_answered_again() 
     assert pace.send(100)
 
 
+def test_what_another_program_took_away_is_not_counted_as_arrived_when_a_slow_terminal_comes_back() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    pace.answered()
+    assert pace.send(1_000)
+    now += 1
+    pace.answered()
+    pace.send(200_000)  # it and its answer are lost
+    pace.resume()
+    pace.answered()
+    assert pace.send(500)
+    now += 0.9
+    pace.answered()
+    assert pace.rate is not None and pace.rate < 2_000
+
+
 def test_a_far_terminal_on_a_quick_line_gets_a_frame_for_each_answer_at_least() -> None:
     line = Line(10e6, far=4 * AWAY)
     line.live(20, lambda room: min(room, 500))
