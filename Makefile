@@ -1,5 +1,5 @@
 # make demo   the main job from a fresh machine: set up, fine-tune a small model, compare it with its base
-# make test   set up, then run the tests: two files at a time, in the order in which they come
+# make test   set up, then run the tests: three files at a time (they wait as much as they work), in the order in which they come
 # make nightly  the long forms of tests: more senders, more steps, more templates
 # make axolotl  install Axolotl in an environment of its own (4.3 GB), and train with it
 # make check  formatting, types, import contracts, generated files, ways around plain()
@@ -24,7 +24,7 @@ demo: $(READY)
 	@$(BIN)/fts demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -q --cov --cov-report=term --cov-report=xml --cov-report=html

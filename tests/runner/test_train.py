@@ -142,7 +142,7 @@ def test_a_cancelled_job_ends_without_an_adapter(spec: Any, tmp_path: Path) -> N
         ({"arguments": {"save_strategy": "now and then"}}, "now and then"),
         ({"lora": {"r": 4, "target_modules": ["no_such"]}}, "no_such"),
         ({"lora": {"rank": 4}}, "rank"),
-        ({"model": {"id": "m", "name": "m", "location": "/nowhere"}}, "m can't be loaded"),
+        ({"model": {"id": "m", "name": "m", "location": "/nowhere"}}, "/nowhere of the model m is gone"),
         ({"max_length": 1, "loss_on": "completion"}, "max_length"),
         ({"framework": "axolotl"}, "Axolotl"),
         ({"model_bnb": {"load_in_5bit": True}}, "load_in_5bit"),
