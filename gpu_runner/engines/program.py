@@ -1,8 +1,8 @@
 """A program that trains in the child's place, inside the child's session: what it prints, what it says, what it is ordered.
 
 It says records through a named pipe, which what it starts may use too (helper/fts_job.py), reads its orders from control.json
-itself, and is ended when it does not obey them. When the child dies, the daemon kills its group, and so the program; its pipe
-is broken before that.
+itself, and is ended when it does not obey them. When the child dies, the system ends the program, and the daemon kills the
+group, and so what the program started; its pipe is broken before that.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from core.failing import TAIL
 from gpu_runner.child import Context
 from gpu_runner.engines.lines import Lines
 from gpu_runner.files import write_json
+from gpu_runner.processes import die_with_parent
 
 LOOK = 0.2  # seconds between looks at orders and at whether it lives
 DRAIN = 1.0  # seconds in which what it printed last is read when it is dead: others may hold its output open
@@ -77,7 +78,7 @@ class Program:
         write_json(job, {"control": str(self.context.directory / "control.json"), **told})
         with subprocess.Popen(
             self.command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, env={**self.environment, "FTS_JOB": str(job)},
+            stderr=subprocess.STDOUT, env={**self.environment, "FTS_JOB": str(job)}, preexec_fn=die_with_parent,
         ) as process:  # fmt: skip
             try:
                 self._follow(process, said)

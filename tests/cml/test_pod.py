@@ -11,7 +11,7 @@ import pytest
 
 from gpu_runner.cml.leader import CALLS
 from gpu_runner.cml.pod import take_secrets
-from gpu_runner.processes import is_running
+from gpu_runner.processes import is_running, started_at
 from tests.cml.scripted import Pod
 from tests.runner.studio import until
 
@@ -27,7 +27,9 @@ for step in range(job.resume_step + 1, 4):
     while step == 2 and not job.resume:
         time.sleep(0.01)
         if sealed.exists():
+            pathlib.Path("script.pid").write_text(str(os.getpid()))
             os.kill(os.getppid(), 9)
+            time.sleep(600)
 """
 
 
@@ -60,6 +62,8 @@ def test_a_pod_waits_until_the_one_before_it_is_gone(tmp_path: Path) -> None:
 def test_a_pod_that_is_started_anew_goes_on_from_its_own_checkpoint_until_its_part_is_done(tmp_path: Path) -> None:
     pod = Pod(tmp_path, STEPS)
     assert pod.run()[0] == 128 + signal.SIGKILL and not pod.records("finished")
+    script = int((pod.files.directory / "work" / "script.pid").read_text())
+    until(lambda: not started_at(script), "the end of what the killed one had started", 60)
     assert pod.run()[0] == 0
     assert [each["from_step"] for each in pod.records("resumed")] == [2]
     assert [each["step"] for each in pod.records("metrics")] == [1, 2, 3]
