@@ -126,7 +126,7 @@ def test_the_endpoint_ends_with_it_and_leaves_none_behind(parts: dict[str, Any],
         f"{one.address}/v1/completions", json={"model": "va1.0", "prompt": "die"},
         headers={"Authorization": f"Bearer {KEY}"},
     )  # fmt: skip
-    assert answer.status_code == 500
+    assert answer.status_code in (500, 503)  # the connection broke, before its end was noticed or after
     assert "vLLM ended with exit code 3" in str(one.ended())
     other = Served(tmp_path, spec_of(parts, engine="vllm", job_id="stops"))
     assert other.address
